@@ -1,0 +1,1 @@
+"""trio-sfu: a WebRTC selective forwarding unit on Trio structured concurrency."""
