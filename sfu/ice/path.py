@@ -1,0 +1,54 @@
+"""Where a datagram came from and where its answer goes: a pair of transport addresses."""
+
+from typing import NamedTuple
+
+
+class Address(NamedTuple):
+    """An IP transport address."""
+
+    host: str
+    """Textual IPv4 or IPv6 address in canonical form, without brackets and without a zone."""
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Path:
+    """A local and a remote address between which datagrams travel (RFC 8445 calls it a candidate pair).
+
+    Equality is by value on `(local, remote)`, so that a path rebuilt from another datagram of the same
+    peer finds the same entry in a table. The hash is computed once because a path is looked up for every
+    datagram that arrives. Treat a path as immutable.
+    """
+
+    __slots__ = ("_hash", "local", "native", "remote")
+
+    local: Address | None
+    """The address that the datagram was sent to, or `None` where the socket has only one."""
+    remote: Address
+    native: object | None
+    """Whatever the socket layer wants to find again when it sends (a packed sockaddr, say). Opaque to pure
+    code and no part of equality."""
+
+    def __init__(self, local: Address | None, remote: Address, native: object | None = None) -> None:
+        self.local = local
+        self.remote = remote
+        self.native = native
+        self._hash = hash((local, remote))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Path):
+            return NotImplemented
+        return self._hash == other._hash and self.remote == other.remote and self.local == other.local
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __str__(self) -> str:
+        return f"{self.local or '*'}<->{self.remote}"
+
+    def __repr__(self) -> str:
+        return f"Path({self.local!r}, {self.remote!r})"

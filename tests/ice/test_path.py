@@ -1,0 +1,37 @@
+from sfu.ice.path import Address, Path
+
+V4 = Address("192.0.2.1", 7882)
+V6 = Address("2001:db8::1", 50000)
+
+
+def test_address_prints_as_people_write_it() -> None:
+    assert str(V4) == "192.0.2.1:7882"
+    assert str(V6) == "[2001:db8::1]:50000"
+
+
+def test_paths_are_equal_by_both_addresses_and_not_by_native() -> None:
+    path = Path(V4, V6, native=object())
+    again = Path(Address("192.0.2.1", 7882), Address("2001:db8::1", 50000))
+    assert path == path
+    assert path == again
+    assert hash(path) == hash(again)
+    assert {path: 1}[again] == 1
+
+
+def test_paths_differ_by_either_address() -> None:
+    path = Path(V4, V6)
+    assert path != Path(None, V6)
+    assert path != Path(V4, Address("2001:db8::1", 50001))
+    assert path != "192.0.2.1:7882<->[2001:db8::1]:50000"
+
+
+def test_equal_hashes_do_not_make_paths_equal() -> None:
+    path, other = Path(V4, V6), Path(V4, V4)
+    other._hash = path._hash
+    assert path != other
+
+
+def test_path_prints_both_ends() -> None:
+    assert str(Path(V4, V6)) == "192.0.2.1:7882<->[2001:db8::1]:50000"
+    assert str(Path(None, V4)) == "*<->192.0.2.1:7882"
+    assert repr(Path(None, V4)) == "Path(None, Address(host='192.0.2.1', port=7882))"
