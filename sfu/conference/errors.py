@@ -1,0 +1,43 @@
+"""Refusals: what a client asked for and does not get.
+
+The exception class *is* the `code` of the `error` message (SPEC section 2). Raising one never changes state:
+whoever raises has checked first.
+"""
+
+from typing import ClassVar
+
+
+class Refused(Exception):
+    """A request that is refused. The text is written for the person who uses the client."""
+
+    code: ClassVar[int]
+
+
+class BadRequest(Refused):
+    """The message breaks its format or carries a value out of range."""
+
+    code = 400
+
+
+class NotFound(Refused):
+    """What the message names does not exist."""
+
+    code = 404
+
+
+class Conflict(Refused):
+    """The message does not fit the state: before a join, a second join, an answer to no offer."""
+
+    code = 409
+
+
+class TooLarge(Refused):
+    """More than a limit allows within one message."""
+
+    code = 413
+
+
+class Unavailable(Refused):
+    """The server or the room has no place left."""
+
+    code = 503

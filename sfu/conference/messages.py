@@ -1,0 +1,296 @@
+"""The signaling protocol: one class per message (SPEC section 2).
+
+On the wire every message is ``{"type": …, "data": {…}, "timestamp": RFC 3339}`` with camelCase field names.
+`data` may be the object itself or a JSON string that holds it, as older clients send it.
+
+To add a message from clients, write its class and name it in `ClientMessage`; to add one to clients, write its
+class. Types, required fields and ranges stand in the annotations; msgspec holds the clients to them.
+"""
+
+import datetime
+from typing import Annotated, ClassVar, Literal, get_args
+
+import msgspec
+
+from sfu.conference.errors import BadRequest, Refused
+
+Kind = Literal["audio", "video"]
+Source = Literal["mic", "camera", "screen"]
+
+MAX_SDP = 256 * 1024
+"""Characters of one session description; `sfu.sdp` takes no more either."""
+
+MAX_TRACK_SOURCES = 128
+"""Entries in an offer's `tracks`: well above the tracks that a peer may publish, so that *that* limit answers."""
+
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+"""An id that a client chose. The setting `max_id_length` bounds it further."""
+
+Mid = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Text = Annotated[str, msgspec.Meta(max_length=1024)]
+Sdp = Annotated[str, msgspec.Meta(max_length=MAX_SDP)]
+
+
+class Message(msgspec.Struct, frozen=True, rename="camel"):
+    """Base of every message: its fields are what stands in `data`."""
+
+    message_type: ClassVar[str]
+
+
+class Join(Message, frozen=True):
+    """C→S. The first message: enter a room."""
+
+    message_type = "join"
+    room_id: Identifier
+    user_id: Identifier
+    name: Text = ""
+
+
+class TrackSource(msgspec.Struct, frozen=True):
+    """What the m-line `mid` of a client's offer carries."""
+
+    mid: Mid
+    source: Source
+
+
+class Offer(Message, frozen=True, omit_defaults=True):
+    """Both ways. A session description to be answered; `tracks` names the sources of what a client publishes."""
+
+    message_type = "offer"
+    sdp: Sdp
+    type: Literal["offer"] | None = None
+    peer_id: str | None = None
+    tracks: Annotated[tuple[TrackSource, ...], msgspec.Meta(max_length=MAX_TRACK_SOURCES)] = ()
+
+
+class Answer(Message, frozen=True, omit_defaults=True):
+    """Both ways. The answer to the other side's offer."""
+
+    message_type = "answer"
+    sdp: Sdp
+    type: Literal["answer"] | None = None
+    peer_id: str | None = None
+
+
+class IceCandidate(Message, frozen=True):
+    """C→S. A trickled candidate; an empty one is the end of candidates.
+
+    The server is ICE-lite: it sends no checks and so has no use for a client's candidates (RFC 8445 section
+    2.5), and its own stand in its descriptions.
+    """
+
+    message_type = "ice-candidate"
+    candidate: Text = ""
+    sdp_mid: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    sdp_m_line_index: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = msgspec.field(
+        default=None, name="sdpMLineIndex"
+    )
+
+
+class MediaState(Message, frozen=True, omit_defaults=True):
+    """Both ways. What of its media a peer has switched on; the server adds whose state it is."""
+
+    message_type = "media-state"
+    mic_enabled: bool
+    camera_enabled: bool
+    screen_enabled: bool
+    peer_id: str | None = None
+
+
+class Leave(Message, frozen=True):
+    """C→S. End the peer's presence for good."""
+
+    message_type = "leave"
+
+
+class Ping(msgspec.Struct, frozen=True):
+    """Both ways. Liveness; `data` is anything and comes back in the `Pong`."""
+
+    message_type: ClassVar[str] = "ping"
+    data: msgspec.Raw
+
+
+class Pong(msgspec.Struct, frozen=True):
+    """Both ways. Returns the `data` of a `Ping`."""
+
+    message_type: ClassVar[str] = "pong"
+    data: msgspec.Raw
+
+
+class Joined(Message, frozen=True):
+    """S→C. Acknowledges a `Join`; a `RoomState` follows."""
+
+    message_type = "join"
+    peer_id: str
+    room_id: str
+    success: bool = True
+    resumed: bool = False
+
+
+class TrackInfo(msgspec.Struct, frozen=True, rename="camel"):
+    """A published track as others see it."""
+
+    track_id: str
+    kind: Kind
+    source: Source
+    layers: tuple[str, ...]
+
+
+class PeerMediaState(msgspec.Struct, frozen=True, rename="camel"):
+    """What of its media a peer has switched on, inside a `PeerInfo`."""
+
+    mic_enabled: bool
+    camera_enabled: bool
+    screen_enabled: bool
+
+
+class PeerInfo(msgspec.Struct, frozen=True, rename="camel"):
+    """A peer as others see it."""
+
+    peer_id: str
+    user_id: str
+    name: str
+    media_state: PeerMediaState
+    suspended: bool
+    tracks: tuple[TrackInfo, ...]
+
+
+class SubscriptionInfo(msgspec.Struct, frozen=True, rename="camel"):
+    """A track that the reader of the message receives, or will once it is negotiated."""
+
+    track_id: str
+    peer_id: str
+    layer: str | None
+
+
+class RoomState(Message, frozen=True):
+    """S→C. Everybody else in the room, and the reader's own subscriptions."""
+
+    message_type = "room-state"
+    peers: tuple[PeerInfo, ...]
+    subscriptions: tuple[SubscriptionInfo, ...]
+
+
+class PeerJoined(Message, frozen=True):
+    """S→C. Somebody came."""
+
+    message_type = "peer-joined"
+    peer_id: str
+    user_id: str
+    name: str
+
+
+class PeerLeft(Message, frozen=True):
+    """S→C. Somebody left for good."""
+
+    message_type = "peer-left"
+    peer_id: str
+    user_id: str
+    name: str
+
+
+class TrackPublished(Message, frozen=True, omit_defaults=True):
+    """S→C. A track can be had; `mid` stands in the publisher's own copy alone."""
+
+    message_type = "track-published"
+    track_id: str
+    kind: Kind
+    peer_id: str
+    source: Source
+    layers: tuple[str, ...]
+    mid: str | None = None
+
+
+class TrackUnpublished(Message, frozen=True, omit_defaults=True):
+    """S→C. A track has ended; `mid` stands in the publisher's own copy alone."""
+
+    message_type = "track-unpublished"
+    track_id: str
+    kind: Kind
+    peer_id: str
+    source: Source
+    layers: tuple[str, ...]
+    mid: str | None = None
+
+
+class Error(Message, frozen=True, omit_defaults=True):
+    """S→C. Something was refused; `type` is the message that it answers."""
+
+    message_type = "error"
+    code: int
+    message: str
+    type: str | None = None
+
+
+ClientMessage = Join | Offer | Answer | IceCandidate | MediaState | Leave | Ping | Pong
+ServerMessage = (
+    Joined
+    | RoomState
+    | PeerJoined
+    | PeerLeft
+    | Offer
+    | Answer
+    | TrackPublished
+    | TrackUnpublished
+    | MediaState
+    | Ping
+    | Pong
+    | Error
+)
+
+_CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {cls.message_type: cls for cls in get_args(ClientMessage)}
+
+
+class _Envelope(msgspec.Struct):
+    type: Annotated[str, msgspec.Meta(max_length=64)]
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+    timestamp: str | None = None
+
+
+class _ServerEnvelope(msgspec.Struct):
+    type: str
+    data: ServerMessage | msgspec.Raw
+    timestamp: datetime.datetime
+
+
+def refusal(error: Refused, message_type: str | None = None) -> Error:
+    """Turn a refusal into the `error` message that answers a message of type `message_type`."""
+    return Error(code=error.code, message=str(error), type=message_type)
+
+
+class BadMessage(BadRequest):
+    """A message that cannot be understood. `message_type` is its type, as far as that could be read."""
+
+    def __init__(self, text: str, message_type: str | None = None) -> None:
+        super().__init__(text)
+        self.message_type = message_type
+
+
+def parse(text: str | bytes) -> ClientMessage:
+    """Read one message of a client.
+
+    Raises:
+        BadMessage: not JSON, no known `type`, or `data` that does not fit the type.
+    """
+    try:
+        envelope = msgspec.json.decode(text, type=_Envelope)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise BadMessage(f"not a message: {error}") from None
+    cls = _CLIENT_MESSAGES.get(envelope.type)
+    if cls is None:
+        raise BadMessage(f"unknown message type {envelope.type!r}", envelope.type)
+    if cls is Ping or cls is Pong:
+        return cls(envelope.data)
+    try:
+        data: str | msgspec.Raw = envelope.data
+        if bytes(envelope.data).lstrip()[:1] == b'"':
+            data = msgspec.json.decode(envelope.data, type=str)
+        return msgspec.json.decode(data, type=cls)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise BadMessage(f"bad data: {error}", envelope.type) from None
+
+
+def serialize(message: ServerMessage, timestamp: datetime.datetime) -> str:
+    """Write one message to a client. `timestamp` is the wall-clock time of sending, with its zone."""
+    data = message.data if isinstance(message, Ping | Pong) else message
+    return msgspec.json.encode(_ServerEnvelope(message.message_type, data, timestamp)).decode()

@@ -1,0 +1,106 @@
+"""Who may offer when: the impolite side of perfect negotiation (SPEC section 3).
+
+The machine says when to offer and which descriptions to take; the descriptions themselves are
+`sfu.sdp`'s. A change of what should be negotiated is `request()`ed; all that comes together while an offer is
+out is folded into the one that follows.
+
+An impolite peer that waited for an answer for ever would ignore offers for ever. So an offer has a deadline,
+after which it is taken back and made anew.
+"""
+
+import enum
+from dataclasses import dataclass
+
+ANSWER_TIMEOUT = 10.0
+"""Seconds until an unanswered offer is taken back. A browser answers within 100 ms even on a slow machine; the
+rest is the network's and a busy page's."""
+
+
+class NegotiationState(enum.Enum):
+    """JSEP's signaling states as far as the server knows them: remote offers are answered at once."""
+
+    STABLE = "stable"
+    HAVE_LOCAL_OFFER = "have-local-offer"
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiationStatistics:
+    """Counts since the connection began."""
+
+    offers_sent: int
+    offers_ignored: int
+    """The client's offers that crossed one of ours."""
+    answers_ignored: int
+    """Answers to an offer that was no longer, or never, ours."""
+    answers_missed: int
+    """Our offers that were taken back without an answer."""
+
+
+class Negotiation:
+    """One connection's negotiation. Every method is immediate; time comes in as `now` in seconds."""
+
+    def __init__(self) -> None:
+        self._state = NegotiationState.STABLE
+        self._wanted = False
+        self._deadline: float | None = None
+        self._offers_sent = 0
+        self._offers_ignored = 0
+        self._answers_ignored = 0
+        self._answers_missed = 0
+
+    @property
+    def state(self) -> NegotiationState:
+        """Whether an offer of ours waits for its answer."""
+        return self._state
+
+    def request(self) -> None:
+        """Note that an offer is needed, now or when the running negotiation has ended."""
+        self._wanted = True
+
+    def start_offer(self, now: float) -> bool:
+        """Return whether to make and send an offer right now, and if so count it as sent at `now`."""
+        if not self._wanted or self._state is not NegotiationState.STABLE:
+            return False
+        self._wanted = False
+        self._state = NegotiationState.HAVE_LOCAL_OFFER
+        self._deadline = now + ANSWER_TIMEOUT
+        self._offers_sent += 1
+        return True
+
+    def receive_offer(self) -> bool:
+        """Return whether to apply and answer the client's offer; False means that it lost against ours."""
+        if self._state is NegotiationState.HAVE_LOCAL_OFFER:
+            self._offers_ignored += 1
+            return False
+        return True
+
+    def receive_answer(self) -> bool:
+        """Return whether to apply the client's answer; False means that no offer of ours waits for one."""
+        if self._state is not NegotiationState.HAVE_LOCAL_OFFER:
+            self._answers_ignored += 1
+            return False
+        self._end_offer()
+        return True
+
+    def next_timeout(self) -> float | None:
+        """Return when `handle_timeout` is due, or None."""
+        return self._deadline
+
+    def handle_timeout(self, now: float) -> bool:
+        """Return whether the offer is overdue: the caller rolls it back, and `start_offer` makes the next."""
+        if self._deadline is None or now < self._deadline:
+            return False
+        self._end_offer()
+        self._wanted = True
+        self._answers_missed += 1
+        return True
+
+    def statistics(self) -> NegotiationStatistics:
+        """Return the counts so far."""
+        return NegotiationStatistics(
+            self._offers_sent, self._offers_ignored, self._answers_ignored, self._answers_missed
+        )
+
+    def _end_offer(self) -> None:
+        self._state = NegotiationState.STABLE
+        self._deadline = None
