@@ -1,0 +1,99 @@
+"""Child processes of the browser tests: started in a group of their own, ended completely.
+
+A browser is a tree of processes (zygote, renderers, crash handler). Each tree here is a process group whose
+number is the first process's id, so ending it touches exactly what this test started.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+__all__ = ["ChildProcess", "poll", "running"]
+
+T = TypeVar("T")
+
+POLL_INTERVAL = 0.02
+"""Seconds between two looks at a condition that has no event to wait for (a file that appears)."""
+
+GRACE = 5.0
+"""Seconds that a process gets to end by itself before its group is killed. Browsers need about one."""
+
+
+class ChildProcess:
+    """One running child and what it wrote (standard output and standard error together, as a file)."""
+
+    def __init__(self, process: trio.Process, output: Path) -> None:
+        self.process = process
+        self.output = output
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also the id of the process group."""
+        return self.process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, negative for a signal; None while it runs."""
+        return self.process.returncode
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to every process of the group; nothing happens when none is left."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask the first process to end, wait up to `GRACE` seconds, return its exit code.
+
+        Whatever of its group is still there afterwards is killed.
+        """
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        with trio.move_on_after(GRACE):
+            await self.process.wait()
+        self.signal_group(signal.SIGKILL)
+        return await self.process.wait()
+
+
+@asynccontextmanager
+async def running(
+    command: Sequence[str], *, output: Path, env: Mapping[str, str] | None = None
+) -> AsyncIterator[ChildProcess]:
+    """Run `command` inside the `async with` block; at its end the whole process group is gone."""
+    with output.open("wb") as sink:
+        process = await trio.lowlevel.open_process(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env=env,
+            start_new_session=True,
+        )
+    child = ChildProcess(process, output)
+    try:
+        yield child
+    finally:
+        # Shielded and bounded: a cancelled test must not leave a browser behind, nor hang on one.
+        with trio.CancelScope(shield=True):
+            await child.stop()
+
+
+async def poll(probe: Callable[[], T | None], child: ChildProcess) -> T:
+    """Return the first value of `probe` that is not None, looking every `POLL_INTERVAL` seconds.
+
+    Raises RuntimeError with the child's output when the child ends first. The caller bounds the time.
+    """
+    await trio.lowlevel.checkpoint()
+    while True:
+        value = probe()
+        if value is not None:
+            return value
+        if child.process.poll() is not None:
+            text = child.output.read_text(errors="replace")
+            raise RuntimeError(f"process {child.pid} ended with {child.returncode}:\n{text}")
+        await trio.sleep(POLL_INTERVAL)

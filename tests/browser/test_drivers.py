@@ -1,0 +1,153 @@
+"""The drivers by themselves: two RTCPeerConnections looped in one page, no server of ours involved.
+
+When a call through the server fails and these pass, the fault is not in the driver nor in the browser.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+
+import pytest
+import trio
+
+from tests.browser.chromium import open_chromium
+from tests.browser.firefox import open_firefox
+from tests.browser.page import Browser
+from tests.browser.rpc import DriverError
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
+
+PAGE = b"<!doctype html><html lang=en><title>Empty</title><link rel=icon href=data:,></html>"
+
+LOOP = """
+async () => {
+  const stream = await navigator.mediaDevices.getUserMedia({audio: true, video: {width: 640, height: 480}});
+  const sender = new RTCPeerConnection(), receiver = new RTCPeerConnection();
+  sender.onicecandidate = ({candidate}) => receiver.addIceCandidate(candidate);
+  receiver.onicecandidate = ({candidate}) => sender.addIceCandidate(candidate);
+  receiver.ontrack = ({track}) => {
+    const element = document.createElement(track.kind);
+    element.autoplay = true;
+    element.srcObject = new MediaStream([track]);
+    document.body.append(element);
+  };
+  for (const track of stream.getTracks()) sender.addTrack(track, stream);
+  await sender.setLocalDescription();
+  await receiver.setRemoteDescription(sender.localDescription);
+  await receiver.setLocalDescription();
+  await sender.setRemoteDescription(receiver.localDescription);
+  for (;;) {
+    const reports = [...(await receiver.getStats()).values()].filter(({type}) => type === "inbound-rtp");
+    const video = reports.find(({kind}) => kind === "video");
+    const audio = reports.find(({kind}) => kind === "audio");
+    if (video?.framesDecoded > 10 && audio?.totalAudioEnergy > 0)
+      return {width: video.frameWidth, height: video.frameHeight, connection: receiver.connectionState};
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+"""
+
+
+@pytest.fixture(params=[open_chromium, open_firefox], ids=["chromium", "firefox"])
+async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
+    """Each browser in turn."""
+    opener: Callable[[], AbstractAsyncContextManager[Browser]] = request.param
+    async with opener() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def url(nursery: trio.Nursery) -> str:
+    """Address of an empty page; loopback is a secure context, which getUserMedia needs."""
+
+    async def answer(stream: trio.SocketStream) -> None:
+        async with stream:
+            received = b""
+            while b"\r\n\r\n" not in received:
+                chunk = await stream.receive_some()
+                if not chunk:
+                    return
+                received += chunk
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len(PAGE)}\r\n"
+            await stream.send_all(f"{head}Connection: close\r\n\r\n".encode() + PAGE)
+
+    serve = partial(trio.serve_tcp, answer, 0, host="127.0.0.1")
+    listeners: list[trio.SocketListener] = await nursery.start(serve)
+    return f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/"
+
+
+async def test_media_flows_in_a_loop(browser: Browser, url: str) -> None:
+    page = await browser.new_page(url)
+    with trio.fail_after(20):
+        result = await page.evaluate(LOOP)
+    assert result["connection"] == "connected"
+    # Encoders start small (Firefox with 320 x 240) until they know the bandwidth; the shape is right at once.
+    assert result["width"] / result["height"] == pytest.approx(640 / 480, rel=0.02)
+    assert page.errors() == []
+
+
+async def test_evaluate_passes_data_and_errors(browser: Browser, url: str) -> None:
+    page = await browser.new_page(url)
+    assert await page.evaluate("(a, b) => ({sum: a.x + b[0], text: 'é\\u2028'})", {"x": 1}, [2]) == {
+        "sum": 3,
+        "text": "é\u2028",
+    }
+    assert await page.evaluate("async () => undefined") is None
+    with pytest.raises(DriverError, match="boo"):
+        await page.evaluate("async () => { throw new Error('boo'); }")
+
+
+async def test_console_and_uncaught_errors_are_collected(browser: Browser, url: str) -> None:
+    page = await browser.new_page(url)
+    await page.evaluate("() => { console.log('fine', 1); console.error('bad'); }")
+    await page.evaluate("() => { setTimeout(() => { throw new Error('worse'); }); }")
+    with trio.fail_after(5):
+        assert (await page.logged("worse")).level == "error"
+    assert page.log[:2] == [("info", "fine 1"), ("error", "bad")]
+    assert len(page.errors()) == 2
+
+
+async def test_pages_are_separate_people(browser: Browser, url: str) -> None:
+    first, second = await browser.new_page(url), await browser.new_page(url)
+    await first.evaluate("() => { localStorage.setItem('who', 'first'); window.mark = 1; }")
+    assert await second.evaluate("() => localStorage.getItem('who')") is None
+    await first.reload()
+    assert await first.evaluate("() => [localStorage.getItem('who'), window.mark ?? null]") == ["first", None]
+    # Both count as visible: a hidden page would be throttled and decode nothing.
+    for page in (first, second):
+        assert await page.evaluate("() => document.visibilityState") == "visible"
+    await second.close()
+    assert (await first.screenshot()).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("opener", [open_chromium, open_firefox], ids=["chromium", "firefox"])
+async def test_no_process_is_left(opener: Callable[[], AbstractAsyncContextManager[Browser]], url: str) -> None:
+    """Also when the block is cancelled: nothing of the process tree remains."""
+    before = children()
+    with trio.CancelScope() as scope:
+        async with opener() as browser:
+            await browser.new_page(url)
+            assert children() > before
+            scope.cancel()
+            await trio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
+    assert children() == before
+
+
+def children() -> set[int]:
+    """Return the ids of the living descendants of this process."""
+    parents: dict[int, int] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as stat:
+                    fields = stat.read().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if fields[0] != "Z":
+                parents[int(name)] = int(fields[1])
+    found = {os.getpid()}
+    while grown := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= grown
+    return found
