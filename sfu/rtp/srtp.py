@@ -1,0 +1,213 @@
+"""Secure RTP (RFC 3711, AES-GCM: RFC 7714): one transport's two directions, on top of libsrtp.
+
+DTLS gives each direction a master key and a master salt; all SSRCs of a direction share them, and libsrtp
+keeps a rollover counter and a replay window for every SSRC. `InboundSrtp` turns what libsrtp says about a
+packet into `BadPacket` reasons; `OutboundSrtp` encrypts, either `bytes` (RTCP, retransmissions) or, for the
+forwarding loop, in place through its `context`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pylibsrtp
+from cffi import FFI
+from pylibsrtp import Policy
+
+from sfu.errors import BadPacket
+from sfu.rtp.libsrtp import (
+    BINDING,
+    STATUS_AUTH_FAIL,
+    STATUS_OK,
+    STATUS_PARSE,
+    STATUS_REPLAY_FAIL,
+    STATUS_REPLAY_OLD,
+    Binding,
+    Transform,
+)
+
+_ffi: Final = FFI()
+
+MAX_PLAINTEXT: Final = 1356
+"""Longest RTP packet that is protected. libsrtp writes behind the packet without knowing how much room there
+is, at most 144 bytes (tag and MKI); 1500 minus that is also pylibsrtp's own limit."""
+
+MAX_RTCP_PLAINTEXT: Final = 1352
+"""Longest RTCP compound that is protected: SRTCP adds a 4-byte index to that trailer."""
+
+MAX_CIPHERTEXT: Final = 1500
+"""Longest packet that is unprotected: an Ethernet frame. Browsers send at most about 1250 bytes."""
+
+WINDOW: Final = 1024
+"""Replay window of both directions in packets (RFC 3711 section 3.3.2 asks for at least 64). Inbound: a 4K
+screen share sends about 1000 packets in the quarter of a second that a reordering network may take.
+Outbound: libsrtp refuses to protect what is older than its window, and a retransmission without RTX reaches
+as far back as the packet history does. 1024 packets cost 128 bytes per SSRC."""
+
+MAX_INBOUND_SSRCS: Final = 128
+"""SSRCs that one peer may send from. libsrtp allocates a stream for every authenticated SSRC and never frees
+one by itself, so a peer who knows the keys could otherwise make the server grow without end. Simulcast video
+takes 6 and a peer publishes a few tracks; streams that end are given back with `forget`."""
+
+_REASONS: Final = {
+    STATUS_AUTH_FAIL: "srtp-auth",
+    STATUS_REPLAY_FAIL: "srtp-replay",
+    STATUS_REPLAY_OLD: "srtp-replay-old",
+    STATUS_PARSE: "srtp-malformed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SrtpProfile:
+    """A protection profile as `use_srtp` negotiates it (RFC 5764 section 4.1.2, RFC 7714 section 14.2)."""
+
+    name: str
+    """IANA's name without the ``SRTP_`` prefix."""
+    key_length: int
+    """Bytes of the master key."""
+    salt_length: int
+    """Bytes of the master salt."""
+    overhead: int
+    """Bytes that protecting an RTP packet adds."""
+    libsrtp_profile: int
+
+
+PROFILES: Final = {
+    profile.name: profile
+    for profile in (
+        SrtpProfile("AEAD_AES_128_GCM", 16, 12, 16, Policy.SRTP_PROFILE_AEAD_AES_128_GCM),
+        SrtpProfile("AEAD_AES_256_GCM", 32, 12, 16, Policy.SRTP_PROFILE_AEAD_AES_256_GCM),
+        SrtpProfile("AES128_CM_HMAC_SHA1_80", 16, 14, 10, Policy.SRTP_PROFILE_AES128_CM_SHA1_80),
+    )
+}
+
+
+def _session(profile: str, key: bytes, salt: bytes, ssrc_type: int) -> tuple[SrtpProfile, pylibsrtp.Session]:
+    row = PROFILES[profile]
+    if len(key) != row.key_length or len(salt) != row.salt_length:
+        raise ValueError(f"{profile} takes a key of {row.key_length} and a salt of {row.salt_length} bytes")
+    policy = Policy(key=key + salt, ssrc_type=ssrc_type, srtp_profile=row.libsrtp_profile)
+    policy.window_size = WINDOW
+    # Only the sending side reads this: the same packet may be protected again, for a retransmission.
+    policy.allow_repeat_tx = True
+    return row, pylibsrtp.Session(policy)
+
+
+class _Direction:
+    """A session, its raw context, and a buffer to work in."""
+
+    __slots__ = ("_binding", "_buffer", "_length", "_memory", "_session", "context", "profile")
+
+    profile: SrtpProfile
+    context: Any | None
+    """For the functions of `sfu.rtp.libsrtp.BINDING`; `None` once closed, which those functions refuse with
+    a `TypeError`. Read it for every call: kept elsewhere, it would outlive the memory it points to."""
+
+    def __init__(self, profile: str, key: bytes, salt: bytes, ssrc_type: int, binding: Binding) -> None:
+        self._binding = binding
+        self.profile, session = _session(profile, key, salt, ssrc_type)
+        self._session: pylibsrtp.Session | None = session
+        self.context = binding.context(session)
+        self._memory = _ffi.new("char[]", MAX_CIPHERTEXT)
+        self._buffer = _ffi.buffer(self._memory)
+        self._length = _ffi.new("int[1]")
+
+    def close(self) -> None:
+        """Free libsrtp's memory now. Using the object afterwards is a `TypeError`; closing again is not."""
+        self.context = None
+        # The only reference: reference counting frees the C side here and not at some collection later.
+        self._session = None
+
+    def _run(self, transform: Transform, data: bytes) -> bytes:
+        length = self._length
+        size = length[0] = len(data)
+        self._buffer[0:size] = data
+        status = transform(self.context, self._memory, length)
+        if status != STATUS_OK:
+            raise BadPacket(_REASONS.get(status, "srtp-failed"), f"libsrtp status {status}, {size} bytes")
+        result: bytes = self._buffer[0 : length[0]]
+        return result
+
+
+class InboundSrtp(_Direction):
+    """What one peer sends: check, decrypt, refuse replays.
+
+    `unprotect` and `unprotect_rtcp` raise `BadPacket` with one of the reasons ``srtp-auth``, ``srtp-replay``,
+    ``srtp-replay-old``, ``srtp-malformed``, ``srtp-too-long``, ``srtp-ssrc-limit``, ``srtp-failed``.
+    """
+
+    __slots__ = ("_ssrcs",)
+
+    def __init__(self, profile: str, key: bytes, salt: bytes, *, binding: Binding = BINDING) -> None:
+        """`profile` is a name from `PROFILES` (else `KeyError`). A wrong key length is a `ValueError`."""
+        super().__init__(profile, key, salt, Policy.SSRC_ANY_INBOUND, binding)
+        self._ssrcs: set[int] = set()
+
+    def unprotect(self, data: bytes) -> bytes:
+        """The RTP packet inside an SRTP packet."""
+        return self._check(self._binding.unprotect, data, data[8:12], 12)
+
+    def unprotect_rtcp(self, data: bytes) -> bytes:
+        """The RTCP compound inside an SRTCP packet."""
+        return self._check(self._binding.unprotect_rtcp, data, data[4:8], 8)
+
+    def forget(self, ssrc: int) -> None:
+        """Free the state of an SSRC that has ended and make room for another.
+
+        Its replay window goes too: a recorded packet of that SSRC would pass once more, so the caller must
+        have stopped to accept the SSRC. An unknown one is no error.
+        """
+        if ssrc in self._ssrcs:
+            self._ssrcs.remove(ssrc)
+            assert self._session is not None
+            self._session.remove_stream(ssrc)
+
+    @property
+    def ssrc_count(self) -> int:
+        """SSRCs that hold state at the moment."""
+        return len(self._ssrcs)
+
+    def _check(self, transform: Transform, data: bytes, ssrc_field: bytes, header_size: int) -> bytes:
+        if len(data) > MAX_CIPHERTEXT:
+            raise BadPacket("srtp-too-long", f"{len(data)} bytes")
+        if len(data) < header_size:
+            raise BadPacket("srtp-malformed", f"{len(data)} bytes")
+        ssrc = int.from_bytes(ssrc_field, "big")
+        known = ssrc in self._ssrcs
+        if not known and len(self._ssrcs) >= MAX_INBOUND_SSRCS:
+            raise BadPacket("srtp-ssrc-limit", f"SSRC {ssrc:#010x} after {len(self._ssrcs)} others")
+        plain = self._run(transform, data)
+        # libsrtp keeps a stream only for an SSRC whose packet was authentic, and so do we.
+        if not known:
+            self._ssrcs.add(ssrc)
+        return plain
+
+
+class OutboundSrtp(_Direction):
+    """What one peer is sent.
+
+    The same packet may be protected twice and gives the same bytes. Two *different* packets with the same
+    SSRC and sequence number must never be: with AES-GCM that is a repeated nonce, which gives away the
+    authentication key (RFC 7714 section 8.1). Whoever makes packets sees to that.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, profile: str, key: bytes, salt: bytes, *, binding: Binding = BINDING) -> None:
+        """`profile` is a name from `PROFILES` (else `KeyError`). A wrong key length is a `ValueError`."""
+        super().__init__(profile, key, salt, Policy.SSRC_ANY_OUTBOUND, binding)
+
+    def protect(self, data: bytes) -> bytes:
+        """An RTP packet, encrypted.
+
+        Raises `BadPacket`: ``srtp-too-long``, or ``srtp-replay-old`` for a retransmission from before the
+        window.
+        """
+        if len(data) > MAX_PLAINTEXT:
+            raise BadPacket("srtp-too-long", f"{len(data)} bytes")
+        return self._run(self._binding.protect, data)
+
+    def protect_rtcp(self, data: bytes) -> bytes:
+        """An RTCP compound, encrypted. Raises `BadPacket`: ``srtp-too-long``."""
+        if len(data) > MAX_RTCP_PLAINTEXT:
+            raise BadPacket("srtp-too-long", f"{len(data)} bytes of RTCP")
+        return self._run(self._binding.protect_rtcp, data)
