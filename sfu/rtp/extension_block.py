@@ -1,0 +1,122 @@
+r"""The RTP header extension block: how elements of (id, bytes) are packed (RFC 8285).
+
+::
+
+     0                   1                   2                   3
+     0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |        profile: 0xBEDE        |  length in 32-bit words: 1    |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |  id=3 | len-1 |     data      |   0 (pad)     |   0 (pad)     |   one-byte header
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |  profile: 0x100 | app bits    |  length in 32-bit words: 1    |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |     id=3      |    len=1      |     data      |   0 (pad)     |   two-byte header
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+
+What an id means is negotiated in SDP (``a=extmap``); what the data of each kind of element means stands in
+`sfu.rtp.extensions`.
+"""
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import Final
+
+from sfu.errors import BadPacket
+
+Elements = tuple[tuple[int, bytes], ...]
+"""Extension elements in wire order: (id, data)."""
+
+ONE_BYTE_PROFILE: Final = 0xBEDE
+TWO_BYTE_PROFILE: Final = 0x1000
+APPLICATION_BITS: Final = 0x000F
+"""The low bits of a two-byte profile. Nothing in WebRTC defines them: ignored on receipt, zero when sent."""
+
+BLOCK_HEADER: Final = Struct(">HH")
+"""Profile, and the length of what follows in 32-bit words."""
+
+MAX_BLOCK_DATA: Final = 4 * 0xFFFF
+
+
+def is_element_profile(profile: int) -> bool:
+    """Whether a block of this profile holds elements of RFC 8285, in either form."""
+    return profile == ONE_BYTE_PROFILE or profile & ~APPLICATION_BITS == TWO_BYTE_PROFILE
+
+
+def parse_elements(profile: int, data: bytes) -> Elements | None:
+    """The elements inside one extension block; `data` is what follows the block's four-byte header.
+
+    Returns `None` when `profile` is neither of RFC 8285's two forms. Raises `BadPacket` when an element
+    reaches past the end of the block.
+    """
+    if profile == ONE_BYTE_PROFILE:
+        return _parse_one_byte(data)
+    if profile & ~APPLICATION_BITS == TWO_BYTE_PROFILE:
+        return _parse_two_byte(data)
+    return None
+
+
+def serialize_elements(elements: Sequence[tuple[int, bytes]]) -> bytes:
+    """A whole extension block, header included, in the one-byte form where that can hold the elements.
+
+    Raises `ValueError` for an id outside 1 … 255, for data longer than 255 bytes, and for a block longer than
+    its length field can say.
+    """
+    one_byte = all(0 < identifier < 15 and 0 < len(data) <= 16 for identifier, data in elements)
+    block = bytearray(4)
+    for identifier, data in elements:
+        if one_byte:
+            block.append(identifier << 4 | (len(data) - 1))
+        elif 0 < identifier <= 255 and len(data) <= 255:
+            block.append(identifier)
+            block.append(len(data))
+        else:
+            raise ValueError(f"extension {identifier} of {len(data)} bytes fits no form of RFC 8285")
+        block += data
+    block += bytes(-len(block) % 4)
+    if len(block) - 4 > MAX_BLOCK_DATA:
+        raise ValueError(f"{len(block) - 4} bytes of header extensions")
+    BLOCK_HEADER.pack_into(block, 0, ONE_BYTE_PROFILE if one_byte else TWO_BYTE_PROFILE, len(block) // 4 - 1)
+    return bytes(block)
+
+
+def _parse_one_byte(data: bytes) -> Elements:
+    elements = []
+    offset = 0
+    end = len(data)
+    while offset < end:
+        head = data[offset]
+        offset += 1
+        if head == 0:
+            continue  # padding, which may stand between elements too
+        # RFC 8285 section 4.2: id 15 is reserved and ends processing; so does id 0 with a length, since
+        # nobody can say where it would end. What came before is kept.
+        if head >= 0xF0 or head < 0x10:
+            break
+        stop = offset + (head & 0x0F) + 1
+        if stop > end:
+            raise BadPacket("rtp-extension", f"element {head >> 4} ends {stop - end} bytes after its block")
+        elements.append((head >> 4, data[offset:stop]))
+        offset = stop
+    return tuple(elements)
+
+
+def _parse_two_byte(data: bytes) -> Elements:
+    elements = []
+    offset = 0
+    end = len(data)
+    while offset < end:
+        identifier = data[offset]
+        offset += 1
+        if identifier == 0:
+            continue  # padding has no length byte (RFC 8285 section 4.3)
+        if offset == end:
+            raise BadPacket("rtp-extension", f"element {identifier} has no length")
+        stop = offset + 1 + data[offset]
+        if stop > end:
+            raise BadPacket("rtp-extension", f"element {identifier} ends {stop - end} bytes after its block")
+        elements.append((identifier, data[offset + 1 : stop]))
+        offset = stop
+    return tuple(elements)

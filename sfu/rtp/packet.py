@@ -1,0 +1,182 @@
+r"""One RTP packet: parse and serialize (RFC 3550 section 5.1, header extensions RFC 8285).
+
+::
+
+     0                   1                   2                   3
+     0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |V=2|P|X|  CC   |M|     PT      |       sequence number         |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |                           timestamp                           |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |                             SSRC                              |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |                     CSRCs, CC times 32 bits                   |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |       X: header extension block, see extension_block.py       |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |  payload                      |  P: padding, its last byte    |
+    |                               |     says how long it is       |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+"""
+
+import struct
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final, Self
+
+from sfu.errors import BadPacket
+from sfu.rtp.extension_block import (
+    BLOCK_HEADER,
+    MAX_BLOCK_DATA,
+    Elements,
+    is_element_profile,
+    parse_elements,
+    serialize_elements,
+)
+
+_FIXED_HEADER: Final = Struct(">BBHII")
+_CSRC: Final = Struct(">I")
+_VERSION_BITS: Final = 2 << 6
+_PADDING: Final = 0x20
+_EXTENSION: Final = 0x10
+_CSRC_COUNT: Final = 0x0F
+_MARKER: Final = 0x80
+
+
+def is_rtcp(data: bytes) -> bool:
+    """Whether a datagram that shares its port with RTP is RTCP (RFC 5761 section 4).
+
+    RTCP packet types 192 … 223 lie where RTP would have its marker bit and payload types 64 … 95, which
+    nobody may assign to media on a multiplexed port.
+    """
+    return len(data) > 1 and 192 <= data[1] <= 223
+
+
+@dataclass(slots=True)
+class RtpPacket:
+    """One RTP packet, taken apart. Treat it as a value: many hold the same object.
+
+    `RtpPacket.parse(packet.serialize()) == packet` holds for every packet that can be serialized. The bytes
+    of a parsed packet come back the same too when their sender did what browsers do: no more extension
+    padding than needed, the one-byte form wherever it fits, zeros as padding.
+    """
+
+    payload_type: int
+    """0 … 127; which codec, as negotiated in SDP."""
+    marker: bool
+    """For video the last packet of a frame; for audio the first after a silence."""
+    sequence_number: int
+    """0 … 65535, one more with each packet of this SSRC; wraps."""
+    timestamp: int
+    """Sampling instant of the payload in ticks of the codec's RTP clock, 32 bits; wraps."""
+    ssrc: int
+    """The stream that this packet belongs to, 32 bits."""
+    csrcs: tuple[int, ...] = ()
+    """The sources a mixer made this packet from, at most 15."""
+    extensions: Elements = ()
+    """Header extension elements (id, data) in wire order, of either form of RFC 8285."""
+    payload: bytes = b""
+    """The codec's data, without padding. Empty in a packet of only padding, which senders use for probing."""
+    padding_size: int = 0
+    """Bytes of padding after the payload including the count byte, 0 … 255; 0 means no padding."""
+    opaque_extension: tuple[int, bytes] | None = None
+    """(profile, data) of a header extension that is not RFC 8285's; then `extensions` is empty."""
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Take a datagram apart. Raises `BadPacket`: too short, wrong version, bad extension, bad padding."""
+        end = len(data)
+        if end < 12:
+            raise BadPacket("rtp-truncated", f"{end} bytes")
+        first, second, sequence_number, timestamp, ssrc = _FIXED_HEADER.unpack_from(data)
+        if first & 0xC0 != _VERSION_BITS:
+            raise BadPacket("rtp-version", f"version {first >> 6}")
+        offset = 12
+        csrcs: tuple[int, ...] = ()
+        if first & _CSRC_COUNT:
+            count = first & _CSRC_COUNT
+            if end < 12 + 4 * count:
+                raise BadPacket("rtp-truncated", f"{count} CSRCs announced in {end} bytes")
+            csrcs = struct.unpack_from(f">{count}I", data, 12)
+            offset += 4 * count
+        extensions: Elements = ()
+        opaque_extension = None
+        if first & _EXTENSION:
+            if end < offset + 4:
+                raise BadPacket("rtp-truncated", "inside the extension header")
+            profile, words = BLOCK_HEADER.unpack_from(data, offset)
+            start = offset + 4
+            offset = start + 4 * words
+            if end < offset:
+                raise BadPacket("rtp-truncated", f"extension block ends {offset - end} bytes after the packet")
+            block = data[start:offset]
+            elements = parse_elements(profile, block)
+            if elements is None:
+                opaque_extension = (profile, block)
+            else:
+                extensions = elements
+        padding_size = 0
+        if first & _PADDING:
+            # RFC 3550 section 5.1: the last octet counts the padding octets, itself included, hence never 0.
+            padding_size = data[-1]
+            end -= padding_size
+            if not padding_size or end < offset:
+                raise BadPacket("rtp-padding", f"{padding_size} bytes of padding")
+        return cls(
+            second & 0x7F,
+            second >= _MARKER,
+            sequence_number,
+            timestamp,
+            ssrc,
+            csrcs,
+            extensions,
+            data[offset:end],
+            padding_size,
+            opaque_extension,
+        )
+
+    def serialize(self) -> bytes:
+        """The packet's bytes. Raises `ValueError` when a field does not fit the wire."""
+        first = _VERSION_BITS | len(self.csrcs)
+        if len(self.csrcs) > 15:
+            raise ValueError(f"{len(self.csrcs)} CSRCs")
+        if not 0 <= self.payload_type <= 127:
+            raise ValueError(f"payload type {self.payload_type}")
+        block = b""
+        if self.opaque_extension is not None:
+            if self.extensions:
+                raise ValueError("a packet has one header extension block, not two")
+            first |= _EXTENSION
+            block = _opaque_block(*self.opaque_extension)
+        elif self.extensions:
+            first |= _EXTENSION
+            block = serialize_elements(self.extensions)
+        padding = b""
+        if self.padding_size:
+            if not 0 < self.padding_size <= 255:
+                raise ValueError(f"{self.padding_size} bytes of padding")
+            first |= _PADDING
+            padding = bytes(self.padding_size - 1) + bytes((self.padding_size,))
+        second = self.payload_type | (_MARKER if self.marker else 0)
+        try:
+            header = _FIXED_HEADER.pack(first, second, self.sequence_number, self.timestamp, self.ssrc)
+            csrcs = b"".join(map(_CSRC.pack, self.csrcs))
+        except struct.error as error:
+            raise ValueError(f"RTP header field out of range: {error}") from None
+        return b"".join((header, csrcs, block, self.payload, padding))
+
+    def extension(self, identifier: int) -> bytes | None:
+        """The data of the first header extension element with this id; `None` when there is none."""
+        for element, data in self.extensions:
+            if element == identifier:
+                return data
+        return None
+
+
+def _opaque_block(profile: int, data: bytes) -> bytes:
+    if is_element_profile(profile):
+        raise ValueError(f"profile {profile:#06x} holds elements; put them into `extensions`")
+    if len(data) % 4 or len(data) > MAX_BLOCK_DATA:
+        raise ValueError(f"{len(data)} bytes of opaque header extension")
+    return BLOCK_HEADER.pack(profile, len(data) // 4) + data

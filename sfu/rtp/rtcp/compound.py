@@ -1,0 +1,82 @@
+"""A whole RTCP datagram: several packets one after the other (RFC 3550 section 6.1, RFC 5506).
+
+To add a message: write its file next to this one, and give it its row in `_BY_TYPE` or `_BY_FORMAT`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from sfu.rtp.rtcp.application import Application
+from sfu.rtp.rtcp.extended_report import ExtendedReport
+from sfu.rtp.rtcp.full_intra_request import FullIntraRequest
+from sfu.rtp.rtcp.generic_nack import GenericNack
+from sfu.rtp.rtcp.goodbye import Goodbye
+from sfu.rtp.rtcp.header import RawPacket, split
+from sfu.rtp.rtcp.picture_loss import PictureLossIndication
+from sfu.rtp.rtcp.remb import Remb, is_remb
+from sfu.rtp.rtcp.report import ReceiverReport, SenderReport
+from sfu.rtp.rtcp.source_description import SourceDescription
+from sfu.rtp.rtcp.transport_feedback import TransportWideFeedback
+from sfu.rtp.rtcp.unknown import UnknownRtcp
+
+RtcpPacket = (
+    SenderReport
+    | ReceiverReport
+    | SourceDescription
+    | Goodbye
+    | Application
+    | ExtendedReport
+    | GenericNack
+    | TransportWideFeedback
+    | PictureLossIndication
+    | FullIntraRequest
+    | Remb
+    | UnknownRtcp
+)
+
+_BY_TYPE: Final[dict[int, Callable[[int, bytes], RtcpPacket]]] = {
+    SenderReport.PACKET_TYPE: SenderReport.decode,
+    ReceiverReport.PACKET_TYPE: ReceiverReport.decode,
+    SourceDescription.PACKET_TYPE: SourceDescription.decode,
+    Goodbye.PACKET_TYPE: Goodbye.decode,
+    Application.PACKET_TYPE: Application.decode,
+    ExtendedReport.PACKET_TYPE: lambda _, body: ExtendedReport.decode(body),
+}
+"""Packet types whose five header bits count something."""
+
+_BY_FORMAT: Final[dict[tuple[int, int], Callable[[bytes], RtcpPacket]]] = {
+    (GenericNack.PACKET_TYPE, GenericNack.FORMAT): GenericNack.decode,
+    (TransportWideFeedback.PACKET_TYPE, TransportWideFeedback.FORMAT): TransportWideFeedback.decode,
+    (PictureLossIndication.PACKET_TYPE, PictureLossIndication.FORMAT): PictureLossIndication.decode,
+    (FullIntraRequest.PACKET_TYPE, FullIntraRequest.FORMAT): FullIntraRequest.decode,
+    (Remb.PACKET_TYPE, Remb.FORMAT): Remb.decode,
+}
+"""Feedback messages (RFC 4585), whose five header bits are a format."""
+
+
+def parse_compound(data: bytes) -> list[RtcpPacket]:
+    """The packets of one datagram, in order.
+
+    Reduced-size RTCP is accepted (RFC 5506): a datagram need not begin with a report. Raises `BadPacket`
+    when any packet is malformed: after that nothing says where the next one would start. Unknown types and
+    formats are returned as `UnknownRtcp`.
+    """
+    return [_decode(packet) for packet in split(data)]
+
+
+def serialize_compound(packets: Iterable[RtcpPacket]) -> bytes:
+    """One datagram of these packets, in this order. `ValueError` when a field does not fit the wire.
+
+    Whether a report and a CNAME have to come first is the caller's to know: it depends on what was negotiated.
+    """
+    return b"".join(packet.encode() for packet in packets)
+
+
+def _decode(packet: RawPacket) -> RtcpPacket:
+    by_type = _BY_TYPE.get(packet.packet_type)
+    if by_type is not None:
+        return by_type(packet.five_bits, packet.body)
+    by_format = _BY_FORMAT.get((packet.packet_type, packet.five_bits))
+    if by_format is None or (by_format == Remb.decode and not is_remb(packet.body)):
+        return UnknownRtcp(*packet)
+    return by_format(packet.body)

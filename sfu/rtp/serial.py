@@ -1,0 +1,60 @@
+"""Serial number arithmetic: comparing counters that wrap around (RFC 1982).
+
+RTP sequence numbers have 16 bits and RTP timestamps 32; both start anywhere and wrap. "Newer" therefore
+means "less than half the number space ahead". RFC 1982 section 3.2 leaves the distance of exactly half the
+space undefined; here it counts as *behind*, so that every pair has one answer.
+"""
+
+
+def sequence_difference(a: int, b: int) -> int:
+    """How many packets sequence number `a` is ahead of `b`: -32768 … 32767, negative when it is older."""
+    return ((a - b + 0x8000) & 0xFFFF) - 0x8000
+
+
+def timestamp_difference(a: int, b: int) -> int:
+    """How many RTP clock ticks timestamp `a` is ahead of `b`: -2**31 … 2**31 - 1."""
+    return ((a - b + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000
+
+
+def is_newer_sequence(a: int, b: int) -> bool:
+    """Whether sequence number `a` comes after `b`."""
+    return 0 < ((a - b) & 0xFFFF) < 0x8000
+
+
+def is_newer_timestamp(a: int, b: int) -> bool:
+    """Whether timestamp `a` comes after `b`."""
+    return 0 < ((a - b) & 0xFFFF_FFFF) < 0x8000_0000
+
+
+class Unwrapper:
+    """Turns a wrapping counter into one that does not wrap.
+
+    The first value stands for itself. Every later one is taken as the number nearest to the newest seen so
+    far that has the same low bits, so values may arrive out of order by less than half the number space.
+    A value older than the very first becomes negative, which keeps differences right.
+    """
+
+    __slots__ = ("_half", "_mask", "newest")
+
+    newest: int | None
+    """The highest unwrapped value so far; `None` before the first."""
+
+    def __init__(self, bits: int) -> None:
+        """`bits` is the counter's width: 16 for sequence numbers, 32 for timestamps."""
+        self._mask = (1 << bits) - 1
+        self._half = 1 << (bits - 1)
+        self.newest = None
+
+    def unwrap(self, value: int) -> int:
+        """The unwrapped form of `value`; moves `newest` when it is newer."""
+        unwrapped = self.peek(value)
+        if self.newest is None or unwrapped > self.newest:
+            self.newest = unwrapped
+        return unwrapped
+
+    def peek(self, value: int) -> int:
+        """Like `unwrap`, without remembering the value: for one that is not trusted yet."""
+        newest = self.newest
+        if newest is None:
+            return value
+        return newest + ((value - newest + self._half) & self._mask) - self._half
