@@ -1,0 +1,106 @@
+"""The command ``trio-sfu``."""
+
+import os
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import trio
+
+from sfu import config, logs
+from sfu.config import ConfigError, Settings
+
+EXIT_WRONG_SETTING: Final = 2
+"""Exit status for a setting that the server cannot start with, the same as for a wrong flag."""
+
+
+class _DefaultsToServe(click.Group):
+    """A group in which ``serve`` may be left out: ``trio-sfu --http-addr …`` serves."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own_flags = {"--help", "--version"}
+        if not args or (args[0] not in self.commands and args[0] not in own_flags and args[0].startswith("-")):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_DefaultsToServe, context_settings={"max_content_width": 112})
+@click.version_option(version("trio-sfu"), prog_name="trio-sfu")
+def main() -> None:
+    """A WebRTC selective forwarding unit. Without a command it serves; see `trio-sfu serve --help`."""
+
+
+def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command one option per row of the table of settings."""
+    for row in reversed(config.rows()):
+        # Texts stay texts here: `config.load` parses all sources alike and has one form of error.
+        option = click.option(
+            row.flag,
+            metavar=row.kind.metavar,
+            help=f"{row.help}  [{row.variable}; default: {row.default_text}]",
+        )
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.option("--config", "file", metavar="FILE", help="TOML file with settings.  [SFU_CONFIG]")
+@_setting_options
+def serve(file: str | None, **flags: str | None) -> None:
+    """Run the server until SIGINT or SIGTERM.
+
+    Each setting is a flag, an environment variable, or a key of the TOML file, in this order of precedence.
+    """
+    if sys.platform != "linux":
+        raise click.ClickException(f"the server needs Linux (recvmmsg, packet information), not {sys.platform}")
+    try:
+        settings = config.load(flags, os.environ, Path(file) if file else None)
+    except ConfigError as error:
+        sys.exit(_refuse([error]))
+    logs.configure(settings.log_level, settings.log_format)
+    _allow_many_files()
+    sys.exit(run(settings))
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal ends it; return the exit status."""
+    status = 0
+    try:
+        trio.run(_serve, settings)
+    except* ConfigError as group:
+        status = _refuse(group.exceptions)
+    except* KeyboardInterrupt:
+        pass  # Ctrl-C before or after the time in which the server listens to signals
+    return status
+
+
+async def _serve(settings: Settings) -> None:
+    # Imported here so that `--help`, `--version` and a wrong setting answer at once.
+    from sfu import server
+
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(server.serve, settings)
+        click.echo(f"trio-sfu {version('trio-sfu')} is ready: open {url}")  # the log goes to standard error
+
+
+def _refuse(errors: Sequence[BaseException]) -> int:
+    for error in errors:
+        if isinstance(error, BaseExceptionGroup):
+            _refuse(error.exceptions)
+        else:
+            click.echo(f"trio-sfu: {error}", err=True)
+    return EXIT_WRONG_SETTING
+
+
+def _allow_many_files() -> None:
+    """Raise the soft limit on open files to the hard one: each WebSocket is one, and 1024 is soon reached."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+"""Settings: one table, four sources.
+
+A setting is a field of `Settings`: its name, default, parser and help are declared there and nowhere else.
+The field ``http_addr`` can be given as the flag ``--http-addr``, the environment variable
+``SFU_HTTP_ADDR`` or the key ``http_addr`` of a TOML file; the first of these that is there wins, and then
+the default. Every source may give the value as text; TOML may also use numbers, booleans and lists.
+
+A value that does not parse raises `ConfigError`, whose text is one line that names the setting as its
+author wrote it, the value, and what is allowed.
+"""
+
+import contextlib
+import dataclasses
+import ipaddress
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+PREFIX: Final = "SFU_"
+"""What the environment variables of settings begin with."""
+
+
+class ConfigError(ValueError):
+    """A setting that the server cannot start with; the text is one line for the person who wrote it."""
+
+
+class HostPort(NamedTuple):
+    """An address to listen on."""
+
+    host: str
+    """A textual IP address, without brackets, or (for TCP) a host name."""
+    port: int
+    """0 lets the system choose."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Kind(NamedTuple):
+    """How the text of a setting becomes its value."""
+
+    parse: Callable[[str], Any]
+    """Returns the value; raises `ValueError` for text that is not allowed."""
+    allowed: str
+    """What is allowed, for error messages and ``--help``."""
+    metavar: str
+    """One word that stands for the value in ``--help``."""
+
+
+def _parse_host_port(text: str) -> HostPort:
+    host, separator, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = str(ipaddress.IPv6Address(host[1:-1]))
+    elif ":" in host:
+        raise ValueError("an IPv6 address needs brackets")
+    if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("not HOST:PORT")
+    return HostPort(host, int(port))
+
+
+def _parse_ip_port(text: str) -> HostPort:
+    address = _parse_host_port(text)
+    ipaddress.ip_address(address.host)
+    return address
+
+
+def _parse_list(text: str) -> tuple[str, ...]:
+    return tuple(part for part in (part.strip() for part in text.split(",")) if part)
+
+
+def _parse_ips(text: str) -> tuple[str, ...]:
+    addresses = [ipaddress.ip_address(part) for part in _parse_list(text)]
+    if any(address.is_unspecified for address in addresses):
+        raise ValueError("a wildcard is no destination")
+    return tuple(str(address) for address in addresses)
+
+
+def _parse_origins(text: str) -> tuple[str, ...]:
+    origins = _parse_list(text)
+    for origin in origins:
+        scheme, separator, host = origin.partition("://")
+        if origin != "*" and not (scheme and separator and host and "/" not in host):
+            raise ValueError("not an origin")
+    return tuple(origin.lower() for origin in origins)
+
+
+def _parse_file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise ValueError("no such file")
+    return path
+
+
+HOST_PORT: Final = Kind(_parse_host_port, "HOST:PORT such as 127.0.0.1:8080 or [::]:8080", "HOST:PORT")
+IP_PORT: Final = Kind(_parse_ip_port, "IP:PORT such as 0.0.0.0:7882 or [::]:7882", "IP:PORT")
+IPS: Final = Kind(_parse_ips, "IP addresses separated by commas", "IP,…")
+ORIGINS: Final = Kind(
+    _parse_origins, "origins such as https://example.org separated by commas, or *", "ORIGIN,…"
+)
+FILE: Final = Kind(_parse_file, "the path of a file that exists", "FILE")
+
+
+def integer(low: int, high: int) -> Kind:
+    """Return the kind of a whole number from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise ValueError("out of range")
+        return number
+
+    return Kind(parse, f"a whole number from {low} to {high}", "N")
+
+
+def choice(*words: str) -> Kind:
+    """Return the kind of a setting that is one of `words`."""
+
+    def parse(text: str) -> str:
+        word = text.strip().lower()
+        if word not in words:
+            raise ValueError("not one of them")
+        return word
+
+    return Kind(parse, " or ".join(words), "|".join(words))
+
+
+def _setting(kind: Kind, default: Any, help_text: str, *, default_text: str = "") -> Any:
+    """Declare a row of the table; `default_text` says in words what a default that is computed later is."""
+    metadata = {"kind": kind, "help": help_text, "default_text": default_text}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set, with its default."""
+
+    http_addr: HostPort = _setting(
+        HOST_PORT, HostPort("127.0.0.1", 8080), "Where the page and signaling listen (TCP)."
+    )
+    tls_cert: Path | None = _setting(
+        FILE, None, "Certificate chain (PEM); with --tls-key it makes HTTP HTTPS.", default_text="none"
+    )
+    tls_key: Path | None = _setting(FILE, None, "Private key (PEM) of --tls-cert.", default_text="none")
+    allowed_origins: tuple[str, ...] = _setting(
+        ORIGINS, (), "Web origins that may open /ws; * allows all.", default_text="the page's own"
+    )
+    udp_addr: HostPort = _setting(
+        IP_PORT, HostPort("0.0.0.0", 7882), "Where all media arrives (UDP, one port)."
+    )
+    announced_ips: tuple[str, ...] = _setting(
+        IPS, (), "Addresses that clients send media to (1:1 NAT).", default_text="the host's own"
+    )
+    log_level: str = _setting(
+        choice("debug", "info", "warning", "error"), "info", "Least level that is logged."
+    )
+    log_format: str = _setting(
+        choice("auto", "human", "json"), "auto", "auto: human on a terminal, else JSON lines."
+    )
+    max_connections: int = _setting(
+        integer(1, 1_000_000), 8192, "TCP connections at a time; more are closed at once."
+    )
+    max_rooms: int = _setting(integer(1, 1_000_000), 1000, "Rooms at a time.")
+    max_peers_per_room: int = _setting(integer(1, 100_000), 100, "Peers in a room at a time.")
+    max_tracks_per_peer: int = _setting(integer(0, 1000), 8, "Tracks that a peer may publish at a time.")
+    max_id_length: int = _setting(integer(1, 1024), 128, "Characters in a room id, user id or name.")
+    max_message_bytes: int = _setting(
+        integer(1024, 64 << 20), 1 << 20, "Bytes in a signaling message; a longer one ends the connection."
+    )
+    messages_per_second: int = _setting(
+        integer(1, 100_000), 20, "Signaling messages per second and client, on average."
+    )
+    messages_burst: int = _setting(
+        integer(1, 100_000), 40, "Signaling messages that a client may send at once."
+    )
+    history_packets: int = _setting(
+        integer(0, 32_768), 512, "Packets of each video track kept for retransmission."
+    )
+
+    def __post_init__(self) -> None:
+        """Check what concerns more than one setting."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            missing, given = ("tls_key", "tls_cert") if self.tls_key is None else ("tls_cert", "tls_key")
+            raise ConfigError(
+                f"{PREFIX}{missing.upper()} is not set: {PREFIX}{given.upper()} needs it beside it"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One setting, as the command line, the documentation and the errors need it."""
+
+    name: str
+    """The name in Python and TOML."""
+    kind: Kind
+    default: Any
+    default_text: str
+    """The default in words or as one would write it."""
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """The name on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The name in the environment."""
+        return PREFIX + self.name.upper()
+
+
+def rows() -> tuple[Row, ...]:
+    """Return the table of all settings, in the order of their declaration."""
+    return tuple(
+        Row(
+            name=row.name,
+            kind=row.metadata["kind"],
+            default=row.default,
+            default_text=row.metadata["default_text"] or str(row.default),
+            help=row.metadata["help"],
+        )
+        for row in dataclasses.fields(Settings)
+    )
+
+
+def load(
+    flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ, file: Path | None = None
+) -> Settings:
+    """Put the settings together: flags before environment before `file` before defaults.
+
+    `flags` has texts (or `None`) by setting name. `file` is a TOML file; ``SFU_CONFIG`` in `environ` names
+    one when `file` is `None`. An empty environment variable counts as absent, as in a compose file with an
+    unset placeholder. Raises `ConfigError`.
+    """
+    if file is None and environ.get(f"{PREFIX}CONFIG"):
+        file = Path(environ[f"{PREFIX}CONFIG"])
+    from_file = {} if file is None else _read(file)
+    values: dict[str, Any] = {}
+    for row in rows():
+        flag, variable = flags.get(row.name), environ.get(row.variable)
+        if flag is not None:
+            values[row.name] = _parsed(row, row.flag, flag)
+        elif variable:
+            values[row.name] = _parsed(row, row.variable, variable)
+        elif row.name in from_file:
+            values[row.name] = _parsed(row, f"{row.name} in {file}", _text(from_file[row.name]))
+    return Settings(**values)
+
+
+@contextlib.contextmanager
+def blame(name: str, value: object) -> Iterator[None]:
+    """Turn an `OSError` of the block into a `ConfigError` about the setting `name`, whose value is `value`.
+
+    For what only the attempt can show: a port that is taken, a certificate that does not fit its key.
+    """
+    try:
+        yield
+    except OSError as error:
+        # ssl.SSLError and socket.gaierror are OSErrors too; for some of them only str() says anything.
+        raise ConfigError(f"{PREFIX}{name.upper()}={value}: {error.strerror or error}") from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as opened:
+            table = tomllib.load(opened)
+    except OSError as error:
+        raise ConfigError(f"{PREFIX}CONFIG={file}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{PREFIX}CONFIG={file}: not TOML: {error}") from error
+    names = [row.name for row in rows()]
+    for key in table:
+        if key not in names:
+            raise ConfigError(f"{key} in {file}: no such setting; there are {', '.join(names)}")
+    return table
+
+
+def _text(value: object) -> str:
+    """Return a TOML value as the text that a flag would have."""
+    if isinstance(value, list):
+        return ",".join(_text(part) for part in value)
+    return str(value)
+
+
+def _parsed(row: Row, source: str, text: str) -> Any:
+    try:
+        return row.kind.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"{source}={text!r}: allowed is {row.kind.allowed}") from error
