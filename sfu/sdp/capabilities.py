@@ -1,0 +1,203 @@
+"""What this end can forward: codecs, feedback and header extensions, one row each.
+
+*Upstream* is media that a client sends to us, *downstream* is media that we send to it. Since nothing is ever
+decoded here, a codec needs a row, key-frame detection in `sfu.rtp`, and no more. The numbers are those that
+Chromium uses in its offers; they serve clients that have not yet shown numbers of their own.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+from sfu.sdp.attributes import Direction, ExtMap
+from sfu.sdp.codecs import Codec
+
+LOSS_FEEDBACK = frozenset({"nack", "nack pli", "ccm fir"})
+"""What we answer from a subscriber, and ask of a publisher, about loss."""
+
+
+class CodecRow(NamedTuple):
+    """One codec that we forward."""
+
+    kind: str
+    name: str
+    clock_rate: int
+    channels: int
+    upstream: frozenset[str]
+    """Feedback that we may send to a publisher of it."""
+    downstream: frozenset[str]
+    """Feedback that a subscriber may send to us."""
+    usual: tuple[tuple[int, int | None, dict[str, str]], ...]
+    """Per flavour of the codec: Chromium's payload type, that of its retransmissions, parameters."""
+
+
+def _h264(profile_level_id: str, packetization_mode: int) -> dict[str, str]:
+    return {
+        "level-asymmetry-allowed": "1",
+        "packetization-mode": str(packetization_mode),
+        "profile-level-id": profile_level_id,
+    }
+
+
+_CONTROL = frozenset({"transport-cc", "goog-remb"})
+_VIDEO_UP, _VIDEO_DOWN = LOSS_FEEDBACK | _CONTROL, LOSS_FEEDBACK
+_AUDIO_UP, _AUDIO_DOWN = frozenset({"nack", "transport-cc"}), frozenset[str]()
+
+CODECS = (
+    CodecRow(
+        "audio", "opus", 48000, 2, _AUDIO_UP, _AUDIO_DOWN,
+        ((111, None, {"minptime": "10", "useinbandfec": "1"}),),
+    ),
+    CodecRow("audio", "red", 48000, 2, _AUDIO_UP, _AUDIO_DOWN, ((63, None, {"": "111/111"}),)),
+    CodecRow("video", "VP8", 90000, 1, _VIDEO_UP, _VIDEO_DOWN, ((96, 97, {}),)),
+    CodecRow(
+        "video", "VP9", 90000, 1, _VIDEO_UP, _VIDEO_DOWN,
+        ((98, 99, {"profile-id": "0"}), (100, 101, {"profile-id": "2"})),
+    ),
+    CodecRow(
+        "video", "H264", 90000, 1, _VIDEO_UP, _VIDEO_DOWN,
+        (
+            (102, 103, _h264("42001f", 1)),
+            (104, 107, _h264("42001f", 0)),
+            (108, 109, _h264("42e01f", 1)),
+            (114, 115, _h264("42e01f", 0)),
+            (116, 117, _h264("4d001f", 1)),
+            (39, 40, _h264("4d001f", 0)),
+        ),
+    ),
+    CodecRow(
+        "video", "AV1", 90000, 1, _VIDEO_UP, _VIDEO_DOWN,
+        ((45, 46, {"level-idx": "5", "profile": "0", "tier": "0"}),),
+    ),
+)  # fmt: skip
+
+KINDS = frozenset(row.kind for row in CODECS)
+"""Media kinds that we forward; m-lines of others are rejected."""
+
+_ROWS = {(row.kind, row.name.lower(), row.clock_rate, row.channels): row for row in CODECS}
+
+
+def codec_row(kind: str, codec: Codec) -> CodecRow | None:
+    """The row of a codec, None if we do not forward it."""
+    return _ROWS.get((kind, codec.name.lower(), codec.clock_rate, codec.channels))
+
+
+def usual_codec(kind: str, wanted: Codec) -> Codec | None:
+    """`wanted` with the numbers that Chromium would give it; None for a flavour that Chromium does not have."""
+    row = codec_row(kind, wanted)
+    for payload_type, rtx, parameters in row.usual if row else ():
+        codec = replace(wanted, payload_type=payload_type, rtx_payload_type=rtx, parameters=parameters)
+        if codec.identity == wanted.identity:
+            return codec
+    return None
+
+
+def upstream_codecs(kind: str, offered: Iterable[Codec]) -> list[Codec]:
+    """What of an offer we take from a publisher: its order, numbers and parameters; our feedback.
+
+    goog-remb only where the sender has no transport-cc: one congestion controller is fed, not two.
+    """
+    taken = []
+    for codec in offered:
+        row = codec_row(kind, codec)
+        if row:
+            feedback = codec.feedback & row.upstream
+            if "transport-cc" in feedback:
+                feedback -= {"goog-remb"}
+            taken.append(replace(codec, name=row.name, feedback=feedback))
+    return taken
+
+
+def downstream_codecs(kind: str, codecs: Iterable[Codec]) -> list[Codec]:
+    """What of these codecs we may send, each with the feedback that we understand about it.
+
+    Retransmissions exist for video only: a slot for audio has no SSRC for them.
+    """
+    taken = []
+    for codec in codecs:
+        row = codec_row(kind, codec)
+        if row:
+            rtx = codec.rtx_payload_type if kind == "video" else None
+            taken.append(replace(codec, name=row.name, feedback=row.downstream, rtx_payload_type=rtx))
+    return taken
+
+
+class ExtensionRow(NamedTuple):
+    """One RTP header extension that we understand or carry through."""
+
+    uri: str
+    usual: int
+    """Chromium's number for it; where two share one, they never meet on one of our m-lines."""
+    upstream: frozenset[str]
+    """Kinds on which a publisher may send it to us."""
+    downstream: frozenset[str]
+    """Kinds on which we send it to subscribers."""
+
+
+_BOTH, _AUDIO, _VIDEO, _NEVER = (
+    frozenset({"audio", "video"}),
+    frozenset({"audio"}),
+    frozenset({"video"}),
+    frozenset[str](),
+)
+
+_EXPERIMENT = "http://www.webrtc.org/experiments/rtp-hdrext/"
+MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
+
+EXTENSIONS = (
+    ExtensionRow("urn:ietf:params:rtp-hdrext:ssrc-audio-level", 1, _AUDIO, _AUDIO),
+    # Times and sequence numbers of one hop: a forwarder must not copy them, and writes its own with the
+    # congestion controller.
+    ExtensionRow(_EXPERIMENT + "abs-send-time", 2, _BOTH, _NEVER),
+    ExtensionRow(
+        "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", 3, _BOTH, _NEVER
+    ),
+    ExtensionRow(MID, 4, _BOTH, _BOTH),
+    ExtensionRow(_EXPERIMENT + "playout-delay", 5, _VIDEO, _VIDEO),
+    ExtensionRow(_EXPERIMENT + "video-content-type", 6, _VIDEO, _VIDEO),
+    ExtensionRow(_EXPERIMENT + "video-timing", 7, _VIDEO, _VIDEO),
+    ExtensionRow(_EXPERIMENT + "color-space", 8, _VIDEO, _VIDEO),
+    ExtensionRow(_EXPERIMENT + "video-layers-allocation00", 9, _VIDEO, _NEVER),
+    ExtensionRow("urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id", 10, _VIDEO, _NEVER),
+    ExtensionRow("urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id", 11, _VIDEO, _NEVER),
+    ExtensionRow(
+        "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
+        12, _VIDEO, _VIDEO,
+    ),
+    ExtensionRow("urn:3gpp:video-orientation", 13, _VIDEO, _VIDEO),
+    ExtensionRow("urn:ietf:params:rtp-hdrext:toffset", 14, _VIDEO, _NEVER),
+    ExtensionRow(_EXPERIMENT + "abs-capture-time", 9, _BOTH, _BOTH),
+)  # fmt: skip
+
+EXTENSIONS_BY_URI = {row.uri: row for row in EXTENSIONS}
+
+FLIPPED: dict[Direction | None, Direction | None] = {
+    None: None,
+    "sendrecv": "sendrecv",
+    "sendonly": "recvonly",
+    "recvonly": "sendonly",
+    "inactive": "inactive",
+}
+"""A direction as the other side says it (RFC 3264 section 6.1, RFC 8285 section 6)."""
+
+
+def accepted_extensions(kind: str, offered: Iterable[ExtMap], direction: Direction) -> list[ExtMap]:
+    """What of an offer's extensions we answer on an m-line that we answer with `direction`.
+
+    An extension stays if it may travel in a direction that the m-line has and we know it there. On an
+    inactive m-line both directions count, since either may start later. Direction is answered flipped, and
+    left out where it was left out.
+    """
+    receives = direction in ("recvonly", "sendrecv", "inactive")
+    sends = direction in ("sendonly", "sendrecv", "inactive")
+    taken: dict[str, ExtMap] = {}
+    for extension in offered:
+        row = EXTENSIONS_BY_URI.get(extension.uri)
+        # 15 is reserved in one-byte headers and anything above needs two-byte ones (RFC 8285 section 4.2).
+        if row is None or extension.id > 14 or extension.uri in taken:
+            continue
+        upstream = receives and kind in row.upstream and extension.direction in (None, "sendrecv", "sendonly")
+        downstream = sends and kind in row.downstream and extension.direction in (None, "sendrecv", "recvonly")
+        if upstream or downstream:
+            taken[extension.uri] = ExtMap(extension.id, extension.uri, FLIPPED[extension.direction])
+    return list(taken.values())

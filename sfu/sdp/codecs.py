@@ -1,0 +1,143 @@
+"""Codecs of an m-line: collected from its attributes, compared, and printed back.
+
+Two peers number the same codec differently, so a codec is recognised by `identity`: what has to be equal for
+one's packets to be the other's. Levels and bit rates are not part of it, profiles are.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sfu.sdp.attributes import Fmtp, RtcpFb, RtpMap
+from sfu.sdp.model import MediaDescription
+
+Identity = tuple[str | int, ...]
+"""What makes two codecs the same one, whatever their payload types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One codec as one m-line numbers it."""
+
+    payload_type: int
+    name: str
+    clock_rate: int
+    """In Hz."""
+    channels: int = 1
+    parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The fmtp parameters; a parameter without a name (RED's ``111/111``) stands under the empty name."""
+    feedback: frozenset[str] = frozenset()
+    """RTCP feedback agreed for it: ``nack``, ``nack pli``, ``ccm fir``, ``transport-cc``, ``goog-remb`` ..."""
+    rtx_payload_type: int | None = None
+    """Payload type of its retransmissions (RFC 4588), None without."""
+
+    @property
+    def identity(self) -> Identity:
+        """Equal for two codecs whose packets may be exchanged; only the payload types differ then."""
+        name = self.name.lower()
+        return (name, self.clock_rate, self.channels, *_profile(name, self.parameters))
+
+
+def _profile(name: str, parameters: Mapping[str, str]) -> Identity:
+    match name:
+        case "vp9":  # RFC 9628 section 7
+            return (parameters.get("profile-id", "0"),)
+        case "av1":  # AV1 RTP payload format, section 7.2.1
+            return (parameters.get("profile", "0"),)
+        case "h264":  # RFC 6184 sections 8.1 and 8.2.2
+            profile = h264_profile(parameters.get("profile-level-id", "42000a"))
+            return (profile, parameters.get("packetization-mode", "0"))
+    return ()
+
+
+H264_PROFILES = (
+    # profile_idc, bits of profile-iop that count, their value; RFC 6184 section 8.1, table 5
+    (0x42, 0b0100_1111, 0b0100_0000, "constrained-baseline"),
+    (0x4D, 0b1000_1111, 0b1000_0000, "constrained-baseline"),
+    (0x58, 0b1100_1111, 0b1100_0000, "constrained-baseline"),
+    (0x42, 0b0100_1111, 0b0000_0000, "baseline"),
+    (0x58, 0b1100_1111, 0b1000_0000, "baseline"),
+    (0x4D, 0b1010_1111, 0b0000_0000, "main"),
+    (0x58, 0b1100_1111, 0b0000_0000, "extended"),
+)
+
+
+def h264_profile(profile_level_id: str) -> str:
+    """The profile that a profile-level-id stands for, without its level: several spellings mean the same one.
+
+    What is not in the table (the High family needs its flags as they are) is its own profile.
+    """
+    first_four = profile_level_id[:4].lower()
+    try:
+        idc, iop = bytes.fromhex(first_four)
+    except ValueError:
+        return first_four
+    for profile_idc, mask, value, name in H264_PROFILES:
+        if idc == profile_idc and iop & mask == value:
+            return name
+    return first_four
+
+
+def codecs_of(media: MediaDescription) -> list[Codec]:
+    """The codecs of an RTP m-line in order of preference, retransmission formats folded into what they repeat.
+
+    Formats without an rtpmap are left out: of WebRTC's codecs none has a static payload type.
+    """
+    maps = {str(row.payload_type): row for row in reversed(media.rtpmaps)}
+    parameters = {row.format: row.parameters() for row in reversed(media.fmtps)}
+    feedback: dict[int | None, set[str]] = {}
+    for entry in media.rtcp_feedback:
+        feedback.setdefault(entry.payload_type, set()).add(entry.value)
+    formats = [maps[name] for name in dict.fromkeys(media.formats) if name in maps]
+    rtx: dict[str, int] = {}
+    for row in formats:
+        if row.name.lower() == "rtx":
+            rtx.setdefault(parameters.get(str(row.payload_type), {}).get("apt", ""), row.payload_type)
+    return [
+        Codec(
+            payload_type=row.payload_type,
+            name=row.name,
+            clock_rate=row.clock_rate,
+            channels=row.channels or 1,
+            parameters=parameters.get(str(row.payload_type), {}),
+            feedback=frozenset(feedback.get(row.payload_type, set()) | feedback.get(None, set())),
+            rtx_payload_type=rtx.get(str(row.payload_type)),
+        )
+        for row in formats
+        if row.name.lower() != "rtx"
+    ]
+
+
+def find(codecs: Iterable[Codec], wanted: Codec) -> Codec | None:
+    """The codec of another numbering that takes the packets of `wanted`, if there is one."""
+    identity = wanted.identity
+    return next((codec for codec in codecs if codec.identity == identity), None)
+
+
+@dataclass(frozen=True, slots=True)
+class CodecLines:
+    """Codecs as the fields of a `MediaDescription`."""
+
+    formats: tuple[str, ...]
+    rtpmaps: tuple[RtpMap, ...]
+    fmtps: tuple[Fmtp, ...]
+    rtcp_feedback: tuple[RtcpFb, ...]
+
+
+def describe(codecs: Sequence[Codec]) -> CodecLines:
+    """Print codecs: each followed by its retransmission format, feedback in a fixed order."""
+    rtpmaps: list[RtpMap] = []
+    fmtps: list[Fmtp] = []
+    feedback: list[RtcpFb] = []
+    for codec in codecs:
+        channels = codec.channels if codec.channels > 1 else None
+        rtpmaps.append(RtpMap(codec.payload_type, codec.name, codec.clock_rate, channels))
+        if codec.parameters:
+            text = ";".join(f"{name}={value}" if name else value for name, value in codec.parameters.items())
+            fmtps.append(Fmtp(str(codec.payload_type), text))
+        feedback += [RtcpFb(codec.payload_type, value) for value in sorted(codec.feedback)]
+        if codec.rtx_payload_type is not None:
+            rtpmaps.append(RtpMap(codec.rtx_payload_type, "rtx", codec.clock_rate))
+            fmtps.append(Fmtp(str(codec.rtx_payload_type), f"apt={codec.payload_type}"))
+    return CodecLines(
+        tuple(str(row.payload_type) for row in rtpmaps), tuple(rtpmaps), tuple(fmtps), tuple(feedback)
+    )

@@ -1,0 +1,113 @@
+"""Numbers that hold for a whole BUNDLE: payload types and header-extension ids.
+
+In a BUNDLE one payload type means one codec with one set of parameters, and one id one extension, in every
+m-line of both sides (RFC 9143 section 8.1, RFC 8285 section 6). The client's numbers are learned from its
+descriptions and win over ours; what the client never numbered gets Chromium's usual number if that is free,
+any free one else.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from sfu.sdp.capabilities import EXTENSIONS_BY_URI, usual_codec
+from sfu.sdp.codecs import Codec, Identity, codecs_of
+from sfu.sdp.model import SessionDescription
+
+DYNAMIC = (*range(96, 128), *range(35, 64))
+"""Payload types for free choice, in order: the dynamic range, then what RFC 3551 section 3 lets one fall back
+on. 64 to 95 are barred by rtcp-mux (RFC 5761 section 4)."""
+
+OPUS = Codec(111, "opus", 48000, 2)
+RED = Codec(63, "red", 48000, 2).identity
+
+
+class PayloadTypes:
+    """Which payload type stands for what in this session."""
+
+    def __init__(self) -> None:
+        self._codecs: dict[Identity, Codec] = {}
+        self._taken: set[int] = set()
+
+    def learn(self, description: SessionDescription) -> None:
+        """Take over the client's numbers; where they clash with older ones, the older ones are forgotten."""
+        taken = {
+            int(name)
+            for media in description.media
+            if not media.stopped
+            for name in media.formats
+            if len(name) <= 3 and name.isascii() and name.isdigit()
+        }
+        codecs: dict[Identity, Codec] = {}
+        for media in description.media:
+            if not media.stopped:
+                for codec in codecs_of(media):
+                    codecs.setdefault(codec.identity, codec)
+        for identity, codec in self._codecs.items():
+            # RED names other payload types in its parameters: it is numbered anew when next needed.
+            if identity not in codecs and not taken & _numbers(codec) and identity != RED:
+                codecs[identity] = codec
+        self._codecs = codecs
+        self._taken = taken.union(*map(_numbers, codecs.values()))
+
+    def assign(self, kind: str, wanted: Iterable[Codec]) -> list[Codec]:
+        """The same codecs in this session's numbers; a codec for which no number is left is missing.
+
+        Codecs that the client knows come with the client's parameters: they say what it can take, and they
+        have to be equal in all m-lines. Feedback is that of `wanted`.
+        """
+        found: dict[Identity, Codec] = {}
+        for codec in wanted:
+            number = self._codecs.get(codec.identity) or self._new(kind, codec)
+            if number is not None:
+                found.setdefault(codec.identity, replace(number, feedback=codec.feedback))
+        return list(found.values())
+
+    def _new(self, kind: str, wanted: Codec) -> Codec | None:
+        codec = usual_codec(kind, wanted) or wanted
+        if codec.identity == RED:
+            opus = (self._codecs.get(OPUS.identity) or self._new(kind, OPUS) or OPUS).payload_type
+            codec = replace(codec, parameters={"": f"{opus}/{opus}"})
+        if _numbers(codec) & self._taken:
+            free = [number for number in DYNAMIC if number not in self._taken]
+            needed = len(_numbers(codec))
+            if len(free) < needed:
+                return None
+            rtx = free[1] if needed > 1 else None
+            codec = replace(codec, payload_type=free[0], rtx_payload_type=rtx)
+        self._codecs[codec.identity] = codec
+        self._taken |= _numbers(codec)
+        return codec
+
+
+def _numbers(codec: Codec) -> set[int]:
+    return {number for number in (codec.payload_type, codec.rtx_payload_type) if number is not None}
+
+
+class ExtensionIds:
+    """Which header-extension id stands for what in this session."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+
+    def learn(self, description: SessionDescription) -> None:
+        """Take over the client's ids; where they clash with older ones, the older ones are forgotten."""
+        ids: dict[str, int] = {}
+        for media in description.media:
+            if not media.stopped:
+                for extension in (*description.extensions, *media.extensions):
+                    ids.setdefault(extension.uri, extension.id)
+        taken = set(ids.values())
+        self._ids = ids | {
+            uri: number for uri, number in self._ids.items() if uri not in ids and number not in taken
+        }
+
+    def assign(self, uri: str) -> int | None:
+        """The id of an extension that has a row in `capabilities.EXTENSIONS`; None when all 14 are in use."""
+        if uri not in self._ids:
+            taken = set(self._ids.values())
+            usual = EXTENSIONS_BY_URI[uri].usual
+            free = next((number for number in (usual, *range(14, 0, -1)) if number not in taken), None)
+            if free is None:
+                return None
+            self._ids[uri] = free
+        return self._ids[uri]
