@@ -30,6 +30,7 @@ from sfu.ice.attributes import (
 )
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import (
+    CredentialsAdded,
     CredentialsRetired,
     IceEvent,
     IceState,
@@ -141,11 +142,10 @@ class IceLiteAgent:
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` has something to do; `None` if never."""
-        match self.state:
-            case IceState.NEW | IceState.FAILED | IceState.CLOSED:
-                return None
-            case IceState.CHECKING:
-                return self._checked_at + FAILED_AFTER
+        if self.state in (IceState.NEW, IceState.FAILED, IceState.CLOSED):
+            return None
+        if self.state is IceState.CHECKING:
+            return self._checked_at + FAILED_AFTER
         eldest = next(iter(self._validated.values()))
         deadline = min(self._checked_at + FAILED_AFTER, eldest.checked_at + FORGET_AFTER)
         if self.state is not IceState.DISCONNECTED:
@@ -196,6 +196,7 @@ class IceLiteAgent:
         if self.pending:
             self._events.append(CredentialsRetired(self.pending.ufrag))
         self.pending = credentials
+        self._events.append(CredentialsAdded(credentials.ufrag))
         if self.state is IceState.FAILED:
             self._complete_restart(credentials)
             self._checked_at = now

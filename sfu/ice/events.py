@@ -53,13 +53,20 @@ class PathSelected:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialsAdded:
+    """Checks that name these credentials are accepted from now on: a route by this fragment comes."""
+
+    ufrag: str
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialsRetired:
     """Checks that name these credentials are no longer accepted: routes by this fragment go."""
 
     ufrag: str
 
 
-IceEvent = StateChanged | PathValidated | PathRetired | PathSelected | CredentialsRetired
+IceEvent = StateChanged | PathValidated | PathRetired | PathSelected | CredentialsAdded | CredentialsRetired
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ def test_fields_of_a_reflexive_candidate() -> None:
         extensions=(("generation", "0"), ("ufrag", "abcd"), ("network-cost", "999")),
     )
     assert candidate.tcp_type is None
+    assert Candidate.parse(str(candidate)) == candidate
 
 
 def test_fields_of_a_tcp_candidate() -> None:
