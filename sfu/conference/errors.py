@@ -19,10 +19,10 @@ class BadRequest(Refused):
     code = 400
 
 
-class NotFound(Refused):
-    """What the message names does not exist."""
+class Forbidden(Refused):
+    """The client may not do this, now or later."""
 
-    code = 404
+    code = 403
 
 
 class Conflict(Refused):
@@ -31,10 +31,10 @@ class Conflict(Refused):
     code = 409
 
 
-class TooLarge(Refused):
-    """More than a limit allows within one message."""
+class TooManyRequests(Refused):
+    """The client sends faster than it may."""
 
-    code = 413
+    code = 429
 
 
 class Unavailable(Refused):

@@ -7,7 +7,7 @@ To add a message from clients, write its class and name it in `ClientMessage`; t
 class. Types, required fields and ranges stand in the annotations; msgspec holds the clients to them.
 """
 
-import datetime
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal, get_args
 
 import msgspec
@@ -238,7 +238,8 @@ ServerMessage = (
     | Error
 )
 
-_CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {cls.message_type: cls for cls in get_args(ClientMessage)}
+CLIENT_MESSAGES: dict[str | None, type[ClientMessage]] = {cls.message_type: cls for cls in get_args(ClientMessage)}
+"""What a client may send, by the envelope's `type`."""
 
 
 class _Envelope(msgspec.Struct):
@@ -250,7 +251,7 @@ class _Envelope(msgspec.Struct):
 class _ServerEnvelope(msgspec.Struct):
     type: str
     data: ServerMessage | msgspec.Raw
-    timestamp: datetime.datetime
+    timestamp: datetime
 
 
 def refusal(error: Refused, message_type: str | None = None) -> Error:
@@ -276,7 +277,7 @@ def parse(text: str | bytes) -> ClientMessage:
         envelope = msgspec.json.decode(text, type=_Envelope)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadMessage(f"not a message: {error}") from None
-    cls = _CLIENT_MESSAGES.get(envelope.type)
+    cls = CLIENT_MESSAGES.get(envelope.type)
     if cls is None:
         raise BadMessage(f"unknown message type {envelope.type!r}", envelope.type)
     if cls is Ping or cls is Pong:
@@ -290,7 +291,7 @@ def parse(text: str | bytes) -> ClientMessage:
         raise BadMessage(f"bad data: {error}", envelope.type) from None
 
 
-def serialize(message: ServerMessage, timestamp: datetime.datetime) -> str:
+def serialize(message: ServerMessage, timestamp: datetime) -> str:
     """Write one message to a client. `timestamp` is the wall-clock time of sending, with its zone."""
     data = message.data if isinstance(message, Ping | Pong) else message
     return msgspec.json.encode(_ServerEnvelope(message.message_type, data, timestamp)).decode()

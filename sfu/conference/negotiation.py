@@ -6,6 +6,10 @@ out is folded into the one that follows.
 
 An impolite peer that waited for an answer for ever would ignore offers for ever. So an offer has a deadline,
 after which it is taken back and made anew.
+
+The first offer is left to the client for a moment: nearly every client has something to publish, its offer
+spares a glare, tells its payload types and extension ids before any of ours could clash with them, and may
+bring m-lines on which others can be sent to it in the very answer.
 """
 
 import enum
@@ -14,6 +18,10 @@ from dataclasses import dataclass
 ANSWER_TIMEOUT = 10.0
 """Seconds until an unanswered offer is taken back. A browser answers within 100 ms even on a slow machine; the
 rest is the network's and a busy page's."""
+
+FIRST_OFFER_WAIT = 1.0
+"""Seconds that a new connection leaves to its client for the first offer. Longer than a browser needs to open
+a camera that it already has, shorter than anybody who only listens should wait."""
 
 
 class NegotiationState(enum.Enum):
@@ -39,8 +47,9 @@ class NegotiationStatistics:
 class Negotiation:
     """One connection's negotiation. Every method is immediate; time comes in as `now` in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
         self._state = NegotiationState.STABLE
+        self._hold_until: float | None = now + FIRST_OFFER_WAIT
         self._wanted = False
         self._deadline: float | None = None
         self._offers_sent = 0
@@ -57,21 +66,32 @@ class Negotiation:
         """Note that an offer is needed, now or when the running negotiation has ended."""
         self._wanted = True
 
-    def start_offer(self, now: float) -> bool:
-        """Return whether to make and send an offer right now, and if so count it as sent at `now`."""
+    def is_offer_due(self, now: float) -> bool:
+        """Return whether an offer is needed and may be made."""
         if not self._wanted or self._state is not NegotiationState.STABLE:
             return False
+        return self._hold_until is None or now >= self._hold_until
+
+    def offer_not_needed(self) -> None:
+        """Note that what was requested is already negotiated."""
+        self._wanted = False
+
+    def offer_sent(self, now: float) -> None:
+        """Note that an offer left at `now`: until its answer or its deadline, the client's offers lose."""
+        if not self.is_offer_due(now):
+            raise RuntimeError("an offer that is not due was sent")
+        self._hold_until = None
         self._wanted = False
         self._state = NegotiationState.HAVE_LOCAL_OFFER
         self._deadline = now + ANSWER_TIMEOUT
         self._offers_sent += 1
-        return True
 
     def receive_offer(self) -> bool:
         """Return whether to apply and answer the client's offer; False means that it lost against ours."""
         if self._state is NegotiationState.HAVE_LOCAL_OFFER:
             self._offers_ignored += 1
             return False
+        self._hold_until = None
         return True
 
     def receive_answer(self) -> bool:
@@ -83,11 +103,11 @@ class Negotiation:
         return True
 
     def next_timeout(self) -> float | None:
-        """Return when `handle_timeout` is due, or None."""
-        return self._deadline
+        """Return when `handle_timeout` and `is_offer_due` want to be asked again, or None."""
+        return self._hold_until if self._hold_until is not None and self._wanted else self._deadline
 
     def handle_timeout(self, now: float) -> bool:
-        """Return whether the offer is overdue: the caller rolls it back, and `start_offer` makes the next."""
+        """Return whether our offer is overdue: the caller takes it back, and the next is due at once."""
         if self._deadline is None or now < self._deadline:
             return False
         self._end_offer()

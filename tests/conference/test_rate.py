@@ -1,0 +1,25 @@
+"""How often a client may speak."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu.conference.rate import TokenBucket
+
+
+def test_a_burst_passes_at_once_and_then_the_rate_holds() -> None:
+    bucket = TokenBucket(rate=20, burst=40, now=0.0)
+    assert sum(bucket.take(0.0) for _ in range(100)) == 40
+    assert not bucket.take(0.049)
+    assert bucket.take(0.051)
+    assert sum(bucket.take(10.0) for _ in range(100)) == 40
+
+
+@given(st.lists(st.floats(min_value=0, max_value=5), max_size=200))
+def test_never_more_than_the_burst_and_the_rate_together(gaps: list[float]) -> None:
+    bucket = TokenBucket(rate=2, burst=5, now=0.0)
+    now = 0.0
+    passed = 0
+    for gap in gaps:
+        now += gap
+        passed += bucket.take(now)
+    assert passed <= 5 + 2 * now + 1e-6
