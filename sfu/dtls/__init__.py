@@ -1,0 +1,26 @@
+"""DTLS 1.2 (RFC 6347), both roles, for WebRTC: use_srtp, ECDHE, AEADs, extended master secret.
+
+Pure: no sockets, no clock, no randomness of its own. Start reading at `sfu.dtls.connection`.
+"""
+
+from sfu.dtls.alerts import AlertDescription
+from sfu.dtls.certificate import Certificate, fingerprint_matches
+from sfu.dtls.connection import ConnectionState, DtlsConnection, DtlsStatistics
+from sfu.dtls.events import ApplicationData, Closed, Event, Failed, HandshakeCompleted
+from sfu.dtls.srtp import SrtpKeys, SrtpProtectionProfile
+
+__all__ = [
+    "AlertDescription",
+    "ApplicationData",
+    "Certificate",
+    "Closed",
+    "ConnectionState",
+    "DtlsConnection",
+    "DtlsStatistics",
+    "Event",
+    "Failed",
+    "HandshakeCompleted",
+    "SrtpKeys",
+    "SrtpProtectionProfile",
+    "fingerprint_matches",
+]

@@ -1,0 +1,138 @@
+"""DTLS alerts: the codes, the two-byte message, and one exception class per fatal alert that we send.
+
+The exception class *is* the wire code: whoever finds a violation raises, say, `IllegalParameter`, and the
+connection sends exactly that alert and fails. Violations that an unauthenticated stranger could inject
+(broken records, inconsistent fragments) are not alerts but plain `BadPacket`: dropped and counted.
+"""
+
+from enum import IntEnum
+from typing import ClassVar, NamedTuple
+
+from sfu.errors import BadPacket
+
+
+class AlertLevel(IntEnum):
+    """The first byte of an alert (RFC 5246 section 7.2)."""
+
+    WARNING = 1
+    FATAL = 2
+
+
+class AlertDescription(IntEnum):
+    """The second byte of an alert (RFC 5246 section 7.2 and the IANA registry)."""
+
+    CLOSE_NOTIFY = 0
+    UNEXPECTED_MESSAGE = 10
+    BAD_RECORD_MAC = 20
+    RECORD_OVERFLOW = 22
+    HANDSHAKE_FAILURE = 40
+    BAD_CERTIFICATE = 42
+    UNSUPPORTED_CERTIFICATE = 43
+    CERTIFICATE_REVOKED = 44
+    CERTIFICATE_EXPIRED = 45
+    CERTIFICATE_UNKNOWN = 46
+    ILLEGAL_PARAMETER = 47
+    UNKNOWN_CA = 48
+    ACCESS_DENIED = 49
+    DECODE_ERROR = 50
+    DECRYPT_ERROR = 51
+    PROTOCOL_VERSION = 70
+    INSUFFICIENT_SECURITY = 71
+    INTERNAL_ERROR = 80
+    USER_CANCELED = 90
+    NO_RENEGOTIATION = 100
+    UNSUPPORTED_EXTENSION = 110
+
+
+class AlertMessage(NamedTuple):
+    """The body of an alert record: level and description as numbers, because a peer may send unknown ones."""
+
+    level: int
+    description: int
+
+    @classmethod
+    def parse(cls, data: bytes) -> "AlertMessage":
+        """Decode the two bytes of an alert; raise `BadPacket` when there are more or fewer."""
+        if len(data) != 2:
+            raise BadPacket("dtls-alert-length", f"{len(data)} bytes")
+        return cls(data[0], data[1])
+
+    def serialize(self) -> bytes:
+        """Encode as two bytes."""
+        return bytes(self)
+
+    @property
+    def name(self) -> str:
+        """The alert's name for people: ``"handshake_failure"``, or ``"alert_123"`` for an unknown code."""
+        return alert_name(self.description)
+
+
+def alert_name(description: int) -> str:
+    """Return the standards' name of an alert code, or ``alert_<code>`` for a code we do not know."""
+    try:
+        return AlertDescription(description).name.lower()
+    except ValueError:
+        return f"alert_{description}"
+
+
+class Alert(BadPacket):
+    """A violation that ends the handshake; its subclass says which fatal alert goes to the peer."""
+
+    description: ClassVar[AlertDescription]
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__("dtls-" + self.description.name.lower().replace("_", "-"), detail)
+
+
+class UnexpectedMessage(Alert):
+    """A message that the state machine has no row for."""
+
+    description = AlertDescription.UNEXPECTED_MESSAGE
+
+
+class HandshakeFailure(Alert):
+    """No common ground: cipher suite, group, signature scheme, SRTP profile, or something we require."""
+
+    description = AlertDescription.HANDSHAKE_FAILURE
+
+
+class BadCertificate(Alert):
+    """A certificate that does not parse."""
+
+    description = AlertDescription.BAD_CERTIFICATE
+
+
+class UnsupportedCertificate(Alert):
+    """A certificate whose key is of a kind or strength that we do not accept."""
+
+    description = AlertDescription.UNSUPPORTED_CERTIFICATE
+
+
+class IllegalParameter(Alert):
+    """A field that parses but contradicts the protocol or what was offered."""
+
+    description = AlertDescription.ILLEGAL_PARAMETER
+
+
+class DecodeError(Alert):
+    """A message whose lengths or structure are wrong."""
+
+    description = AlertDescription.DECODE_ERROR
+
+
+class DecryptError(Alert):
+    """A signature or a Finished message that does not verify."""
+
+    description = AlertDescription.DECRYPT_ERROR
+
+
+class ProtocolVersion(Alert):
+    """The peer does not speak DTLS 1.2."""
+
+    description = AlertDescription.PROTOCOL_VERSION
+
+
+class UnsupportedExtension(Alert):
+    """The server answered with an extension that the client did not offer."""
+
+    description = AlertDescription.UNSUPPORTED_EXTENSION

@@ -1,0 +1,106 @@
+"""Our certificate, the peer's, and fingerprints.
+
+In WebRTC certificates are self-signed and nobody checks their names or dates: what counts is that the
+certificate's fingerprint is the one in the SDP (RFC 8122, RFC 8827 section 6.5), and that the peer proves
+in the handshake that it holds the key.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from sfu.dtls.alerts import BadCertificate, UnsupportedCertificate
+from sfu.dtls.groups import P256_ORDER, scalar
+from sfu.dtls.signatures import PrivateKey, PublicKey
+
+VALIDITY = timedelta(days=365)
+"""How long our certificate lasts. It lives as long as the process; browsers do not look at the date."""
+
+CLOCK_SKEW = timedelta(days=1)
+"""How far before now the certificate starts to be valid: the precedent of libwebrtc and Firefox."""
+
+MIN_RSA_BITS = 2048
+"""The shortest RSA key accepted from a peer (NIST SP 800-131A); browsers make 2048 at least."""
+
+FINGERPRINT_HASHES = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
+"""The hash functions a fingerprint may use. SHA-1 and MD5 prove nothing any more (RFC 8122 section 5)."""
+
+
+class Certificate:
+    """A certificate with its private key: what one end of a handshake needs to show who it is."""
+
+    __slots__ = ("der", "private_key")
+
+    def __init__(self, der: bytes, private_key: PrivateKey) -> None:
+        self.der = der
+        """The certificate, DER."""
+        self.private_key = private_key
+
+    @classmethod
+    def generate(cls, now_utc: datetime, random: Callable[[int], bytes]) -> "Certificate":
+        """Make a self-signed ECDSA P-256 certificate with a random name, as browsers do."""
+        key = ec.derive_private_key(scalar(random, P256_ORDER), ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, random(16).hex())])
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            # RFC 5280 section 4.1.2.2: positive and at most 20 octets.
+            .serial_number(int.from_bytes(random(19), "big") + 1)
+            .not_valid_before(now_utc - CLOCK_SKEW)
+            .not_valid_after(now_utc + VALIDITY)
+            .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
+        )
+        return cls(certificate.public_bytes(Encoding.DER), key)
+
+    def fingerprint(self, algorithm: str = "sha-256") -> str:
+        """Return the fingerprint in SDP's form: ``sha-256 AB:CD:…`` (RFC 8122 section 5)."""
+        return f"{algorithm} {_digest(self.der, FINGERPRINT_HASHES[algorithm])}"
+
+
+def _digest(der: bytes, hash_name: str) -> str:
+    return hashlib.new(hash_name, der).digest().hex(":").upper()
+
+
+def fingerprint_matches(der: bytes, fingerprint: tuple[str, str]) -> bool:
+    """Compare a certificate with SDP's fingerprint ``(algorithm, "AB:CD:…")``, in constant time.
+
+    Letter case does not matter. An algorithm that is unknown or too weak never matches.
+    """
+    algorithm, value = fingerprint
+    hash_name = FINGERPRINT_HASHES.get(algorithm.lower())
+    if hash_name is None:
+        return False
+    return hmac.compare_digest(_digest(der, hash_name).encode(), value.upper().encode())
+
+
+def public_key_of(der: bytes) -> PublicKey:
+    """Return the key in a peer's certificate.
+
+    Raises `BadCertificate` when it does not parse, `UnsupportedCertificate` when the key is not ECDSA on a
+    NIST curve or RSA of at least 2048 bits.
+    """
+    try:
+        key = x509.load_der_x509_certificate(der).public_key()
+    except UnsupportedAlgorithm as error:
+        raise UnsupportedCertificate(str(error)) from None
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
+        raise BadCertificate(str(error)) from None
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        if not isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1):
+            raise UnsupportedCertificate(f"key on {key.curve.name}")
+        return key
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size < MIN_RSA_BITS:
+            raise UnsupportedCertificate(f"RSA key of {key.key_size} bits")
+        return key
+    raise UnsupportedCertificate(f"key of kind {type(key).__name__}")

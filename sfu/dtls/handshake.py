@@ -1,0 +1,163 @@
+"""What both roles of a handshake share: transcript, message numbers, keys, the step through a table.
+
+A handshake takes whole messages in order and returns flights. It knows nothing of records, datagrams or
+time; `sfu.dtls.connection` does. Each role is a subclass with a table of transitions: a row says which
+message is legal in which state, what handles it and what state comes next. No row is `UnexpectedMessage`.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, Protocol, TypeVar
+
+from sfu.dtls.alerts import DecryptError, HandshakeFailure, UnexpectedMessage
+from sfu.dtls.certificate import Certificate
+from sfu.dtls.flights import ChangeCipherSpec, Flight
+from sfu.dtls.fragments import HandshakeMessage
+from sfu.dtls.groups import GROUPS, NamedGroup
+from sfu.dtls.keys import Secrets, TrafficKeys
+from sfu.dtls.messages import CertificateVerify, Finished, HandshakeType
+from sfu.dtls.signatures import SCHEMES, PublicKey, SignatureScheme
+from sfu.dtls.srtp import DEFAULT_PROFILES, SrtpProtectionProfile
+from sfu.dtls.suites import SUITES, CipherSuite
+
+
+class Body(Protocol):
+    """A message that we send."""
+
+    def serialize(self) -> bytes:
+        """Encode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one end brings into a handshake. The defaults are right for WebRTC; tests and tools narrow them."""
+
+    certificate: Certificate
+    random: Callable[[int], bytes]
+    srtp_profiles: Sequence[SrtpProtectionProfile] = DEFAULT_PROFILES
+    """In order of preference. Empty: use_srtp is neither offered nor wanted."""
+    suites: Sequence[CipherSuite] = tuple(SUITES.values())
+    groups: Sequence[NamedGroup] = tuple(GROUPS.values())
+    cookie_exchange: bool = False
+    """Server: let the client return a cookie first (RFC 6347 section 4.2.1). Behind ICE this is not needed,
+    because DTLS is reached only from an address that has answered a check."""
+    key_log: Callable[[str], None] | None = None
+
+
+H = TypeVar("H")
+
+
+@dataclass(frozen=True, slots=True)
+class Transition(Generic[H]):
+    """A row of a table of transitions."""
+
+    handler: Callable[[H, bytes], Flight | None]
+    """Judges the message's body and returns the flight that answers it, if one is due."""
+    next_state: Enum
+
+
+class Handshake:
+    """One handshake in progress. Subclasses add the table and the handlers of a role."""
+
+    table: Mapping[tuple[Enum, int], Transition["Handshake"]]
+    server: bool
+    done: Enum
+    """The table's last state."""
+
+    def __init__(self, settings: Settings, state: Enum) -> None:
+        self.settings = settings
+        self.state = state
+        self.traffic: TrafficKeys | None = None
+        """Set as soon as the peer may send protected records."""
+        self.secrets: Secrets | None = None
+        self.suite: CipherSuite | None = None
+        self.group: NamedGroup | None = None
+        self.srtp_profile: SrtpProtectionProfile | None = None
+        self.peer_certificate = b""
+        """DER; proven to be the peer's own when the handshake is complete."""
+        self.peer_key: PublicKey | None = None
+        self._next_seq = 0
+        # Signatures may use another hash than the suite, and the suite is not known at first: so the
+        # messages themselves are kept until the handshake is over. Each is bounded, and so is their number.
+        self._transcript = bytearray()
+        self._before = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether both Finished messages have been exchanged and verified."""
+        return self.state is self.done
+
+    def receive(self, message: HandshakeMessage) -> Flight | None:
+        """Take the next message; return the flight to send, if any. Raises an `Alert` on a violation."""
+        transition = self.table.get((self.state, message.message_type))
+        if transition is None:
+            raise UnexpectedMessage(f"{message_name(message.message_type)} in state {self.state.name}")
+        self._before = len(self._transcript)
+        self._transcript += message.serialize()
+        flight = transition.handler(self, message.body)
+        self.state = transition.next_state
+        return flight
+
+    def _message(self, kind: HandshakeType, body: Body) -> HandshakeMessage:
+        """Number a message of ours and enter it into the transcript."""
+        message = HandshakeMessage(kind, self._next_seq, body.serialize())
+        self._next_seq += 1
+        self._transcript += message.serialize()
+        return message
+
+    def _received_before(self) -> bytes:
+        """Return the transcript without the message that is being handled."""
+        return bytes(self._transcript[: self._before])
+
+    def _restart_transcript(self) -> None:
+        """Forget the messages so far: a cookie exchange does not count (RFC 6347 section 4.2.1)."""
+        self._transcript.clear()
+
+    def _derive_secrets(self, premaster: bytes, client_random: bytes, server_random: bytes) -> Secrets:
+        """Compute the master secret from all messages up to ClientKeyExchange (RFC 7627 section 3)."""
+        suite = self.suite
+        assert suite is not None, "keys are derived after the hello messages"
+        session_hash = hashlib.new(suite.hash_name, self._transcript).digest()
+        self.secrets = Secrets(suite, premaster, session_hash, client_random, server_random)
+        if self.settings.key_log is not None:
+            self.settings.key_log(self.secrets.key_log_line())
+        return self.secrets
+
+    def _start_protection(self) -> None:
+        assert self.secrets is not None, "protection starts after the key exchange"
+        self.traffic = self.secrets.traffic_keys(server=self.server)
+
+    def _send_finished(self) -> list[HandshakeMessage | ChangeCipherSpec]:
+        assert self.secrets is not None, "Finished comes after the key exchange"
+        verify_data = self.secrets.verify_data(server=self.server, transcript=bytes(self._transcript))
+        return [ChangeCipherSpec(), self._message(HandshakeType.FINISHED, Finished(verify_data))]
+
+    def _check_finished(self, body: bytes) -> None:
+        assert self.secrets is not None, "Finished comes after the key exchange"
+        expected = self.secrets.verify_data(server=not self.server, transcript=self._received_before())
+        if not hmac.compare_digest(Finished.parse(body).verify_data, expected):
+            raise DecryptError("Finished does not verify")
+
+    def _check_certificate_verify(self, body: bytes) -> None:
+        assert self.peer_key is not None, "the certificate came before"
+        proof = CertificateVerify.parse(body)
+        known_scheme(proof.scheme).verify(self.peer_key, proof.signature, self._received_before())
+
+
+def known_scheme(code: int) -> SignatureScheme:
+    """Return the scheme with this code; raise `HandshakeFailure` for one that we never offered."""
+    try:
+        return SCHEMES[code]
+    except KeyError:
+        raise HandshakeFailure(f"signature scheme {code:#06x}") from None
+
+
+def message_name(message_type: int) -> str:
+    """Return a handshake message's name for people."""
+    try:
+        return HandshakeType(message_type).name
+    except ValueError:
+        return f"handshake message {message_type}"

@@ -1,0 +1,251 @@
+"""The server's side of the handshake (RFC 6347 figure 1; RFC 8422 section 5).
+
+::
+
+    ClientHello            -->
+                           <-- ServerHello, Certificate, ServerKeyExchange,
+                               CertificateRequest, ServerHelloDone
+    Certificate, ClientKeyExchange, CertificateVerify,
+    [ChangeCipherSpec], Finished
+                           -->
+                           <-- [ChangeCipherSpec], Finished
+
+With the cookie exchange a ClientHello and a HelloVerifyRequest come first.
+"""
+
+import hmac
+from collections.abc import Mapping
+from enum import Enum
+from typing import cast
+
+from sfu.dtls.alerts import HandshakeFailure, IllegalParameter, ProtocolVersion
+from sfu.dtls.certificate import public_key_of
+from sfu.dtls.extensions import (
+    EMPTY_RENEGOTIATION_INFO,
+    Extensions,
+    ExtensionType,
+    UseSrtp,
+    check_point_formats,
+    check_renegotiation_info,
+    decode_u16_list,
+    encode_point_formats,
+)
+from sfu.dtls.flights import Flight
+from sfu.dtls.groups import SECP256R1, KeyShare, NamedGroup
+from sfu.dtls.handshake import Handshake, Settings, Transition
+from sfu.dtls.keys import RANDOM_LENGTH
+from sfu.dtls.messages import (
+    ECDSA_SIGN,
+    NULL_COMPRESSION,
+    RSA_SIGN,
+    CertificateChain,
+    CertificateRequest,
+    ClientHello,
+    ClientKeyExchange,
+    HandshakeType,
+    HelloVerifyRequest,
+    ServerHello,
+    ServerHelloDone,
+    ServerKeyExchange,
+)
+from sfu.dtls.record import DTLS_1_2
+from sfu.dtls.signatures import SCHEMES, SignatureScheme, choose_scheme, key_kind
+from sfu.dtls.srtp import SrtpProtectionProfile
+from sfu.dtls.suites import CipherSuite
+
+COOKIE_LENGTH = 20
+"""Bytes of a cookie: as long as a SHA-1 HMAC, which is what RFC 6347's authors had in mind."""
+
+EMPTY_RENEGOTIATION_INFO_SCSV = 0x00FF
+"""The suite code by which a client says what the empty extension says (RFC 5746 section 3.3)."""
+
+
+class ServerState(Enum):
+    """Which message the server waits for."""
+
+    FIRST_CLIENT_HELLO = "ClientHello without a cookie"
+    CLIENT_HELLO = "ClientHello"
+    CERTIFICATE = "Certificate"
+    CLIENT_KEY_EXCHANGE = "ClientKeyExchange"
+    CERTIFICATE_VERIFY = "CertificateVerify"
+    FINISHED = "Finished"
+    CONNECTED = "nothing more"
+
+
+class ServerHandshake(Handshake):
+    """The server's handshake."""
+
+    server = True
+    done = ServerState.CONNECTED
+
+    def __init__(self, settings: Settings) -> None:
+        first = ServerState.FIRST_CLIENT_HELLO if settings.cookie_exchange else ServerState.CLIENT_HELLO
+        super().__init__(settings, first)
+        self._cookie = b""
+        self._client_random = b""
+        self._server_random = b""
+        self._share: KeyShare | None = None
+
+    def _first_client_hello(self, body: bytes) -> Flight:
+        ClientHello.parse(body)
+        self._cookie = self.settings.random(COOKIE_LENGTH)
+        request = self._message(HandshakeType.HELLO_VERIFY_REQUEST, HelloVerifyRequest(self._cookie))
+        self._restart_transcript()
+        # RFC 6347 section 4.2.4: no timer for a HelloVerifyRequest; a client that missed it asks again.
+        return Flight([request], awaits_reply=False)
+
+    def _client_hello(self, body: bytes) -> Flight:
+        hello = ClientHello.parse(body)
+        if self._cookie and not hmac.compare_digest(hello.cookie, self._cookie):
+            raise HandshakeFailure("wrong cookie")
+        extensions = hello.extensions
+        check_version(hello)
+        if NULL_COMPRESSION not in hello.compression_methods:
+            raise IllegalParameter("no null compression")
+        if ExtensionType.EXTENDED_MASTER_SECRET not in extensions:
+            # RFC 7627 section 5.3 lets a server insist; every browser sends it.
+            raise HandshakeFailure("no extended_master_secret")
+        if ExtensionType.EC_POINT_FORMATS in extensions:
+            check_point_formats(extensions[ExtensionType.EC_POINT_FORMATS])
+        if ExtensionType.RENEGOTIATION_INFO in extensions:
+            check_renegotiation_info(extensions[ExtensionType.RENEGOTIATION_INFO])
+        self.suite = self._choose_suite(hello)
+        self.group = self._choose_group(extensions)
+        self.srtp_profile = self._choose_srtp_profile(extensions)
+        scheme = self._choose_scheme(extensions)
+        self._client_random = hello.random
+        # RFC 8446 section 4.1.3's downgrade sentinel is for servers that could have done 1.3; this one cannot.
+        self._server_random = self.settings.random(RANDOM_LENGTH)
+        self._share = self.group.share(self.settings.random)
+        return self._answer(hello, self.suite, self.group, scheme, self._share.public)
+
+    def _choose_suite(self, hello: ClientHello) -> CipherSuite:
+        kind = key_kind(self.settings.certificate.private_key)
+        for suite in self.settings.suites:
+            if suite.key_kind == kind and suite.code in hello.cipher_suites:
+                return suite
+        raise HandshakeFailure("no common cipher suite")
+
+    def _choose_group(self, extensions: Extensions) -> NamedGroup:
+        content = extensions.get(ExtensionType.SUPPORTED_GROUPS)
+        # RFC 8422 section 4: without the extension the server is free; every client can do P-256.
+        offered = (SECP256R1.code,) if content is None else decode_u16_list(content)
+        for group in self.settings.groups:
+            if group.code in offered:
+                return group
+        raise HandshakeFailure("no common group")
+
+    def _choose_srtp_profile(self, extensions: Extensions) -> SrtpProtectionProfile | None:
+        if not self.settings.srtp_profiles:
+            return None
+        content = extensions.get(ExtensionType.USE_SRTP)
+        if content is None:
+            raise HandshakeFailure("no use_srtp")
+        offered = UseSrtp.decode(content).profiles
+        for profile in self.settings.srtp_profiles:
+            if profile in offered:
+                return profile
+        raise HandshakeFailure("no common SRTP protection profile")
+
+    def _choose_scheme(self, extensions: Extensions) -> SignatureScheme:
+        content = extensions.get(ExtensionType.SIGNATURE_ALGORITHMS)
+        # RFC 5246 section 7.4.1.4.1: without the extension the client means SHA-1, which we do not do.
+        offered = () if content is None else decode_u16_list(content)
+        scheme = choose_scheme(key_kind(self.settings.certificate.private_key), offered)
+        if scheme is None:
+            raise HandshakeFailure("no common signature scheme")
+        return scheme
+
+    def _answer(
+        self, hello: ClientHello, suite: CipherSuite, group: NamedGroup, scheme: SignatureScheme, public: bytes
+    ) -> Flight:
+        certificate = self.settings.certificate
+        parameters = ServerKeyExchange(group.code, public, scheme.code, b"").parameters()
+        signature = scheme.sign(certificate.private_key, hello.random + self._server_random + parameters)
+        return Flight(
+            [
+                self._message(
+                    HandshakeType.SERVER_HELLO,
+                    ServerHello(self._server_random, suite.code, self._answer_extensions(hello)),
+                ),
+                self._message(HandshakeType.CERTIFICATE, CertificateChain((certificate.der,))),
+                self._message(
+                    HandshakeType.SERVER_KEY_EXCHANGE,
+                    ServerKeyExchange(group.code, public, scheme.code, signature),
+                ),
+                self._message(
+                    HandshakeType.CERTIFICATE_REQUEST,
+                    CertificateRequest(bytes([ECDSA_SIGN, RSA_SIGN]), tuple(SCHEMES)),
+                ),
+                self._message(HandshakeType.SERVER_HELLO_DONE, ServerHelloDone()),
+            ]
+        )
+
+    def _answer_extensions(self, hello: ClientHello) -> Extensions:
+        """Answer only what was asked (RFC 5246 section 7.4.1.4); supported_versions has no place in 1.2."""
+        offered = hello.extensions
+        answer: Extensions = {ExtensionType.EXTENDED_MASTER_SECRET: b""}
+        if ExtensionType.RENEGOTIATION_INFO in offered or EMPTY_RENEGOTIATION_INFO_SCSV in hello.cipher_suites:
+            answer[ExtensionType.RENEGOTIATION_INFO] = EMPTY_RENEGOTIATION_INFO
+        if ExtensionType.EC_POINT_FORMATS in offered:
+            answer[ExtensionType.EC_POINT_FORMATS] = encode_point_formats()
+        if self.srtp_profile is not None:
+            # No MKI back: RFC 5764 section 4.1.3 lets the server decline it.
+            answer[ExtensionType.USE_SRTP] = UseSrtp((self.srtp_profile,)).encode()
+        return answer
+
+    def _certificate(self, body: bytes) -> None:
+        chain = CertificateChain.parse(body).certificates
+        if not chain:
+            # RFC 5246 section 7.4.6. Without it there is no fingerprint, so nobody we know.
+            raise HandshakeFailure("no client certificate")
+        self.peer_certificate = chain[0]
+        self.peer_key = public_key_of(chain[0])
+
+    def _client_key_exchange(self, body: bytes) -> None:
+        assert self._share is not None, "our share was sent before"
+        premaster = self._share.exchange(ClientKeyExchange.parse(body).public)
+        self._share = None
+        self._derive_secrets(premaster, self._client_random, self._server_random)
+
+    def _certificate_verify(self, body: bytes) -> None:
+        self._check_certificate_verify(body)
+        self._start_protection()
+
+    def _finished(self, body: bytes) -> Flight:
+        self._check_finished(body)
+        return Flight(self._send_finished(), awaits_reply=False)
+
+
+def check_version(hello: ClientHello) -> None:
+    """Raise `ProtocolVersion` unless the client can do DTLS 1.2. Version numbers count downwards."""
+    versions = hello.extensions.get(ExtensionType.SUPPORTED_VERSIONS)
+    if versions is not None:
+        if DTLS_1_2 not in decode_u16_list(versions, width=1):
+            raise ProtocolVersion("supported_versions without DTLS 1.2")
+    elif hello.version > DTLS_1_2 or hello.version >> 8 != DTLS_1_2 >> 8:
+        raise ProtocolVersion(f"client version {hello.version:#06x}")
+
+
+SERVER_TABLE: Mapping[tuple[ServerState, int], Transition[ServerHandshake]] = {
+    (ServerState.FIRST_CLIENT_HELLO, HandshakeType.CLIENT_HELLO): Transition(
+        ServerHandshake._first_client_hello, ServerState.CLIENT_HELLO
+    ),
+    (ServerState.CLIENT_HELLO, HandshakeType.CLIENT_HELLO): Transition(
+        ServerHandshake._client_hello, ServerState.CERTIFICATE
+    ),
+    (ServerState.CERTIFICATE, HandshakeType.CERTIFICATE): Transition(
+        ServerHandshake._certificate, ServerState.CLIENT_KEY_EXCHANGE
+    ),
+    (ServerState.CLIENT_KEY_EXCHANGE, HandshakeType.CLIENT_KEY_EXCHANGE): Transition(
+        ServerHandshake._client_key_exchange, ServerState.CERTIFICATE_VERIFY
+    ),
+    (ServerState.CERTIFICATE_VERIFY, HandshakeType.CERTIFICATE_VERIFY): Transition(
+        ServerHandshake._certificate_verify, ServerState.FINISHED
+    ),
+    (ServerState.FINISHED, HandshakeType.FINISHED): Transition(
+        ServerHandshake._finished, ServerState.CONNECTED
+    ),
+}
+
+ServerHandshake.table = cast("Mapping[tuple[Enum, int], Transition[Handshake]]", SERVER_TABLE)
