@@ -1,0 +1,385 @@
+"""The public TCP port: the page, health checks, and WebSockets, on h11.
+
+Strangers reach this port, so each wait has a deadline and each number a limit:
+
+* A connection without a complete request is *waiting*. Waiting ends after `HEAD_TIMEOUT` (the first
+  request) or `IDLE_TIMEOUT` (the next one), and when more than `MAX_WAITING` wait, the oldest gives way:
+  a thousand half-open connections cost a stranger nothing, but they do not keep a newcomer out either.
+* Of all connections together there are no more than the setting `max_connections`.
+* A request's head, body and target are limited; what is too long or not HTTP gets its status code.
+
+A failure ends its connection only: network errors are counted, anything else is logged with its traceback.
+"""
+
+import functools
+import ssl
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import h11
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
+from sfu.config import Settings, blame
+from sfu.logs import get_logger
+from sfu.responses import COMMON_HEADERS, Response, as_json, text
+from sfu.static import StaticSite
+from sfu.upgrade import ReplayStream, RequestInfo, WebSocketHandler, header, refusal, replayed, run_websocket
+
+log = get_logger(__name__)
+
+HEAD_TIMEOUT: Final = 10.0
+"""Seconds from accepting a connection (TLS handshake included) to its first complete request."""
+IDLE_TIMEOUT: Final = 30.0
+"""Seconds that a kept-alive connection may wait for its next request."""
+BODY_TIMEOUT: Final = 10.0
+"""Seconds for a request's body, which no resource here has a use for."""
+SEND_TIMEOUT: Final = 60.0
+"""Seconds that a client may take to receive a response."""
+LINGER_TIMEOUT: Final = 1.0
+"""Seconds that we go on reading after a refusal, since closing on unread data would destroy the answer."""
+
+MAX_WAITING: Final = 512
+"""Connections without a complete request."""
+MAX_HEAD: Final = 16 * 1024
+"""Bytes of a request's line and headers together."""
+MAX_TARGET: Final = 4096
+"""Bytes of a request target."""
+MAX_BODY: Final = 16 * 1024
+"""Bytes of a request's body, which are read and thrown away."""
+RECEIVE_SIZE: Final = 16 * 1024
+
+_NETWORK_ERRORS: Final = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed, ssl.SSLError)
+
+Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
+HttpStream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+
+
+class Readiness(NamedTuple):
+    """What ``/readyz`` says."""
+
+    ready: bool
+    """Whether new clients should be sent here."""
+    status: str
+    """A word, such as ``ok``, ``degraded`` or ``draining``."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpStatistics:
+    """What the public TCP port has done since the start."""
+
+    connections: int
+    """Open now, WebSockets included."""
+    waiting: int
+    """Open now without a complete request."""
+    websockets: int
+    """Open now as WebSockets."""
+    responses: Mapping[int, int]
+    """Responses by status code; 101 counts the WebSockets."""
+    drops: Mapping[str, int]
+    """Connections that ended without a response, by reason: ``connections-full``, ``waiting-full``,
+    ``timeout``, ``broken`` (the network's fault), ``error`` (ours, see the log)."""
+
+
+async def open_listeners(settings: Settings) -> Sequence[Listener]:
+    """Bind the public TCP port, with TLS if the settings say so. Raises `ConfigError`."""
+    context = None
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        with blame("tls_cert", settings.tls_cert):
+            context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    with blame("http_addr", settings.http_addr):
+        listeners = await trio.open_tcp_listeners(settings.http_addr.port, host=settings.http_addr.host)
+    if context is None:
+        return listeners
+    # The handshake happens at the first read, and so under the deadline of the first request.
+    return [trio.SSLListener(listener, context, https_compatible=True) for listener in listeners]
+
+
+def public_url(settings: Settings, listeners: Sequence[Listener]) -> str:
+    """Return the address to open in a browser on this machine."""
+    listener: object = listeners[0]
+    if isinstance(listener, trio.SSLListener):
+        listener = listener.transport_listener
+    assert isinstance(listener, trio.SocketListener)
+    host, port = listener.socket.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "localhost"  # browsers give camera and microphone to https and to localhost only
+    scheme = "http" if settings.tls_cert is None else "https"
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
+
+
+class HttpFront:
+    """Answers the requests of all connections and hands WebSockets to `websocket_handler`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        static_root: Path,
+        websocket_handler: WebSocketHandler,
+        ready: Callable[[], Readiness],
+    ) -> None:
+        """`static_root` is the folder of the built page; `ready` is asked at each ``/readyz``."""
+        self._settings = settings
+        self._site = StaticSite(static_root)
+        self._handler = websocket_handler
+        self._ready = ready
+        self._connections = 0
+        self._websockets = 0
+        self._waiting: dict[trio.CancelScope, None] = {}  # oldest first
+        self._responses: Counter[int] = Counter()
+        self._drops: Counter[str] = Counter()
+
+    async def serve(
+        self,
+        listeners: Sequence[Listener],
+        *,
+        handler_nursery: trio.Nursery | None = None,
+        task_status: trio.TaskStatus[Sequence[Listener]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Accept connections until cancelled; close the listeners then.
+
+        Connections live in `handler_nursery`, if there is one: then cancelling this function ends the
+        accepting alone.
+        """
+        accept = functools.partial(
+            trio.serve_listeners, self._connection, list(listeners), handler_nursery=handler_nursery
+        )
+        async with trio.open_nursery() as nursery:
+            task_status.started(await nursery.start(accept))
+
+    def statistics(self) -> HttpStatistics:
+        """Return the counters as they are now."""
+        return HttpStatistics(
+            connections=self._connections,
+            waiting=len(self._waiting),
+            websockets=self._websockets,
+            responses=dict(self._responses),
+            drops=dict(self._drops),
+        )
+
+    async def _connection(self, stream: HttpStream) -> None:
+        """Serve one connection: the boundary that no error passes."""
+        if self._connections >= self._settings.max_connections:
+            self._drops["connections-full"] += 1
+            await trio.aclose_forcefully(stream)
+            return
+        self._connections += 1
+        try:
+            await self._requests(_Exchange(stream))
+        except* _NETWORK_ERRORS:
+            self._drops["broken"] += 1
+        except* Exception:
+            self._drops["error"] += 1
+            log.exception("HTTP connection failed")
+        finally:
+            self._connections -= 1
+            # Without a TLS goodbye: it would have to be waited for, and HTTP marks its own ends.
+            await trio.aclose_forcefully(stream)
+
+    async def _requests(self, exchange: "_Exchange") -> None:
+        """Answer one request after the other, until one of the sides wants to close."""
+        timeout = HEAD_TIMEOUT
+        while True:
+            request: h11.Request | None = None
+            try:
+                with self._wait(timeout) as scope:
+                    request = await exchange.next_request()
+                if scope.cancelled_caught or request is None:
+                    return
+                path = _path(request)
+                await exchange.skip_body()
+                if path != "/ws":
+                    response = self._answer(request, path)
+                elif refused := refusal(request, self._settings.allowed_origins):
+                    response = refused
+                else:
+                    await self._websocket(exchange, request)
+                    return
+            except _Refused as refused_request:
+                response = refused_request.response
+            except h11.RemoteProtocolError as error:
+                response = _protocol_error(error, exchange)
+            self._responses[response.status] += 1
+            if not await exchange.respond(response):
+                return
+            timeout = IDLE_TIMEOUT
+
+    @contextmanager
+    def _wait(self, timeout: float) -> Iterator[trio.CancelScope]:
+        """Bound the wait for a request, and let the longest wait give way to the newest."""
+        if len(self._waiting) >= MAX_WAITING:
+            self._drops["waiting-full"] += 1
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            oldest.cancel("a newer connection takes the place")
+        with trio.move_on_after(timeout) as scope:
+            self._waiting[scope] = None
+            try:
+                yield scope
+            finally:
+                gave_way = scope not in self._waiting
+                self._waiting.pop(scope, None)
+        if scope.cancelled_caught and not gave_way:
+            self._drops["timeout"] += 1
+
+    def _answer(self, request: h11.Request, path: str) -> Response:
+        if request.method not in (b"GET", b"HEAD"):
+            return text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD.", ("Allow", "GET, HEAD"))
+        if path == "/healthz":
+            return as_json(HTTPStatus.OK, {"status": "ok"})
+        if path == "/readyz":
+            readiness = self._ready()
+            status = HTTPStatus.OK if readiness.ready else HTTPStatus.SERVICE_UNAVAILABLE
+            return as_json(status, {"status": readiness.status})
+        return self._site.get(path, header(request, b"if-none-match"))
+
+    async def _websocket(self, exchange: "_Exchange", request: h11.Request) -> None:
+        self._responses[HTTPStatus.SWITCHING_PROTOCOLS] += 1
+        self._websockets += 1
+        info = RequestInfo(
+            target=request.target.decode("latin-1"),
+            origin=header(request, b"origin"),
+            user_agent=header(request, b"user-agent") or "",
+            remote=exchange.remote_host(),
+        )
+
+        async def talk(connection: WebSocketConnection) -> None:
+            await self._handler(connection, info)
+
+        stream = ReplayStream(exchange.stream, replayed(request, exchange.unparsed()))
+        try:
+            await run_websocket(stream, self._settings.max_message_bytes, talk)
+        finally:
+            self._websockets -= 1
+
+
+class _Refused(Exception):
+    """A request that is refused with a response and the end of the connection."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status.phrase)
+        self.response = response
+
+
+class _Exchange:
+    """h11 on a stream: what is read becomes events, responses become bytes."""
+
+    def __init__(self, stream: HttpStream) -> None:
+        self.stream = stream
+        self._machine = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self._is_head = False
+
+    def remote_host(self) -> str:
+        """Return the client's IP address; an empty string if it has gone meanwhile."""
+        stream = self.stream
+        plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+        try:
+            return str(plain.socket.getpeername()[0])
+        except OSError:
+            return ""
+
+    def unparsed(self) -> bytes:
+        """Return what was received behind the last request."""
+        return self._machine.trailing_data[0]
+
+    def is_line_incomplete(self) -> bool:
+        """Whether not even the request line has ended."""
+        return b"\n" not in self._machine.trailing_data[0]
+
+    async def next_request(self) -> h11.Request | None:
+        """Return the next request's head; `None` when the client has closed."""
+        event = await self._next_event()
+        return event if isinstance(event, h11.Request) else None
+
+    async def skip_body(self) -> None:
+        """Read the request to its end. Raises `_Refused` for a body that is too long, late or asked about."""
+        if self._machine.they_are_waiting_for_100_continue:
+            raise _Refused(text(HTTPStatus.EXPECTATION_FAILED, "No body is wanted."))
+        size = 0
+        with trio.move_on_after(BODY_TIMEOUT) as scope:
+            while True:
+                event = await self._next_event()
+                if isinstance(event, h11.EndOfMessage):
+                    return
+                if not isinstance(event, h11.Data):
+                    raise trio.BrokenResourceError("the client has closed within a request")
+                size += len(event.data)
+                if size > MAX_BODY:
+                    raise _Refused(text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too long."))
+        if scope.cancelled_caught:
+            raise _Refused(text(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time."))
+
+    async def respond(self, response: Response) -> bool:
+        """Send a response; return whether another request may follow."""
+        machine = self._machine
+        finished = machine.their_state not in (h11.SEND_BODY, h11.ERROR)
+        fields = [("Date", formatdate(usegmt=True)), *COMMON_HEADERS, *response.headers]
+        if response.status is not HTTPStatus.NOT_MODIFIED:
+            fields.append(("Content-Length", str(len(response.body))))
+        if not finished:
+            fields.append(("Connection", "close"))
+        head = h11.Response(
+            status_code=response.status, headers=fields, reason=response.status.phrase.encode("ascii")
+        )
+        data = machine.send(head) or b""
+        if response.body and not self._is_head:
+            data += machine.send(h11.Data(data=response.body)) or b""
+        data += machine.send(h11.EndOfMessage()) or b""
+        with trio.move_on_after(SEND_TIMEOUT) as scope:
+            await self.stream.send_all(data)
+        if scope.cancelled_caught:
+            return False
+        if machine.our_state is h11.DONE and machine.their_state is h11.DONE:
+            machine.start_next_cycle()
+            return True
+        if not finished:
+            await self._linger()
+        return False
+
+    async def _next_event(self) -> object:
+        while True:
+            event = self._machine.next_event()
+            if event is not h11.NEED_DATA:
+                if isinstance(event, h11.Request):
+                    self._is_head = event.method == b"HEAD"  # answered without the body
+                return event
+            self._machine.receive_data(bytes(await self.stream.receive_some(RECEIVE_SIZE)))
+
+    async def _linger(self) -> None:
+        """Let the client read the answer although it is still sending (RFC 9112 section 9.6)."""
+        if isinstance(self.stream, trio.SocketStream):
+            with trio.move_on_after(LINGER_TIMEOUT):
+                await self.stream.send_eof()
+                while await self.stream.receive_some(RECEIVE_SIZE):
+                    pass
+
+
+def _path(request: h11.Request) -> str:
+    """Return the decoded path of a request target in origin or absolute form (RFC 9112 section 3.2)."""
+    if len(request.target) > MAX_TARGET:
+        raise _Refused(text(HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long."))
+    try:
+        target = urlsplit(request.target.decode("ascii"))
+    except ValueError:
+        raise _Refused(text(HTTPStatus.BAD_REQUEST, "The address is malformed.")) from None
+    path = unquote(target.path)
+    if not path.startswith("/"):
+        raise _Refused(text(HTTPStatus.BAD_REQUEST, "The address must begin with a slash."))
+    return path
+
+
+def _protocol_error(error: h11.RemoteProtocolError, exchange: _Exchange) -> Response:
+    status = HTTPStatus(error.error_status_hint)
+    if status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE and exchange.is_line_incomplete():
+        return text(HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long.")
+    if status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+        return text(status, "The headers are too long.")
+    return text(status, "This is not HTTP/1.1 as it should be.")

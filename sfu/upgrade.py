@@ -1,0 +1,159 @@
+"""From an HTTP request to a WebSocket: who may, and the hand-over of the connection."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import h11
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+
+from sfu.responses import Response, text
+
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds that a client may take to answer our close frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """What the request that opened a WebSocket said."""
+
+    target: str
+    """Path and query as sent."""
+    origin: str | None
+    """The page that opened it; `None` for programs that are not browsers."""
+    user_agent: str
+    """Empty if it was not sent."""
+    remote: str
+    """The client's IP address, or the proxy's."""
+
+
+WebSocketHandler = Callable[[WebSocketConnection, RequestInfo], Awaitable[None]]
+"""Talks to one client; the connection is closed when it returns."""
+
+
+def header(request: h11.Request, name: bytes) -> str | None:
+    """Return a header's value, joined by commas if it came several times; `None` if it did not come."""
+    values = [value.decode("latin-1") for key, value in request.headers if key == name]
+    return ", ".join(values) if values else None
+
+
+def refusal(request: h11.Request, allowed_origins: tuple[str, ...]) -> Response | None:
+    """Return why `request` may not open a WebSocket, or `None` if it may (RFC 6455 sections 4.2.1, 10.2).
+
+    The origin must be one of `allowed_origins`; if these are empty, it must be the host that was asked
+    itself. The scheme is not compared then, since a proxy in front may have ended TLS. Clients without an
+    Origin are not browsers, cannot be abused by a foreign page, and pass.
+    """
+    if request.http_version != b"1.1":
+        return text(HTTPStatus.BAD_REQUEST, "A WebSocket needs HTTP/1.1.")
+    if "websocket" not in _tokens(request, b"upgrade") or "upgrade" not in _tokens(request, b"connection"):
+        return text(HTTPStatus.UPGRADE_REQUIRED, "Only WebSockets here.", ("Upgrade", "websocket"))
+    if header(request, b"transfer-encoding") or header(request, b"content-length") not in (None, "0"):
+        return text(HTTPStatus.BAD_REQUEST, "A WebSocket begins without a body.")
+    if header(request, b"sec-websocket-version") != "13":
+        return text(
+            HTTPStatus.UPGRADE_REQUIRED,
+            "The WebSocket version must be 13.",
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+        )
+    try:
+        key = base64.b64decode(header(request, b"sec-websocket-key") or "", validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != 16:
+        return text(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64.")
+    origin = header(request, b"origin")
+    if origin is not None and not _origin_allowed(origin, header(request, b"host") or "", allowed_origins):
+        return text(HTTPStatus.FORBIDDEN, "This origin may not connect (SFU_ALLOWED_ORIGINS).")
+    return None
+
+
+def _tokens(request: h11.Request, name: bytes) -> list[str]:
+    return [token.strip().lower() for token in (header(request, name) or "").split(",")]
+
+
+def _origin_allowed(origin: str, host: str, allowed_origins: tuple[str, ...]) -> bool:
+    if allowed_origins:
+        return "*" in allowed_origins or origin.lower() in allowed_origins
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False
+
+
+class ReplayStream(trio.abc.Stream):
+    """A stream that begins with bytes which somebody has already read from it."""
+
+    def __init__(self, stream: trio.abc.Stream, prefix: bytes) -> None:
+        self._stream = stream
+        self._prefix = prefix
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Return bytes of the prefix, as long as there are any, then of the stream."""
+        if self._prefix:
+            await trio.lowlevel.checkpoint()
+            data, self._prefix = self._prefix[:max_bytes], self._prefix[max_bytes or len(self._prefix) :]
+            return data
+        return bytes(await self._stream.receive_some(max_bytes))
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send through the stream."""
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait as the stream does."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await self._stream.aclose()
+
+
+def replayed(request: h11.Request, rest: bytes) -> bytes:
+    """Return the bytes of a parsed request again, followed by `rest`, which came behind it."""
+    lines = [b" ".join((request.method, request.target, b"HTTP/1.1"))]
+    lines += [name + b": " + value for name, value in request.headers.raw_items()]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + rest
+
+
+async def run_websocket(
+    stream: trio.abc.Stream, max_message_bytes: int, talk: Callable[[WebSocketConnection], Awaitable[None]]
+) -> None:
+    """Accept the WebSocket whose (checked) request `stream` begins with; `talk` on it, and close it.
+
+    Cancelled, it still says goodbye: the task that reads frames is shielded for as long as the closing
+    handshake may take. Otherwise the client's answer would be read by nobody and every shutdown would
+    last the whole `CLOSE_TIMEOUT`.
+    """
+    async with trio.open_nursery() as outer:
+        reading = await outer.start(_shielded_nursery)
+        try:
+            request = await wrap_server_stream(reading, stream, max_message_size=max_message_bytes)
+            connection = await request.accept()
+            code = 1011  # RFC 6455 section 7.4.1: a condition that prevented us from going on
+            try:
+                await talk(connection)
+                code = 1000
+            except ConnectionClosed:
+                pass  # the usual end: the client has left
+            except trio.Cancelled:
+                code = 1001
+                raise
+            finally:
+                with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                    await connection.aclose(code)
+        finally:
+            reading.cancel_scope.cancel("the WebSocket is closed")
+
+
+async def _shielded_nursery(*, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.cancel_scope.shield = True
+        task_status.started(nursery)
+        await trio.sleep_forever()
