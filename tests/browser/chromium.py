@@ -111,6 +111,9 @@ class ChromiumPage(Page):
             self.record("error", _exception_text(params["exceptionDetails"]))
         elif method == "Log.entryAdded":
             entry = params["entry"]
+            # Chromium asks for an icon that no page mentions; that there is none is no error of the page.
+            if entry.get("url", "").endswith("/favicon.ico"):
+                return
             text = f"{entry['text']} {entry.get('url', '')}".rstrip()
             self.record(LEVELS.get(entry["level"], "info"), text)
 
@@ -159,7 +162,7 @@ async def open_chromium(*, flags: Sequence[str] = ()) -> AsyncIterator[Chromium]
         folder = Path(name)
         profile = folder / "profile"
         command = [EXECUTABLE, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
-        async with running(command, output=folder / "output.txt") as child:
+        async with running(command, folder) as child:
             with trio.fail_after(START_SECONDS):
                 url = await poll(lambda: _debugger_url(profile), child)
             browser = Chromium()

@@ -161,7 +161,7 @@ async def open_firefox() -> AsyncIterator[Firefox]:
             "--profile",
             str(profile),
         ]
-        async with running(command, output=folder / "output.txt") as child:
+        async with running(command, folder) as child:
             with trio.fail_after(START_SECONDS):
                 url = await poll(lambda: _bidi_url(profile), child)
             browser = Firefox()

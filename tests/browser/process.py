@@ -26,11 +26,12 @@ GRACE = 5.0
 
 
 class ChildProcess:
-    """One running child and what it wrote (standard output and standard error together, as a file)."""
+    """One running child; `output` and `errors` are the files that its two output streams go to."""
 
-    def __init__(self, process: trio.Process, output: Path) -> None:
+    def __init__(self, process: trio.Process, output: Path, errors: Path) -> None:
         self.process = process
         self.output = output
+        self.errors = errors
 
     @property
     def pid(self) -> int:
@@ -62,19 +63,23 @@ class ChildProcess:
 
 @asynccontextmanager
 async def running(
-    command: Sequence[str], *, output: Path, env: Mapping[str, str] | None = None
+    command: Sequence[str], folder: Path, *, env: Mapping[str, str] | None = None
 ) -> AsyncIterator[ChildProcess]:
-    """Run `command` inside the `async with` block; at its end the whole process group is gone."""
-    with output.open("wb") as sink:
+    """Run `command` inside the `async with` block; at its end the whole process group is gone.
+
+    What it writes goes to two files in `folder`.
+    """
+    output, errors = folder / "output.txt", folder / "errors.txt"
+    with output.open("wb") as output_sink, errors.open("wb") as error_sink:
         process = await trio.lowlevel.open_process(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
+            stdout=output_sink,
+            stderr=error_sink,
             env=env,
             start_new_session=True,
         )
-    child = ChildProcess(process, output)
+    child = ChildProcess(process, output, errors)
     try:
         yield child
     finally:
@@ -94,6 +99,6 @@ async def poll(probe: Callable[[], T | None], child: ChildProcess) -> T:
         if value is not None:
             return value
         if child.process.poll() is not None:
-            text = child.output.read_text(errors="replace")
+            text = "".join(file.read_text(errors="replace") for file in (child.output, child.errors))
             raise RuntimeError(f"process {child.pid} ended with {child.returncode}:\n{text}")
         await trio.sleep(POLL_INTERVAL)

@@ -69,8 +69,9 @@ class Channel:
         result: Json = call.reply["result"]
         return result
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read until the connection ends; then fail the calls that still wait."""
+        task_status.started()
         await trio.lowlevel.checkpoint()
         try:
             while True:
@@ -98,7 +99,7 @@ async def open_channel(url: str, on_event: Callable[[Json], None]) -> AsyncItera
         trio.open_nursery() as nursery,
     ):
         channel = Channel(connection, on_event)
-        nursery.start_soon(channel.run)
+        await nursery.start(channel.run)
         try:
             yield channel
         finally:
