@@ -1,0 +1,181 @@
+/** Microphone, camera and screen of this device, switched on and off in a room. */
+import { Emitter } from "./emitter.js";
+import type { Source } from "./protocol.js";
+import type { Publication } from "./publications.js";
+import type { Room } from "./room.js";
+
+/** The events of local media. */
+export interface LocalMediaEvents {
+  /** A source was switched on or off, by whomever: also when a device was unplugged. */
+  changed: Source;
+}
+
+/** A source that could not be had, and the browser's reason (a DOMException: NotAllowedError, NotFoundError, …). */
+export interface CaptureFailure {
+  source: Source;
+  error: unknown;
+}
+
+/** What is asked of the devices; the browser comes as near as the device can. */
+export interface CaptureOptions {
+  audio: MediaTrackConstraints;
+  video: MediaTrackConstraints;
+  screen: DisplayMediaStreamOptions;
+}
+
+const DEFAULTS: CaptureOptions = {
+  audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+  video: { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } },
+  // Nothing on a screen needs more than 30 frames/s to be followed; text needs all its pixels.
+  screen: { video: { frameRate: { max: 30 } }, audio: false },
+};
+
+/**
+ * The devices of one person in one room.
+ *
+ * Switching off a microphone sends silence and keeps the device, because opening it again takes long enough to lose
+ * the first word. Switching off a camera closes the device, because its light says whether it is on. Switching
+ * off a screen ends its publication. Sources may be switched on before the room is joined: they are then shown in
+ * a preview, and published when it is.
+ */
+export class LocalMedia extends Emitter<LocalMediaEvents> {
+  readonly #room: Room;
+  readonly #devices: MediaDevices | undefined;
+  readonly #options: CaptureOptions;
+  readonly #publications = new Map<Source, Publication>();
+  /** The last switching of each source: the next one waits for it. */
+  readonly #queues = new Map<Source, Promise<void>>();
+
+  constructor(
+    room: Room,
+    options: Partial<CaptureOptions> = {},
+    devices: MediaDevices | undefined = navigator.mediaDevices,
+  ) {
+    super();
+    this.#room = room;
+    this.#devices = devices;
+    this.#options = { ...DEFAULTS, ...options };
+    room.on("publicationEnded", ({ publication }) => {
+      if (this.#publications.get(publication.source) !== publication) return;
+      this.#publications.delete(publication.source);
+      publication.track?.stop();
+      this.emit("changed", publication.source);
+    });
+  }
+
+  /** Whether others get something from this source. */
+  isOn(source: Source): boolean {
+    const publication = this.#publications.get(source);
+    return publication !== undefined && !publication.muted;
+  }
+
+  /** The track of a source, also while it is muted; null while its device is closed. */
+  track(source: Source): MediaStreamTrack | null {
+    return this.#publications.get(source)?.track ?? null;
+  }
+
+  /**
+   * Opens the microphone and the camera with one question to the person instead of two.
+   *
+   * What cannot be had is left off and reported; the rest is on.
+   */
+  async start(wanted: { mic: boolean; camera: boolean }): Promise<CaptureFailure[]> {
+    if (wanted.mic && wanted.camera && !this.#publications.has("mic") && !this.#publications.has("camera")) {
+      try {
+        const { audio, video } = this.#options;
+        const stream = await this.#open().getUserMedia({ audio, video });
+        for (const track of stream.getTracks()) this.#publish(track.kind === "audio" ? "mic" : "camera", track);
+        return [];
+      } catch {
+        // One of the two may still be had: ask for each, which also tells which one it is.
+      }
+    }
+    const failures: CaptureFailure[] = [];
+    for (const source of ["mic", "camera"] as const) {
+      if (!wanted[source]) continue;
+      try {
+        await this.set(source, true);
+      } catch (error) {
+        failures.push({ source, error });
+      }
+    }
+    return failures;
+  }
+
+  /**
+   * Switches a source on or off. Calls for one source are carried out one after the other.
+   *
+   * Rejects with the browser's DOMException when a device cannot be opened: NotAllowedError when the person or
+   * the system forbids it, NotFoundError when there is none, NotReadableError when another program has it,
+   * SecurityError when the page did not come over https.
+   */
+  async set(source: Source, on: boolean): Promise<void> {
+    const previous = this.#queues.get(source) ?? Promise.resolve();
+    const current = previous.then(() => this.#switch(source, on));
+    this.#queues.set(
+      source,
+      current.catch(() => undefined),
+    );
+    await current;
+  }
+
+  /** Closes all devices and ends their publications. */
+  stop(): void {
+    for (const publication of [...this.#publications.values()]) this.#room.unpublish(publication);
+  }
+
+  async #switch(source: Source, on: boolean): Promise<void> {
+    if (this.isOn(source) === on) return;
+    const publication = this.#publications.get(source);
+    if (on) await this.#switchOn(source, publication);
+    else if (publication !== undefined) await this.#switchOff(source, publication);
+    this.emit("changed", source);
+  }
+
+  async #switchOn(source: Source, publication: Publication | undefined): Promise<void> {
+    if (publication !== undefined && publication.track !== null) {
+      publication.setMuted(false);
+      return;
+    }
+    const track = await this.#capture(source);
+    // The room may have been left while the person was asked.
+    if (publication === undefined) this.#publish(source, track);
+    else if (publication.ended === null) await publication.replaceTrack(track);
+    else track.stop();
+  }
+
+  async #switchOff(source: Source, publication: Publication): Promise<void> {
+    if (source === "mic") {
+      publication.setMuted(true);
+    } else if (source === "camera") {
+      publication.track?.stop();
+      await publication.replaceTrack(null);
+    } else {
+      this.#room.unpublish(publication);
+    }
+  }
+
+  async #capture(source: Source): Promise<MediaStreamTrack> {
+    const { audio, video, screen } = this.#options;
+    let stream: MediaStream;
+    if (source === "mic") stream = await this.#open().getUserMedia({ audio });
+    else if (source === "camera") stream = await this.#open().getUserMedia({ video });
+    else stream = await this.#open().getDisplayMedia(screen);
+    const track = (source === "mic" ? stream.getAudioTracks() : stream.getVideoTracks())[0];
+    if (track === undefined) throw new DOMException(`no track for ${source}`, "NotFoundError");
+    // Small print matters more than smooth motion.
+    if (source === "screen") track.contentHint = "detail";
+    return track;
+  }
+
+  /** The browser's devices; it hides them from pages that did not come over https (or from this machine). */
+  #open(): MediaDevices {
+    if (this.#devices === undefined) throw new DOMException("not a secure context", "SecurityError");
+    return this.#devices;
+  }
+
+  #publish(source: Source, track: MediaStreamTrack): void {
+    this.#publications.set(source, this.#room.publish(track, { source }));
+    this.emit("changed", source);
+  }
+}

@@ -1,0 +1,283 @@
+/**
+ * The polite side of perfect negotiation, as a machine without a browser.
+ *
+ * Both ends of a connection may offer at any time, so offers can cross. The rule (W3C webrtc, section 10.7,
+ * "perfect negotiation"): the impolite side, here the server, ignores an offer that crosses its own; the polite
+ * side, here, rolls its own offer back, answers, and offers again. Three more things can go wrong on a real
+ * connection and are handled beside it: an offer that nobody answers, an offer that the server refuses, and a
+ * description that the browser does not take.
+ *
+ * The machine decides; `negotiator.ts` carries out what it decides on an RTCPeerConnection. Exactly one operation
+ * is under way at any time: the states ending in "-ing" wait for its result.
+ */
+
+/** What happened. Times are milliseconds of a monotonic clock. */
+export type Input =
+  /** Something is to be negotiated: the browser's `negotiationneeded`. */
+  | { is: "needed" }
+  /** Results of the operation under way. */
+  | { is: "offer-made"; sdp: string }
+  | { is: "answer-made"; sdp: string }
+  | { is: "answer-applied" }
+  | { is: "rolled-back" }
+  | { is: "failed"; error: string }
+  /** From the server. */
+  | { is: "remote-offer"; sdp: string }
+  | { is: "remote-answer"; sdp: string }
+  | { is: "refused"; code: number }
+  /** `nextTimeout` has come. */
+  | { is: "timeout" }
+  /** The connection is over. */
+  | { is: "close" };
+
+/** What is to be done about it. */
+export type Action =
+  /** Make and apply our offer; then `offer-made`. */
+  | { do: "make-offer" }
+  | { do: "send-offer"; sdp: string }
+  /** Apply the server's answer; then `answer-applied`. */
+  | { do: "apply-answer"; sdp: string }
+  /** Apply the server's offer (rolling ours back where there is one), make and apply our answer; then `answer-made`. */
+  | { do: "answer-offer"; sdp: string }
+  | { do: "send-answer"; sdp: string }
+  /** Return to the last stable state; then `rolled-back`. */
+  | { do: "roll-back" }
+  /** The server will not have what the last offer asked for: withdraw it. */
+  | { do: "withdraw"; code: number }
+  /** Negotiation is beyond repair: the connection has to be replaced. */
+  | { do: "give-up"; reason: string };
+
+/** Where the machine is. */
+export type State =
+  /** Nothing is under way. */
+  | "stable"
+  /** The browser makes our offer. */
+  | "offering"
+  /** Our offer is with the server. */
+  | "offered"
+  /** The browser applies the server's answer. */
+  | "applying"
+  /** The browser applies the server's offer and makes our answer. */
+  | "answering"
+  /** The browser takes our offer back. */
+  | "rolling-back"
+  | "closed";
+
+/** Counters, for tests and for a statistics display. */
+export interface NegotiationStatistics {
+  offers: number;
+  answers: number;
+  /** Offers of both sides that crossed. */
+  collisions: number;
+  /** Offers of ours that nobody answered in time. */
+  unanswered: number;
+  /** Answers and refusals that came when no offer of ours was waiting for one. */
+  unexpected: number;
+}
+
+/**
+ * How long an offer waits for its answer, in ms. Answers take a round trip; a server that is still busy
+ * after this long has lost the offer, or ignored it for an offer of its own that never reached us.
+ */
+export const ANSWER_DEADLINE_MS = 10_000;
+
+/** How long to wait after the first, second, … failure in a row. After the last one: give up. */
+export const RETRY_DELAYS_MS: readonly number[] = [500, 1000, 2000, 4000];
+
+/** Refusals of the server that time may heal: too many requests, an error of its own, overload. */
+const TEMPORARY_CODES: ReadonlySet<number> = new Set([429, 500, 503]);
+
+type InputOf<Is extends Input["is"]> = Extract<Input, { is: Is }>;
+type Row = { [Is in Input["is"]]?: (input: InputOf<Is>, now: number) => Action[] };
+
+/** Inputs that the server causes, at any time it likes: without a row they are counted, not an error of ours. */
+const REMOTE_INPUTS: ReadonlySet<Input["is"]> = new Set(["remote-answer", "refused"]);
+
+/** One connection's negotiation. */
+export class Negotiation {
+  #state: State = "stable";
+  /** Something of ours is still to be negotiated. */
+  #wanted = false;
+  /** The server's offer that arrived during an operation. A newer one replaces it: the server has dropped the older. */
+  #waitingOffer: string | null = null;
+  /** When the wait for an answer ends. */
+  #answerDeadline = Infinity;
+  /** No offer of ours before this. */
+  #notBefore = -Infinity;
+  /** Failures since the last success. */
+  #failures = 0;
+  /** The code with which the server refused the offer that is being rolled back. */
+  #refusal: number | null = null;
+  readonly #counters: NegotiationStatistics = {
+    offers: 0,
+    answers: 0,
+    collisions: 0,
+    unanswered: 0,
+    unexpected: 0,
+  };
+
+  get state(): State {
+    return this.#state;
+  }
+
+  statistics(): Readonly<NegotiationStatistics> {
+    return { ...this.#counters };
+  }
+
+  /** When `timeout` is due, or null. */
+  nextTimeout(): number | null {
+    if (this.#state === "offered") return this.#answerDeadline;
+    if (this.#state === "stable" && this.#wanted) return this.#notBefore;
+    return null;
+  }
+
+  /**
+   * Takes one input and returns what to do, in order.
+   *
+   * Throws when the input is the result of an operation that was never asked for: a bug of the caller.
+   */
+  step(input: Input, now: number): Action[] {
+    if (input.is === "close") {
+      this.#state = "closed";
+      return [];
+    }
+    // The result of an operation may still arrive after the end.
+    if (this.#state === "closed") return [];
+    const handler = this.#transitions[this.#state][input.is] as
+      ((input: Input, now: number) => Action[]) | undefined;
+    if (handler !== undefined) return handler(input, now);
+    if (REMOTE_INPUTS.has(input.is)) this.#counters.unexpected += 1;
+    else if (input.is !== "timeout") throw new Error(`${input.is} in state ${this.#state}`);
+    return [];
+  }
+
+  readonly #want = (): Action[] => {
+    this.#wanted = true;
+    return [];
+  };
+
+  readonly #keep = (input: InputOf<"remote-offer">): Action[] => {
+    this.#waitingOffer = input.sdp;
+    return [];
+  };
+
+  /** What each state does with each input. An input without an entry has no meaning in that state. */
+  readonly #transitions: Record<Exclude<State, "closed">, Row> = {
+    stable: {
+      needed: (_, now) => {
+        this.#wanted = true;
+        return this.#next(now);
+      },
+      "remote-offer": (input) => this.#answer(input.sdp),
+      timeout: (_, now) => this.#next(now),
+    },
+    offering: {
+      needed: this.#want,
+      "remote-offer": this.#keep,
+      "offer-made": (input, now) => {
+        if (this.#waitingOffer !== null) return this.#collide(this.#waitingOffer);
+        this.#state = "offered";
+        this.#answerDeadline = now + ANSWER_DEADLINE_MS;
+        this.#counters.offers += 1;
+        return [{ do: "send-offer", sdp: input.sdp }];
+      },
+      failed: (input, now) => this.#recover(`offer: ${input.error}`, now),
+    },
+    offered: {
+      needed: this.#want,
+      "remote-offer": (input) => this.#collide(input.sdp),
+      "remote-answer": (input) => {
+        this.#state = "applying";
+        return [{ do: "apply-answer", sdp: input.sdp }];
+      },
+      refused: (input, now) => {
+        this.#refusal = input.code;
+        return this.#recover(`the server refuses the offer (${input.code})`, now);
+      },
+      timeout: (_, now) => {
+        if (now < this.#answerDeadline) return [];
+        this.#counters.unanswered += 1;
+        return this.#recover("the server does not answer", now);
+      },
+    },
+    applying: {
+      needed: this.#want,
+      "remote-offer": this.#keep,
+      "answer-applied": (_, now) => this.#succeed(now),
+      failed: (input, now) => this.#recover(`answer of the server: ${input.error}`, now),
+    },
+    answering: {
+      needed: this.#want,
+      "remote-offer": this.#keep,
+      "answer-made": (input, now) => {
+        this.#counters.answers += 1;
+        return [{ do: "send-answer", sdp: input.sdp }, ...this.#succeed(now)];
+      },
+      failed: (input, now) => this.#recover(`offer of the server: ${input.error}`, now),
+    },
+    "rolling-back": {
+      needed: this.#want,
+      "remote-offer": this.#keep,
+      "rolled-back": (_, now) => {
+        this.#state = "stable";
+        return [...this.#withdrawal(), ...this.#next(now)];
+      },
+      failed: (input) => this.#giveUp(`rollback: ${input.error}`),
+    },
+  };
+
+  /** In a stable state: the next operation, if there is one. The server's offer goes first: it is waiting. */
+  #next(now: number): Action[] {
+    if (this.#waitingOffer !== null) return this.#answer(this.#waitingOffer);
+    if (!this.#wanted || now < this.#notBefore) return [];
+    this.#wanted = false;
+    this.#state = "offering";
+    return [{ do: "make-offer" }];
+  }
+
+  #answer(sdp: string): Action[] {
+    this.#waitingOffer = null;
+    this.#state = "answering";
+    return [{ do: "answer-offer", sdp }];
+  }
+
+  /** Offers crossed. Applying the server's rolls ours back, so what ours asked for is to be asked for again. */
+  #collide(sdp: string): Action[] {
+    this.#counters.collisions += 1;
+    this.#wanted = true;
+    return this.#answer(sdp);
+  }
+
+  #succeed(now: number): Action[] {
+    this.#failures = 0;
+    this.#notBefore = -Infinity;
+    this.#state = "stable";
+    return this.#next(now);
+  }
+
+  /** Goes back to the last stable state, and tries again later but not for ever. */
+  #recover(reason: string, now: number): Action[] {
+    const delay = RETRY_DELAYS_MS[this.#failures];
+    if (delay === undefined) return this.#giveUp(reason);
+    this.#failures += 1;
+    this.#notBefore = now + delay;
+    // An offer of the server that failed is the server's to make again; ours is ours.
+    if (this.#state !== "answering") this.#wanted = true;
+    this.#state = "rolling-back";
+    return [{ do: "roll-back" }];
+  }
+
+  /** After the rollback of a refused offer: what was refused for good must not be asked for again. */
+  #withdrawal(): Action[] {
+    const code = this.#refusal;
+    this.#refusal = null;
+    if (code === null || TEMPORARY_CODES.has(code)) return [];
+    this.#wanted = false;
+    return [{ do: "withdraw", code }];
+  }
+
+  #giveUp(reason: string): Action[] {
+    this.#state = "closed";
+    return [{ do: "give-up", reason }];
+  }
+}

@@ -1,0 +1,156 @@
+/** Carries out what `Negotiation` decides, on an RTCPeerConnection. */
+import { type Action, type Input, Negotiation, type NegotiationStatistics } from "./negotiation.js";
+
+/** Whom a negotiator talks to. */
+export interface NegotiatorHooks {
+  sendOffer(sdp: string): void;
+  sendAnswer(sdp: string): void;
+  sendCandidate(candidate: RTCIceCandidate | null): void;
+  /** The remote description in force has changed. */
+  remoteDescriptionChanged(): void;
+  /** The server refused our offer; it has been rolled back. What was new in it must go before this returns. */
+  withdraw(code: number): void;
+  /** Negotiation is beyond repair. */
+  giveUp(reason: string): void;
+}
+
+/** The negotiation of one RTCPeerConnection, from its first offer until `close`. */
+export class Negotiator {
+  readonly #connection: RTCPeerConnection;
+  readonly #hooks: NegotiatorHooks;
+  readonly #machine = new Negotiation();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Candidates that belong to a description which has not been sent yet: they must not overtake it. */
+  #candidates: (RTCIceCandidate | null)[] = [];
+
+  constructor(connection: RTCPeerConnection, hooks: NegotiatorHooks) {
+    this.#connection = connection;
+    this.#hooks = hooks;
+    connection.onnegotiationneeded = () => {
+      this.#step({ is: "needed" });
+    };
+    connection.onicecandidate = (event) => {
+      this.#candidates.push(event.candidate);
+      const { state } = this.#machine;
+      if (state !== "offering" && state !== "answering") this.#flushCandidates();
+    };
+  }
+
+  statistics(): Readonly<NegotiationStatistics> {
+    return this.#machine.statistics();
+  }
+
+  remoteOffer(sdp: string): void {
+    this.#step({ is: "remote-offer", sdp });
+  }
+
+  remoteAnswer(sdp: string): void {
+    this.#step({ is: "remote-answer", sdp });
+  }
+
+  /** The server answered our offer with an error. */
+  refused(code: number): void {
+    this.#step({ is: "refused", code });
+  }
+
+  /** Ends it. The connection itself is the caller's to close. */
+  close(): void {
+    this.#connection.onnegotiationneeded = null;
+    this.#connection.onicecandidate = null;
+    this.#candidates = [];
+    this.#step({ is: "close" });
+  }
+
+  #step(input: Input): void {
+    const actions = this.#machine.step(input, performance.now());
+    this.#setTimer();
+    for (const action of actions) this.#perform(action);
+  }
+
+  #perform(action: Action): void {
+    const connection = this.#connection;
+    switch (action.do) {
+      case "make-offer":
+        this.#run(async () => {
+          await connection.setLocalDescription();
+          return { is: "offer-made", sdp: connection.localDescription?.sdp ?? "" };
+        });
+        break;
+      case "send-offer":
+        this.#hooks.sendOffer(action.sdp);
+        this.#flushCandidates();
+        break;
+      case "apply-answer":
+        this.#run(async () => {
+          await connection.setRemoteDescription({ type: "answer", sdp: action.sdp });
+          return { is: "answer-applied" };
+        });
+        break;
+      case "answer-offer":
+        // Candidates of an offer that is rolled back here are of no use to anybody.
+        this.#candidates = [];
+        this.#run(async () => {
+          await connection.setRemoteDescription({ type: "offer", sdp: action.sdp });
+          await connection.setLocalDescription();
+          return { is: "answer-made", sdp: connection.localDescription?.sdp ?? "" };
+        });
+        break;
+      case "send-answer":
+        this.#hooks.sendAnswer(action.sdp);
+        this.#flushCandidates();
+        break;
+      case "roll-back":
+        this.#candidates = [];
+        this.#run(async () => {
+          await rollBack(connection);
+          return { is: "rolled-back" };
+        });
+        break;
+      case "withdraw":
+        this.#hooks.withdraw(action.code);
+        break;
+      case "give-up":
+        this.#hooks.giveUp(action.reason);
+        break;
+    }
+  }
+
+  /** Runs one operation and hands its result back to the machine, which asks for no other meanwhile. */
+  #run(operation: () => Promise<Input>): void {
+    const finish = (result: Input): void => {
+      if (this.#machine.state === "closed") return;
+      this.#hooks.remoteDescriptionChanged();
+      this.#step(result);
+    };
+    operation().then(finish, (error: unknown) => {
+      finish({ is: "failed", error: String(error) });
+    });
+  }
+
+  #flushCandidates(): void {
+    const candidates = this.#candidates;
+    this.#candidates = [];
+    for (const candidate of candidates) this.#hooks.sendCandidate(candidate);
+  }
+
+  #setTimer(): void {
+    clearTimeout(this.#timer);
+    const due = this.#machine.nextTimeout();
+    if (due === null) return;
+    this.#timer = setTimeout(
+      () => {
+        this.#step({ is: "timeout" });
+      },
+      Math.max(0, due - performance.now()),
+    );
+  }
+}
+
+/** Returns to the last stable state, whichever side's offer is pending. */
+async function rollBack(connection: RTCPeerConnection): Promise<void> {
+  if (connection.signalingState === "have-local-offer") {
+    await connection.setLocalDescription({ type: "rollback" });
+  } else if (connection.signalingState === "have-remote-offer") {
+    await connection.setRemoteDescription({ type: "rollback" });
+  }
+}

@@ -1,0 +1,437 @@
+/** A room, as a program in a browser uses it. */
+import { type ConnectionEvent, type ConnectionState, nextState } from "./connection-state.js";
+import { type Deferred, deferred } from "./deferred.js";
+import { Emitter } from "./emitter.js";
+import { RoomError } from "./errors.js";
+import { Negotiator } from "./negotiator.js";
+import { type EndReason, Publication, Publications, type PublishOptions } from "./publications.js";
+import type { MediaState, ServerMessage, ServerMessages } from "./protocol.js";
+import { readSlots, type RemoteTrack, RemoteTracks } from "./remote-tracks.js";
+import { type RemotePeer, Roster, type RosterChange } from "./roster.js";
+import { readSections } from "./sdp.js";
+import { SignalingConnection, type SocketFactory } from "./signaling.js";
+import { type RoomStatistics, summarize } from "./stats.js";
+
+/** The events of a room, and what comes with each. */
+export interface RoomEvents {
+  /** The membership changed its state; `error` says why when it is "failed". */
+  stateChanged: { state: ConnectionState; previous: ConnectionState; error: RoomError | null };
+  /** State of the media connection: "disconnected" may heal, "failed" is followed by the room's own failure. */
+  transportChanged: RTCPeerConnectionState;
+  /** Somebody is in the room: those who came before us are announced too. */
+  peerJoined: RemotePeer;
+  peerLeft: RemotePeer;
+  /** Somebody switched a microphone, camera or screen on or off. */
+  mediaStateChanged: RemotePeer;
+  /** Somebody's track is received from now on, or no longer. */
+  trackSubscribed: RemoteTrack;
+  trackUnsubscribed: RemoteTrack;
+  /** A track of ours is published, or no longer. */
+  published: Publication;
+  publicationEnded: { publication: Publication; reason: EndReason };
+  /** Something went wrong and the room goes on; what ends the room comes with `stateChanged`. */
+  error: RoomError;
+}
+
+/** Whom to join, as whom. */
+export interface JoinOptions {
+  roomId: string;
+  /** The name that others see. */
+  name: string;
+  /** The same for the same person each time; by default a random one. */
+  userId?: string;
+  /** The signaling address, "ws:" or "wss:"; by default `ws` beside the page. */
+  url?: string;
+  /** A signed join token, where the server asks for one. */
+  token?: string;
+}
+
+/** What the server gave us when it let us in. */
+export interface Session {
+  readonly peerId: string;
+  readonly roomId: string;
+  readonly sessionId: string;
+  readonly sessionToken: string;
+}
+
+/** How a room reaches the world; tests put fakes here. */
+export interface RoomEnvironment {
+  createSocket: SocketFactory;
+  createConnection: (configuration: RTCConfiguration) => RTCPeerConnection;
+}
+
+/** How long the server may take from the first byte to being in the room, in ms. */
+export const JOIN_DEADLINE_MS = 15_000;
+
+const BROWSER: RoomEnvironment = {
+  createSocket: (url) => new WebSocket(url),
+  createConnection: (configuration) => new RTCPeerConnection(configuration),
+};
+
+/**
+ * One person's membership in one room: publishes tracks, and reports the tracks of the others.
+ *
+ * It may be joined again after it was left or has failed; what was published and not withdrawn is then
+ * published again.
+ */
+export class Room extends Emitter<RoomEvents> {
+  readonly #environment: RoomEnvironment;
+  readonly #publications = new Publications();
+  #state: ConnectionState = "idle";
+  #joining: Deferred<undefined> | null = null;
+  #joinTimer: ReturnType<typeof setTimeout> | undefined;
+  #signaling: SignalingConnection | null = null;
+  #session: Session | null = null;
+  #connection: RTCPeerConnection | null = null;
+  #negotiator: Negotiator | null = null;
+  #roster = new Roster();
+  #remoteTracks = new RemoteTracks();
+  #announcedMediaState = "";
+
+  constructor(environment: Partial<RoomEnvironment> = {}) {
+    super();
+    this.#environment = { ...BROWSER, ...environment };
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Our own ids in the room, or null while not in one. */
+  get session(): Session | null {
+    return this.#session;
+  }
+
+  /** The others in the room, by peerId. */
+  get peers(): ReadonlyMap<string, RemotePeer> {
+    return this.#roster.peers;
+  }
+
+  /** The tracks that are received at this moment. */
+  get remoteTracks(): RemoteTrack[] {
+    return this.#remoteTracks.all;
+  }
+
+  /** What we publish. */
+  get publications(): Publication[] {
+    return this.#publications.all;
+  }
+
+  /** What others see as switched on here. */
+  get mediaState(): MediaState {
+    return this.#publications.mediaState;
+  }
+
+  /**
+   * Enters a room; resolves when we are in it and know who else is.
+   *
+   * Rejects with a RoomError: "unreachable", "refused" (with the server's code), "lost", or "left" when `leave` was
+   * called meanwhile. Throws when already in a room or on the way.
+   */
+  async join(options: JoinOptions): Promise<void> {
+    this.#change("join");
+    const joining = deferred<undefined>();
+    this.#joining = joining;
+    this.#joinTimer = setTimeout(() => {
+      this.#fail(new RoomError("unreachable", "the server did not let us in in time"));
+    }, JOIN_DEADLINE_MS);
+    try {
+      this.#signaling = new SignalingConnection(options.url ?? defaultUrl(), this.#environment.createSocket, {
+        opened: () => {
+          this.#sendJoin(options);
+        },
+        message: (message) => {
+          this.#receive(message);
+        },
+        invalid: (reason) => {
+          this.emit("error", new RoomError("protocol", `the server sent something unreadable: ${reason}`));
+        },
+        closed: (reason) => {
+          this.#fail(new RoomError(this.#state === "connecting" ? "unreachable" : "lost", reason));
+        },
+      });
+    } catch (error) {
+      // The browser refuses some addresses at once, "ws:" from an "https:" page for example.
+      this.#fail(new RoomError("unreachable", String(error)));
+    }
+    await joining.promise;
+  }
+
+  /**
+   * Publishes a track: at once when in a room, else as soon as we are.
+   *
+   * The track stays the caller's: it is never stopped here. When it ends by itself, the publication ends.
+   */
+  publish(track: MediaStreamTrack, options: PublishOptions = {}): Publication {
+    const publication = new Publication(track, options, {
+      changed: () => {
+        this.#announceMediaState();
+      },
+      trackEnded: (ended) => {
+        this.#endPublication(ended, "track-ended");
+      },
+    });
+    this.#publications.add(publication);
+    this.#announceMediaState();
+    return publication;
+  }
+
+  /** Ends a publication; does nothing when it has ended already. */
+  unpublish(publication: Publication): void {
+    this.#endPublication(publication, "unpublished");
+  }
+
+  /** Leaves for good, whatever is under way; resolves when the server knows. All publications end. */
+  async leave(): Promise<void> {
+    const signaling = this.#signaling;
+    this.#signaling = null;
+    this.#change("leave");
+    signaling?.send("leave", {});
+    const closed = signaling?.close();
+    this.#finish(new RoomError("left", "left the room"));
+    for (const publication of this.publications) this.#endPublication(publication, "left");
+    if (signaling === null) return;
+    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, LEAVE_DEADLINE_MS))]);
+    this.#change("closed");
+  }
+
+  /** Figures of what is received and sent now, per track. */
+  async statistics(): Promise<RoomStatistics> {
+    const report = await this.#connection?.getStats();
+    return {
+      ...summarize(report ?? new Map<string, never>(), this.#remoteTracks.all, this.#publications.all),
+      signaling: this.#signaling?.statistics() ?? null,
+      negotiation: this.#negotiator?.statistics() ?? null,
+    };
+  }
+
+  #sendJoin(options: JoinOptions): void {
+    this.#change("opened");
+    const { roomId, name, token } = options;
+    const userId = options.userId ?? crypto.randomUUID();
+    this.#signaling?.send("join", { roomId, userId, name, ...(token === undefined ? {} : { token }) });
+  }
+
+  #receive(message: ServerMessage): void {
+    if (this.#state === "joining") this.#receiveJoining(message);
+    else if (this.#state === "joined") this.#receiveJoined(message);
+  }
+
+  #receiveJoining(message: ServerMessage): void {
+    if (message.type === "join" && message.data.success) {
+      const { peerId, roomId, sessionId, sessionToken, iceServers } = message.data;
+      this.#session = { peerId, roomId, sessionId, sessionToken };
+      this.#openConnection(iceServers);
+      this.#change("accepted");
+    } else if (message.type === "join") {
+      this.#fail(new RoomError("refused", message.data.reason, { request: "join" }));
+    } else if (message.type === "error") {
+      const { code, message: text, type } = message.data;
+      this.#fail(new RoomError("refused", text, { code, request: type }));
+    }
+  }
+
+  #receiveJoined(message: ServerMessage): void {
+    switch (message.type) {
+      case "room-state":
+        this.#applyRoster(this.#roster.replaceAll(message.data.peers));
+        this.#entered();
+        break;
+      case "peer-joined":
+        this.#applyRoster(this.#roster.joined(message.data));
+        break;
+      case "peer-left":
+        this.#applyRoster(this.#roster.left(message.data.peerId));
+        break;
+      case "media-state":
+        this.#applyRoster(this.#roster.mediaState(message.data.peerId, message.data));
+        break;
+      case "track-published":
+        this.#trackPublished(message.data);
+        break;
+      case "track-unpublished":
+        this.#trackUnpublished(message.data);
+        break;
+      case "offer":
+        this.#negotiator?.remoteOffer(message.data.sdp);
+        break;
+      case "answer":
+        this.#negotiator?.remoteAnswer(message.data.sdp);
+        break;
+      case "ice-candidate":
+        // The server's descriptions carry its candidates; one that cannot be used is no loss.
+        this.#connection?.addIceCandidate(message.data).catch(() => undefined);
+        break;
+      case "error":
+        this.#requestRefused(message.data);
+        break;
+      case "join":
+      case "ping":
+      case "pong":
+        break;
+    }
+  }
+
+  /** Entering is complete: we know who is here. */
+  #entered(): void {
+    if (this.#joining === null) return;
+    clearTimeout(this.#joinTimer);
+    this.#announceMediaState();
+    this.#joining.resolve(undefined);
+    this.#joining = null;
+  }
+
+  #openConnection(iceServers: RTCIceServer[]): void {
+    const connection = this.#environment.createConnection({ iceServers, bundlePolicy: "max-bundle" });
+    this.#connection = connection;
+    connection.onconnectionstatechange = () => {
+      const state = connection.connectionState;
+      this.emit("transportChanged", state);
+      if (state === "failed") this.#fail(new RoomError("media-failed", "no media can reach the server"));
+    };
+    this.#negotiator = new Negotiator(connection, {
+      sendOffer: (sdp) => {
+        const tracks = this.#publications.offer();
+        this.#signaling?.send("offer", { sdp, type: "offer", peerId: this.#session?.peerId ?? "", tracks });
+      },
+      sendAnswer: (sdp) => {
+        this.#signaling?.send("answer", { sdp, type: "answer", peerId: this.#session?.peerId ?? "" });
+      },
+      sendCandidate: (candidate) => {
+        this.#signaling?.send("ice-candidate", {
+          candidate: candidate?.candidate ?? "",
+          sdpMid: candidate?.sdpMid ?? null,
+          sdpMLineIndex: candidate?.sdpMLineIndex ?? null,
+        });
+      },
+      remoteDescriptionChanged: () => {
+        this.#updateRemoteTracks();
+      },
+      withdraw: () => {
+        for (const publication of this.#publications.unaccepted) this.#endPublication(publication, "refused");
+      },
+      giveUp: (reason) => {
+        this.#fail(new RoomError("negotiation-failed", reason));
+      },
+    });
+    this.#publications.setConnection(connection);
+  }
+
+  #trackPublished(data: ServerMessages["track-published"]): void {
+    const { peerId, mid, ...track } = data;
+    if (peerId !== this.#session?.peerId) {
+      this.#roster.published(peerId, track);
+      this.#updateRemoteTracks();
+      return;
+    }
+    const publication = mid === null ? null : this.#publications.byMid(mid);
+    if (publication?.trackId !== null) return;
+    publication.accept(track.trackId);
+    this.emit("published", publication);
+  }
+
+  #trackUnpublished({ peerId, trackId }: ServerMessages["track-unpublished"]): void {
+    if (peerId !== this.#session?.peerId) {
+      this.#roster.unpublished(peerId, trackId);
+      this.#updateRemoteTracks();
+      return;
+    }
+    const publication = this.#publications.byTrackId(trackId);
+    if (publication !== null) this.#endPublication(publication, "removed");
+  }
+
+  #requestRefused({ code, message, type }: ServerMessages["error"]): void {
+    this.emit("error", new RoomError("request-refused", message, { code, request: type }));
+    if (type === "offer") this.#negotiator?.refused(code);
+  }
+
+  #endPublication(publication: Publication, reason: EndReason): void {
+    if (publication.ended !== null) return;
+    this.#publications.remove(publication, reason);
+    this.emit("publicationEnded", { publication, reason });
+    this.#announceMediaState();
+  }
+
+  /** Tells the others what is switched on here, when it has changed. */
+  #announceMediaState(): void {
+    if (this.#state !== "joined") return;
+    const state = this.#publications.mediaState;
+    const text = JSON.stringify(state);
+    if (text === this.#announcedMediaState) return;
+    this.#announcedMediaState = text;
+    this.#signaling?.send("media-state", state);
+  }
+
+  #applyRoster(changes: RosterChange[]): void {
+    // Tracks of those who left go first, so that a tile never outlives its person.
+    this.#updateRemoteTracks();
+    for (const { change, peer } of changes) {
+      if (change === "joined") this.emit("peerJoined", peer);
+      else if (change === "left") this.emit("peerLeft", peer);
+      else this.emit("mediaStateChanged", peer);
+    }
+  }
+
+  #updateRemoteTracks(): void {
+    const connection = this.#connection;
+    if (connection === null) return;
+    const sections = readSections(connection.remoteDescription?.sdp ?? "");
+    const slots = readSlots(sections, (...track) => this.#roster.sourceOf(...track));
+    const transceivers = new Map(connection.getTransceivers().map((each) => [each.mid, each]));
+    const { removed, added } = this.#remoteTracks.update(
+      slots,
+      (mid) => transceivers.get(mid)?.receiver.track ?? null,
+    );
+    this.#roster.keepRetired(new Set(sections.flatMap(({ msid }) => msid?.trackId ?? [])));
+    for (const track of removed) this.emit("trackUnsubscribed", track);
+    for (const track of added) this.emit("trackSubscribed", track);
+  }
+
+  /** The one place where a membership is lost: by a refusal, a broken WebSocket, or media that cannot flow. */
+  #fail(error: RoomError): void {
+    const signaling = this.#signaling;
+    this.#signaling = null;
+    const event = this.#state === "joining" && error.kind === "refused" ? "refused" : "lost";
+    this.#change(event, error);
+    void signaling?.close();
+    this.#finish(error);
+  }
+
+  /** Lets go of everything that belongs to one stay in a room; publications remain. */
+  #finish(error: RoomError): void {
+    clearTimeout(this.#joinTimer);
+    this.#negotiator?.close();
+    this.#negotiator = null;
+    if (this.#connection !== null) {
+      this.#connection.onconnectionstatechange = null;
+      this.#connection.close();
+      this.#connection = null;
+    }
+    this.#publications.setConnection(null);
+    this.#session = null;
+    this.#announcedMediaState = "";
+    const { removed } = this.#remoteTracks.update([], () => null);
+    for (const track of removed) this.emit("trackUnsubscribed", track);
+    for (const { peer } of this.#roster.replaceAll([])) this.emit("peerLeft", peer);
+    this.#roster = new Roster();
+    this.#joining?.reject(error);
+    this.#joining = null;
+  }
+
+  #change(event: ConnectionEvent, error: RoomError | null = null): void {
+    const previous = this.#state;
+    this.#state = nextState(previous, event);
+    if (this.#state !== previous) this.emit("stateChanged", { state: this.#state, previous, error });
+  }
+}
+
+/** How long to wait for the server's goodbye, in ms. */
+const LEAVE_DEADLINE_MS = 2000;
+
+function defaultUrl(): string {
+  const url = new URL("ws", location.href);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  url.search = "";
+  url.hash = "";
+  return url.href;
+}

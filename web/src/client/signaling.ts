@@ -1,0 +1,139 @@
+/** One WebSocket to the server: messages in, messages out, and whether anybody is still there. */
+import { type ClientMessages, decode, encode, type ServerMessage } from "./protocol.js";
+
+/** When nothing has arrived for this long, ask for a sign of life, in ms. */
+export const PING_AFTER_MS = 15_000;
+
+/** When nothing has arrived this long after asking, the connection is dead, in ms. */
+export const PONG_WITHIN_MS = 10_000;
+
+/** Opens a WebSocket; tests put a fake here. */
+export type SocketFactory = (url: string) => WebSocket;
+
+/** Whom a signaling connection talks to. */
+export interface SignalingHooks {
+  opened(): void;
+  message(message: ServerMessage): void;
+  /** A message that cannot be understood; it has been dropped. */
+  invalid(reason: string): void;
+  /** The connection is over, or never came to be; called once, and not after `close`. */
+  closed(reason: string): void;
+}
+
+/** Counters, for tests and for a statistics display. */
+export interface SignalingStatistics {
+  sent: number;
+  received: number;
+  /** Messages of types that this library does not know. */
+  unknown: number;
+  invalid: number;
+  /** Time from the last ping to its pong, in ms; null before the first. */
+  roundTripMs: number | null;
+}
+
+/** A signaling connection; it opens when it is made. */
+export class SignalingConnection {
+  readonly #socket: WebSocket;
+  readonly #hooks: SignalingHooks;
+  #over = false;
+  #liveness: ReturnType<typeof setTimeout> | undefined;
+  readonly #counters: SignalingStatistics = {
+    sent: 0,
+    received: 0,
+    unknown: 0,
+    invalid: 0,
+    roundTripMs: null,
+  };
+
+  constructor(url: string, createSocket: SocketFactory, hooks: SignalingHooks) {
+    this.#hooks = hooks;
+    this.#socket = createSocket(url);
+    this.#socket.onopen = () => {
+      this.#heard();
+      hooks.opened();
+    };
+    this.#socket.onmessage = (event) => {
+      this.#receive(event.data);
+    };
+    // An error event carries no reason and is always followed by a close event.
+    this.#socket.onclose = (event) => {
+      this.#end(event.reason === "" ? `WebSocket closed (${event.code})` : event.reason);
+    };
+  }
+
+  statistics(): Readonly<SignalingStatistics> {
+    return { ...this.#counters };
+  }
+
+  /** Sends a message. What is sent before the connection is open or after its end is dropped. */
+  send<Type extends keyof ClientMessages>(type: Type, data: ClientMessages[Type]): void {
+    if (this.#socket.readyState !== WebSocketState.open) return;
+    this.#counters.sent += 1;
+    this.#socket.send(encode(type, data));
+  }
+
+  /** Closes the connection after what was sent; resolves when the server has closed its side too. */
+  async close(): Promise<void> {
+    this.#over = true;
+    clearTimeout(this.#liveness);
+    if (this.#socket.readyState === WebSocketState.closed) return;
+    await new Promise<void>((resolve) => {
+      this.#socket.onclose = () => {
+        resolve();
+      };
+      this.#socket.close(1000);
+    });
+  }
+
+  #receive(text: unknown): void {
+    if (this.#over) return;
+    this.#heard();
+    this.#counters.received += 1;
+    const received = decode(text);
+    switch (received.outcome) {
+      case "unknown":
+        this.#counters.unknown += 1;
+        break;
+      case "invalid":
+        this.#counters.invalid += 1;
+        this.#hooks.invalid(received.reason);
+        break;
+      case "message":
+        this.#handle(received.message);
+        break;
+    }
+  }
+
+  #handle(message: ServerMessage): void {
+    if (message.type === "ping") {
+      this.send("pong", message.data);
+    } else if (message.type === "pong") {
+      const { sentAt } = message.data;
+      if (typeof sentAt === "number") this.#counters.roundTripMs = performance.now() - sentAt;
+    } else {
+      this.#hooks.message(message);
+    }
+  }
+
+  /** The server lives: starts the wait for its next sign of life. */
+  #heard(): void {
+    clearTimeout(this.#liveness);
+    this.#liveness = setTimeout(() => {
+      this.send("ping", { sentAt: performance.now() });
+      this.#liveness = setTimeout(() => {
+        this.#end("the server does not answer");
+        this.#socket.close();
+      }, PONG_WITHIN_MS);
+    }, PING_AFTER_MS);
+  }
+
+  #end(reason: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#liveness);
+    this.#hooks.closed(reason);
+  }
+}
+
+/** WebSocket.readyState by name, also where there is no global WebSocket. */
+const WebSocketState = { open: 1, closed: 3 } as const;

@@ -1,0 +1,98 @@
+/** Shows a room in tiles: follows its events, and nothing else. */
+import type { LocalMedia, RemotePeer, RemoteTrack, Room } from "../client/index.js";
+import type { TileGrid } from "./tiles.js";
+
+/** The keys of our own tiles; peer ids are the server's and have no spaces. */
+const SELF = "self ";
+const SELF_SCREEN = "self screen";
+
+/** Keeps the tiles of a grid as the room is. */
+export class CallView {
+  readonly #room: Room;
+  readonly #media: LocalMedia;
+  readonly #grid: TileGrid;
+
+  constructor(room: Room, media: LocalMedia, grid: TileGrid) {
+    this.#room = room;
+    this.#media = media;
+    this.#grid = grid;
+    room.on("peerJoined", (peer) => {
+      this.#showPeer(peer);
+    });
+    room.on("mediaStateChanged", (peer) => {
+      this.#showPeer(peer);
+    });
+    room.on("peerLeft", ({ peerId }) => {
+      grid.remove(peerId);
+    });
+    room.on("trackSubscribed", (track) => {
+      this.#addTrack(track);
+    });
+    room.on("trackUnsubscribed", (track) => {
+      this.#removeTrack(track);
+    });
+    media.on("changed", () => {
+      if (room.state === "joined") this.#showSelf();
+    });
+  }
+
+  /** Shows the person's own tile under this name; the others' come by themselves. */
+  start(name: string): void {
+    const tile = this.#grid.ensure(SELF);
+    tile.element.classList.add("is-self");
+    tile.setName(`${name} (you)`);
+    this.#showSelf();
+  }
+
+  /** Takes all tiles away. */
+  stop(): void {
+    this.#grid.clear();
+  }
+
+  #showSelf(): void {
+    const camera = this.#media.track("camera");
+    const tile = this.#grid.ensure(SELF);
+    tile.setVideo(camera === null ? null : new MediaStream([camera]));
+    tile.setPictureOff(camera === null);
+    tile.setMuted(!this.#media.isOn("mic"));
+    const screen = this.#media.track("screen");
+    if (screen === null) {
+      this.#grid.remove(SELF_SCREEN);
+    } else if (this.#grid.get(SELF_SCREEN) === null) {
+      const screenTile = this.#grid.ensure(SELF_SCREEN);
+      screenTile.element.classList.add("is-screen");
+      screenTile.setName("Your screen");
+      screenTile.setVideo(new MediaStream([screen]));
+    }
+  }
+
+  #showPeer(peer: RemotePeer): void {
+    const tile = this.#grid.ensure(peer.peerId);
+    tile.setName(peer.name);
+    tile.setMuted(!peer.mediaState.micEnabled);
+    tile.setPictureOff(!peer.mediaState.cameraEnabled);
+  }
+
+  #addTrack({ peerId, trackId, kind, source, stream }: RemoteTrack): void {
+    if (kind === "audio") {
+      this.#grid.ensure(peerId).addAudio(trackId, stream);
+    } else if (source === "screen") {
+      const tile = this.#grid.ensure(screenKey(trackId));
+      tile.element.classList.add("is-screen");
+      tile.setName(`Screen of ${this.#room.peers.get(peerId)?.name ?? "somebody"}`);
+      tile.setVideo(stream);
+    } else {
+      this.#grid.ensure(peerId).setVideo(stream);
+    }
+  }
+
+  #removeTrack({ peerId, trackId, kind, source }: RemoteTrack): void {
+    if (kind === "audio") this.#grid.get(peerId)?.removeAudio(trackId);
+    else if (source === "screen") this.#grid.remove(screenKey(trackId));
+    else this.#grid.get(peerId)?.setVideo(null);
+  }
+}
+
+function screenKey(trackId: string): string {
+  return `screen ${trackId}`;
+}

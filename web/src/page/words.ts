@@ -1,0 +1,74 @@
+/** What the person is told when something goes wrong: what happened, and what can be done. */
+import type { CaptureFailure, EndReason, Publication, RoomError, Source } from "../client/index.js";
+
+const DEVICES: Record<Source, string> = { mic: "microphone", camera: "camera", screen: "screen" };
+
+/** Why a device cannot be used; null when there is nothing to tell because the person changed their mind. */
+export function captureInWords({ source, error }: CaptureFailure): string | null {
+  const device = DEVICES[source];
+  const name = error instanceof Error || error instanceof DOMException ? error.name : "";
+  // Closing the browser's dialog for sharing looks like a refusal, and is one: of the person who sees this.
+  if (source === "screen" && name === "NotAllowedError") return null;
+  switch (name) {
+    case "NotAllowedError":
+      return `This page may not use your ${device}. Allow it in the address bar of the browser, or go on without.`;
+    case "NotFoundError":
+      return `No ${device} was found. You can go on without.`;
+    case "NotReadableError":
+    case "AbortError":
+      return `Your ${device} does not start; perhaps another program is using it. You can go on without.`;
+    case "SecurityError":
+      return `Browsers let a page use the ${device} only when it comes over https. You can go on without.`;
+    default:
+      return `Your ${device} cannot be used (${name || String(error)}). You can go on without.`;
+  }
+}
+
+/** Why one is not, or no longer, in the room. */
+export function roomErrorInWords(error: RoomError): string {
+  switch (error.kind) {
+    case "unreachable":
+      return "The server cannot be reached. Check your connection and try again.";
+    case "lost":
+      return "The connection to the server was lost. Join again to go on.";
+    case "media-failed":
+      return "Sound and picture cannot reach the server; a firewall may block UDP. Join again to retry.";
+    case "negotiation-failed":
+      return "Your browser and the server could not agree on sound and picture. Join again to retry.";
+    case "refused":
+      return refusalInWords(error);
+    case "request-refused":
+      return `The server refused a request: ${error.message}.`;
+    case "protocol":
+      return "The server and this page do not understand each other. Reload the page.";
+    case "left":
+      return "You have left the room.";
+  }
+}
+
+function refusalInWords({ code, message }: RoomError): string {
+  switch (code) {
+    case 400:
+      return `The server does not accept this name or room: ${message}.`;
+    case 401:
+    case 403:
+      return "You may not join this room.";
+    case 409:
+      return "You are in this room already, in another window.";
+    case 429:
+      return "Too many attempts. Wait a moment and try again.";
+    case 503:
+      return `The room or the server is full: ${message}.`;
+    default:
+      return `The server did not let you in: ${message || "no reason given"}.`;
+  }
+}
+
+/** What to tell when something of ours is no longer sent; null when the person knows. */
+export function endInWords(publication: Publication, reason: EndReason): string | null {
+  const device = DEVICES[publication.source];
+  if (reason === "track-ended")
+    return publication.source === "screen" ? null : `Your ${device} was disconnected.`;
+  if (reason === "refused" || reason === "removed") return `The server does not take your ${device}.`;
+  return null;
+}
