@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import trio
-
-from tests.browser.page import Browser, Page, call_with_json
-from tests.browser.process import ChildProcess, poll, running
-from tests.browser.rpc import Channel, DriverError, Json, open_channel
+from browser.page import Browser, Page, call_with_json
+from browser.process import ChildProcess, poll, running
+from browser.rpc import Channel, DriverError, Json, open_channel
 
 __all__ = ["Chromium", "open_chromium"]
 

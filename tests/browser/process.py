@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,9 @@ POLL_INTERVAL = 0.02
 
 GRACE = 5.0
 """Seconds that a process gets to end by itself before its group is killed. Browsers need about one."""
+
+CLEARING = 1.0
+"""Seconds that the kernel gets to clear killed processes away."""
 
 
 class ChildProcess:
@@ -43,10 +46,13 @@ class ChildProcess:
         """Exit code, negative for a signal; None while it runs."""
         return self.process.returncode
 
-    def signal_group(self, number: signal.Signals) -> None:
-        """Send a signal to every process of the group; nothing happens when none is left."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+    def kill_group(self) -> bool:
+        """Kill what is left of the process group; return whether there was anything."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask the first process to end, wait up to `GRACE` seconds, return its exit code.
@@ -57,7 +63,11 @@ class ChildProcess:
             self.process.send_signal(number)
         with trio.move_on_after(GRACE):
             await self.process.wait()
-        self.signal_group(signal.SIGKILL)
+        # A killed process is there until the kernel has cleared it away and its parent knows; in a container
+        # whose init collects no orphans it stays for ever as a zombie, so the wait is bounded.
+        with trio.move_on_after(CLEARING):
+            while self.kill_group():
+                await trio.sleep(POLL_INTERVAL)
         return await self.process.wait()
 
 

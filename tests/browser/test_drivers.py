@@ -10,11 +10,10 @@ from functools import partial
 
 import pytest
 import trio
-
-from tests.browser.chromium import open_chromium
-from tests.browser.firefox import open_firefox
-from tests.browser.page import Browser
-from tests.browser.rpc import DriverError
+from browser.chromium import open_chromium
+from browser.firefox import open_firefox
+from browser.page import Browser
+from browser.rpc import DriverError
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 

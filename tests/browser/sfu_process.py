@@ -1,0 +1,113 @@
+"""The server under test: the real `trio-sfu` command in a process of its own.
+
+Its end is part of every test: SIGTERM has to give exit code 0, and no line of warning or worse may be in the
+log unless the test expects it.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+from browser.process import GRACE, ChildProcess, poll, running
+
+import sfu
+
+__all__ = ["SfuProcess", "free_udp_port", "open_sfu"]
+
+START_SECONDS = 15.0
+"""Bound for the server's start, which takes well under a second on an idle machine."""
+
+LIBRARY = Path(sfu.__file__).with_name("web") / "client.js"
+"""The client library as the server serves it."""
+
+QUIET_LEVELS = frozenset({"debug", "info"})
+"""Log levels that a test need not expect."""
+
+
+class SfuProcess:
+    """A running server."""
+
+    def __init__(self, child: ChildProcess, url: str) -> None:
+        self.child = child
+        self.url = url
+        """Where the page is; no slash at the end."""
+        self.expected_log: list[str] = []
+        """Regular expressions: log lines of warning or worse that the test expects (searched in the line)."""
+
+    def log_text(self) -> str:
+        """Return everything the server has written to standard error."""
+        return self.child.errors.read_text(errors="replace")
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the log so far. What is not JSON (a traceback) comes back as an error-level ``event``."""
+        records = []
+        for line in self.log_text().splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                record = None
+            records.append(record if isinstance(record, dict) else {"level": "error", "event": line})
+        return records
+
+    def complaints(self) -> list[str]:
+        """Return the log lines of warning or worse that the test does not expect."""
+        lines = [json.dumps(record) for record in self.log() if record.get("level") not in QUIET_LEVELS]
+        return [line for line in lines if not any(re.search(pattern, line) for pattern in self.expected_log)]
+
+    async def stop(self) -> int:
+        """Send SIGTERM and return the exit code (negative: it had to be killed)."""
+        return await self.child.stop(signal.SIGTERM)
+
+
+def free_udp_port() -> int:
+    """Return a UDP port that was free on all addresses a moment ago."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("0.0.0.0", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def open_sfu(settings: Mapping[str, str] | None = None) -> AsyncIterator[SfuProcess]:
+    """Run a server on free ports; `settings` are environment variables (``SFU_…``) beside the test's own.
+
+    At the end of the block AssertionError is raised when the server did not end cleanly or complained.
+    """
+    # Skipping would hide that nothing was tested.
+    assert LIBRARY.exists(), "sfu/web is not built: run `npm ci && npm run build` in web/"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SFU_")}
+    env |= {
+        "SFU_HTTP_ADDR": "127.0.0.1:0",
+        "SFU_UDP_ADDR": "0.0.0.0:0",
+        "SFU_LOG_FORMAT": "json",
+        "PYTHONUNBUFFERED": "1",
+        **(settings or {}),
+    }
+    # -X dev: warnings about what was never awaited or never closed become lines in the log, and fail the test.
+    command = [sys.executable, "-X", "dev", "-m", "sfu.cli"]
+    with tempfile.TemporaryDirectory(prefix="sfu-server-") as folder:
+        async with running(command, Path(folder), env=env) as child:
+            with trio.fail_after(START_SECONDS):
+                url = await poll(lambda: _announced_url(child), child)
+            server = SfuProcess(child, url)
+            yield server
+            with trio.fail_after(2 * GRACE):
+                code = await server.stop()
+            complaints = server.complaints()
+            assert code == 0, f"the server ended with {code}; its log:\n{server.log_text()}"
+            assert not complaints, "the server complained:\n" + "\n".join(complaints)
+
+
+def _announced_url(child: ChildProcess) -> str | None:
+    """Return the address that the server prints when it is ready."""
+    match = re.search(r"open (https?://\S+)", child.output.read_text())
+    return match and match[1].rstrip("/")

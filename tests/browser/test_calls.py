@@ -1,0 +1,197 @@
+"""Calls of real browsers through a real server: who is in the room sees and hears the others."""
+
+import pytest
+import trio
+from browser.chromium import Chromium
+from browser.firefox import Firefox
+from browser.page import Browser
+from browser.participant import Participant, Snapshot, enter
+from browser.sfu_process import SfuProcess
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+
+async def call(server: SfuProcess, room: str, *people: tuple[Browser, str]) -> list[Participant]:
+    """Bring people into a room, one after the other, all with microphone and camera."""
+    await trio.lowlevel.checkpoint()
+    participants = [await enter(server, browser, name) for browser, name in people]
+    for participant in participants:
+        await participant.join(room)
+    return participants
+
+
+async def everybody_sees_everybody(*participants: Participant) -> None:
+    """Assert that media flows from each to each other, from now on."""
+    async with trio.open_nursery() as nursery:
+        for receiver in participants:
+            for publisher in participants:
+                if publisher is not receiver:
+                    nursery.start_soon(receiver.sees_and_hears, publisher)
+
+
+async def nobody_complains(*participants: Participant) -> None:
+    """Assert that neither a library nor a console has an error to show."""
+    await trio.lowlevel.checkpoint()
+    for participant in participants:
+        assert (await participant.snapshot()).errors == []
+        assert participant.page.errors() == []
+
+
+async def is_smooth(receiver: Participant, publisher: Participant) -> None:
+    """Assert three seconds of video without a freeze or a loss, and what a browser needs for lip sync."""
+    mic, camera = (publisher.name, "mic"), (publisher.name, "camera")
+    before = await receiver.snapshot()
+    assert before.connection == "connected"
+
+    def later(now: Snapshot) -> bool:
+        reports = now.received[mic].report_ntp > 0 and now.received[camera].report_ntp > 0
+        return reports and now.received[camera].frames >= before.received[camera].frames + 90
+
+    after = await receiver.until(later, "three seconds of video, and a sender report for both tracks")
+    assert after.received[camera].freezes == before.received[camera].freezes
+    assert after.received[camera].lost == after.received[mic].lost == 0
+    assert after.received[mic].codec == "audio/opus"
+    width, height = after.received[camera].width, after.received[camera].height
+    assert width / height == pytest.approx(16 / 9, rel=0.02)
+
+
+async def test_two_in_chromium(server: SfuProcess, chromium: Chromium) -> None:
+    anna, ben = await call(server, "two", (chromium, "Anna"), (chromium, "Ben"))
+    await everybody_sees_everybody(anna, ben)
+    await is_smooth(anna, ben)
+    await is_smooth(ben, anna)
+    await nobody_complains(anna, ben)
+
+
+async def test_chromium_and_firefox(server: SfuProcess, chromium: Chromium, firefox: Firefox) -> None:
+    """Different browsers, whichever comes first."""
+    anna, ben = await call(server, "chromium first", (chromium, "Anna"), (firefox, "Ben"))
+    await everybody_sees_everybody(anna, ben)
+    await is_smooth(anna, ben)
+    await is_smooth(ben, anna)
+    await nobody_complains(anna, ben)
+    await anna.leave()
+    await ben.leave()
+    carl, dora = await call(server, "firefox first", (firefox, "Carl"), (chromium, "Dora"))
+    await everybody_sees_everybody(carl, dora)
+    await nobody_complains(carl, dora)
+
+
+async def test_three(server: SfuProcess, chromium: Chromium, firefox: Firefox) -> None:
+    people = await call(server, "three", (chromium, "Anna"), (chromium, "Ben"), (firefox, "Carl"))
+    await everybody_sees_everybody(*people)
+    await nobody_complains(*people)
+
+
+async def test_late_comer_gets_a_picture_at_once(server: SfuProcess, chromium: Chromium) -> None:
+    """Two have been talking for a while: a third decodes without waiting for a periodic key frame."""
+    anna, ben = await call(server, "late", (chromium, "Anna"), (chromium, "Ben"))
+    await everybody_sees_everybody(anna, ben)
+    before = (await ben.snapshot()).received["Anna", "camera"].frames
+    await ben.until(lambda now: now.received["Anna", "camera"].frames > before + 60, "the call goes on")
+    (carl,) = await call(server, "late", (chromium, "Carl"))
+    await everybody_sees_everybody(anna, ben, carl)
+    assert (await carl.snapshot()).first_frame_ms is not None
+    await nobody_complains(anna, ben, carl)
+
+
+async def test_leave_and_come_back(server: SfuProcess, chromium: Chromium) -> None:
+    anna, ben = await call(server, "back", (chromium, "Anna"), (chromium, "Ben"))
+    await everybody_sees_everybody(anna, ben)
+    for _ in range(2):
+        await ben.leave()
+        await anna.until(lambda now: now.peers == {} and now.received == {}, "Ben is gone")
+        await ben.join("back")
+        await everybody_sees_everybody(anna, ben)
+    await nobody_complains(anna, ben)
+
+
+async def test_publisher_reloads(server: SfuProcess, chromium: Chromium) -> None:
+    """A page that goes away without a word, and comes back as a new person."""
+    anna, ben = await call(server, "reload", (chromium, "Anna"), (chromium, "Ben"))
+    await everybody_sees_everybody(anna, ben)
+    await ben.reload()
+    await ben.join("reload")
+    await everybody_sees_everybody(anna, ben)
+    await anna.until(lambda now: len(now.received) == 2, "nothing is left of Ben's first visit")
+    await nobody_complains(anna, ben)
+
+
+async def test_fifty_joins_and_leaves(server: SfuProcess, chromium: Chromium) -> None:
+    """Slots are re-used: the others' session descriptions do not grow, and media flows at the end as before."""
+    anna, ben = await call(server, "fifty", (chromium, "Anna"), (chromium, "Ben"))
+    await everybody_sees_everybody(anna, ben)
+    m_lines = (await anna.snapshot()).m_lines
+    for visit in range(50):
+        await ben.leave()
+        await anna.until(lambda now: now.peers == {}, f"Ben is gone after visit {visit}")
+        await ben.join("fifty")
+        await anna.until(lambda now: len(now.received) == 2, f"Ben is back for visit {visit}")
+    await everybody_sees_everybody(anna, ben)
+    # A track that arrives before the slot of the last visit is free takes a new one: a few more, never fifty.
+    assert (await anna.snapshot()).m_lines <= m_lines + 4
+    await nobody_complains(anna, ben)
+
+
+async def test_mute_and_unmute(server: SfuProcess, chromium: Chromium) -> None:
+    anna, ben = await call(server, "mute", (chromium, "Anna"), (chromium, "Ben"))
+    await everybody_sees_everybody(anna, ben)
+
+    await ben.set_enabled("mic", False)
+    await ben.set_enabled("camera", False)
+    await anna.until(
+        lambda now: now.peers["Ben"] == {"micEnabled": False, "cameraEnabled": False, "screenEnabled": False},
+        "Ben is shown as muted",
+    )
+    # What is off costs nothing: no frame arrives, and the sound is silence.
+    before = await anna.snapshot()
+    await trio.sleep(1)
+    after = await anna.snapshot()
+    assert after.received["Ben", "camera"].frames - before.received["Ben", "camera"].frames <= 1
+    assert after.received["Ben", "mic"].audio_energy == pytest.approx(
+        before.received["Ben", "mic"].audio_energy, rel=0.001
+    )
+
+    await ben.set_enabled("mic", True)
+    await ben.set_enabled("camera", True)
+    await anna.until(
+        lambda now: now.peers["Ben"] == {"micEnabled": True, "cameraEnabled": True, "screenEnabled": False},
+        "Ben is shown as unmuted",
+    )
+    await everybody_sees_everybody(anna, ben)
+    await nobody_complains(anna, ben)
+
+
+async def test_screen_as_third_track(server: SfuProcess, chromium: Chromium) -> None:
+    """A track that is added and taken back in the middle of a call disturbs nobody."""
+    anna, ben = await call(server, "screen", (chromium, "Anna"), (chromium, "Ben"))
+    await everybody_sees_everybody(anna, ben)
+    for _ in range(2):
+        await ben.publish("screen")
+        now = await anna.sees_and_hears(ben, sources=("mic", "camera", "screen"))
+        assert now.received["Ben", "screen"].track_id != now.received["Ben", "camera"].track_id
+        await ben.unpublish("screen")
+        await anna.until(lambda now: ("Ben", "screen") not in now.received, "Ben's screen is gone")
+        await everybody_sees_everybody(anna, ben)
+    await nobody_complains(anna, ben)
+
+
+async def test_only_receiving(server: SfuProcess, chromium: Chromium) -> None:
+    """Somebody who publishes nothing sees and hears."""
+    (anna,) = await call(server, "audience", (chromium, "Anna"))
+    ben = await enter(server, chromium, "Ben")
+    await ben.join("audience", publish=())
+    await ben.sees_and_hears(anna)
+    await nobody_complains(anna, ben)
+
+
+@pytest.mark.parametrize("codec", ["vp8", "vp9", "h264", "av1"])
+async def test_codecs(server: SfuProcess, chromium: Chromium, codec: str) -> None:
+    """Each codec that Chromium sends arrives as that codec and decodes."""
+    anna = await enter(server, chromium, "Anna")
+    await anna.join("codec", codec=codec)
+    ben = await enter(server, chromium, "Ben")
+    await ben.join("codec", publish=())
+    now = await ben.sees_and_hears(anna)
+    assert now.received["Anna", "camera"].codec.lower() == f"video/{codec}"
+    await nobody_complains(anna, ben)

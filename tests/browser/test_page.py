@@ -1,0 +1,81 @@
+"""The page that people open: form, tiles, buttons; through the DOM, as a person uses it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from browser.chromium import Chromium
+from browser.page import Page
+from browser.sfu_process import SfuProcess
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
+
+TILES = """
+() => Object.fromEntries(
+  [...document.querySelectorAll("#tiles .tile")].map((tile) => {
+    const video = tile.querySelector("video");
+    return [tile.querySelector(".name").textContent, {
+      playing: !video.paused && video.videoWidth > 0 && video.currentTime > 0.5,
+      sounds: [...tile.querySelectorAll("audio")].filter((audio) => audio.currentTime > 0.5).length,
+      muted: tile.classList.contains("is-muted"),
+      off: tile.classList.contains("picture-off"),
+    }];
+  }),
+)
+"""
+
+CLICK = "(selector) => document.querySelector(selector).click()"
+
+PRESENT = {"playing": True, "sounds": 1, "muted": False, "off": False}
+
+
+@asynccontextmanager
+async def screenshot_on_failure(folder: Path, **pages: Page) -> AsyncIterator[None]:
+    """Save what each page shows when the block fails."""
+    await trio.lowlevel.checkpoint()
+    try:
+        yield
+    except AssertionError:
+        with trio.move_on_after(5, shield=True):
+            for name, page in pages.items():
+                (folder / f"{name}.png").write_bytes(await page.screenshot())
+            print("screenshots are in", folder)
+        raise
+
+
+async def tiles_become(page: Page, expected: dict[str, Any], *, seconds: float = 15) -> None:
+    """Wait until the tiles by their names are as expected."""
+    tiles = None
+    with trio.move_on_after(seconds):
+        while tiles != expected:
+            tiles = await page.evaluate(TILES)
+            await trio.sleep(0.1)
+    assert tiles == expected, page.log
+
+
+async def test_a_call_by_hand(server: SfuProcess, chromium: Chromium, tmp_path: Path) -> None:
+    """One comes by a link that joins at once, one fills in the form; they meet, mute, and one leaves."""
+    anna = await chromium.new_page(f"{server.url}/?room=page&name=Anna&autojoin=1")
+    ben = await chromium.new_page(f"{server.url}/?room=page")
+    async with screenshot_on_failure(tmp_path, anna=anna, ben=ben):
+        await ben.evaluate(
+            "(name) => { document.querySelector('#name').value = name;"
+            " document.querySelector('#join').requestSubmit(); }",
+            "Ben",
+        )
+        self_tile = {**PRESENT, "sounds": 0}
+        await tiles_become(anna, {"Anna (you)": self_tile, "Ben": PRESENT})
+        await tiles_become(ben, {"Ben (you)": self_tile, "Anna": PRESENT})
+
+        await ben.evaluate(CLICK, "#call [data-source=mic]")
+        await tiles_become(anna, {"Anna (you)": self_tile, "Ben": {**PRESENT, "muted": True}})
+        await ben.evaluate(CLICK, "#call [data-source=mic]")
+        await tiles_become(anna, {"Anna (you)": self_tile, "Ben": PRESENT})
+
+        await ben.evaluate(CLICK, "#leave")
+        await tiles_become(anna, {"Anna (you)": self_tile})
+        assert await ben.evaluate("() => document.querySelector('#call').hidden")
+        assert anna.errors() == ben.errors() == []
