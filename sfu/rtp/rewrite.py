@@ -1,0 +1,148 @@
+"""Renumbering: how one outgoing stream keeps counting while what it is made from changes.
+
+A receiver must see one unbroken stream (same SSRC, sequence numbers one after the other) although the
+forwarder leaves packets out on purpose, starts late, pauses, and changes the source. But a packet that the
+*network* lost must stay visible as a gap, or the receiver would not ask for it and would decode garbage.
+
+`SequenceMap` knows these as segments, stretches of source numbers that are forwarded with one offset::
+
+    source   100 101 102 [103 104 left out] 105 106  x  108     107 was lost on the way to us
+    out       20  21  22                     23  24  .   26     25 stays a gap until 107 comes
+             offset -80                     offset -82
+
+A late packet finds its segment and gets the number that was left for it; one from a stretch that was left
+out gets none. Read backwards, the same segments say which source packet a receiver's NACK means.
+
+All numbers here are extended: integers that never wrap. Only their low 16 bits go on the wire.
+"""
+
+from collections import deque
+from typing import Final, NamedTuple
+
+SEGMENTS: Final = 64
+"""Finished segments remembered. One ends with each packet or stretch left out, for example with each frame of
+a dropped temporal layer, so at 30 frames/s with every other dropped this reaches back four seconds: further
+than any packet history."""
+
+
+class _Segment(NamedTuple):
+    first: int
+    last: int
+    offset: int
+
+
+class SequenceMap:
+    """Source sequence numbers to outgoing ones and back, each source number to at most one outgoing.
+
+    No outgoing number is ever given to two source packets, which is also what keeps SRTP nonces unique.
+    """
+
+    __slots__ = ("_finished", "_first", "_next", "offset")
+
+    offset: int
+    """What to add to a source number in the open segment. The forwarding loop reads it directly."""
+
+    def __init__(self, first_out: int) -> None:
+        """`first_out` is the outgoing number of the first packet."""
+        self._finished: deque[_Segment] = deque(maxlen=SEGMENTS)
+        self._first: int | None = None
+        self._next = first_out
+        self.offset = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether packets are being forwarded, that is, between `begin` and `end`."""
+        return self._first is not None
+
+    def begin(self, source: int) -> None:
+        """Forward from source number `source` on; it follows directly what was forwarded last.
+
+        Begin only where the last segment has ended (else `ValueError`).
+        """
+        if self._first is not None:
+            raise ValueError("the last segment has not ended")
+        self._first = source
+        self.offset = self._next - source
+
+    def end(self, source: int) -> None:
+        """Forward nothing after source number `source`, the highest one seen.
+
+        Does nothing when nothing is being forwarded. A segment that ends before it began leaves no trace.
+        """
+        if self._first is None:
+            return
+        if source >= self._first:
+            self._finished.append(_Segment(self._first, source, self.offset))
+            self._next = source + self.offset + 1
+        self._first = None
+
+    def skip(self, source: int) -> None:
+        """Leave out one packet of the open segment, newer than all before it; the next closes up."""
+        self.end(source - 1)
+        self.begin(source + 1)
+
+    def next_out(self, source: int) -> int:
+        """The outgoing number after the last one in use; `source` is the highest source number seen."""
+        if self._first is not None and source >= self._first:
+            return source + self.offset + 1
+        return self._next
+
+    def forget_source(self) -> None:
+        """The source is another from here on: old source numbers mean nothing any more."""
+        self._finished.clear()
+
+    def map(self, source: int) -> int | None:
+        """The outgoing number of a source packet, or `None` when it is not to be forwarded."""
+        if self._first is not None and source >= self._first:
+            return source + self.offset
+        for segment in reversed(self._finished):
+            if segment.first <= source <= segment.last:
+                return source + segment.offset
+        return None
+
+    def inverse(self, out: int) -> int | None:
+        """The source number behind an outgoing one, or `None` when it stands for no packet we know of.
+
+        The number may lie beyond what was sent: the open segment has no end yet.
+        """
+        if self._first is not None and out >= self._first + self.offset:
+            return out - self.offset
+        for segment in reversed(self._finished):
+            if segment.first <= out - segment.offset <= segment.last:
+                return out - segment.offset
+        return None
+
+
+class TimestampMap:
+    """Source RTP timestamps to outgoing ones, without a jump when the source changes.
+
+    RTP timestamps of two sources have nothing in common, so at a change the outgoing one advances by the
+    time that has passed, in ticks of the RTP clock.
+    """
+
+    __slots__ = ("_last", "offset")
+
+    offset: int
+    """What to add to a source timestamp, modulo 2**32. The forwarding loop reads it directly."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, float] | None = None
+        # The first source's own timestamps are as random as RFC 3550 section 5.1 wants them.
+        self.offset = 0
+
+    def end(self, source: int, now: float) -> None:
+        """Remember the newest timestamp of the source that ends, and when its packet came."""
+        self._last = (self.map(source), now)
+
+    def begin(self, source: int, clock_rate: int, now: float) -> None:
+        """A packet with timestamp `source` is the first of a new source. `clock_rate` in ticks per second."""
+        if self._last is None:
+            return
+        last, at = self._last
+        # At least one tick, since equal timestamps would make two frames one.
+        elapsed = max(1, round((now - at) * clock_rate))
+        self.offset = (last + elapsed - source) & 0xFFFF_FFFF
+
+    def map(self, source: int) -> int:
+        """The outgoing timestamp."""
+        return (source + self.offset) & 0xFFFF_FFFF

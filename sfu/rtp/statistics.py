@@ -1,0 +1,146 @@
+"""Reception statistics of one stream: RFC 3550 appendix A.1 (sequence), A.3 (loss) and A.8 (jitter).
+
+Sequence numbers have 16 bits on the wire. Here they become *extended*: integers that go on counting when the
+wire's wrap, so that everything behind this point compares them with ``<``.
+"""
+
+from typing import Final
+
+from sfu.rtp.rtcp import ReportBlock
+from sfu.rtp.serial import sequence_difference, timestamp_difference
+
+MAX_DROPOUT: Final = 3000
+"""Largest jump forward that is taken for loss (RFC 3550's value): ten seconds of 300 packets/s."""
+
+MAX_MISORDER: Final = 1000
+"""Largest step back that is taken for a late packet. RFC 3550 suggests 100; a retransmission without RTX
+comes in this stream, and at 1000 packets/s and a round trip of 300 ms it is 300 packets late."""
+
+
+class ReceptionStatistics:
+    """What arrives of one SSRC.
+
+    RFC 3550's probation (two packets in sequence before a source counts) is left out: it guards against
+    strangers' packets, and these have passed SRTP's authentication; it would cost a key frame's first packet.
+    The other half of A.1 is here: after a jump that is no loss, the first packet that continues the *new*
+    numbering restarts the statistics, and the packet before it is dropped.
+    """
+
+    __slots__ = (
+        "_base",
+        "_clock_rate",
+        "_expected_reported",
+        "_last_arrival",
+        "_last_timestamp",
+        "_received_reported",
+        "_restart_at",
+        "highest",
+        "jitter",
+        "received",
+        "restarts",
+    )
+
+    highest: int | None
+    """Highest extended sequence number; `None` before the first packet."""
+    received: int
+    """Packets since the start or the last restart, duplicates included."""
+    jitter: float
+    """Interarrival jitter in ticks of the RTP clock (RFC 3550 section 6.4.1)."""
+    restarts: int
+    """How often the numbering started anew."""
+
+    def __init__(self, clock_rate: int) -> None:
+        """`clock_rate` of the stream's RTP timestamps in Hz."""
+        self._clock_rate = clock_rate
+        self.highest = None
+        self._base = 0
+        self._restart_at: int | None = None
+        self.received = self._received_reported = self._expected_reported = 0
+        self.jitter = 0.0
+        self._last_arrival = 0.0
+        self._last_timestamp = 0
+        self.restarts = 0
+
+    def receive(self, sequence_number: int, timestamp: int, now: float) -> int | None:
+        """Count a packet; return its extended sequence number, or `None` when it is not to be used.
+
+        The number increases over a restart too, by a jump to the next cycle.
+        """
+        highest = self.highest
+        if highest is None:
+            self._start(sequence_number)
+            extended = sequence_number
+        else:
+            ahead = (sequence_number - highest) & 0xFFFF
+            if ahead < MAX_DROPOUT:
+                extended = self.highest = highest + ahead
+            elif ahead >= 0x10000 - MAX_MISORDER:
+                extended = highest + ahead - 0x10000
+            elif sequence_number != self._restart_at:
+                self._restart_at = (sequence_number + 1) & 0xFFFF
+                return None
+            else:
+                self.restarts += 1
+                extended = (highest | 0xFFFF) + 1 + sequence_number
+                self._start(extended)
+                self._last_timestamp = timestamp
+                self._last_arrival = now
+        if self.received:
+            # A.8: how much the spacing at arrival differs from the spacing at sending, smoothed.
+            sent = timestamp_difference(timestamp, self._last_timestamp)
+            deviation = abs((now - self._last_arrival) * self._clock_rate - sent)
+            self.jitter += (deviation - self.jitter) / 16
+        self._last_arrival = now
+        self._last_timestamp = timestamp
+        self.received += 1
+        return extended
+
+    def extend(self, sequence_number: int) -> int | None:
+        """The extended form of a number near the highest, without counting a packet; `None` before the first.
+
+        For packets that came another way (RTX): RFC 4588 keeps them out of this stream's statistics.
+        """
+        if self.highest is None:
+            return None
+        return self.highest + sequence_difference(sequence_number, self.highest & 0xFFFF)
+
+    @property
+    def expected(self) -> int:
+        """Packets that should have come since the start or the last restart."""
+        return 0 if self.highest is None else self.highest - self._base + 1
+
+    @property
+    def lost(self) -> int:
+        """Packets that did not come; negative when duplicates outnumber losses (RFC 3550 section 6.4.1)."""
+        return self.expected - self.received
+
+    @property
+    def jitter_seconds(self) -> float:
+        """`jitter` in seconds."""
+        return self.jitter / self._clock_rate
+
+    def report_block(self, ssrc: int, last_sender_report: int, delay: int) -> ReportBlock:
+        """A.3: the block about this stream; the next one's loss fraction counts from here.
+
+        `last_sender_report` and `delay` go in as they are: compact NTP time and 1/65536 s. Only with at least
+        one packet received.
+        """
+        expected, received = self.expected, self.received
+        expected_now = expected - self._expected_reported
+        lost_now = expected_now - (received - self._received_reported)
+        self._expected_reported, self._received_reported = expected, received
+        fraction = 0 if expected_now <= 0 or lost_now <= 0 else (lost_now << 8) // expected_now
+        return ReportBlock(
+            ssrc,
+            min(fraction, 255),
+            max(-0x80_0000, min(self.lost, 0x7F_FFFF)),
+            (self.highest or 0) & 0xFFFF_FFFF,
+            min(int(self.jitter), 0xFFFF_FFFF),
+            last_sender_report,
+            delay,
+        )
+
+    def _start(self, extended: int) -> None:
+        self.highest = self._base = extended
+        self._restart_at = None
+        self.received = self._received_reported = self._expected_reported = 0

@@ -1,0 +1,187 @@
+"""What a receiver negotiated, seen from one source: which payload type and extension id become which.
+
+Receivers that negotiated alike share one `Translation`, and it keeps the last packet as it looks for all of
+them: everything after the twelve bytes of fixed header, and of those the two that are the same for all. So
+with fifty receivers a packet is put together once or twice, not fifty times, and only sequence number,
+timestamp and SSRC are written for each.
+
+An element that differs from receiver to receiver (a transport-wide sequence number, when congestion control
+comes) belongs at the front of the extension block: there its offset is the same for every packet.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from struct import Struct
+from typing import Any, Final
+
+from sfu.rtp import extensions
+from sfu.rtp.packet import RtpPacket
+from sfu.rtp.srtp import MAX_PLAINTEXT
+from sfu.sdp.codecs import Codec
+
+HEADER_SIZE: Final = 12
+"""Bytes of the fixed RTP header."""
+
+HOP_BY_HOP: Final = frozenset(
+    extension.uri
+    for extension in (
+        extensions.MID,
+        extensions.RID,
+        extensions.REPAIRED_RID,
+        extensions.ABS_SEND_TIME,
+        extensions.TRANSPORT_SEQUENCE_NUMBER,
+        extensions.TRANSMISSION_OFFSET,
+        extensions.VIDEO_LAYERS_ALLOCATION,
+    )
+)
+"""Extensions that say something about the way from the publisher to us: names of its m-lines and layers,
+times and numbers of its sending. Passed on they would be wrong."""
+
+Key = tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
+"""What two receivers must have in common to share a translation."""
+
+
+def translation_key(
+    source_codecs: Iterable[Codec],
+    source_extensions: Mapping[int, str],
+    codecs: Iterable[Codec],
+    extension_ids: Mapping[str, int],
+) -> Key:
+    """(payload types, extension ids), each as pairs of theirs and the receiver's.
+
+    `source_extensions` is the publisher's {id: URI}, `extension_ids` the receiver's {URI: id}. A codec that
+    the receiver has not negotiated is not among the pairs.
+    """
+    by_identity: dict[object, int] = {}
+    for codec in codecs:
+        by_identity.setdefault(codec.identity, codec.payload_type)
+    payload_types = sorted(
+        (codec.payload_type, by_identity[codec.identity])
+        for codec in source_codecs
+        if codec.identity in by_identity
+    )
+    identifiers = sorted(
+        (identifier, extension_ids[uri])
+        for identifier, uri in source_extensions.items()
+        if uri in extension_ids and uri not in HOP_BY_HOP
+    )
+    return tuple(payload_types), tuple(identifiers)
+
+
+class Translation:
+    """The relabelling that one key stands for, and the latest packet relabelled."""
+
+    __slots__ = (
+        "__weakref__",
+        "_extension_ids",
+        "_payload_types",
+        "_red",
+        "first",
+        "pack_into",
+        "rtp",
+        "second",
+        "size",
+        "suffix",
+    )
+
+    rtp: RtpPacket | None
+    """The packet that the following attributes are about; compare by identity, `render` changes it."""
+    suffix: bytes | None
+    """What follows the fixed header. `None` when this packet cannot be passed on, see `render`."""
+    first: int
+    """First byte of the header: version, extension bit, CSRC count."""
+    second: int
+    """Second byte: marker and payload type."""
+    size: int
+    """Bytes of the whole RTP packet."""
+    pack_into: Any
+    """Writes the whole packet with one call: ``pack_into(slot, 0, first, second, sequence number, timestamp,
+    SSRC, suffix)``."""
+
+    def __init__(self, key: Key, red_payload_types: frozenset[int] = frozenset()) -> None:
+        """`red_payload_types`: the publisher's payload types that are RED (RFC 2198)."""
+        payload_types, extension_ids = key
+        self._payload_types = dict(payload_types)
+        self._extension_ids = dict(extension_ids)
+        # RED names payload types inside its payload. Only where those change does it need rewriting.
+        changed = any(theirs != ours for theirs, ours in payload_types)
+        self._red = red_payload_types if changed else frozenset()
+        self.rtp = None
+        self.suffix = None
+        self.first = self.second = self.size = 0
+        self.pack_into = None
+
+    def payload_type(self, source: int) -> int | None:
+        """The receiver's number for a payload type of the publisher; `None` if it did not negotiate it."""
+        return self._payload_types.get(source)
+
+    def translate(self, rtp: RtpPacket) -> RtpPacket | None:
+        """A packet with the receiver's payload type and extension ids, without padding.
+
+        SSRC, sequence number and timestamp are still the publisher's. `None`: the receiver has not negotiated
+        this codec.
+        """
+        payload_type = self._payload_types.get(rtp.payload_type)
+        if payload_type is None:
+            return None
+        payload = rtp.payload
+        if rtp.payload_type in self._red:
+            rewritten = _translate_red(payload, self._payload_types)
+            if rewritten is None:
+                return None
+            payload = rewritten
+        ids = self._extension_ids
+        return RtpPacket(
+            payload_type,
+            rtp.marker,
+            rtp.sequence_number,
+            rtp.timestamp,
+            rtp.ssrc,
+            rtp.csrcs,
+            tuple([(ids[element], data) for element, data in rtp.extensions if element in ids]),
+            payload,
+        )
+
+    def render(self, rtp: RtpPacket) -> None:
+        """Set the attributes for this packet. `suffix` is `None` for a codec that was not negotiated, and for
+        a packet that would not fit behind the receiver's labels (`MAX_PLAINTEXT`).
+        """
+        self.rtp = rtp
+        self.suffix = None
+        translated = self.translate(rtp)
+        if translated is None:
+            return
+        data = translated.serialize()
+        if len(data) > MAX_PLAINTEXT:
+            return
+        self.first = data[0]
+        self.second = data[1]
+        self.size = len(data)
+        self.suffix = data[HEADER_SIZE:]
+        self.pack_into = _packer(len(data) - HEADER_SIZE)
+
+
+@lru_cache(maxsize=MAX_PLAINTEXT)
+def _packer(suffix_size: int) -> Any:
+    """`pack_into` of a struct for the fixed header and that many more bytes: header and copy in one call."""
+    return Struct(f">BBHII{suffix_size}s").pack_into
+
+
+def _translate_red(payload: bytes, payload_types: Mapping[int, int]) -> bytes | None:
+    """A RED payload with other payload types in its block headers; `None` if one of them has no number.
+
+    RFC 2198 section 3: each block header begins with one bit that says "another follows" and a payload type,
+    and is four bytes long, the last one byte.
+    """
+    data = bytearray(payload)
+    offset = 0
+    while offset < len(data):
+        more = data[offset] & 0x80
+        block = payload_types.get(data[offset] & 0x7F)
+        if block is None:
+            return None
+        data[offset] = more | block
+        if not more:
+            return bytes(data)
+        offset += 4
+    return None
