@@ -22,6 +22,7 @@ from sfu.dtls.events import ApplicationData, Closed, Event, Failed, HandshakeCom
 from sfu.dtls.flights import (
     CHANGE_CIPHER_SPEC,
     INITIAL_TIMEOUT,
+    MAX_TIMEOUT,
     REPEAT_INTERVAL,
     ChangeCipherSpec,
     DatagramPacker,
@@ -99,16 +100,19 @@ class DtlsConnection:
         mtu: int = 1200,
         key_log: Callable[[str], None] | None = None,
         initial_timeout: float = INITIAL_TIMEOUT,
+        max_timeout: float = MAX_TIMEOUT,
         cookie_exchange: bool = False,
         suites: Sequence[CipherSuite] = tuple(SUITES.values()),
         groups: Sequence[NamedGroup] = tuple(GROUPS.values()),
     ) -> None:
         """Make an idle connection.
 
-        `mtu` is the longest datagram to send, in bytes of UDP payload. `initial_timeout` is the time to the
-        first retransmission in seconds. `srtp_profiles`, `suites` and `groups` are in order of preference; an
-        empty `srtp_profiles` means a connection for data only. `key_log` is called with the line that lets
-        Wireshark decrypt the connection: it holds the secret, so only give it when asked for by a person.
+        `mtu` is the longest datagram to send, in bytes of UDP payload. `initial_timeout` and `max_timeout` are
+        seconds: the time to the first retransmission, and what doubling it ends at. `srtp_profiles`, `suites`
+        and `groups` are in order of preference; no profiles at all means a connection for data only.
+        `cookie_exchange` lets a server verify the client's address first (RFC 6347 section 4.2.1). `key_log`
+        is called with the line that lets Wireshark decrypt the connection: it holds the secret, so only give
+        it when a person asked for it.
         """
         if mtu < MIN_MTU:
             raise ValueError(f"mtu {mtu} is below {MIN_MTU}")
@@ -122,7 +126,7 @@ class DtlsConnection:
             ServerHandshake(settings) if self._server else ClientHandshake(settings)
         )
         self._reassembler = Reassembler()
-        self._retransmission = Retransmission(initial_timeout)
+        self._retransmission = Retransmission(initial_timeout, max_timeout)
         self._traffic: TrafficKeys | None = None
         self._window = ReplayWindow()
         self._early: list[Record] = []

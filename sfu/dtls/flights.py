@@ -18,9 +18,10 @@ INITIAL_TIMEOUT = 1.0
 MAX_TIMEOUT = 60.0
 """Seconds at which doubling stops (RFC 6347 section 4.2.4.1)."""
 
-MAX_RETRANSMISSIONS = 12
-"""After how many unanswered retransmissions by timer the handshake has failed. At 1 s doubling to 60 s that is
-seven minutes, longer than any transport waits; the owner of the connection may give up earlier."""
+MAX_RETRANSMISSIONS = 30
+"""After how many unanswered retransmissions by timer the handshake has failed. When half of all datagrams are
+lost in each direction, three of four tries fail, and thirty in a row once in 6000 handshakes. How much
+*time* may pass is for the owner to say, who closes what takes too long."""
 
 REPEAT_INTERVAL = 0.04
 """Seconds that must lie between two transmissions of a flight when the peer's repetition asks for it. Browsers
@@ -52,10 +53,21 @@ class Flight:
 class Retransmission:
     """The timer of the current flight, and the decision to send it again."""
 
-    __slots__ = ("_answered", "_attempts", "_initial", "_sent_at", "_timeout", "count", "deadline", "flight")
+    __slots__ = (
+        "_answered",
+        "_attempts",
+        "_initial",
+        "_maximum",
+        "_sent_at",
+        "_timeout",
+        "count",
+        "deadline",
+        "flight",
+    )
 
-    def __init__(self, initial_timeout: float) -> None:
+    def __init__(self, initial_timeout: float, max_timeout: float) -> None:
         self._initial = initial_timeout
+        self._maximum = max_timeout
         self._timeout = initial_timeout
         self._attempts = 0
         self._answered = 0
@@ -90,7 +102,7 @@ class Retransmission:
             self.deadline = None
             return False
         self._attempts += 1
-        self._timeout = min(2 * self._timeout, MAX_TIMEOUT)
+        self._timeout = min(2 * self._timeout, self._maximum)
         self._sent_at = now
         self.deadline = now + self._timeout
         self.count += 1

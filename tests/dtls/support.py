@@ -1,0 +1,129 @@
+"""What the DTLS tests share: seeded randomness, fixed certificates, two ends in memory, a terrible network."""
+
+import heapq
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from itertools import count
+from typing import Literal, Protocol, TypedDict, Unpack
+
+from sfu.dtls import Certificate, DtlsConnection, Event, SrtpProtectionProfile
+from sfu.dtls.groups import NamedGroup
+from sfu.dtls.suites import CipherSuite
+
+MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def seeded(seed: int) -> Callable[[int], bytes]:
+    """A source of bytes that gives the same ones every time."""
+    return random.Random(seed).randbytes
+
+
+@cache
+def certificate(seed: int) -> Certificate:
+    """The same certificate every time, for each seed another."""
+    return Certificate.generate(MADE_AT, seeded(seed))
+
+
+class Options(TypedDict, total=False):
+    """The keyword parameters of a connection that tests vary."""
+
+    srtp_profiles: Sequence[SrtpProtectionProfile]
+    mtu: int
+    key_log: Callable[[str], None] | None
+    initial_timeout: float
+    max_timeout: float
+    cookie_exchange: bool
+    suites: Sequence[CipherSuite]
+    groups: Sequence[NamedGroup]
+
+
+SERVER_SEED = 1
+CLIENT_SEED = 2
+
+
+def connection(role: Literal["server", "client"], seed: int = 0, **options: Unpack[Options]) -> DtlsConnection:
+    """One end, with the certificate of its role."""
+    own = SERVER_SEED if role == "server" else CLIENT_SEED
+    return DtlsConnection(role, certificate(own), random=seeded(1000 * seed + own), **options)
+
+
+class End(Protocol):
+    """What the network needs of an end: the verbs that concern datagrams and time."""
+
+    def receive(self, data: bytes, now: float) -> None: ...
+    def outgoing(self, now: float) -> list[bytes]: ...
+    def next_timeout(self) -> float | None: ...
+    def handle_timeout(self, now: float) -> None: ...
+
+
+def pump(a: End, b: End, now: float = 0.0) -> None:
+    """Carry datagrams between two ends until both are silent."""
+    for _ in range(20):
+        ahead, back = a.outgoing(now), b.outgoing(now)
+        if not ahead and not back:
+            return
+        for datagram in ahead:
+            b.receive(datagram, now)
+        for datagram in back:
+            a.receive(datagram, now)
+    raise AssertionError("two ends that never stop talking")
+
+
+def connected_pair(**options: Unpack[Options]) -> tuple[DtlsConnection, DtlsConnection]:
+    """A client and a server that have completed their handshake; events fetched."""
+    client, server = connection("client", **options), connection("server", **options)
+    client.start(0.0)
+    pump(client, server)
+    for end in (client, server):
+        (completed,) = end.events()
+        assert type(completed).__name__ == "HandshakeCompleted"
+    return client, server
+
+
+class Fate:
+    """What a terrible network does to datagrams, decided by a seed."""
+
+    def __init__(self, seed: int, *, loss: float, duplication: float = 0.1, delay: float = 0.2) -> None:
+        self._random = random.Random(seed)
+        self._loss = loss
+        self._duplication = duplication
+        self._delay = delay
+
+    def delays(self) -> list[float]:
+        """When the copies of one datagram arrive, seconds after it was sent; none when it is lost."""
+        draw = self._random
+        copies = 1 + (draw.random() < self._duplication)
+        return [0.01 + draw.random() * self._delay for _ in range(copies) if draw.random() >= self._loss]
+
+
+def run(a: End, b: End, fate: Fate, *, done: Callable[[], bool], until: float = 3600.0) -> float:
+    """Let two ends talk through a terrible network on a jumping clock; return the time when `done` held."""
+    now = 0.0
+    order = count()
+    flying: list[tuple[float, int, End, bytes]] = []
+    while now < until:
+        for sender, receiver in ((a, b), (b, a)):
+            for datagram in sender.outgoing(now):
+                for delay in fate.delays():
+                    heapq.heappush(flying, (now + delay, next(order), receiver, datagram))
+        if done():
+            return now
+        times = [time for time in (a.next_timeout(), b.next_timeout()) if time is not None]
+        if flying:
+            times.append(flying[0][0])
+        if not times:
+            raise AssertionError("both ends wait and nothing is under way")
+        now = max(now, min(times))
+        while flying and flying[0][0] <= now:
+            _, _, receiver, datagram = heapq.heappop(flying)
+            receiver.receive(datagram, now)
+        a.handle_timeout(now)
+        b.handle_timeout(now)
+    raise AssertionError(f"not done after {until} s")
+
+
+def kinds(events: Sequence[Event]) -> list[str]:
+    """The events' class names."""
+    return [type(event).__name__ for event in events]
