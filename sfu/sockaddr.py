@@ -19,7 +19,6 @@ IPV6_RECVPKTINFO: Final = 49
 IPV6_PKTINFO: Final = 50
 
 _MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
-_LINK_LOCAL_FIRST_BYTES: Final = (b"\xfe\x80", b"\xfe\x90", b"\xfe\xa0", b"\xfe\xb0")  # fe80::/10
 
 # struct cmsghdr { size_t cmsg_len; int cmsg_level; int cmsg_type; }
 _CONTROL_HEADER: Final = struct.Struct("@Nii")
@@ -103,7 +102,8 @@ class Codec6:
         otherwise the route decides.
         """
         packed = _pack_host(local_host)
-        if packed[:2] not in _LINK_LOCAL_FIRST_BYTES:
+        is_link_local = packed[0] == 0xFE and packed[1] & 0xC0 == 0x80  # fe80::/10
+        if not is_link_local:
             interface = 0
         return _control((socket.IPPROTO_IPV6, IPV6_PKTINFO), self._info.pack(packed, interface))
 

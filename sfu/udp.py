@@ -260,7 +260,8 @@ class MediaSocket:
 
     def close(self) -> None:
         """Close the socket; `run`, if it is running, raises `trio.ClosedResourceError`."""
-        trio.lowlevel.notify_closing(self._fd)
+        if trio.lowlevel.in_trio_run():
+            trio.lowlevel.notify_closing(self._fd)
         self._socket.close()
 
     def __enter__(self) -> Self:

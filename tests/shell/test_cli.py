@@ -1,0 +1,147 @@
+"""The command: flags, exit statuses, and one line for each mistake."""
+
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+import trio
+from click.testing import CliRunner
+
+import sfu
+from sfu import cli, config, logs
+from sfu.config import ConfigError, Settings
+
+
+class FakeServer(ModuleType):
+    """Stands in for `sfu.server`: notes its settings and ends as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__("sfu.server")
+        self.settings: Settings | None = None
+        self.failure: BaseException | None = None
+
+    async def serve(self, settings: Settings, *, task_status: trio.TaskStatus[str]) -> None:
+        """Be ready at once, and end."""
+        self.settings = settings
+        await trio.lowlevel.checkpoint()
+        if self.failure is not None:
+            raise self.failure
+        task_status.started("http://127.0.0.1:8080/")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    fake = FakeServer()
+    monkeypatch.setitem(sys.modules, "sfu.server", fake)
+    monkeypatch.setattr(sfu, "server", fake, raising=False)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    for row in config.rows():
+        monkeypatch.delenv(row.variable, raising=False)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield fake
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_serving_is_the_default_and_the_address_is_printed(server: FakeServer) -> None:
+    result = CliRunner().invoke(cli.main, [])
+    assert result.exit_code == 0
+    assert result.stdout.endswith(" is ready: open http://127.0.0.1:8080/\n")
+    assert server.settings == Settings()
+
+
+@pytest.mark.parametrize("arguments", [["--max-rooms", "3"], ["serve", "--max-rooms", "3"], ["--max-rooms=3"]])
+def test_flags_become_settings(server: FakeServer, arguments: list[str]) -> None:
+    assert CliRunner().invoke(cli.main, arguments).exit_code == 0
+    assert server.settings is not None
+    assert server.settings.max_rooms == 3
+
+
+def test_environment_becomes_settings(server: FakeServer) -> None:
+    assert CliRunner().invoke(cli.main, [], env={"SFU_MAX_ROOMS": "4"}).exit_code == 0
+    assert server.settings is not None
+    assert server.settings.max_rooms == 4
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(cli.main, ["--version"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("trio-sfu, version ")
+
+
+def test_help_names_every_setting() -> None:
+    result = CliRunner().invoke(cli.main, ["serve", "--help"])
+    assert result.exit_code == 0
+    text = "".join(result.stdout.split())
+    for row in config.rows():
+        assert row.flag in text
+        assert row.variable in text
+    assert "serve" in CliRunner().invoke(cli.main, ["--help"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--http-addr", "nowhere"], "trio-sfu: --http-addr='nowhere': allowed is HOST:PORT"),
+        (["--config", "/does/not/exist"], "trio-sfu: SFU_CONFIG=/does/not/exist: cannot be read"),
+    ],
+)
+def test_wrong_setting_is_one_line_and_status_2(
+    server: FakeServer, arguments: list[str], complaint: str
+) -> None:
+    result = CliRunner().invoke(cli.main, arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(complaint)
+    assert result.stderr.count("\n") == 1
+    assert server.settings is None
+
+
+def test_setting_found_wrong_at_start_is_one_line_and_status_2(server: FakeServer) -> None:
+    wrong = ConfigError("SFU_UDP_ADDR=0.0.0.0:7882: Address already in use")
+    server.failure = BaseExceptionGroup("start", [ExceptionGroup("inner", [wrong])])
+    result = CliRunner().invoke(cli.main, [])
+    assert result.exit_code == 2
+    assert result.stderr == "trio-sfu: SFU_UDP_ADDR=0.0.0.0:7882: Address already in use\n"
+
+
+def test_bug_of_ours_is_not_swallowed(server: FakeServer) -> None:
+    server.failure = RuntimeError("a bug")
+    result = CliRunner().invoke(cli.main, [])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, BaseExceptionGroup)
+
+
+def test_interrupt_before_the_server_listens_to_signals_ends_quietly(server: FakeServer) -> None:
+    server.failure = KeyboardInterrupt()
+    result = CliRunner().invoke(cli.main, [])
+    assert result.exit_code == 0
+    assert result.output == ""
+
+
+def test_unknown_command_and_flag_are_refused() -> None:
+    assert CliRunner().invoke(cli.main, ["sreve"]).exit_code == 2
+    assert CliRunner().invoke(cli.main, ["--no-such-flag"]).exit_code == 2
+
+
+def test_other_systems_get_a_clear_answer(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    result = CliRunner().invoke(cli.main, [])
+    assert result.exit_code == 1
+    assert "the server needs Linux" in result.stderr
+    assert server.settings is None
+
+
+def test_soft_limit_of_files_is_raised(server: FakeServer) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    assert CliRunner().invoke(cli.main, []).exit_code == 0
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    assert server.settings is not None
+
+
+def test_no_signal_handler_is_left_behind(server: FakeServer) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    CliRunner().invoke(cli.main, [])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -1,0 +1,152 @@
+"""Settings: one table, four sources, one line for each mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from sfu.config import ConfigError, HostPort, Settings, blame, load, rows
+
+
+def test_defaults_need_nothing() -> None:
+    settings = load({}, {})
+    assert settings == Settings()
+    assert settings.http_addr == HostPort("127.0.0.1", 8080)
+    assert settings.udp_addr == HostPort("0.0.0.0", 7882)
+    assert settings.announced_ips == ()
+
+
+def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> None:
+    file = tmp_path / "sfu.toml"
+    file.write_text('http_addr = "127.0.0.1:1"\nmax_rooms = 1\nmax_peers_per_room = 1\n')
+    environ = {"SFU_HTTP_ADDR": "127.0.0.1:2", "SFU_MAX_ROOMS": "2", "SFU_CONFIG": str(file)}
+    settings = load({"http_addr": "127.0.0.1:3", "max_rooms": None}, environ)
+    assert settings.http_addr.port == 3
+    assert settings.max_rooms == 2
+    assert settings.max_peers_per_room == 1
+    assert settings.max_tracks_per_peer == Settings().max_tracks_per_peer
+
+
+def test_file_given_by_flag_wins_over_environment(tmp_path: Path) -> None:
+    (tmp_path / "flag.toml").write_text("max_rooms = 7")
+    (tmp_path / "env.toml").write_text("max_rooms = 8")
+    settings = load({}, {"SFU_CONFIG": str(tmp_path / "env.toml")}, tmp_path / "flag.toml")
+    assert settings.max_rooms == 7
+
+
+def test_empty_environment_variable_is_absent() -> None:
+    assert load({}, {"SFU_MAX_ROOMS": ""}) == Settings()
+
+
+def test_toml_lists(tmp_path: Path) -> None:
+    file = tmp_path / "sfu.toml"
+    file.write_text('announced_ips = ["192.0.2.1", "2001:DB8::1"]\n')
+    assert load({}, {}, file).announced_ips == ("192.0.2.1", "2001:db8::1")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("http_addr", "localhost:0", HostPort("localhost", 0)),
+        ("http_addr", "[::]:65535", HostPort("::", 65535)),
+        ("udp_addr", "[2001:DB8:0::1]:7", HostPort("2001:db8::1", 7)),
+        ("announced_ips", " 192.0.2.1 , 192.0.2.2,", ("192.0.2.1", "192.0.2.2")),
+        (
+            "allowed_origins",
+            "https://Example.org,http://localhost:8080",
+            ("https://example.org", "http://localhost:8080"),
+        ),
+        ("allowed_origins", "*", ("*",)),
+        ("log_level", "DEBUG", "debug"),
+        ("history_packets", "0", 0),
+    ],
+)
+def test_allowed_values(name: str, text: str, value: object) -> None:
+    assert getattr(load({name: text}, {}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("http_addr", "8080"),
+        ("http_addr", ":8080"),
+        ("http_addr", "127.0.0.1:"),
+        ("http_addr", "127.0.0.1:65536"),
+        ("http_addr", "127.0.0.1:-1"),
+        ("http_addr", "127.0.0.1:٣"),
+        ("http_addr", "::1:8080"),
+        ("http_addr", "[::1:8080"),
+        ("http_addr", "[localhost]:8080"),
+        ("udp_addr", "localhost:7882"),
+        ("announced_ips", "0.0.0.0"),
+        ("announced_ips", "192.0.2.1,example.org"),
+        ("allowed_origins", "example.org"),
+        ("allowed_origins", "https://example.org/path"),
+        ("tls_cert", "/does/not/exist"),
+        ("log_level", "loud"),
+        ("max_rooms", "0"),
+        ("max_rooms", "many"),
+        ("max_rooms", "1.5"),
+    ],
+)
+def test_wrong_value_names_setting_value_and_what_is_allowed(name: str, text: str) -> None:
+    flag = "--" + name.replace("_", "-")
+    with pytest.raises(ConfigError) as by_flag:
+        load({name: text}, {})
+    message = str(by_flag.value)
+    assert message.startswith(f"{flag}={text!r}: allowed is ")
+    assert "\n" not in message
+    with pytest.raises(ConfigError, match=f"^SFU_{name.upper()}="):
+        load({}, {f"SFU_{name.upper()}": text})
+
+
+def test_wrong_value_in_file_names_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "sfu.toml"
+    file.write_text("max_rooms = true\n")
+    with pytest.raises(
+        ConfigError, match=r"^max_rooms in .*sfu\.toml='True': allowed is a whole number from 1 to"
+    ):
+        load({}, {}, file)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"max_romms = 1\n", "max_romms in .*: no such setting; there are http_addr, "),
+        (b"max_rooms =\n", "not TOML"),
+        (b"\xff\xfe", "not TOML"),
+    ],
+)
+def test_wrong_file(tmp_path: Path, content: bytes, complaint: str) -> None:
+    file = tmp_path / "sfu.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=complaint):
+        load({}, {}, file)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^SFU_CONFIG=.*: cannot be read: No such file"):
+        load({}, {}, tmp_path / "absent.toml")
+
+
+def test_certificate_and_key_come_together(tmp_path: Path) -> None:
+    pem = tmp_path / "a.pem"
+    pem.touch()
+    with pytest.raises(ConfigError, match=r"^SFU_TLS_KEY is not set: SFU_TLS_CERT needs it"):
+        load({"tls_cert": str(pem)}, {})
+    with pytest.raises(ConfigError, match=r"^SFU_TLS_CERT is not set: SFU_TLS_KEY needs it"):
+        load({"tls_key": str(pem)}, {})
+
+
+def test_every_default_is_allowed_by_its_own_row() -> None:
+    for row in rows():
+        assert row.help.endswith(".")
+        if row.default not in (None, ()):
+            assert row.kind.parse(str(row.default)) == row.default
+
+
+def test_blame_names_the_setting() -> None:
+    with (
+        pytest.raises(ConfigError, match=r"^SFU_UDP_ADDR=0\.0\.0\.0:7882: Address already in use$"),
+        blame("udp_addr", HostPort("0.0.0.0", 7882)),
+    ):
+        raise OSError(98, "Address already in use")
