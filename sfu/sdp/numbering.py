@@ -9,7 +9,8 @@ any free one else.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from sfu.sdp.capabilities import EXTENSIONS_BY_URI, usual_codec
+from sfu.sdp.attributes import ExtMap
+from sfu.sdp.capabilities import EXTENSIONS, EXTENSIONS_BY_URI, usual_codec
 from sfu.sdp.codecs import Codec, Identity, codecs_of
 from sfu.sdp.model import SessionDescription
 
@@ -88,6 +89,7 @@ class ExtensionIds:
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}
+        self._known: dict[str, set[str]] = {}
 
     def learn(self, description: SessionDescription) -> None:
         """Take over the client's ids; where they clash with older ones, the older ones are forgotten."""
@@ -96,13 +98,26 @@ class ExtensionIds:
             if not media.stopped:
                 for extension in (*description.extensions, *media.extensions):
                     ids.setdefault(extension.uri, extension.id)
+                known = self._known.setdefault(media.kind, set())
+                known.update(
+                    entry.uri
+                    for entry in (*description.extensions, *media.extensions)
+                    if entry.direction in (None, "sendrecv", "recvonly")
+                )
         taken = set(ids.values())
         self._ids = ids | {
             uri: number for uri, number in self._ids.items() if uri not in ids and number not in taken
         }
 
-    def assign(self, uri: str) -> int | None:
-        """The id of an extension that has a row in `capabilities.EXTENSIONS`; None when all 14 are in use."""
+    def downstream(self, kind: str) -> list[ExtMap]:
+        """The extensions to offer where we send: of a kind that the client has offered, those that it takes."""
+        known = self._known.get(kind)
+        rows = (row for row in EXTENSIONS if kind in row.downstream)
+        numbered = ((self._assign(row.uri), row.uri) for row in rows if known is None or row.uri in known)
+        return [ExtMap(number, uri) for number, uri in numbered if number is not None]
+
+    def _assign(self, uri: str) -> int | None:
+        # Above 14 an id needs two-byte headers on every packet (RFC 8285 section 4.3).
         if uri not in self._ids:
             taken = set(self._ids.values())
             usual = EXTENSIONS_BY_URI[uri].usual

@@ -1,0 +1,112 @@
+"""Writing our descriptions: m-lines and whole offers and answers from what has been decided."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sfu.sdp.attributes import Fingerprint, Group, Msid, Rid, Simulcast, SsrcAttribute, SsrcGroup
+from sfu.sdp.codecs import Codec, describe
+from sfu.sdp.mline import Sender, direction_of
+from sfu.sdp.model import MediaDescription, Origin, SessionDescription
+from sfu.sdp.sections import Section
+from sfu.sdp.transport import LocalTransport
+
+NO_ADDRESS = ("c", "IN IP4 0.0.0.0")
+DISCARD_PORT = 9
+"""With the address 0.0.0.0 the default destination of an agent whose candidates say where it is: what it gave
+as default is then never compared with them (RFC 8840 section 4.1.1)."""
+
+
+class _Names(NamedTuple):
+    msids: tuple[Msid, ...] = ()
+    ssrc_groups: tuple[SsrcGroup, ...] = ()
+    ssrc_attributes: tuple[SsrcAttribute, ...] = ()
+
+
+def _names(sender: Sender, codecs: Sequence[Codec]) -> _Names:
+    """A slot's msid and SSRCs; the one for retransmissions only where these were negotiated.
+
+    The msid stands twice: older clients look for it beside the SSRC.
+    """
+    ssrcs = [sender.ssrc]
+    groups: tuple[SsrcGroup, ...] = ()
+    if sender.rtx_ssrc is not None and any(codec.rtx_payload_type is not None for codec in codecs):
+        ssrcs.append(sender.rtx_ssrc)
+        groups = (SsrcGroup("FID", tuple(ssrcs)),)
+    said = (("cname", sender.cname), ("msid", str(sender.msid)))
+    attributes = tuple(SsrcAttribute(ssrc, name, value) for ssrc in ssrcs for name, value in said)
+    return _Names((sender.msid,) if sender.msid else (), groups, attributes)
+
+
+def compose(
+    sections: Sequence[Section],
+    transport: LocalTransport,
+    *,
+    setup: str,
+    origin: Origin,
+    bundle: Sequence[str],
+    allow_mixed: bool,
+) -> SessionDescription:
+    """Print a whole description; `bundle` gives the order of the BUNDLE group, of which live lines are kept."""
+    live = {section.line.mid for section in sections if not section.line.stopped}
+    mids = tuple(mid for mid in bundle if mid in live)
+    tagged = mids[0] if mids else None
+    return SessionDescription(
+        origin=origin,
+        other_lines=(("t", "0 0"),),
+        groups=(Group("BUNDLE", mids),) if mids else (),
+        ice_lite=True,
+        extmap_allow_mixed=allow_mixed,
+        others=(("msid-semantic", " WMS *"),),
+        media=tuple(
+            describe_section(section, transport, setup, tagged=section.line.mid == tagged)
+            for section in sections
+        ),
+    )
+
+
+def describe_section(
+    section: Section, transport: LocalTransport, setup: str, *, tagged: bool
+) -> MediaDescription:
+    """Print one m-line; the tagged line alone has the candidates (RFC 9143 section 7.1.3)."""
+    line = section.line
+    if line.stopped:
+        return MediaDescription(
+            kind=line.kind,
+            port=0,
+            protocol=line.protocol,
+            formats=line.formats,
+            mid=line.mid or None,
+            direction="inactive",
+            other_lines=(NO_ADDRESS,),
+        )
+    codecs = describe(section.codecs)
+    rids = tuple(Rid(rid.id, "recv", rid.restrictions) for rid in line.rids) if section.receives else ()
+    recv = tuple((rid.id,) for rid in rids)
+    names = _names(section.sender, section.codecs) if section.sends and section.sender else _Names()
+    return MediaDescription(
+        kind=line.kind,
+        port=DISCARD_PORT,
+        protocol=line.protocol,
+        formats=codecs.formats,
+        mid=line.mid,
+        direction=direction_of(sends=section.sends, receives=section.receives),
+        ice_ufrag=transport.ufrag,
+        ice_pwd=transport.pwd,
+        fingerprints=(Fingerprint.parse(transport.fingerprint),),
+        setup=setup,
+        candidates=tuple(text.removeprefix("candidate:") for text in transport.candidates) if tagged else (),
+        end_of_candidates=tagged,
+        extmap_allow_mixed=line.allow_mixed,
+        extensions=section.extensions,
+        rtcp_mux=True,
+        rtcp_rsize=line.rtcp_rsize,
+        rtpmaps=codecs.rtpmaps,
+        fmtps=codecs.fmtps,
+        rtcp_feedback=codecs.rtcp_feedback,
+        rids=rids,
+        simulcast=Simulcast(recv=recv) if line.simulcast and recv else None,
+        msids=names.msids,
+        ssrc_groups=names.ssrc_groups,
+        ssrc_attributes=names.ssrc_attributes,
+        other_lines=(NO_ADDRESS,),
+    )

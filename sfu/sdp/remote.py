@@ -1,0 +1,187 @@
+"""Reading the client's descriptions against what the session already knows (RFC 3264, RFC 9143, RFC 9429).
+
+Nothing here changes the session: offers become new `MLine`s, and an error leaves everything as it was.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sfu.sdp.attributes import ExtMap, Rid
+from sfu.sdp.capabilities import EXTENSIONS_BY_URI, KINDS, accepted_extensions, upstream_codecs
+from sfu.sdp.codecs import Codec, codecs_of
+from sfu.sdp.errors import SdpError
+from sfu.sdp.mline import MLine, direction_of, make_receiver, receives, sends
+from sfu.sdp.model import MediaDescription, SessionDescription
+from sfu.sdp.sections import Section
+
+PROTOCOL = "UDP/TLS/RTP/SAVPF"
+"""What our own m-lines say (RFC 5764 section 8)."""
+
+PROTOCOLS = frozenset({PROTOCOL, "UDP/TLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVP",
+                       "RTP/SAVPF", "RTP/SAVP"})  # fmt: skip
+"""RTP over DTLS-SRTP in all the spellings that RFC 9429 section 5.1.2 asks answerers to take."""
+
+
+def read_offer(description: SessionDescription, before: Sequence[MLine], *, simulcast: bool) -> list[MLine]:
+    """The m-lines as an offer would make them; those that we do not take are stopped.
+
+    Raises `SdpError` for an offer that breaks the rules or offers what an SFU cannot do without.
+    """
+    if len(description.media) < len(before):
+        # RFC 3264 section 8: the m-lines of earlier descriptions stay, stopped if need be.
+        detail = f"{len(before)} m-lines were negotiated, {len(description.media)} are left"
+        raise SdpError("sdp-mismatch", detail)
+    bundle = set(description.bundle())
+    seen: set[str] = set()
+    lines = []
+    for index, media in enumerate(description.media):
+        if media.mid is not None:
+            if media.mid in seen:
+                raise SdpError("sdp-mismatch", f"mid {media.mid!r} stands on two m-lines", media.line)
+            seen.add(media.mid)
+        previous = before[index] if index < len(before) else None
+        if media.stopped:
+            lines.append(_stopped(media, previous))
+            continue
+        if previous is not None and previous.stopped:
+            previous = None  # a recycled line is a new one (RFC 9429 section 5.2.2)
+        if previous is not None and (previous.mid, previous.kind) != (media.mid, media.kind):
+            detail = f"the m-line was {previous.kind} with mid {previous.mid!r}"
+            raise SdpError("sdp-mismatch", detail, media.line)
+        lines.append(_read_line(description, media, previous, bundle, simulcast=simulcast))
+    return lines
+
+
+def _stopped(media: MediaDescription, previous: MLine | None) -> MLine:
+    # A stopped line may come without attributes, so its mid may be unknown.
+    sender = previous.sender if previous else None
+    return MLine(media.mid or "", media.kind, media.protocol, media.formats, stopped=True, sender=sender)
+
+
+def _read_line(
+    description: SessionDescription,
+    media: MediaDescription,
+    previous: MLine | None,
+    bundle: set[str],
+    *,
+    simulcast: bool,
+) -> MLine:
+    allow_mixed = media.extmap_allow_mixed
+    media = description.effective(media)
+    if not bundle:
+        raise SdpError("sdp-unsupported", "no BUNDLE group: all m-lines share one transport here", media.line)
+    if media.mid is None:
+        raise SdpError("sdp-unsupported", "an m-line without a mid cannot be bundled", media.line)
+    taken = media.kind in KINDS and media.protocol in PROTOCOLS and media.mid in bundle
+    codecs = tuple(upstream_codecs(media.kind, codecs_of(media))) if taken else ()
+    if not codecs:
+        return _stopped(media, previous)
+    if not media.rtcp_mux:
+        raise SdpError("sdp-unsupported", "no rtcp-mux: RTP and RTCP share one transport here", media.line)
+    line = MLine(
+        mid=media.mid,
+        kind=media.kind,
+        protocol=media.protocol,
+        formats=media.formats,
+        codecs=codecs,
+        offered_extensions=tuple(entry for entry in media.extensions if entry.uri in EXTENSIONS_BY_URI),
+        rids=offered_rids(media, simulcast=simulcast),
+        simulcast=media.simulcast is not None,
+        rtcp_rsize=media.rtcp_rsize,
+        allow_mixed=allow_mixed,
+        remote_receives=receives(media.direction),
+        sender=previous.sender if previous else None,
+    )
+    if sends(media.direction) or (previous is not None and previous.receiver is not None):
+        direction = direction_of(sends=False, receives=sends(media.direction))
+        extensions = accepted_extensions(media.kind, line.offered_extensions, direction)
+        line.receiver = make_receiver(media.mid, media, codecs, extensions, line.rids)
+    return line
+
+
+def offered_rids(media: MediaDescription, *, simulcast: bool) -> tuple[Rid, ...]:
+    """The encodings that we accept of a simulcast offer (RFC 8853 section 5.3), best first.
+
+    Of alternatives the first is taken. Without `simulcast` just the first encoding is kept, which is the best
+    one by the order of the offer: a forwarder that cannot choose among encodings must not be sent several.
+    """
+    named = {rid.id: rid for rid in media.rids if rid.direction == "send"}
+    if media.simulcast is None:
+        wanted = list(named)
+    else:
+        wanted = [choices[0].removeprefix("~") for choices in media.simulcast.send]
+    rids = [named[name] for name in dict.fromkeys(wanted) if name in named]
+    return tuple(rids if simulcast else rids[:1])
+
+
+def transport_order(description: SessionDescription, lines: Sequence[MLine]) -> list[MediaDescription]:
+    """The bundled m-lines of a description in the order in which they speak for the transport.
+
+    Lines that live come first, in the order of the group; then those that do not, since an offer whose tagged
+    line is rejected may have said everything there and nothing on its bundle-only lines.
+    """
+    rank = {mid: position for position, mid in enumerate(description.bundle())}
+    entries = [
+        (line.stopped, rank[media.mid], description.effective(media))
+        for media, line in zip(description.media, lines, strict=True)
+        if media.mid in rank
+    ]
+    return [media for _, _, media in sorted(entries, key=lambda entry: entry[:2])]
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredLine:
+    """What an answer makes of one m-line of our offer."""
+
+    line: MLine
+    sent_codecs: tuple[Codec, ...] = ()
+    """What the client takes on our slot, in the numbers that it chose; empty where it does not receive."""
+    extensions: tuple[ExtMap, ...] = ()
+    """Those of our offer that were accepted, as we see them."""
+
+
+def read_answer_line(media: MediaDescription, section: Section) -> AnsweredLine:
+    """Read one (effective) m-line of an answer to what we offered on it. Raises `SdpError`."""
+    line = section.line.copy()
+    if media.stopped:
+        line.stopped = True
+        line.receiver = None
+        line.formats = media.formats
+        return AnsweredLine(line)
+    offered = {codec.identity: codec for codec in section.codecs}
+    # An answer may add formats of its own (RFC 3264 section 6.1); what we did not offer is not used.
+    accepted = [
+        replace(codec, name=ours.name, feedback=codec.feedback & ours.feedback)
+        for codec in codecs_of(media)
+        if (ours := offered.get(codec.identity)) is not None
+    ]
+    if not accepted:
+        raise SdpError("sdp-mismatch", "an accepted m-line has none of the codecs of the offer", media.line)
+    line.formats = media.formats
+    kept = {(extension.id, extension.uri) for extension in media.extensions}
+    extensions = tuple(entry for entry in section.extensions if (entry.id, entry.uri) in kept)
+    if section.sends:
+        line.remote_receives = receives(media.direction)
+    if section.receives:
+        line.receiver = make_receiver(line.mid, media, accepted, extensions, line.rids)
+    sent = []
+    if section.sends and receives(media.direction):
+        sent = [codec for codec in accepted if codec.identity in section.told.codecs]
+    return AnsweredLine(line, tuple(sent), extensions)
+
+
+def check_answer_line(media: MediaDescription, line: MLine, *, sent: bool, received: bool) -> None:
+    """Hold one m-line of an answer against what we offered on it: we would send, we would receive.
+
+    Raises `SdpError`. A rejected line is legal and needs no further check.
+    """
+    if media.kind != line.kind or (media.mid != line.mid and not (media.stopped and media.mid is None)):
+        raise SdpError("sdp-mismatch", f"the offer has {line.kind} with mid {line.mid!r} here", media.line)
+    if media.stopped:
+        return
+    if line.stopped:
+        raise SdpError("sdp-mismatch", "the answer takes a line that was offered as stopped", media.line)
+    if not media.rtcp_mux:
+        raise SdpError("sdp-unsupported", "the answer has no rtcp-mux", media.line)
+    if (sends(media.direction) and not received) or (receives(media.direction) and not sent):
+        raise SdpError("sdp-mismatch", f"the direction {media.direction} does not fit the offer's", media.line)

@@ -1,0 +1,80 @@
+"""The transport half of descriptions: ICE credentials, DTLS fingerprints and roles of one BUNDLE."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from sfu.sdp.attributes import Fingerprint
+from sfu.sdp.errors import SdpError
+from sfu.sdp.model import MediaDescription, SessionDescription
+
+DtlsRole = Literal["client", "server"]
+
+ROLE_OF_SETUP: dict[str, DtlsRole] = {"active": "client", "passive": "server"}
+SETUP_OF_ROLE: dict[DtlsRole, str] = {"client": "active", "server": "passive"}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTransport:
+    """What our descriptions say about our end: an ICE-lite agent with all its candidates known."""
+
+    ufrag: str
+    pwd: str
+    fingerprint: str
+    """``sha-256 AA:BB:…``, the same for the life of the DTLS association."""
+    candidates: tuple[str, ...] = ()
+    """As printed by RFC 8839 section 5.1, with or without the leading ``candidate:``."""
+
+    def __repr__(self) -> str:
+        # The password authenticates checks: it stays out of logs and tracebacks.
+        return f"LocalTransport(ufrag={self.ufrag!r}, fingerprint={self.fingerprint!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTransport:
+    """What the client's last description says about its end."""
+
+    ufrag: str
+    pwd: str
+    fingerprints: tuple[Fingerprint, ...]
+    """The certificate has to match one of those whose hash we know (RFC 8122 section 5)."""
+    setup: str
+    """``actpass``, ``active`` or ``passive``, as said; `BundleSession.dtls_role` is what follows for us."""
+
+    def __repr__(self) -> str:
+        # As above.
+        return f"RemoteTransport(ufrag={self.ufrag!r}, setup={self.setup!r})"
+
+
+def remote_transport(description: SessionDescription, bundled: Iterable[MediaDescription]) -> RemoteTransport:
+    """The transport of a BUNDLE, from the first of its m-lines that has one (RFC 9143 section 7.2).
+
+    `bundled` are effective media descriptions in the order in which they are to be asked: bundle-only lines
+    need not repeat what the tagged line says. Raises `SdpError` for what an SFU cannot do without.
+    """
+    if description.ice_lite:
+        raise SdpError("sdp-unsupported", "both ends are ICE-lite: nobody would send connectivity checks")
+    for media in bundled:
+        if media.ice_ufrag is None and media.ice_pwd is None:
+            continue
+        if media.ice_ufrag is None or media.ice_pwd is None:
+            raise SdpError("sdp-unsupported", "ice-ufrag and ice-pwd come as a pair", media.line)
+        if not media.fingerprints:
+            raise SdpError("sdp-unsupported", "no DTLS fingerprint: media would not be encrypted", media.line)
+        if media.setup is None or media.setup == "holdconn":
+            raise SdpError("sdp-unsupported", "no DTLS role: a=setup is needed", media.line)
+        return RemoteTransport(media.ice_ufrag, media.ice_pwd, media.fingerprints, media.setup)
+    raise SdpError("sdp-unsupported", "no ICE credentials")
+
+
+def check_same_association(
+    old: RemoteTransport | None, new: RemoteTransport, role: DtlsRole | None, line: int | None = None
+) -> None:
+    """Refuse what would need a second DTLS association (RFC 8842 section 4): another certificate or role.
+
+    Raises `SdpError`; `role` is ours if it is already settled.
+    """
+    if old is not None and set(old.fingerprints) != set(new.fingerprints):
+        raise SdpError("sdp-mismatch", "the DTLS certificate changed within a connection", line)
+    if role is not None and ROLE_OF_SETUP.get(new.setup) == role:
+        raise SdpError("sdp-mismatch", f"both ends would be DTLS {role} ({new.setup})", line)
