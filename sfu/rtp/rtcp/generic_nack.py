@@ -61,7 +61,10 @@ class GenericNack:
 
 
 def _pairs(lost: Iterable[int]) -> list[tuple[int, int]]:
-    """`lost` as PID and BLP, opening a new pair whenever a number is not within the 16 after the pair's PID."""
+    """`lost` as PID and BLP, in an order that says `lost` again.
+
+    A new pair is opened for a number that is not within the 16 after the pair's PID or not after its others.
+    """
     pairs: list[tuple[int, int]] = []
     for number in lost:
         if not 0 <= number <= 0xFFFF:
@@ -69,7 +72,7 @@ def _pairs(lost: Iterable[int]) -> list[tuple[int, int]]:
         if pairs:
             first, bitmask = pairs[-1]
             ahead = (number - first) & 0xFFFF
-            if 1 <= ahead <= 16:
+            if 1 <= ahead <= 16 and not bitmask >> (ahead - 1):
                 pairs[-1] = (first, bitmask | 1 << (ahead - 1))
                 continue
         pairs.append((number, 0))
