@@ -66,7 +66,9 @@ class ChildProcess:
         # A killed process is there until the kernel has cleared it away and its parent knows; in a container
         # whose init collects no orphans it stays for ever as a zombie, so the wait is bounded.
         with trio.move_on_after(CLEARING):
-            while self.kill_group():
+            while True:
+                if not self.kill_group():
+                    break
                 await trio.sleep(POLL_INTERVAL)
         return await self.process.wait()
 

@@ -9,9 +9,10 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 __all__ = ["Channel", "DriverError", "Json", "open_channel"]
 
@@ -93,14 +94,21 @@ class Channel:
 
 @asynccontextmanager
 async def open_channel(url: str, on_event: Callable[[Json], None]) -> AsyncIterator[Channel]:
-    """Connect to a browser's debugging WebSocket for the length of the block."""
+    """Connect to a browser's debugging WebSocket (``ws://host:port/path``) for the length of the block."""
+    where = urlsplit(url)
+    assert where.hostname is not None
+    assert where.port is not None
+    # The stream is ours: trio-websocket leaves it open when the browser goes away without a closing handshake.
     async with (
-        open_websocket_url(url, max_message_size=MAX_MESSAGE_SIZE) as connection,
+        await trio.open_tcp_stream(where.hostname, where.port) as stream,
         trio.open_nursery() as nursery,
     ):
+        connection = await wrap_client_stream(
+            nursery, stream, where.netloc, where.path, max_message_size=MAX_MESSAGE_SIZE
+        )
         channel = Channel(connection, on_event)
         await nursery.start(channel.run)
         try:
             yield channel
         finally:
-            nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel("the browser is closed")
