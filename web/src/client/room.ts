@@ -3,12 +3,11 @@ import { type ConnectionEvent, type ConnectionState, nextState } from "./connect
 import { type Deferred, deferred } from "./deferred.js";
 import { Emitter } from "./emitter.js";
 import { RoomError } from "./errors.js";
-import { Negotiator } from "./negotiator.js";
+import { type ConnectionFactory, MediaConnection } from "./media-connection.js";
 import { type EndReason, Publication, Publications, type PublishOptions } from "./publications.js";
 import type { MediaState, ServerMessage, ServerMessages } from "./protocol.js";
 import { readSlots, type RemoteTrack, RemoteTracks } from "./remote-tracks.js";
 import { type RemotePeer, Roster, type RosterChange } from "./roster.js";
-import { readSections } from "./sdp.js";
 import { SignalingConnection, type SocketFactory } from "./signaling.js";
 import { type RoomStatistics, summarize } from "./stats.js";
 
@@ -57,7 +56,7 @@ export interface Session {
 /** How a room reaches the world; tests put fakes here. */
 export interface RoomEnvironment {
   createSocket: SocketFactory;
-  createConnection: (configuration: RTCConfiguration) => RTCPeerConnection;
+  createConnection: ConnectionFactory;
 }
 
 /** How long the server may take from the first byte to being in the room, in ms. */
@@ -82,8 +81,8 @@ export class Room extends Emitter<RoomEvents> {
   #joinTimer: ReturnType<typeof setTimeout> | undefined;
   #signaling: SignalingConnection | null = null;
   #session: Session | null = null;
-  #connection: RTCPeerConnection | null = null;
-  #negotiator: Negotiator | null = null;
+  #iceServers: RTCIceServer[] = [];
+  #connection: MediaConnection | null = null;
   #roster = new Roster();
   #remoteTracks = new RemoteTracks();
   #announcedMediaState = "";
@@ -191,7 +190,12 @@ export class Room extends Emitter<RoomEvents> {
     this.#finish(new RoomError("left", "left the room"));
     for (const publication of this.publications) this.#endPublication(publication, "left");
     if (signaling === null) return;
-    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, LEAVE_DEADLINE_MS))]);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const deadline = new Promise((resolve) => {
+      timer = setTimeout(resolve, LEAVE_DEADLINE_MS);
+    });
+    await Promise.race([closed, deadline]);
+    clearTimeout(timer);
     this.#change("closed");
   }
 
@@ -201,7 +205,7 @@ export class Room extends Emitter<RoomEvents> {
     return {
       ...summarize(report ?? new Map<string, never>(), this.#remoteTracks.all, this.#publications.all),
       signaling: this.#signaling?.statistics() ?? null,
-      negotiation: this.#negotiator?.statistics() ?? null,
+      negotiation: this.#connection?.negotiationStatistics() ?? null,
     };
   }
 
@@ -221,7 +225,7 @@ export class Room extends Emitter<RoomEvents> {
     if (message.type === "join" && message.data.success) {
       const { peerId, roomId, sessionId, sessionToken, iceServers } = message.data;
       this.#session = { peerId, roomId, sessionId, sessionToken };
-      this.#openConnection(iceServers);
+      this.#iceServers = iceServers;
       this.#change("accepted");
     } else if (message.type === "join") {
       this.#fail(new RoomError("refused", message.data.reason, { request: "join" }));
@@ -235,7 +239,7 @@ export class Room extends Emitter<RoomEvents> {
     switch (message.type) {
       case "room-state":
         this.#applyRoster(this.#roster.replaceAll(message.data.peers));
-        this.#entered();
+        if (this.#joining !== null) this.#entered(this.#joining, this.#session);
         break;
       case "peer-joined":
         this.#applyRoster(this.#roster.joined(message.data));
@@ -253,14 +257,9 @@ export class Room extends Emitter<RoomEvents> {
         this.#trackUnpublished(message.data);
         break;
       case "offer":
-        this.#negotiator?.remoteOffer(message.data.sdp);
-        break;
       case "answer":
-        this.#negotiator?.remoteAnswer(message.data.sdp);
-        break;
       case "ice-candidate":
-        // The server's descriptions carry its candidates; one that cannot be used is no loss.
-        this.#connection?.addIceCandidate(message.data).catch(() => undefined);
+        this.#connection?.receive(message);
         break;
       case "error":
         this.#requestRefused(message.data);
@@ -272,49 +271,36 @@ export class Room extends Emitter<RoomEvents> {
     }
   }
 
-  /** Entering is complete: we know who is here. */
-  #entered(): void {
-    if (this.#joining === null) return;
+  /** Entering is complete: we know who is here, and so how many slots the first offer should bring. */
+  #entered(joining: Deferred<undefined>, session: Session | null): void {
     clearTimeout(this.#joinTimer);
+    const expected = [...this.peers.values()].flatMap(({ tracks }) => [...tracks.values()]);
+    this.#connection = new MediaConnection(
+      this.#environment.createConnection,
+      this.#iceServers,
+      session?.peerId ?? "",
+      this.#publications,
+      expected.map(({ kind }) => kind),
+      {
+        send: (type, data) => this.#signaling?.send(type, data),
+        remoteDescriptionChanged: () => {
+          this.#updateRemoteTracks();
+        },
+        stateChanged: (state) => {
+          this.emit("transportChanged", state);
+          if (state === "failed") this.#fail(new RoomError("media-failed", "no media can reach the server"));
+        },
+        withdraw: () => {
+          for (const publication of this.#publications.unaccepted) this.#endPublication(publication, "refused");
+        },
+        giveUp: (reason) => {
+          this.#fail(new RoomError("negotiation-failed", reason));
+        },
+      },
+    );
     this.#announceMediaState();
-    this.#joining.resolve(undefined);
     this.#joining = null;
-  }
-
-  #openConnection(iceServers: RTCIceServer[]): void {
-    const connection = this.#environment.createConnection({ iceServers, bundlePolicy: "max-bundle" });
-    this.#connection = connection;
-    connection.onconnectionstatechange = () => {
-      const state = connection.connectionState;
-      this.emit("transportChanged", state);
-      if (state === "failed") this.#fail(new RoomError("media-failed", "no media can reach the server"));
-    };
-    this.#negotiator = new Negotiator(connection, {
-      sendOffer: (sdp) => {
-        const tracks = this.#publications.offer();
-        this.#signaling?.send("offer", { sdp, type: "offer", peerId: this.#session?.peerId ?? "", tracks });
-      },
-      sendAnswer: (sdp) => {
-        this.#signaling?.send("answer", { sdp, type: "answer", peerId: this.#session?.peerId ?? "" });
-      },
-      sendCandidate: (candidate) => {
-        this.#signaling?.send("ice-candidate", {
-          candidate: candidate?.candidate ?? "",
-          sdpMid: candidate?.sdpMid ?? null,
-          sdpMLineIndex: candidate?.sdpMLineIndex ?? null,
-        });
-      },
-      remoteDescriptionChanged: () => {
-        this.#updateRemoteTracks();
-      },
-      withdraw: () => {
-        for (const publication of this.#publications.unaccepted) this.#endPublication(publication, "refused");
-      },
-      giveUp: (reason) => {
-        this.#fail(new RoomError("negotiation-failed", reason));
-      },
-    });
-    this.#publications.setConnection(connection);
+    joining.resolve(undefined);
   }
 
   #trackPublished(data: ServerMessages["track-published"]): void {
@@ -342,7 +328,7 @@ export class Room extends Emitter<RoomEvents> {
 
   #requestRefused({ code, message, type }: ServerMessages["error"]): void {
     this.emit("error", new RoomError("request-refused", message, { code, request: type }));
-    if (type === "offer") this.#negotiator?.refused(code);
+    if (type === "offer") this.#connection?.offerRefused(code);
   }
 
   #endPublication(publication: Publication, reason: EndReason): void {
@@ -375,13 +361,10 @@ export class Room extends Emitter<RoomEvents> {
   #updateRemoteTracks(): void {
     const connection = this.#connection;
     if (connection === null) return;
-    const sections = readSections(connection.remoteDescription?.sdp ?? "");
+    const sections = connection.sections();
     const slots = readSlots(sections, (...track) => this.#roster.sourceOf(...track));
-    const transceivers = new Map(connection.getTransceivers().map((each) => [each.mid, each]));
-    const { removed, added } = this.#remoteTracks.update(
-      slots,
-      (mid) => transceivers.get(mid)?.receiver.track ?? null,
-    );
+    const received = connection.receivedTracks();
+    const { removed, added } = this.#remoteTracks.update(slots, (mid) => received.get(mid) ?? null);
     this.#roster.keepRetired(new Set(sections.flatMap(({ msid }) => msid?.trackId ?? [])));
     for (const track of removed) this.emit("trackUnsubscribed", track);
     for (const track of added) this.emit("trackSubscribed", track);
@@ -400,13 +383,8 @@ export class Room extends Emitter<RoomEvents> {
   /** Lets go of everything that belongs to one stay in a room; publications remain. */
   #finish(error: RoomError): void {
     clearTimeout(this.#joinTimer);
-    this.#negotiator?.close();
-    this.#negotiator = null;
-    if (this.#connection !== null) {
-      this.#connection.onconnectionstatechange = null;
-      this.#connection.close();
-      this.#connection = null;
-    }
+    this.#connection?.close();
+    this.#connection = null;
     this.#publications.setConnection(null);
     this.#session = null;
     this.#announcedMediaState = "";

@@ -1,0 +1,124 @@
+/** The one RTCPeerConnection of a stay in a room: what is published and what is received go through it. */
+import { Negotiator } from "./negotiator.js";
+import type { NegotiationStatistics } from "./negotiation.js";
+import type { Publications } from "./publications.js";
+import type { ClientMessages, Kind, ServerMessage } from "./protocol.js";
+import { readSections, type Section } from "./sdp.js";
+
+/** Opens an RTCPeerConnection; tests put a fake here. */
+export type ConnectionFactory = (configuration: RTCConfiguration) => RTCPeerConnection;
+
+/** Sends one message to the server. */
+export type Send = <Type extends keyof ClientMessages>(type: Type, data: ClientMessages[Type]) => void;
+
+/** Whom a media connection talks to. */
+export interface MediaConnectionHooks {
+  send: Send;
+  /** What is received may have changed. */
+  remoteDescriptionChanged(): void;
+  stateChanged(state: RTCPeerConnectionState): void;
+  /** The server refused what our last offer asked for: what it has not accepted must be unpublished now. */
+  withdraw(): void;
+  /** The two sides cannot agree any more. */
+  giveUp(reason: string): void;
+}
+
+/**
+ * How many slots for others' tracks our first offer brings along. They save a round trip at the join; what is
+ * beyond this, in a large room, the server offers itself.
+ */
+export const MAX_SLOTS_OFFERED = 32;
+
+/** An RTCPeerConnection and its negotiation. */
+export class MediaConnection {
+  readonly #connection: RTCPeerConnection;
+  readonly #negotiator: Negotiator;
+
+  /**
+   * Opens a connection for the peer `peerId` and starts to negotiate `publications` and one slot for each of the
+   * `expected` tracks.
+   */
+  constructor(
+    create: ConnectionFactory,
+    iceServers: RTCIceServer[],
+    peerId: string,
+    publications: Publications,
+    expected: readonly Kind[],
+    hooks: MediaConnectionHooks,
+  ) {
+    const connection = create({ iceServers, bundlePolicy: "max-bundle" });
+    this.#connection = connection;
+    connection.onconnectionstatechange = () => {
+      hooks.stateChanged(connection.connectionState);
+    };
+    this.#negotiator = new Negotiator(connection, {
+      sendOffer: (sdp) => {
+        hooks.send("offer", { sdp, type: "offer", peerId, tracks: publications.offer() });
+      },
+      sendAnswer: (sdp) => {
+        hooks.send("answer", { sdp, type: "answer", peerId });
+      },
+      sendCandidate: (candidate) => {
+        hooks.send("ice-candidate", {
+          candidate: candidate?.candidate ?? "",
+          sdpMid: candidate?.sdpMid ?? null,
+          sdpMLineIndex: candidate?.sdpMLineIndex ?? null,
+        });
+      },
+      remoteDescriptionChanged: () => {
+        hooks.remoteDescriptionChanged();
+      },
+      withdraw: () => {
+        hooks.withdraw();
+      },
+      giveUp: (reason) => {
+        hooks.giveUp(reason);
+      },
+    });
+    publications.setConnection(connection);
+    for (const kind of expected.slice(0, MAX_SLOTS_OFFERED)) {
+      connection.addTransceiver(kind, { direction: "recvonly" });
+    }
+  }
+
+  /** Takes a message of the server that is about negotiation. */
+  receive(message: Extract<ServerMessage, { type: "offer" | "answer" | "ice-candidate" }>): void {
+    if (message.type === "offer") {
+      this.#negotiator.remoteOffer(message.data.sdp);
+    } else if (message.type === "answer") {
+      this.#negotiator.remoteAnswer(message.data.sdp);
+    } else {
+      // The server's descriptions carry its candidates; one that cannot be used is no loss.
+      this.#connection.addIceCandidate(message.data).catch(() => undefined);
+    }
+  }
+
+  /** The server answered our offer with an error. */
+  offerRefused(code: number): void {
+    this.#negotiator.refused(code);
+  }
+
+  /** What the server sends, as its last description says. */
+  sections(): Section[] {
+    return readSections(this.#connection.remoteDescription?.sdp ?? "");
+  }
+
+  /** The received track of each mid. */
+  receivedTracks(): Map<string | null, MediaStreamTrack> {
+    return new Map(this.#connection.getTransceivers().map(({ mid, receiver }) => [mid, receiver.track]));
+  }
+
+  getStats(): Promise<RTCStatsReport> {
+    return this.#connection.getStats();
+  }
+
+  negotiationStatistics(): Readonly<NegotiationStatistics> {
+    return this.#negotiator.statistics();
+  }
+
+  close(): void {
+    this.#negotiator.close();
+    this.#connection.onconnectionstatechange = null;
+    this.#connection.close();
+  }
+}

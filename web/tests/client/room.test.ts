@@ -1,0 +1,628 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { RoomError } from "../../src/client/errors.js";
+import { ANSWER_DEADLINE_MS } from "../../src/client/negotiation.js";
+import { JOIN_DEADLINE_MS, Room } from "../../src/client/room.js";
+import { PING_AFTER_MS, PONG_WITHIN_MS } from "../../src/client/signaling.js";
+import { track } from "../fakes/media.js";
+import { peer, settle, World } from "../fakes/world.js";
+
+let world: World;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  world = new World();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+const CAMERA = { trackId: "t-cam", kind: "video", source: "camera", layers: [] };
+const MIC = { trackId: "t-mic", kind: "audio", source: "mic", layers: [] };
+const SCREEN = { trackId: "t-scr", kind: "video", source: "screen", layers: [] };
+
+describe("joining", () => {
+  it("asks, is let in, and announces who is there", async () => {
+    await world.join([peer("ann"), peer("bob")]);
+    expect(world.takeEvents()).toEqual(["connecting", "joining", "joined", "+peer ann", "+peer bob"]);
+    expect(world.socket.of("join")).toEqual([{ roomId: "lobby", userId: "u1", name: "Me" }]);
+    expect(world.room.session).toEqual({ peerId: "me", roomId: "lobby", sessionId: "s1", sessionToken: "t1" });
+    expect(world.room.peers.get("ann")?.name).toBe("Name of ann");
+    expect(world.room.state).toBe("joined");
+  });
+
+  it("hands the server's ICE servers to the connection", async () => {
+    await world.join([], {
+      iceServers: [{ urls: "stun:a" }, { urls: ["turn:b"], username: "u", credential: "c" }],
+    });
+    expect(world.connection.configuration).toEqual({
+      bundlePolicy: "max-bundle",
+      iceServers: [{ urls: ["stun:a"] }, { urls: ["turn:b"], username: "u", credential: "c" }],
+    });
+  });
+
+  it("is refused", async () => {
+    const { joined } = world.startJoin();
+    world.socket.open();
+    world.socket.deliver("error", { code: 503, message: "the room is full", type: "join" });
+    await expect(joined).rejects.toMatchObject({ kind: "refused", code: 503, message: "the room is full" });
+    expect(world.takeEvents()).toEqual(["connecting", "joining", "failed: refused"]);
+    expect(world.socket.closeCode).toBe(1000);
+  });
+
+  it("is refused by an acknowledgement without success", async () => {
+    const { joined } = world.startJoin();
+    world.socket.open();
+    world.socket.deliver("join", { success: false, reason: "draining" });
+    await expect(joined).rejects.toMatchObject({ kind: "refused", message: "draining" });
+  });
+
+  it("finds no server", async () => {
+    const { joined } = world.startJoin();
+    world.socket.end();
+    await expect(joined).rejects.toMatchObject({ kind: "unreachable" });
+    expect(world.room.state).toBe("failed");
+  });
+
+  it("finds no server when the browser refuses the address", async () => {
+    const room = new Room({
+      createSocket: () => {
+        throw new DOMException("insecure", "SecurityError");
+      },
+    });
+    const joined = room.join({ roomId: "r", name: "n", url: "ws://x" });
+    await expect(joined).rejects.toMatchObject({ kind: "unreachable" });
+  });
+
+  it("does not wait for ever", async () => {
+    const { joined } = world.startJoin();
+    world.socket.open();
+    vi.advanceTimersByTime(JOIN_DEADLINE_MS);
+    await expect(joined).rejects.toMatchObject({ kind: "unreachable" });
+  });
+
+  it("loses the connection on the way", async () => {
+    const { joined } = world.startJoin();
+    world.socket.open();
+    world.socket.end(1011, "server error");
+    await expect(joined).rejects.toMatchObject({ kind: "lost", message: "server error" });
+  });
+
+  it("cannot be done twice at a time", async () => {
+    await world.join();
+    await expect(world.room.join({ roomId: "x", name: "y" })).rejects.toThrow("cannot join while joined");
+  });
+
+  it("works again after a failure, with what was published", async () => {
+    world.room.publish(track("audio"));
+    const { joined } = world.startJoin();
+    world.socket.end();
+    await expect(joined).rejects.toThrow();
+    await world.join();
+    expect(world.sockets).toHaveLength(2);
+    expect(world.socket.of("offer")[0]?.tracks).toEqual([{ mid: "c0", source: "mic" }]);
+  });
+});
+
+describe("publishing", () => {
+  it("offers what was published before the join, with one slot for each track that is there", async () => {
+    world.room.publish(track("audio"));
+    world.room.publish(track("video"), { source: "screen" });
+    await world.join([peer("ann", [MIC, CAMERA])]);
+    const offers = world.socket.of("offer");
+    expect(offers).toHaveLength(1);
+    expect(offers[0]).toMatchObject({ type: "offer", peerId: "me" });
+    expect(offers[0]?.tracks).toEqual([
+      { mid: "c0", source: "mic" },
+      { mid: "c1", source: "screen" },
+    ]);
+    expect(world.connection.getTransceivers().map(({ direction }) => direction)).toEqual([
+      "sendonly",
+      "sendonly",
+      "recvonly",
+      "recvonly",
+    ]);
+    expect(world.socket.of("media-state")).toEqual([
+      { micEnabled: true, cameraEnabled: false, screenEnabled: true },
+    ]);
+  });
+
+  it("tells when the server has published it", async () => {
+    await world.join();
+    const publication = world.room.publish(track("video"));
+    await settle();
+    await world.answer();
+    world.socket.deliver("track-published", { ...CAMERA, trackId: "mine", peerId: "me", mid: "c0" });
+    await expect(publication.ready).resolves.toBe("mine");
+    expect(publication.trackId).toBe("mine");
+    expect(world.takeEvents()).toContain("published mine camera");
+  });
+
+  it("unpublishes, and uses the transceiver again for the next of its kind and source", async () => {
+    await world.join();
+    const first = world.room.publish(track("video"), { source: "screen" });
+    await settle();
+    await world.answer();
+    world.room.unpublish(first);
+    await settle();
+    expect(world.connection.getTransceivers()[0]).toMatchObject({ direction: "inactive" });
+    await world.answer();
+    const replacement = track("video");
+    world.room.publish(replacement, { source: "screen" });
+    await settle();
+    expect(world.connection.getTransceivers()).toHaveLength(1);
+    expect(world.connection.getTransceivers()[0]).toMatchObject({
+      direction: "sendonly",
+      sender: { track: replacement },
+    });
+    expect(world.socket.of("offer").map(({ tracks }) => tracks)).toEqual([
+      [{ mid: "c0", source: "screen" }],
+      [],
+      [{ mid: "c0", source: "screen" }],
+    ]);
+    expect(world.takeEvents()).toContain("unpublished screen: unpublished");
+  });
+
+  it("takes a new transceiver while the end of the old publication is not negotiated", async () => {
+    await world.join();
+    const first = world.room.publish(track("video"));
+    await settle();
+    await world.answer();
+    world.room.unpublish(first);
+    world.room.publish(track("video"));
+    await settle();
+    expect(world.connection.getTransceivers().map(({ direction }) => direction)).toEqual([
+      "inactive",
+      "sendonly",
+    ]);
+  });
+
+  it("leaves no trace of what was unpublished before it was offered", async () => {
+    await world.join();
+    const publication = world.room.publish(track("video"));
+    world.room.unpublish(publication);
+    await settle();
+    expect(world.socket.of("offer")).toEqual([]);
+    await expect(publication.ready).rejects.toMatchObject({ kind: "left" });
+  });
+
+  it("ends with its track", async () => {
+    await world.join();
+    const camera = track("video");
+    const publication = world.room.publish(camera);
+    camera.unplug();
+    expect(publication.ended).toBe("track-ended");
+    expect(world.takeEvents()).toContain("unpublished camera: track-ended");
+    expect(world.room.publications).toEqual([]);
+  });
+
+  it("ends when the server refuses it, and what was accepted before stays", async () => {
+    await world.join();
+    const mic = world.room.publish(track("audio"));
+    await settle();
+    await world.answer();
+    world.socket.deliver("track-published", { ...MIC, trackId: "mine", peerId: "me", mid: "c0" });
+    const camera = world.room.publish(track("video"));
+    await settle();
+    world.takeEvents();
+    world.socket.deliver("error", { code: 403, message: "no video", type: "offer" });
+    await settle();
+    expect(world.takeEvents()).toEqual(["error request-refused 403", "unpublished camera: refused"]);
+    await expect(camera.ready).rejects.toMatchObject({ kind: "request-refused" });
+    expect(mic.ended).toBeNull();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(world.socket.of("offer")).toHaveLength(2);
+  });
+
+  it("ends when the server takes it away", async () => {
+    await world.join();
+    const mic = world.room.publish(track("audio"));
+    await settle();
+    await world.answer();
+    world.socket.deliver("track-published", { ...MIC, trackId: "mine", peerId: "me", mid: "c0" });
+    world.socket.deliver("track-unpublished", { trackId: "mine", peerId: "me" });
+    expect(mic.ended).toBe("removed");
+  });
+
+  it("announces what is switched on only when that changes", async () => {
+    await world.join();
+    const mic = world.room.publish(track("audio"));
+    mic.setMuted(true);
+    mic.setMuted(true);
+    expect(mic.track?.enabled).toBe(false);
+    mic.setMuted(false);
+    expect(world.socket.of("media-state").map(({ micEnabled }) => micEnabled)).toEqual([
+      false,
+      true,
+      false,
+      true,
+    ]);
+  });
+
+  it("replaces a track without negotiation", async () => {
+    await world.join();
+    const publication = world.room.publish(track("video"));
+    await settle();
+    await world.answer();
+    await publication.replaceTrack(null);
+    expect(publication.muted).toBe(true);
+    const next = track("video");
+    await publication.replaceTrack(next);
+    await settle();
+    expect(world.connection.getTransceivers()[0]?.sender.track).toBe(next);
+    expect(world.socket.of("offer")).toHaveLength(1);
+    expect(world.socket.of("media-state").map(({ cameraEnabled }) => cameraEnabled)).toEqual([
+      false,
+      true,
+      false,
+      true,
+    ]);
+    await expect(publication.replaceTrack(track("audio"))).rejects.toThrow("audio track for video");
+    world.room.unpublish(publication);
+    await expect(publication.replaceTrack(null)).rejects.toThrow("ended");
+  });
+
+  it("carries a publication without a track into the connection", async () => {
+    const publication = world.room.publish(track("video"));
+    await publication.replaceTrack(null);
+    await world.join();
+    expect(world.connection.getTransceivers()[0]).toMatchObject({ kind: "video", sender: { track: null } });
+  });
+});
+
+describe("receiving", () => {
+  it("gets what is there in the answer to its first offer", async () => {
+    await world.join([peer("ann", [MIC, SCREEN])]);
+    world.takeEvents();
+    await world.answer(["ann t-mic", "ann t-scr"]);
+    expect(world.takeEvents()).toEqual(["+track ann t-mic mic", "+track ann t-scr screen"]);
+    expect(world.room.remoteTracks.map(({ track: { kind } }) => kind)).toEqual(["audio", "video"]);
+  });
+
+  it("gets what comes later in offers of the server", async () => {
+    await world.join();
+    world.socket.deliver("peer-joined", { peerId: "bob", userId: "u", name: "Bob" });
+    world.socket.deliver("track-published", { ...SCREEN, peerId: "bob" });
+    await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "bob t-scr" });
+    expect(world.takeEvents().slice(3)).toEqual(["+peer bob", "+track bob t-scr screen"]);
+    expect(world.socket.of("answer")).toHaveLength(1);
+  });
+
+  it("sees a slot that is used again, though the browser's track stays the same", async () => {
+    await world.join([peer("ann", [CAMERA]), peer("bob", [{ ...CAMERA, trackId: "b-cam" }])]);
+    await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" });
+    const first = world.room.remoteTracks[0];
+    world.takeEvents();
+    await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "bob b-cam" });
+    expect(world.takeEvents()).toEqual(["-track ann t-cam camera", "+track bob b-cam camera"]);
+    expect(world.room.remoteTracks[0]?.track).toBe(first?.track);
+    expect(world.room.remoteTracks[0]?.stream).not.toBe(first?.stream);
+  });
+
+  it("sees a slot that becomes empty, and one that is taken away", async () => {
+    await world.join([peer("ann", [CAMERA, MIC])]);
+    const audio = { kind: "audio", mid: "s1", direction: "sendonly", msid: "ann t-mic" };
+    await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" }, audio);
+    world.takeEvents();
+    await world.offer({ kind: "video", mid: "s0", direction: "inactive" }, audio);
+    expect(world.takeEvents()).toEqual(["-track ann t-cam camera"]);
+    await world.offer({ kind: "video", mid: "s0", direction: "inactive" }, { ...audio, port: 0 });
+    expect(world.takeEvents()).toEqual(["-track ann t-mic mic"]);
+  });
+
+  it("ends a track with the message, and does not bring it back while the slot still names it", async () => {
+    await world.join([peer("ann", [SCREEN, MIC])]);
+    const screen = { kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-scr" };
+    await world.offer(screen);
+    world.takeEvents();
+    world.socket.deliver("track-unpublished", { trackId: "t-scr", peerId: "ann" });
+    expect(world.takeEvents()).toEqual(["-track ann t-scr screen"]);
+    await world.offer(screen, { kind: "audio", mid: "s1", direction: "sendonly", msid: "ann t-mic" });
+    expect(world.takeEvents()).toEqual(["+track ann t-mic mic"]);
+  });
+
+  it("takes away the tracks of a peer before the peer", async () => {
+    await world.join([peer("ann", [CAMERA])]);
+    await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" });
+    world.takeEvents();
+    world.socket.deliver("peer-left", { peerId: "ann", userId: "u", name: "Ann" });
+    expect(world.takeEvents()).toEqual(["-track ann t-cam camera", "-peer ann"]);
+  });
+
+  it("takes an unknown track for the usual one of its kind until it learns better", async () => {
+    await world.join([peer("ann")]);
+    await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-scr" });
+    world.takeEvents();
+    world.socket.deliver("track-published", { ...SCREEN, peerId: "ann" });
+    expect(world.takeEvents()).toEqual(["-track ann t-scr camera", "+track ann t-scr screen"]);
+  });
+
+  it("follows the media states of others", async () => {
+    await world.join([peer("ann")]);
+    world.takeEvents();
+    const state = { micEnabled: true, cameraEnabled: false, screenEnabled: false };
+    world.socket.deliver("media-state", { ...state, peerId: "ann" });
+    world.socket.deliver("media-state", { ...state, peerId: "ann" });
+    world.socket.deliver("media-state", { ...state, peerId: "nobody" });
+    expect(world.takeEvents()).toEqual(["media ann"]);
+    expect(world.room.peers.get("ann")?.mediaState).toEqual(state);
+  });
+});
+
+describe("negotiating", () => {
+  it("gives way to the server's offer, and offers again with the sources of its own", async () => {
+    await world.join();
+    world.room.publish(track("audio"));
+    await settle();
+    expect(world.connection.signalingState).toBe("have-local-offer");
+    await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" });
+    expect(world.connection.history).toEqual([
+      "local offer",
+      "rollback",
+      "remote offer",
+      "local answer",
+      "local offer",
+    ]);
+    expect(world.socket.sent.map(({ type }) => type).slice(-3)).toEqual(["offer", "answer", "offer"]);
+    expect(world.socket.of("offer").at(-1)?.tracks).toEqual([{ mid: "c1", source: "mic" }]);
+    await world.answer();
+    expect(world.connection.signalingState).toBe("stable");
+  });
+
+  it("offers again when nobody answers", async () => {
+    await world.join();
+    world.room.publish(track("audio"));
+    await settle();
+    await vi.advanceTimersByTimeAsync(ANSWER_DEADLINE_MS + 1000);
+    expect(world.connection.history).toEqual(["local offer", "rollback", "local offer"]);
+    expect(world.socket.of("offer")).toHaveLength(2);
+    await world.answer();
+    expect(world.connection.signalingState).toBe("stable");
+  });
+
+  it("goes back when the browser cannot answer the server's offer", async () => {
+    await world.join();
+    world.connection.failures.add("setLocalDescription");
+    await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" });
+    expect(world.connection.history).toEqual(["remote offer", "rollback"]);
+    expect(world.room.remoteTracks).toEqual([]);
+    await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" });
+    expect(world.room.remoteTracks).toHaveLength(1);
+  });
+
+  it("fails the room when it cannot go back", async () => {
+    await world.join();
+    world.connection.failures.add("setRemoteDescription").add("rollback");
+    world.room.publish(track("audio"));
+    await settle();
+    await world.answer();
+    expect(world.room.state).toBe("failed");
+    expect(world.takeEvents()).toContain("failed: negotiation-failed");
+  });
+
+  it("sends candidates after their description, and takes the server's", async () => {
+    await world.join();
+    world.room.publish(track("audio"));
+    await settle();
+    const candidate = { candidate: "candidate:1", sdpMid: "c0", sdpMLineIndex: 0 };
+    world.connection.onicecandidate?.({ candidate });
+    world.connection.onicecandidate?.({ candidate: null });
+    expect(world.socket.sent.slice(-3)).toMatchObject([
+      { type: "offer" },
+      { type: "ice-candidate", data: candidate },
+      { type: "ice-candidate", data: { candidate: "", sdpMid: null, sdpMLineIndex: null } },
+    ]);
+    world.socket.deliver("ice-candidate", candidate);
+    await settle();
+    await world.answer();
+    world.socket.deliver("ice-candidate", candidate);
+    await settle();
+    expect(world.connection.candidates).toEqual([candidate]);
+  });
+
+  it("holds back candidates of an answer that is still being made", async () => {
+    await world.join();
+    world.socket.deliver("offer", { sdp: "v=0\r\n", type: "offer", peerId: "me" });
+    world.connection.onicecandidate?.({
+      candidate: { candidate: "candidate:1", sdpMid: "0", sdpMLineIndex: 0 },
+    });
+    expect(world.socket.of("ice-candidate")).toEqual([]);
+    await settle();
+    expect(world.socket.sent.map(({ type }) => type).slice(-2)).toEqual(["answer", "ice-candidate"]);
+  });
+});
+
+describe("leaving", () => {
+  const phases: Record<string, () => Promise<void> | void> = {
+    "while idle": () => undefined,
+    "while connecting": () => {
+      world.startJoin();
+    },
+    "while joining": () => {
+      world.startJoin();
+      world.socket.open();
+    },
+    "after the acknowledgement": () => {
+      world.startJoin();
+      world.socket.open();
+      world.socket.deliver("join", { success: true, peerId: "me" });
+    },
+    "while joined": () => world.join([peer("ann")]),
+    "while an offer is made": async () => {
+      await world.join();
+      world.room.publish(track("audio"));
+      await Promise.resolve();
+    },
+    "while an answer is awaited": async () => {
+      await world.join();
+      world.room.publish(track("audio"));
+      await settle();
+    },
+    "while an offer is answered": async () => {
+      await world.join();
+      world.socket.deliver("offer", { sdp: "v=0\r\n" });
+    },
+    "after a failure": async () => {
+      await world.join();
+      world.socket.end();
+    },
+  };
+
+  for (const [phase, reach] of Object.entries(phases)) {
+    it(`works ${phase}`, async () => {
+      await reach();
+      const left = world.room.leave();
+      if (world.sockets.length > 0) world.socket.end(1000);
+      await left;
+      await settle();
+      expect(world.room.state).toBe(phase === "while idle" ? "idle" : "closed");
+      expect(world.room.session).toBeNull();
+      expect(world.room.publications).toEqual([]);
+      expect([...world.room.peers]).toEqual([]);
+      for (const connection of world.connections) expect(connection.signalingState).toBe("closed");
+      expect(vi.getTimerCount()).toBe(0);
+    });
+  }
+
+  it("rejects a join that was under way", async () => {
+    const { joined } = world.startJoin();
+    void world.room.leave();
+    await expect(joined).rejects.toMatchObject({ kind: "left" });
+  });
+
+  it("tells the server, and takes everything away", async () => {
+    await world.join([peer("ann", [CAMERA])]);
+    await world.answer(["ann t-cam"]);
+    const mic = world.room.publish(track("audio"));
+    world.takeEvents();
+    const left = world.room.leave();
+    expect(world.socket.of("leave")).toEqual([{}]);
+    expect(world.socket.closeCode).toBe(1000);
+    world.socket.end(1000);
+    await left;
+    expect(world.takeEvents()).toEqual([
+      "leaving",
+      "-track ann t-cam camera",
+      "-peer ann",
+      "unpublished mic: left",
+      "closed",
+    ]);
+    expect(mic.ended).toBe("left");
+  });
+
+  it("does not wait long for a server that does not say goodbye", async () => {
+    await world.join();
+    const left = world.room.leave();
+    await vi.advanceTimersByTimeAsync(2000);
+    await left;
+    expect(world.room.state).toBe("closed");
+  });
+});
+
+describe("losing the room", () => {
+  it("fails when the WebSocket breaks; publications stay for the next join", async () => {
+    world.room.publish(track("audio"));
+    await world.join([peer("ann")]);
+    world.takeEvents();
+    world.socket.end(1006);
+    expect(world.takeEvents()).toEqual(["failed: lost", "-peer ann"]);
+    expect(world.room.publications).toHaveLength(1);
+    expect(world.connection.signalingState).toBe("closed");
+  });
+
+  it("fails when no media can flow, but not when that may heal", async () => {
+    await world.join();
+    world.takeEvents();
+    world.connection.become("connected");
+    world.connection.become("disconnected");
+    expect(world.room.state).toBe("joined");
+    world.connection.become("failed");
+    expect(world.takeEvents().at(-1)).toBe("failed: media-failed");
+    expect(world.socket.closeCode).toBe(1000);
+  });
+
+  it("asks a silent server for a sign of life, and gives up without one", async () => {
+    await world.join();
+    vi.advanceTimersByTime(PING_AFTER_MS);
+    expect(world.socket.of("ping")).toHaveLength(1);
+    world.socket.deliver("pong", world.socket.of("ping")[0]);
+    vi.advanceTimersByTime(PING_AFTER_MS);
+    expect(world.socket.of("ping")).toHaveLength(2);
+    vi.advanceTimersByTime(PONG_WITHIN_MS);
+    expect(world.room.state).toBe("failed");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("what the server should not send", () => {
+  it("survives malformed messages, and reports them", async () => {
+    await world.join();
+    world.takeEvents();
+    for (const text of [
+      "",
+      "{",
+      "null",
+      "[]",
+      "{}",
+      '{"type":5}',
+      '{"type":"offer"}',
+      '{"type":"offer","data":7}',
+    ]) {
+      world.socket.deliverText(text);
+    }
+    world.socket.deliverText(new ArrayBuffer(4));
+    world.socket.deliver("room-state", { peers: [{ peerId: 1 }] });
+    expect(world.takeEvents()).toEqual(Array(10).fill("error protocol null"));
+    expect(world.room.state).toBe("joined");
+  });
+
+  it("takes no notice of types it does not know", async () => {
+    await world.join();
+    world.takeEvents();
+    world.socket.deliver("quality-stats", { level: "good" });
+    world.socket.deliver("toString", {});
+    expect(world.takeEvents()).toEqual([]);
+    expect((await world.room.statistics()).signaling).toMatchObject({ unknown: 2, invalid: 0 });
+  });
+
+  it("takes no notice of messages out of place", async () => {
+    const { joined } = world.startJoin();
+    world.socket.open();
+    world.socket.deliver("offer", { sdp: "v=0\r\n" });
+    world.socket.deliver("answer", { sdp: "v=0\r\n" });
+    expect(world.connections).toEqual([]);
+    world.socket.deliver("join", { success: true, peerId: "me" });
+    world.socket.deliver("offer", { sdp: "v=0\r\n" });
+    world.socket.deliver("room-state", { peers: [] });
+    await joined;
+    world.socket.deliver("join", { success: true, peerId: "other" });
+    world.socket.deliver("answer", { sdp: "v=0\r\n" });
+    world.socket.deliver("peer-left", { peerId: "nobody" });
+    world.socket.deliver("peer-joined", { peerId: "ann" });
+    world.socket.deliver("peer-joined", { peerId: "ann" });
+    world.socket.deliver("track-unpublished", { peerId: "nobody", trackId: "t" });
+    world.socket.deliver("track-published", { ...MIC, peerId: "nobody" });
+    world.socket.deliver("track-published", { ...MIC, peerId: "me", mid: "no such" });
+    world.socket.deliver("track-published", { ...MIC, peerId: "me" });
+    world.socket.deliver("track-unpublished", { peerId: "me", trackId: "t" });
+    await settle();
+    expect(world.room.session?.peerId).toBe("me");
+    expect(world.room.state).toBe("joined");
+  });
+
+  it("answers a ping with its data", async () => {
+    await world.join();
+    world.socket.deliver("ping", { n: 7 });
+    expect(world.socket.of("pong")).toEqual([{ n: 7 }]);
+  });
+
+  it("reports refused requests and goes on", async () => {
+    await world.join();
+    let error: RoomError | undefined;
+    world.room.once("error", (each) => (error = each));
+    world.socket.deliver("error", { code: 429, message: "slow down", type: "media-state" });
+    expect(error).toMatchObject({ kind: "request-refused", code: 429, request: "media-state" });
+    expect(world.room.state).toBe("joined");
+  });
+});

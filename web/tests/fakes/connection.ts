@@ -1,0 +1,261 @@
+/**
+ * An RTCPeerConnection without network and codecs: transceivers, signaling states, implicit rollback and
+ * `negotiationneeded` as the W3C's webrtc specification (sections 4.4 and 4.7) describes them, as far as the
+ * library relies on them.
+ */
+import { readSections } from "../../src/client/sdp.js";
+import { FakeTrack } from "./media.js";
+
+type Direction = RTCRtpTransceiverDirection;
+
+export class FakeTransceiver {
+  mid: string | null = null;
+  currentDirection: Direction | null = null;
+  stopped = false;
+  /** The direction that the last negotiation knew. */
+  negotiated: Direction | null = null;
+  readonly kind: string;
+  readonly init: RTCRtpTransceiverInit;
+  readonly receiver: { track: FakeTrack };
+  readonly sender: FakeSender;
+  readonly #owner: FakeConnection;
+  #direction: Direction;
+
+  constructor(owner: FakeConnection, kind: string, track: FakeTrack | null, init: RTCRtpTransceiverInit) {
+    this.#owner = owner;
+    this.kind = kind;
+    this.init = init;
+    this.#direction = init.direction ?? "sendrecv";
+    this.receiver = { track: new FakeTrack(kind) };
+    this.sender = new FakeSender(track);
+  }
+
+  get direction(): Direction {
+    return this.#direction;
+  }
+
+  set direction(direction: Direction) {
+    this.#direction = direction;
+    this.#owner.checkNeeded();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.#owner.checkNeeded();
+  }
+}
+
+class FakeSender {
+  track: FakeTrack | null;
+  streams: unknown[] = [];
+
+  constructor(track: FakeTrack | null) {
+    this.track = track;
+  }
+
+  async replaceTrack(track: FakeTrack | null): Promise<void> {
+    await Promise.resolve();
+    this.track = track;
+  }
+
+  setStreams(...streams: unknown[]): void {
+    this.streams = streams;
+  }
+}
+
+interface Description {
+  type: "offer" | "answer" | "rollback";
+  sdp: string;
+}
+
+export class FakeConnection {
+  readonly configuration: RTCConfiguration;
+  signalingState: "stable" | "have-local-offer" | "have-remote-offer" | "closed" = "stable";
+  connectionState: RTCPeerConnectionState = "new";
+  localDescription: Description | null = null;
+  onnegotiationneeded: (() => void) | null = null;
+  onicecandidate: ((event: { candidate: unknown }) => void) | null = null;
+  onconnectionstatechange: (() => void) | null = null;
+  readonly candidates: unknown[] = [];
+  /** The next calls of these methods reject. */
+  readonly failures = new Set<"setLocalDescription" | "setRemoteDescription" | "rollback">();
+  /** Each applied description, as "local offer", "remote answer", … */
+  readonly history: string[] = [];
+  stats = new Map<string, Record<string, unknown>>();
+  #transceivers: FakeTransceiver[] = [];
+  #currentRemote: Description | null = null;
+  #pendingRemote: Description | null = null;
+  #nextMid = 0;
+  /** What a rollback takes back: transceivers that the pending offer gave a mid, or made. */
+  #tentative: FakeTransceiver[] = [];
+  #made: FakeTransceiver[] = [];
+
+  constructor(configuration: RTCConfiguration) {
+    this.configuration = configuration;
+  }
+
+  get remoteDescription(): Description | null {
+    return this.#pendingRemote ?? this.#currentRemote;
+  }
+
+  getTransceivers(): FakeTransceiver[] {
+    return this.#transceivers;
+  }
+
+  addTransceiver(trackOrKind: FakeTrack | string, init: RTCRtpTransceiverInit): FakeTransceiver {
+    const track = typeof trackOrKind === "string" ? null : trackOrKind;
+    const kind = typeof trackOrKind === "string" ? trackOrKind : trackOrKind.kind;
+    const transceiver = new FakeTransceiver(this, kind, track, init);
+    this.#transceivers.push(transceiver);
+    this.checkNeeded();
+    return transceiver;
+  }
+
+  async setLocalDescription(description?: { type: "rollback" }): Promise<void> {
+    await Promise.resolve();
+    this.#failIfAsked(description === undefined ? "setLocalDescription" : "rollback");
+    if (description?.type === "rollback") this.#rollBack("have-local-offer");
+    else if (this.signalingState === "stable") this.#offer();
+    else if (this.signalingState === "have-remote-offer") this.#answer();
+    else throw new Error(`setLocalDescription in ${this.signalingState}`);
+  }
+
+  async setRemoteDescription(description: Description): Promise<void> {
+    await Promise.resolve();
+    this.#failIfAsked(description.type === "rollback" ? "rollback" : "setRemoteDescription");
+    if (description.type === "rollback") this.#rollBack("have-remote-offer");
+    else if (description.type === "offer") this.#applyOffer(description);
+    else this.#applyAnswer(description);
+  }
+
+  async addIceCandidate(candidate: unknown): Promise<void> {
+    await Promise.resolve();
+    if (this.remoteDescription === null) throw new Error("no remote description");
+    this.candidates.push(candidate);
+  }
+
+  async getStats(): Promise<Map<string, Record<string, unknown>>> {
+    await Promise.resolve();
+    return this.stats;
+  }
+
+  close(): void {
+    this.signalingState = "closed";
+  }
+
+  /** The media connection changes its state by itself. */
+  become(state: RTCPeerConnectionState): void {
+    this.connectionState = state;
+    this.onconnectionstatechange?.();
+  }
+
+  checkNeeded(): void {
+    queueMicrotask(() => {
+      if (this.signalingState === "stable" && this.#isNeeded()) this.onnegotiationneeded?.();
+    });
+  }
+
+  #isNeeded(): boolean {
+    return this.#transceivers.some((each) =>
+      each.stopped ? each.mid !== null : each.mid === null || each.negotiated !== each.direction,
+    );
+  }
+
+  #offer(): void {
+    this.#transceivers = this.#transceivers.filter(({ stopped, mid }) => !stopped || mid !== null);
+    for (const transceiver of this.#transceivers) {
+      if (transceiver.mid !== null) continue;
+      transceiver.mid = `c${this.#nextMid++}`;
+      this.#tentative.push(transceiver);
+    }
+    this.signalingState = "have-local-offer";
+    this.localDescription = { type: "offer", sdp: this.#print() };
+    this.history.push("local offer");
+  }
+
+  #applyOffer(description: Description): void {
+    if (this.signalingState === "have-local-offer") this.#rollBack("have-local-offer");
+    if (this.signalingState !== "stable") throw new Error(`remote offer in ${this.signalingState}`);
+    for (const { mid, kind } of readSections(description.sdp)) {
+      if (this.#transceivers.some((each) => each.mid === mid)) continue;
+      const transceiver = new FakeTransceiver(this, kind, null, { direction: "recvonly" });
+      transceiver.mid = mid;
+      this.#transceivers.push(transceiver);
+      this.#made.push(transceiver);
+    }
+    this.#pendingRemote = description;
+    this.signalingState = "have-remote-offer";
+    this.history.push("remote offer");
+  }
+
+  #answer(): void {
+    this.localDescription = { type: "answer", sdp: this.#print() };
+    this.history.push("local answer");
+    this.#settle(this.#pendingRemote);
+  }
+
+  #applyAnswer(description: Description): void {
+    if (this.signalingState !== "have-local-offer") throw new Error(`answer in ${this.signalingState}`);
+    this.history.push("remote answer");
+    this.#settle(description);
+  }
+
+  #settle(remote: Description | null): void {
+    this.#currentRemote = remote;
+    this.#pendingRemote = null;
+    this.#tentative = [];
+    this.#made = [];
+    this.signalingState = "stable";
+    const mids = new Set(readSections(remote?.sdp ?? "").map(({ mid }) => mid));
+    for (const transceiver of this.#transceivers) {
+      if (transceiver.mid === null || !mids.has(transceiver.mid)) continue;
+      transceiver.negotiated = transceiver.direction;
+      transceiver.currentDirection = transceiver.direction;
+    }
+    this.checkNeeded();
+  }
+
+  #rollBack(from: "have-local-offer" | "have-remote-offer"): void {
+    if (this.signalingState !== from) throw new Error(`rollback in ${this.signalingState}`);
+    for (const transceiver of this.#tentative) transceiver.mid = null;
+    this.#transceivers = this.#transceivers.filter((each) => !this.#made.includes(each));
+    this.#tentative = [];
+    this.#made = [];
+    this.#pendingRemote = null;
+    this.signalingState = "stable";
+    this.history.push("rollback");
+    this.checkNeeded();
+  }
+
+  #print(): string {
+    const sections = this.#transceivers
+      .filter(({ mid }) => mid !== null)
+      .map(({ kind, mid, direction, stopped }) =>
+        section({ kind, mid: mid ?? "", direction, ...(stopped ? { port: 0 } : {}) }),
+      );
+    return ["v=0", ...sections].join("\r\n") + "\r\n";
+  }
+
+  #failIfAsked(method: "setLocalDescription" | "setRemoteDescription" | "rollback"): void {
+    if (this.failures.delete(method)) throw new Error(`${method} was told to fail`);
+  }
+}
+
+/** Prints one m-section. */
+export function section(options: {
+  kind: string;
+  mid: string;
+  direction: string;
+  msid?: string;
+  port?: number;
+}): string {
+  const lines = [`m=${options.kind} ${options.port ?? 9} UDP/TLS/RTP/SAVPF 96`, `a=mid:${options.mid}`];
+  lines.push(`a=${options.direction}`);
+  if (options.msid !== undefined) lines.push(`a=msid:${options.msid}`);
+  return lines.join("\r\n");
+}
+
+/** Prints a description of these m-sections, as the server would. */
+export function description(...sections: Parameters<typeof section>[0][]): string {
+  return ["v=0", "a=ice-lite", ...sections.map(section)].join("\r\n") + "\r\n";
+}
