@@ -1,0 +1,406 @@
+"""One peer's transport: everything between the datagrams of one RTCPeerConnection and its media.
+
+    datagram ─> SecureChannel ─> RTP ──> StreamTable ─> ReceiveStream ─> `Media` event, for the router
+                (ICE DTLS SRTP)  RTCP ─> reports and feedback, each to the stream that it is about
+
+    ReceiveStream ─ NACK, PLI ─┐
+    arrivals ─ feedback ───────┼─> RTCP compounds ─> SecureChannel ─> datagrams
+    SendStream ─ reports ──────┘
+
+What is forwarded *to* the peer does not pass through here: `fan_out` writes it straight into the outgoing
+batch, through the `SendStream`s that were made here and their common `outlet`.
+"""
+
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from sfu.dtls.certificate import Certificate
+from sfu.dtls.connection import DtlsStatistics
+from sfu.errors import BadPacket
+from sfu.ice.credentials import Credentials
+from sfu.ice.events import IceEvent, IceState, IceStatistics
+from sfu.ice.path import Path
+from sfu.rtp import extensions
+from sfu.rtp.arrivals import ArrivalRecorder
+from sfu.rtp.history import DEPTH
+from sfu.rtp.packet import RtpPacket
+from sfu.rtp.rtcp import (
+    FullIntraRequest,
+    GenericNack,
+    Goodbye,
+    PictureLossIndication,
+    ReceiverReport,
+    ReportBlock,
+    SenderReport,
+    parse_compound,
+)
+from sfu.sdp.mline import Receiver
+from sfu.sdp.transport import RemoteTransport
+from sfu.transport import compound
+from sfu.transport.demux import Kind
+from sfu.transport.events import Closed, Failed, KeyFrameRequested, Media, Secured, StreamEnded, StreamStarted
+from sfu.transport.outlet import Outlet
+from sfu.transport.receiver import Kind as MediaKind
+from sfu.transport.receiver import ReceiveStream
+from sfu.transport.reports import ReportTimer
+from sfu.transport.secure import SecureChannel
+from sfu.transport.sender import SendStream
+from sfu.transport.streams import StreamTable
+
+TransportEvent = IceEvent | Secured | Closed | Failed | StreamStarted | StreamEnded | Media | KeyFrameRequested
+
+
+@dataclass(frozen=True, slots=True)
+class TransportStatistics:
+    """Counters of one transport since it was made."""
+
+    state: IceState
+    rtp_packets: int
+    """Received and decrypted."""
+    rtp_octets: int
+    """Their bytes, headers included, without SRTP's."""
+    rtcp_packets: int
+    """Compounds received and decrypted."""
+    drops: Mapping[str, int]
+    """Datagrams and packets dropped, by reason, those of ICE and DTLS included."""
+    ice: IceStatistics
+    dtls: DtlsStatistics
+
+
+class PeerTransport:
+    """ICE, DTLS, SRTP, RTP and RTCP of one peer as one machine with the usual five verbs."""
+
+    def __init__(
+        self,
+        *,
+        credentials: Credentials,
+        certificate: Certificate,
+        random: Callable[[int], bytes],
+        now: float,
+        history_depth: int = DEPTH,
+        key_log: Callable[[str], None] | None = None,
+    ) -> None:
+        """`random` gives that many unpredictable bytes. `history_depth` is in packets per published stream.
+
+        `key_log` is given the secrets of DTLS, for Wireshark.
+        """
+        self._channel = SecureChannel(credentials, certificate, random=random, now=now, key_log=key_log)
+        self._random = random
+        self.local_ssrc = int.from_bytes(random(4)) or 1
+        """Whom our feedback and receiver reports come from."""
+        # RFC 7022 section 4.2: at least 96 random bits, so that nobody is linked by it.
+        self._cname = b64encode(random(12)).decode("ascii")
+        self._drops: Counter[str] = Counter()
+        self._streams = StreamTable(local_ssrc=self.local_ssrc, drops=self._drops, history_depth=history_depth)
+        self._senders: dict[int, SendStream] = {}
+        self._timer = ReportTimer(random)
+        self._arrivals = ArrivalRecorder()
+        self._transport_sequence_id: int | None = None
+        self._outgoing: list[tuple[bytes, Path]] = []
+        self._events: list[TransportEvent] = []
+        self._rtp_packets = self._rtp_octets = self._rtcp_packets = 0
+
+    # What it looks like from outside
+
+    @property
+    def state(self) -> IceState:
+        """ICE's state."""
+        return self._channel.ice.state
+
+    @property
+    def ended(self) -> bool:
+        """Closed by either side, or failed: nothing is processed any more."""
+        return self._channel.ended
+
+    @property
+    def selected(self) -> Path | None:
+        """Where datagrams to the peer go; `None` while nothing may be sent."""
+        return self._channel.ice.selected
+
+    @property
+    def outlet(self) -> Outlet:
+        """Where media to the peer leaves; open while it may."""
+        return self._channel.outlet
+
+    @property
+    def streams(self) -> Iterable[ReceiveStream]:
+        """The published streams that have begun."""
+        return self._streams.streams()
+
+    @property
+    def senders(self) -> Iterable[SendStream]:
+        """The outgoing streams."""
+        return self._senders.values()
+
+    @property
+    def credentials(self) -> Credentials:
+        """Ours, for the next description: those of a restart as soon as it has begun."""
+        return self._channel.ice.pending or self._channel.ice.local
+
+    def ufrags(self) -> list[str]:
+        """The user-name fragments that route connectivity checks here (see `TransportTable`)."""
+        return self._channel.ice.ufrags()
+
+    def statistics(self) -> TransportStatistics:
+        """Counters for metrics; each stream has its own."""
+        ice, dtls = self._channel.ice.statistics(), self._channel.dtls.statistics()
+        drops = self._drops + self._channel.drops
+        drops.update(ice.drops)
+        drops.update(dtls.dropped)
+        return TransportStatistics(
+            state=self.state,
+            rtp_packets=self._rtp_packets,
+            rtp_octets=self._rtp_octets,
+            rtcp_packets=self._rtcp_packets,
+            drops=drops,
+            ice=ice,
+            dtls=dtls,
+        )
+
+    # What negotiation decides
+
+    def set_remote(self, remote: RemoteTransport, now: float) -> None:
+        """The peer's description. DTLS may be complete before; media passes once the fingerprint was right."""
+        self._channel.set_remote(remote, now)
+        self._follow(now)
+
+    def set_receivers(self, receivers: Iterable[Receiver], now: float) -> None:
+        """What the peer may send from now on. Streams begin with their first packets and end with this."""
+        if self.ended:
+            return
+        receivers = list(receivers)
+        self._streams.set_receivers(receivers, now)
+        uri = extensions.TRANSPORT_SEQUENCE_NUMBER.uri
+        ids = [id_ for receiver in receivers for id_, name in receiver.extensions.items() if name == uri]
+        # Within a BUNDLE an id means the same everywhere (RFC 9143 section 9.2).
+        self._transport_sequence_id = ids[0] if ids else None
+        self._follow(now)
+
+    def sender(self, *, kind: MediaKind, ssrc: int, rtx_ssrc: int | None, cname: str) -> SendStream:
+        """The outgoing stream with this SSRC, made at the first call.
+
+        It lasts as long as the transport: made anew it would begin with other sequence numbers, and repeat
+        SRTP nonces. `bind` it to another source, or to none.
+        """
+        stream = self._senders.get(ssrc)
+        if stream is None:
+            stream = self._senders[ssrc] = SendStream(
+                kind=kind, ssrc=ssrc, rtx_ssrc=rtx_ssrc, cname=cname, outlet=self.outlet, random=self._random
+            )
+        stream.cname = cname
+        return stream
+
+    def restart_ice(self, credentials: Credentials, now: float) -> None:
+        """Begin an ICE restart; the old credentials and path serve until the peer nominates with the new."""
+        self._channel.restart_ice(credentials, now)
+        self._follow(now)
+
+    # The five verbs
+
+    def receive(self, data: bytes, path: Path, now: float) -> None:
+        """Take a datagram. Never raises: what is wrong with it shows in `statistics().drops`."""
+        received = self._channel.receive(data, path, now)
+        if received is None:
+            self._follow(now)
+            return
+        kind, plain = received
+        try:
+            if kind is Kind.RTP:
+                self._receive_rtp(plain, now)
+            else:
+                self._receive_rtcp(plain, now)
+        except BadPacket as error:
+            self._drops[error.reason] += 1
+        if kind is Kind.RTCP:
+            # It was a sign of life, so ICE may have something to say.
+            self._follow(now)
+
+    def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
+        """Datagrams to send: all but forwarded media."""
+        datagrams = self._channel.outgoing(now)
+        if self._outgoing:
+            datagrams = self._outgoing + datagrams
+            self._outgoing = []
+        return datagrams
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` has something to do; `None` if never."""
+        if self.ended:
+            return None
+        earliest = self._channel.next_timeout()
+        for deadline in (self._timer.next_timeout(), self._arrivals.next_timeout()):
+            if deadline is not None and (earliest is None or deadline < earliest):
+                earliest = deadline
+        for stream in self._streams.media.values():
+            deadline = stream.next_timeout()
+            if deadline is not None and (earliest is None or deadline < earliest):
+                earliest = deadline
+        return earliest
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due at `now`: ICE, DTLS, requests to the publisher, reports."""
+        if self.ended:
+            return
+        self._channel.handle_timeout(now)
+        self._follow(now)
+        if self.ended:
+            return
+        self._send_feedback(now)
+        if self._timer.due(now):
+            self._send_reports(now)
+
+    def events(self) -> list[TransportEvent]:
+        """What happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def close(self, now: float) -> None:
+        """Say goodbye (RTCP BYE, DTLS close_notify), free the SRTP contexts, end all streams.
+
+        `outgoing` has the goodbye. Nothing is processed afterwards. Harmless when it has ended.
+        """
+        if self.ended:
+            return
+        ssrcs = [self.local_ssrc, *self._senders]
+        byes = [
+            Goodbye(tuple(ssrcs[i : i + compound.MAX_BLOCKS]))
+            for i in range(0, len(ssrcs), compound.MAX_BLOCKS)
+        ]
+        self._send_rtcp(compound.feedback(byes, self.local_ssrc, self._cname))
+        self._channel.close(now)
+        self._follow(now)
+
+    # RTP in
+
+    def _receive_rtp(self, data: bytes, now: float) -> None:
+        packet = RtpPacket.parse(data)
+        self._rtp_packets += 1
+        self._rtp_octets += len(data)
+        streams = self._streams
+        ssrc = packet.ssrc
+        if ssrc not in streams.media and ssrc not in streams.repairs:
+            learned = streams.learn(packet, now)
+            self._follow_streams()
+            if not learned:
+                return
+        if self._transport_sequence_id is not None:
+            number = packet.extension(self._transport_sequence_id)
+            if number is not None:
+                self._arrivals.record(extensions.TRANSPORT_SEQUENCE_NUMBER.decode(number), now)
+        stream = streams.media.get(ssrc)
+        if stream is not None:
+            media = stream.receive(packet, data, now)
+        else:
+            stream = streams.repairs[ssrc]
+            media = stream.receive_rtx(packet, now)
+        if media is not None:
+            self._events.append(Media(stream, media))
+
+    # RTCP in
+
+    def _receive_rtcp(self, data: bytes, now: float) -> None:
+        packets = parse_compound(data)
+        self._rtcp_packets += 1
+        for packet in packets:
+            match packet:
+                case SenderReport():
+                    stream = self._streams.media.get(packet.ssrc)
+                    if stream is not None:
+                        stream.receive_sender_report(packet, now)
+                    self._receive_blocks(packet.reports, now)
+                case ReceiverReport():
+                    self._receive_blocks(packet.reports, now)
+                case GenericNack():
+                    self._receive_nack(packet, now)
+                case PictureLossIndication():
+                    self._receive_key_frame_request(packet.media_ssrc, now)
+                case FullIntraRequest():
+                    for entry in packet.entries:
+                        self._receive_key_frame_request(entry.ssrc, now)
+                case _:
+                    # Goodbye too: browsers say it for a sender that is only paused and goes on with the same
+                    # SSRC and numbers. Streams come and go with descriptions.
+                    pass
+
+    def _receive_blocks(self, blocks: Iterable[ReportBlock], now: float) -> None:
+        for block in blocks:
+            sender = self._senders.get(block.ssrc)
+            if sender is None:
+                continue
+            sender.receive_report(block, now)
+            if sender.round_trip is not None:
+                # The same way and back as for what the peer publishes.
+                for stream in self._streams.streams():
+                    stream.set_round_trip(sender.round_trip)
+
+    def _receive_nack(self, nack: GenericNack, now: float) -> None:
+        sender = self._senders.get(nack.media_ssrc)
+        outlet = self.outlet
+        if sender is None or outlet.srtp is None or outlet.path is None:
+            self._drops["rtcp-unknown-ssrc"] += 1
+            return
+        for packet in sender.receive_nack(nack.lost, now):
+            try:
+                self._outgoing.append((outlet.srtp.protect(packet), outlet.path))
+            except BadPacket as error:
+                self._drops[error.reason] += 1
+
+    def _receive_key_frame_request(self, ssrc: int, now: float) -> None:
+        sender = self._senders.get(ssrc)
+        if sender is None:
+            self._drops["rtcp-unknown-ssrc"] += 1
+            return
+        sender.receive_key_frame_request(now)
+        if sender.source is not None:
+            self._events.append(KeyFrameRequested(sender.source))
+
+    # RTCP out
+
+    def _send_feedback(self, now: float) -> None:
+        packets = [packet for stream in self._streams.streams() for packet in stream.feedback(now)]
+        media_ssrc = next(iter(self._streams.media), 0)
+        packets += self._arrivals.feedback(now, sender_ssrc=self.local_ssrc, media_ssrc=media_ssrc)
+        self._send_rtcp(compound.feedback(packets, self.local_ssrc, self._cname))
+
+    def _send_reports(self, now: float) -> None:
+        reports = [(sender.sender_report(now), sender.cname) for sender in self._senders.values()]
+        blocks = [stream.report_block(now) for stream in self._streams.streams()]
+        self._send_rtcp(
+            compound.reports(
+                [(report, cname) for report, cname in reports if report is not None],
+                [block for block in blocks if block is not None],
+                self.local_ssrc,
+                self._cname,
+            )
+        )
+
+    def _send_rtcp(self, datagrams: Iterable[bytes]) -> None:
+        outlet = self.outlet
+        if outlet.srtp is not None and outlet.path is not None:
+            self._outgoing += [(outlet.srtp.protect_rtcp(data), outlet.path) for data in datagrams]
+
+    # Following the parts
+
+    def _follow(self, now: float) -> None:
+        for event in self._channel.events():
+            self._events.append(event)
+            if isinstance(event, Secured):
+                self._timer.start(now)
+        if self.ended:
+            self._timer.stop()
+            self._streams.close(now)
+            for sender in self._senders.values():
+                sender.bind(None, now)
+        self._follow_streams()
+
+    def _follow_streams(self) -> None:
+        streams = self._streams
+        if streams.events:
+            self._events += streams.events
+            streams.events.clear()
+        if streams.released:
+            for ssrc in streams.released:
+                self._channel.forget(ssrc)
+            streams.released.clear()

@@ -1,0 +1,246 @@
+"""ICE, DTLS and SRTP of one peer joined: datagrams in, authentic RTP and RTCP out (RFC 5764, RFC 8827).
+
+    STUN ──> agent ──> which paths are the peer's, and which one to send on
+    DTLS ──> connection ──> certificate == fingerprint in SDP? ──> SRTP keys
+    SRTP ──> decrypt ──> RTP, RTCP
+
+Everything but STUN must come from a path that ICE has validated. Nothing is decrypted before the certificate
+has been compared, whichever comes first: the handshake's end, or the description with the fingerprint.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Literal
+
+from sfu.dtls.certificate import Certificate, fingerprint_matches
+from sfu.dtls.connection import ConnectionState, DtlsConnection
+from sfu.dtls.events import Closed as DtlsClosed
+from sfu.dtls.events import Failed as DtlsFailed
+from sfu.dtls.events import HandshakeCompleted
+from sfu.errors import BadPacket
+from sfu.ice.agent import IceLiteAgent
+from sfu.ice.credentials import Credentials
+from sfu.ice.events import IceEvent, IceState, PathSelected, StateChanged
+from sfu.ice.path import Path
+from sfu.rtp.srtp import InboundSrtp, OutboundSrtp
+from sfu.sdp.transport import RemoteTransport
+from sfu.transport.demux import Kind, kind_of
+from sfu.transport.events import Closed, Failed, Secured
+from sfu.transport.outlet import Outlet
+
+SecureEvent = IceEvent | Secured | Closed | Failed
+
+
+class SecureChannel:
+    """One peer's path of authentic packets. Verbs as everywhere, but `receive` returns what it decrypted."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        certificate: Certificate,
+        *,
+        random: Callable[[int], bytes],
+        now: float,
+        key_log: Callable[[str], None] | None = None,
+    ) -> None:
+        """`key_log` is given DTLS's secrets, for Wireshark (see `DtlsConnection`)."""
+        self.ice = IceLiteAgent(credentials, now=now)
+        self.outlet = Outlet()
+        """Open from `Secured` on, while ICE has a path."""
+        self.drops: Counter[str] = Counter()
+        """Datagrams dropped here, by reason; ICE and DTLS count their own."""
+        self.ended = False
+        """Closed by either side, or failed: nothing is processed any more."""
+        self._certificate = certificate
+        self._random = random
+        self._key_log = key_log
+        # Until a description says otherwise the peer begins: we offer actpass, and browsers answer active.
+        self.dtls = self._make_dtls("server")
+        self._role: Literal["server", "client"] = "server"
+        self._started = False
+        self._remote: RemoteTransport | None = None
+        self._completed: HandshakeCompleted | None = None
+        self._inbound: InboundSrtp | None = None
+        self._outbound: OutboundSrtp | None = None
+        self._farewell: list[tuple[bytes, Path]] = []
+        self._events: list[SecureEvent] = []
+
+    # The five verbs
+
+    def receive(self, data: bytes, path: Path, now: float) -> tuple[Kind, bytes] | None:
+        """Take a datagram; return the RTP packet or RTCP compound in it, if it was one. Never raises."""
+        kind = kind_of(data)
+        if self.ended:
+            self.drops["transport-ended"] += 1
+        elif kind is Kind.STUN:
+            self.ice.receive(data, path, now)
+            self._follow_ice(now)
+        elif kind is None:
+            self.drops["unknown-protocol"] += 1
+        elif not self.ice.is_validated(path):
+            self.drops["unvalidated-path"] += 1
+        elif kind is Kind.DTLS:
+            self.dtls.receive(data, now)
+            self._follow_dtls(now)
+        elif self._inbound is None:
+            self.drops["srtp-before-keys"] += 1
+        else:
+            try:
+                if kind is Kind.RTP:
+                    return kind, self._inbound.unprotect(data)
+                plain = self._inbound.unprotect_rtcp(data)
+            except BadPacket as error:
+                self.drops[error.reason] += 1
+            else:
+                # RTCP comes every few seconds whatever the media does, so it is the sign of life to watch.
+                self.ice.alive(path, now)
+                self._follow_ice(now)
+                return kind, plain
+        return None
+
+    def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
+        """STUN and DTLS datagrams to send."""
+        datagrams = self._farewell
+        if datagrams:
+            self._farewell = []
+        datagrams += self.ice.outgoing(now)
+        path = self.ice.selected
+        for data in self.dtls.outgoing(now):
+            # Without a path (consent is gone) it is as good as lost, and DTLS repeats what gets lost.
+            if path is not None:
+                datagrams.append((data, path))
+        return datagrams
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` has something to do; `None` if never."""
+        if self.ended:
+            return None
+        ice, dtls = self.ice.next_timeout(), self.dtls.next_timeout()
+        if ice is None or dtls is None:
+            return dtls if ice is None else ice
+        return min(ice, dtls)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due at `now`."""
+        if self.ended:
+            return
+        self.ice.handle_timeout(now)
+        self._follow_ice(now)
+        self.dtls.handle_timeout(now)
+        self._follow_dtls(now)
+
+    def events(self) -> list[SecureEvent]:
+        """What happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    # What the owner tells
+
+    def set_remote(self, remote: RemoteTransport, now: float) -> None:
+        """The peer's description. It may come after the first checks, and after the handshake's end.
+
+        DTLS's roles follow from it: the peer is client, and we server, unless it is `passive` (RFC 5763).
+        """
+        if self.ended:
+            return
+        self._remote = remote
+        self.ice.set_remote(Credentials(remote.ufrag, remote.pwd), now)
+        role: Literal["server", "client"] = "client" if remote.setup == "passive" else "server"
+        if role != self._role and self.dtls.state is ConnectionState.HANDSHAKING:
+            self._role, self._started = role, False
+            self.dtls = self._make_dtls(role)
+        self._follow_ice(now)
+        self._secure(now)
+
+    def restart_ice(self, credentials: Credentials, now: float) -> None:
+        """Begin an ICE restart with new credentials; DTLS and SRTP go on as they are."""
+        self.ice.restart(credentials, now)
+        self._follow_ice(now)
+
+    def forget(self, ssrc: int) -> None:
+        """Free the decryption state of an SSRC that is accepted no more (see `InboundSrtp.forget`)."""
+        if self._inbound is not None:
+            self._inbound.forget(ssrc)
+
+    def close(self, now: float) -> None:
+        """End the connection with DTLS's close_notify, which `outgoing` has.
+
+        Everything else is dropped from now on, and the SRTP contexts are freed. Harmless when it has ended.
+        """
+        if self.ended:
+            return
+        self.dtls.close(now)
+        self._end(now)
+
+    # Following the machines
+
+    def _make_dtls(self, role: Literal["server", "client"]) -> DtlsConnection:
+        return DtlsConnection(role, self._certificate, random=self._random, key_log=self._key_log)
+
+    def _follow_ice(self, now: float) -> None:
+        for event in self.ice.events():
+            self._events.append(event)
+            match event:
+                case PathSelected(path):
+                    if self._outbound is not None:
+                        self.outlet.open(self._outbound, path)
+                case StateChanged(IceState.FAILED):
+                    # RFC 7675 section 5.1: without consent nothing is sent. The context stays, since a new one
+                    # with the same keys would count from zero again and repeat nonces.
+                    self.outlet.srtp = self.outlet.path = None
+        if self._role == "client" and not self._started and self.ice.selected is not None:
+            # As client only now: a first flight without a path would be lost, and cost a second to repeat.
+            self._started = True
+            self.dtls.start(now)
+
+    def _follow_dtls(self, now: float) -> None:
+        for event in self.dtls.events():
+            match event:
+                case HandshakeCompleted():
+                    self._completed = event
+                    self._secure(now)
+                case DtlsFailed():
+                    self._fail(event.reason, event.detail, now)
+                case DtlsClosed(by_peer=True):
+                    self._events.append(Closed())
+                    self._end(now)
+                case _:
+                    # Nothing but SRTP keys is wanted of DTLS: there are no data channels.
+                    self.drops["dtls-data"] += 1
+
+    def _secure(self, now: float) -> None:
+        """Once both are there, compare the peer's certificate with its description; if it is, make keys."""
+        if self.ended or self._completed is None or self._remote is None:
+            return
+        certificate, fingerprints = self._completed.peer_certificate, self._remote.fingerprints
+        # RFC 8122 section 5 allows several, for different hash functions; the unknown ones never match.
+        if not any(fingerprint_matches(certificate, fingerprint) for fingerprint in fingerprints):
+            self.dtls.close(now)
+            self._fail("fingerprint-mismatch", f"none of {', '.join(map(str, fingerprints))}", now)
+        elif self._inbound is None:
+            keys = self.dtls.srtp_keys()
+            profile = keys.profile.name
+            self._inbound = InboundSrtp(profile, keys.remote_key, keys.remote_salt)
+            self._outbound = OutboundSrtp(profile, keys.local_key, keys.local_salt)
+            if self.ice.selected is not None:
+                self.outlet.open(self._outbound, self.ice.selected)
+            self._events.append(Secured(profile, self._completed.cipher_suite))
+
+    def _fail(self, reason: str, detail: str, now: float) -> None:
+        self._events.append(Failed(reason, detail))
+        self._end(now)
+
+    def _end(self, now: float) -> None:
+        """Collect what still has to go out, then let go of everything."""
+        path = self.ice.selected
+        self._farewell += self.ice.outgoing(now)
+        if path is not None:
+            self._farewell += [(data, path) for data in self.dtls.outgoing(now)]
+        self.ended = True
+        self.outlet.close()
+        for context in (self._inbound, self._outbound):
+            if context is not None:
+                context.close()
+        self._inbound = self._outbound = None
+        self.ice.close()
+        self._events += self.ice.events()
