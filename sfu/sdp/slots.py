@@ -98,7 +98,7 @@ class Slots:
                 return mid
 
     def _free_slot(self, kind: Kind) -> Sender | None:
-        """A slot without a track, best one that the client knows as free: its next track then is a new event."""
+        """A slot without a track, best one that the client knows is free: then the track is a new event."""
         refused = {line.sender for line in self.lines if not line.remote_receives}
         free = (
             sender
