@@ -42,7 +42,6 @@ from sfu.transport import compound
 from sfu.transport.demux import Kind
 from sfu.transport.events import Closed, Failed, KeyFrameRequested, Media, Secured, StreamEnded, StreamStarted
 from sfu.transport.outlet import Outlet
-from sfu.transport.receiver import Kind as MediaKind
 from sfu.transport.receiver import ReceiveStream
 from sfu.transport.reports import ReportTimer
 from sfu.transport.secure import SecureChannel
@@ -178,19 +177,15 @@ class PeerTransport:
         self._transport_sequence_id = ids[0] if ids else None
         self._follow(now)
 
-    def sender(self, *, kind: MediaKind, ssrc: int, rtx_ssrc: int | None, cname: str) -> SendStream:
-        """The outgoing stream with this SSRC, made at the first call.
+    def add_sender(self, stream: SendStream) -> None:
+        """RTCP of and about this outgoing stream, which leaves through `outlet`, passes here from now on.
 
-        It lasts as long as the transport: made anew it would begin with other sequence numbers, and repeat
-        SRTP nonces. `bind` it to another source, or to none.
+        It lasts as long as the transport: another one with the same SSRC would begin with other sequence
+        numbers, and repeat SRTP nonces, so that is a `ValueError`. `bind` it to another source, or to none.
         """
-        stream = self._senders.get(ssrc)
-        if stream is None:
-            stream = self._senders[ssrc] = SendStream(
-                kind=kind, ssrc=ssrc, rtx_ssrc=rtx_ssrc, cname=cname, outlet=self.outlet, random=self._random
-            )
-        stream.cname = cname
-        return stream
+        if stream.ssrc in self._senders:
+            raise ValueError(f"there is an outgoing stream with SSRC {stream.ssrc:#010x}")
+        self._senders[stream.ssrc] = stream
 
     def restart_ice(self, credentials: Credentials, now: float) -> None:
         """Begin an ICE restart; the old credentials and path serve until the peer nominates with the new."""
