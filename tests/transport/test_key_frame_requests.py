@@ -1,0 +1,72 @@
+"""Wishes for key frames are merged, throttled, repeated, and ended by a key frame."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu.transport.key_frame_requests import MAX_INTERVAL, MIN_INTERVAL, KeyFrameRequests
+
+
+def test_many_wishes_make_one_request() -> None:
+    requests = KeyFrameRequests()
+    assert requests.next_timeout() is None
+    assert not requests.due(0.0)
+    for now in (1.0, 1.0, 1.01):
+        requests.want(now)
+    assert requests.next_timeout() == 1.0
+    assert requests.fresh
+    assert requests.due(1.01)
+    assert not requests.fresh
+    assert not requests.due(1.02)
+    requests.arrived()
+    assert requests.next_timeout() is None
+    assert requests.sent == 1
+
+
+def test_a_wish_soon_after_a_request_waits_and_may_be_served_meanwhile() -> None:
+    requests = KeyFrameRequests()
+    requests.want(1.0)
+    assert requests.due(1.0)
+    requests.arrived()
+    requests.want(1.1)
+    assert requests.next_timeout() == 1.0 + MIN_INTERVAL
+    assert requests.fresh
+    assert not requests.due(1.2)
+    requests.arrived()
+    assert not requests.due(2.0)
+
+
+def test_unanswered_requests_are_repeated_less_and_less_often() -> None:
+    requests = KeyFrameRequests()
+    requests.want(0.0)
+    at = []
+    for _ in range(6):
+        now = requests.next_timeout()
+        assert now is not None
+        assert requests.due(now)
+        assert not requests.fresh
+        at.append(now)
+    assert at == [0.0, 0.5, 1.5, 3.5, 7.5, 11.5]
+    assert at[-1] - at[-2] == MAX_INTERVAL
+
+
+def test_a_new_wish_does_not_wait_for_a_long_repetition() -> None:
+    requests = KeyFrameRequests()
+    requests.want(0.0)
+    for now in (0.0, 0.5, 1.5):
+        assert requests.due(now)
+    requests.want(1.6)
+    assert requests.next_timeout() == 1.5 + MIN_INTERVAL
+
+
+@given(st.lists(st.tuples(st.sampled_from(["want", "arrived", "due"]), st.floats(0, 1.0)), max_size=60))
+def test_never_two_requests_within_the_minimum(steps: list[tuple[str, float]]) -> None:
+    requests, now, asked = KeyFrameRequests(), 0.0, [float("-inf")]
+    for step, wait in steps:
+        now += wait
+        if step == "want":
+            requests.want(now)
+        elif step == "arrived":
+            requests.arrived()
+        elif requests.due(now):
+            assert now >= asked[-1] + MIN_INTERVAL
+            asked.append(now)
