@@ -28,6 +28,13 @@ from sfu.transport.demux import Kind, kind_of
 from sfu.transport.events import Closed, Failed, Secured
 from sfu.transport.outlet import Outlet
 
+DTLS_FIRST_REPEAT = 0.25
+"""Seconds. RFC 6347 section 4.2.4.1 suggests 1 and lets those for whom time matters take less: somebody waits
+for the call. Longer than most round trips, so that a flight is seldom repeated in vain."""
+
+DTLS_SLOWEST_REPEAT = 4.0
+"""Seconds between repeats at last: a bad network gets better, and a flight is 1 KB."""
+
 SecureEvent = IceEvent | Secured | Closed | Failed
 
 
@@ -175,7 +182,14 @@ class SecureChannel:
     # Following the machines
 
     def _make_dtls(self, role: Literal["server", "client"]) -> DtlsConnection:
-        return DtlsConnection(role, self._certificate, random=self._random, key_log=self._key_log)
+        return DtlsConnection(
+            role,
+            self._certificate,
+            random=self._random,
+            key_log=self._key_log,
+            initial_timeout=DTLS_FIRST_REPEAT,
+            max_timeout=DTLS_SLOWEST_REPEAT,
+        )
 
     def _follow_ice(self, now: float) -> None:
         for event in self.ice.events():

@@ -94,7 +94,15 @@ class ScriptedClient:
         self.inbound: InboundSrtp | None = None
         self.outbound: OutboundSrtp | None = None
         self.dtls_role: Literal["client", "server"] = dtls_role
-        self.dtls = DtlsConnection(dtls_role, self.certificate, random=random, srtp_profiles=srtp_profiles)
+        # libwebrtc's timer: 50 ms at first.
+        self.dtls = DtlsConnection(
+            dtls_role,
+            self.certificate,
+            random=random,
+            srtp_profiles=srtp_profiles,
+            initial_timeout=0.05,
+            max_timeout=3.0,
+        )
         self._random = random
         self._remote: Remote | None = None
         self._next_check: float | None = None

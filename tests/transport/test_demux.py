@@ -1,0 +1,165 @@
+import pytest
+
+from sfu.ice import attributes as a
+from sfu.ice.events import (
+    CredentialsAdded,
+    CredentialsRetired,
+    IceState,
+    PathRetired,
+    PathValidated,
+    StateChanged,
+)
+from sfu.ice.path import Address, Path
+from sfu.ice.stun import MessageClass, StunMessage
+from sfu.transport.demux import Kind, TransportTable, kind_of
+
+A, B = (Path(None, Address("192.0.2.1", port)) for port in (1, 2))
+MEDIA = b"\x80\x60" + bytes(20)
+
+
+class Fake:
+    """A transport as the table sees it."""
+
+    def __init__(self, *ufrags: str) -> None:
+        self._ufrags = list(ufrags)
+
+    def ufrags(self) -> list[str]:
+        return self._ufrags
+
+
+def check(ufrag: str) -> bytes:
+    return StunMessage(MessageClass.REQUEST, bytes(12), ((a.USERNAME, f"{ufrag}:them"),)).serialize(b"?")
+
+
+@pytest.mark.parametrize(
+    ("first", "kind"),
+    [
+        (0, Kind.STUN),
+        (3, Kind.STUN),
+        (4, None),
+        (16, None),
+        (19, None),
+        (20, Kind.DTLS),
+        (63, Kind.DTLS),
+        (64, None),
+        (79, None),
+        (127, None),
+        (128, Kind.RTP),
+        (191, Kind.RTP),
+        (192, None),
+        (255, None),
+    ],
+)
+def test_first_byte_says_what_it_is(first: int, kind: Kind | None) -> None:
+    assert kind_of(bytes([first, 96])) is kind
+
+
+@pytest.mark.parametrize(
+    ("second", "kind"),
+    [(96, Kind.RTP), (127, Kind.RTP), (191, Kind.RTP), (192, Kind.RTCP), (223, Kind.RTCP), (224, Kind.RTP)],
+)
+def test_second_byte_tells_rtcp_from_rtp(second: int, kind: Kind) -> None:
+    assert kind_of(bytes([0x80, second])) is kind
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\x80"])
+def test_too_short_is_nothing(data: bytes) -> None:
+    assert kind_of(data) is None
+
+
+def test_checks_go_by_fragment_and_media_by_validated_path() -> None:
+    one, two = Fake("one"), Fake("two")
+    table: TransportTable[Fake] = TransportTable()
+    table.add(one)
+    table.add(two)
+    assert table.route(check("one"), A) is one
+    assert table.route(check("two"), A) is two
+    assert table.route(MEDIA, A) is None
+    table.apply(one, [StateChanged(IceState.CONNECTED), PathValidated(A)])
+    assert table.route(MEDIA, A) is one
+    assert table.route(MEDIA, Path(None, Address("192.0.2.1", 1))) is one
+    assert table.route(MEDIA, B) is None
+    assert table.drops == {"unknown-source": 2}
+    assert len(table) == 2
+    assert one in table
+
+
+def test_strangers_are_counted() -> None:
+    table: TransportTable[Fake] = TransportTable()
+    for data in (
+        b"",
+        b"\x00\x01",
+        check("nobody"),
+        StunMessage(MessageClass.INDICATION, bytes(12)).serialize(),
+        MEDIA,
+        b"\xff\xff",
+    ):
+        assert table.route(data, A) is None
+    assert table.drops == {
+        "stun-truncated": 2,
+        "unknown-ufrag": 1,
+        "stun-not-a-request": 1,
+        "unknown-source": 2,
+    }
+    assert table.routes() == 0
+
+
+def test_routes_follow_events() -> None:
+    one = Fake("one")
+    table: TransportTable[Fake] = TransportTable()
+    table.add(one)
+    table.apply(one, [PathValidated(A), PathValidated(B), CredentialsAdded("new")])
+    assert table.routes() == 4
+    table.apply(one, [PathRetired(A), CredentialsRetired("one")])
+    assert table.route(MEDIA, A) is None
+    assert table.route(MEDIA, B) is one
+    assert table.route(check("one"), B) is None
+    assert table.route(check("new"), A) is one
+
+
+def test_removal_leaves_nothing() -> None:
+    one, two = Fake("one"), Fake("two")
+    table: TransportTable[Fake] = TransportTable()
+    table.add(one)
+    table.add(two)
+    table.apply(one, [PathValidated(A), CredentialsAdded("new")])
+    table.apply(two, [PathValidated(B)])
+    table.remove(one)
+    table.remove(one)
+    assert one not in table
+    assert table.route(check("one"), A) is None
+    assert table.route(check("new"), A) is None
+    assert table.route(MEDIA, A) is None
+    assert table.route(MEDIA, B) is two
+    table.apply(one, [PathValidated(A), CredentialsAdded("late")])
+    table.remove(two)
+    assert table.routes() == len(table) == 0
+
+
+def test_address_that_passes_on_belongs_to_who_was_validated_last() -> None:
+    one, two = Fake("one"), Fake("two")
+    table: TransportTable[Fake] = TransportTable()
+    table.add(one)
+    table.add(two)
+    table.apply(one, [PathValidated(A)])
+    table.apply(two, [PathValidated(A)])
+    assert table.route(MEDIA, A) is two
+    table.apply(one, [PathRetired(A)])
+    assert table.route(MEDIA, A) is two
+    table.remove(one)
+    assert table.route(MEDIA, A) is two
+    table.remove(two)
+    assert table.routes() == 0
+
+
+def test_misuse_is_loud_and_changes_nothing() -> None:
+    one = Fake("one")
+    table: TransportTable[Fake] = TransportTable()
+    table.add(one)
+    with pytest.raises(ValueError, match="already"):
+        table.add(one)
+    with pytest.raises(ValueError, match="taken"):
+        table.add(Fake("other", "one"))
+    assert (len(table), table.routes()) == (1, 1)
+    with pytest.raises(ValueError, match="taken"):
+        table.apply(one, [CredentialsAdded("one")])
