@@ -1,0 +1,418 @@
+"""An outgoing stream: one unbroken stream to the receiver, whatever goes through it."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.media import (
+    DELTA_FRAME,
+    FEEDBACK,
+    KEY_FRAME,
+    PUBLISHER_IDS,
+    SUBSCRIBER_IDS,
+    VP8,
+    Publisher,
+    Subscriber,
+    Wire,
+    published,
+)
+
+from sfu.rtp.ntp import compact_ntp
+from sfu.rtp.packet import RtpPacket
+from sfu.rtp.rtcp import PictureLossIndication, ReportBlock, SenderReport
+from sfu.rtp.rtx import unwrap_rtx
+from sfu.rtp.srtp import MAX_PLAINTEXT
+from sfu.sdp.codecs import Codec
+from sfu.transport.egress import Egress
+from sfu.transport.sender import MID_PACKETS
+
+NO_RTX = Codec(100, "VP8", 90000, feedback=FEEDBACK)
+
+
+def call(
+    codecs: tuple[Codec, ...] = (), *, mid_packets: int = MID_PACKETS
+) -> tuple[Publisher, Subscriber, Wire]:
+    """A publisher and one subscriber that is bound to it and past its first `MID_PACKETS - mid_packets`."""
+    publisher, subscriber, wire = Publisher(published()), Subscriber(codecs=codecs), Wire()
+    subscriber.stream.bind(publisher.stream, 0.0)
+    publisher.stream.feedback(0.0)
+    for count in range(MID_PACKETS - mid_packets):
+        send(publisher, subscriber, wire, DELTA_FRAME if count else KEY_FRAME)
+    subscriber.read(wire)
+    return publisher, subscriber, wire
+
+
+def send(
+    publisher: Publisher, subscriber: Subscriber, wire: Wire, payload: bytes = DELTA_FRAME, now: float = 0.0
+) -> None:
+    subscriber.stream.forward(publisher.send(payload, now), wire.egress, now)
+
+
+def numbers(packets: list[RtpPacket]) -> list[int]:
+    return [packet.sequence_number for packet in packets]
+
+
+# What goes through.
+
+
+def test_video_begins_at_a_key_frame_which_is_asked_for_at_once() -> None:
+    publisher, subscriber, wire = Publisher(published()), Subscriber(), Wire()
+    subscriber.stream.bind(publisher.stream, 0.0)
+    assert publisher.stream.feedback(0.0) == [PictureLossIndication(5, 1000)]
+    send(publisher, subscriber, wire)
+    assert subscriber.read(wire) == []
+    send(publisher, subscriber, wire, KEY_FRAME)
+    send(publisher, subscriber, wire)
+    first, second = subscriber.read(wire)
+    assert first == RtpPacket(100, True, 0, 12000, 7000, (), ((2, b"\1"), (9, b"v0")), KEY_FRAME)
+    assert (second.sequence_number, second.timestamp) == (1, 15000)
+    statistics = subscriber.stream.statistics()
+    assert (statistics.packets, statistics.octets) == (2, len(KEY_FRAME) + len(DELTA_FRAME))
+    assert statistics.dropped == {"before-key-frame": 1}
+
+
+def test_audio_begins_at_once() -> None:
+    publisher, subscriber, wire = Publisher(published(kind="audio")), Subscriber(kind="audio"), Wire()
+    subscriber.stream.bind(publisher.stream, 0.0)
+    send(publisher, subscriber, wire, b"opus")
+    assert [packet.payload for packet in subscriber.read(wire)] == [b"opus"]
+    assert subscriber.stream.receive_nack([0], 0.0) == []
+    assert subscriber.stream.statistics().dropped == {"nack-no-history": 1}
+
+
+def test_before_the_transport_is_up_no_key_frame_is_wasted() -> None:
+    publisher, wire = Publisher(published()), Wire()
+    subscriber = Subscriber(connected=False)
+    subscriber.stream.bind(publisher.stream, 0.0)
+    assert publisher.stream.feedback(0.0) == []
+    send(publisher, subscriber, wire, KEY_FRAME)
+    subscriber.connect()
+    send(publisher, subscriber, wire, DELTA_FRAME, 0.1)
+    assert publisher.stream.feedback(0.1) == [PictureLossIndication(5, 1000)]
+    send(publisher, subscriber, wire, DELTA_FRAME, 0.2)
+    assert publisher.stream.feedback(0.2) == []
+    send(publisher, subscriber, wire, KEY_FRAME, 0.3)
+    assert numbers(subscriber.read(wire)) == [0]
+    assert subscriber.stream.statistics().dropped == {"not-connected": 1, "before-key-frame": 2}
+
+
+def test_real_losses_stay_gaps_and_late_packets_fill_them() -> None:
+    publisher, subscriber, wire = call()
+    send(publisher, subscriber, wire, KEY_FRAME)
+    lost = publisher.packet()
+    send(publisher, subscriber, wire)
+    assert numbers(subscriber.read(wire)) == [0, 2]
+    media = publisher.receive(lost, 0.0)
+    assert media is not None
+    subscriber.stream.forward(media, wire.egress, 0.0)
+    assert numbers(subscriber.read(wire)) == [1]
+
+
+def test_a_late_packet_from_before_the_key_frame_stays_out() -> None:
+    publisher, subscriber, wire = call()
+    publisher.send()
+    early = publisher.packet()
+    send(publisher, subscriber, wire, KEY_FRAME)
+    media = publisher.receive(early, 0.0)
+    assert media is not None
+    subscriber.stream.forward(media, wire.egress, 0.0)
+    assert numbers(subscriber.read(wire)) == [0]
+    assert subscriber.stream.statistics().dropped == {"late": 1}
+
+
+def test_pause_and_resume_leave_no_gap_and_resume_at_a_key_frame() -> None:
+    publisher, subscriber, wire = call()
+    send(publisher, subscriber, wire, KEY_FRAME, 1.0)
+    subscriber.stream.pause()
+    send(publisher, subscriber, wire, KEY_FRAME, 1.1)
+    subscriber.stream.receive_key_frame_request(1.1)
+    assert publisher.stream.feedback(1.1) == []
+    subscriber.stream.resume(2.0)
+    subscriber.stream.resume(2.0)
+    assert publisher.stream.feedback(2.0) == [PictureLossIndication(5, 1000)]
+    send(publisher, subscriber, wire, DELTA_FRAME, 2.0)
+    send(publisher, subscriber, wire, KEY_FRAME, 2.1)
+    first, second = subscriber.read(wire)
+    assert (first.sequence_number, second.sequence_number) == (0, 1)
+    assert second.timestamp - first.timestamp == 3 * 3000  # the source's own clock went on
+
+
+def test_another_source_continues_numbers_and_time() -> None:
+    publisher, subscriber, wire = call()
+    send(publisher, subscriber, wire, KEY_FRAME, 1.0)
+    other = Publisher(published(2000), first=60000, timestamp=4_000_000_000)
+    subscriber.stream.bind(other.stream, 1.5)
+    subscriber.stream.bind(other.stream, 1.5)
+    assert publisher.stream.senders == []
+    assert other.stream.feedback(1.5) == [PictureLossIndication(5, 2000)]
+    send(other, subscriber, wire, DELTA_FRAME, 1.6)
+    send(other, subscriber, wire, KEY_FRAME, 2.0)
+    first, second = subscriber.read(wire)
+    assert second.sequence_number == first.sequence_number + 1
+    assert second.timestamp == first.timestamp + 90000
+    assert {first.ssrc, second.ssrc} == {7000}
+    subscriber.stream.bind(None, 3.0)
+    assert subscriber.stream.source is None
+    assert not subscriber.stream.steady
+
+
+def test_a_source_that_never_began_does_not_disturb_the_clock() -> None:
+    publisher, subscriber, wire = call()
+    send(publisher, subscriber, wire, KEY_FRAME, 1.0)
+    silent = published(3000)
+    subscriber.stream.bind(silent, 1.1)
+    subscriber.stream.bind(publisher.stream, 1.2)
+    send(publisher, subscriber, wire, KEY_FRAME, 2.0)
+    first, second = subscriber.read(wire)
+    assert second.timestamp == first.timestamp + 90000
+
+
+def test_a_codec_that_was_not_negotiated_is_left_out_without_a_gap() -> None:
+    stream = published()
+    stream.negotiate([VP8, Codec(98, "VP9", 90000)], PUBLISHER_IDS)
+    publisher, subscriber, wire = Publisher(stream), Subscriber(), Wire()
+    subscriber.stream.bind(stream, 0.0)
+    for payload_type in (98, 96, 98, 96):
+        media = publisher.receive(publisher.packet(KEY_FRAME, payload_type=payload_type), 0.0)
+        assert media is not None
+        subscriber.stream.forward(media, wire.egress, 0.0)
+    assert numbers(subscriber.read(wire)) == [0, 1]
+    assert subscriber.stream.statistics().dropped == {"codec": 2}
+
+
+def test_a_packet_that_grew_too_long_is_counted() -> None:
+    publisher, subscriber, wire = call()
+    send(publisher, subscriber, wire, KEY_FRAME + bytes(MAX_PLAINTEXT))
+    assert subscriber.read(wire) == []
+    assert subscriber.stream.statistics().dropped == {"srtp-too-long": 1}
+
+
+def test_mid_stands_in_the_first_packets_and_then_the_stream_is_steady() -> None:
+    publisher, subscriber, wire = call()
+    for count in range(MID_PACKETS):
+        assert not subscriber.stream.steady
+        send(publisher, subscriber, wire, DELTA_FRAME if count else KEY_FRAME)
+    assert subscriber.stream.steady
+    send(publisher, subscriber, wire)
+    packets = subscriber.read(wire)
+    assert [packet.extension(9) for packet in packets] == [b"v0"] * MID_PACKETS + [None]
+
+
+def test_a_receiver_report_ends_the_mid_phase() -> None:
+    publisher, subscriber, wire = call()
+    send(publisher, subscriber, wire, KEY_FRAME)
+    subscriber.stream.receive_report(ReportBlock(7000, 64, 3, 0, 900, 0, 0), 0.0)
+    send(publisher, subscriber, wire)
+    assert subscriber.stream.steady
+    statistics = subscriber.stream.statistics()
+    assert (statistics.fraction_lost, statistics.lost, statistics.jitter_seconds) == (0.25, 3, 0.01)
+    assert statistics.round_trip is None
+
+
+def test_a_slot_without_a_mid_sends_none() -> None:
+    publisher, wire = Publisher(published()), Wire()
+    for subscriber in (Subscriber(mid=None), Subscriber(ids={})):
+        subscriber.stream.bind(publisher.stream, 0.0)
+        send(publisher, subscriber, wire, KEY_FRAME)
+        (packet,) = subscriber.read(wire)
+        assert packet.extension(9) is None
+
+
+def test_nothing_goes_out_before_anything_is_bound() -> None:
+    publisher, subscriber, wire = Publisher(published()), Subscriber(), Wire()
+    subscriber.stream.forward(publisher.send(KEY_FRAME), wire.egress, 0.0)
+    assert subscriber.read(wire) == []
+    assert subscriber.stream.sender_report(0.0) is None
+    subscriber.stream.receive_key_frame_request(0.0)
+    subscriber.stream.receive_report(ReportBlock(7000, 0, 0, 0, 5, 0, 0), 0.0)
+    subscriber.stream.pause()
+    subscriber.stream.resume(0.0)
+    statistics = subscriber.stream.statistics()
+    assert (statistics.key_frame_requests, statistics.jitter_seconds) == (1, 0.0)
+
+
+# Repetitions.
+
+
+def test_nacked_packets_are_repeated_by_rtx_with_the_mid() -> None:
+    publisher, subscriber, wire = call(mid_packets=0)
+    send(publisher, subscriber, wire, KEY_FRAME, 0.5)
+    (sent,) = subscriber.read(wire)
+    first, second = subscriber.stream.receive_nack([sent.sequence_number, sent.sequence_number - 1], 0.6)
+    packet = RtpPacket.parse(first)
+    assert (packet.ssrc, packet.payload_type, packet.sequence_number) == (7001, 101, 0)
+    assert packet.extension(9) == b"v0"
+    original = unwrap_rtx(packet, payload_type=100, ssrc=7000)
+    assert original is not None
+    assert (original.sequence_number, original.payload) == (sent.sequence_number, sent.payload)
+    assert (original.timestamp, original.marker) == (sent.timestamp, sent.marker)
+    assert RtpPacket.parse(second).sequence_number == 1
+    statistics = subscriber.stream.statistics()
+    assert (statistics.nacked, statistics.repeated) == (2, 2)
+    assert statistics.repeated_octets == len(first) + len(second)
+    assert statistics.packets == MID_PACKETS + 1
+
+
+def test_what_is_unknown_or_asked_too_often_is_not_repeated() -> None:
+    publisher, subscriber, wire = call(mid_packets=0)
+    send(publisher, subscriber, wire, now=1.0)
+    (sent,) = subscriber.read(wire)
+    assert subscriber.stream.receive_nack([sent.sequence_number + 1, 30000], 1.0) == []
+    assert len(subscriber.stream.receive_nack([sent.sequence_number] * 3, 1.0)) == 1
+    assert subscriber.stream.receive_nack([sent.sequence_number], 3.0) == []  # too old by now
+    assert subscriber.stream.statistics().dropped == {"nack-unknown": 3, "nack-limit": 2}
+
+
+def test_only_so_much_of_one_nack_is_looked_at() -> None:
+    _, subscriber, _ = call(mid_packets=0)
+    subscriber.stream.receive_nack(range(60000, 66000), 0.0)
+    assert subscriber.stream.statistics().nacked == 512
+
+
+def test_numbers_of_a_nack_are_those_around_the_newest() -> None:
+    publisher, subscriber, wire = call(mid_packets=0)
+    for _ in range(70_000 // 500):
+        for _ in range(499):
+            publisher.send()
+        send(publisher, subscriber, wire, now=1.0)
+    sent = subscriber.read(wire)[-1]
+    (answer,) = subscriber.stream.receive_nack([sent.sequence_number], 1.0)
+    assert RtpPacket.parse(answer).payload[:2] == sent.sequence_number.to_bytes(2)
+
+
+def test_without_rtx_the_repetition_is_the_packet_itself() -> None:
+    publisher, subscriber, wire = call((NO_RTX,), mid_packets=0)
+    send(publisher, subscriber, wire)
+    (sent,) = subscriber.read(wire)
+    assert subscriber.stream.receive_nack([sent.sequence_number], 0.0) == [sent.serialize()]
+
+
+def test_without_rtx_nothing_is_repeated_that_would_look_different_now() -> None:
+    publisher, subscriber, wire = call((NO_RTX,), mid_packets=1)
+    assert subscriber.stream.receive_nack([3], 0.0) == []  # would lack its mid
+    send(publisher, subscriber, wire)
+    send(publisher, subscriber, wire)
+    assert subscriber.stream.receive_nack([MID_PACKETS - 1], 0.0) == []
+    assert len(subscriber.stream.receive_nack([MID_PACKETS], 0.0)) == 1
+    subscriber.stream.negotiate((NO_RTX,), {}, "v0")
+    assert subscriber.stream.receive_nack([MID_PACKETS], 0.1) == []
+    send(publisher, subscriber, wire)
+    assert len(subscriber.stream.receive_nack([MID_PACKETS + 1], 0.1)) == 1
+    assert subscriber.stream.statistics().dropped == {"nack-changed": 3}
+
+
+def test_a_packet_of_a_codec_that_has_gone_is_not_repeated() -> None:
+    publisher, subscriber, wire = call(mid_packets=0)
+    send(publisher, subscriber, wire)
+    subscriber.stream.negotiate((Codec(98, "VP9", 90000),), SUBSCRIBER_IDS, "v0")
+    assert subscriber.stream.receive_nack([MID_PACKETS], 0.0) == []
+    assert subscriber.stream.statistics().dropped == {"nack-codec": 1}
+
+
+# Reports.
+
+
+def test_sender_reports_carry_the_publishers_clock_on() -> None:
+    publisher, subscriber, wire = call()
+    send(publisher, subscriber, wire, KEY_FRAME, 1.0)
+    assert subscriber.stream.sender_report(1.0) is None
+    ntp_time = 0xE000_0000 << 32
+    publisher.stream.receive_sender_report(SenderReport(1000, ntp_time, 9000, 1, 1), 2.0)
+    report = subscriber.stream.sender_report(2.5)
+    assert report == SenderReport(7000, ntp_time + (1 << 31), 9000 + 45000, 1, len(KEY_FRAME))
+    subscriber.stream.pause()
+    assert subscriber.stream.sender_report(3.0) is None
+
+
+def test_sender_reports_after_a_switch_are_in_the_slots_own_time() -> None:
+    publisher, subscriber, wire = call()
+    send(publisher, subscriber, wire, KEY_FRAME, 1.0)
+    other = Publisher(published(2000), timestamp=500)
+    subscriber.stream.bind(other.stream, 1.0)
+    other.stream.receive_sender_report(SenderReport(2000, 1 << 40, 500, 1, 1), 2.0)
+    assert subscriber.stream.sender_report(2.0) is None
+    send(other, subscriber, wire, KEY_FRAME, 2.0)
+    report = subscriber.stream.sender_report(2.0)
+    assert report is not None
+    assert report.rtp_timestamp == subscriber.read(wire)[-1].timestamp
+
+
+def test_round_trips_are_measured_against_our_own_record() -> None:
+    publisher, subscriber, wire = call(mid_packets=0)
+    publisher.stream.receive_sender_report(SenderReport(1000, 77 << 40, 9000, 1, 1), 1.0)
+    report = subscriber.stream.sender_report(1.0)
+    assert report is not None
+    compact = compact_ntp(report.ntp_time)
+    subscriber.stream.receive_report(ReportBlock(7000, 0, 0, 0, 0, compact, 65536 // 2), 1.75)
+    assert subscriber.stream.round_trip == 0.25
+    subscriber.stream.receive_report(ReportBlock(7000, 0, 0, 0, 0, compact, 65536 * 9), 1.75)
+    assert subscriber.stream.round_trip == 0.0
+    subscriber.stream.receive_report(ReportBlock(7000, 0, 0, 0, 0, compact + 1, 0), 9.0)
+    assert subscriber.stream.round_trip == 0.0
+    send(publisher, subscriber, wire)
+
+
+def test_a_key_frame_request_goes_to_the_source() -> None:
+    publisher, subscriber, _ = call(mid_packets=0)
+    subscriber.stream.receive_key_frame_request(5.0)
+    assert publisher.stream.feedback(5.0) == [PictureLossIndication(5, 1000)]
+    assert subscriber.stream.statistics().key_frame_requests == 1
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["key", "delta", "lose", "late", "padding", "pause", "resume", "switch", "nack", "ids", "report"]
+        ),
+        max_size=80,
+    ),
+    st.booleans(),
+)
+def test_one_outgoing_number_never_stands_for_two_packets(steps: list[str], with_rtx: bool) -> None:
+    """The promise that SRTP depends on (a repeated nonce), whatever happens to the stream."""
+    publishers = [Publisher(published(1000)), Publisher(published(2000), first=65500)]
+    subscriber = Subscriber(codecs=() if with_rtx else (NO_RTX,))
+    stream, current, ids = subscriber.stream, 0, True
+    seen: dict[tuple[int, int], bytes] = {}
+
+    def record(data: bytes) -> None:
+        packet = RtpPacket.parse(data)
+        assert seen.setdefault((packet.ssrc, packet.sequence_number), data) == data
+
+    def collect(egress: Egress) -> None:
+        for index in range(egress.count):
+            protected = bytes(egress.slots[index][: egress.lengths[index]])
+            record(subscriber.inbound.unprotect(protected))
+
+    egress = Egress(collect, 1)
+    stream.bind(publishers[0].stream, 0.0)
+    lost: list[list[RtpPacket]] = [[], []]
+    for count, step in enumerate(steps):
+        now = count * 0.05
+        publisher = publishers[current]
+        packet = None
+        if step in ("key", "delta"):
+            packet = publisher.packet((KEY_FRAME if step == "key" else DELTA_FRAME) + bytes([count]))
+        elif step == "lose":
+            lost[current].append(publisher.packet(DELTA_FRAME + bytes([count])))
+        elif step == "late" and lost[current]:
+            packet = lost[current].pop()
+        elif step == "padding":
+            packet = publisher.packet(b"", padding_size=9)
+        elif step == "pause":
+            stream.pause()
+        elif step == "resume":
+            stream.resume(now)
+        elif step == "switch":
+            current = 1 - current
+            stream.bind(publishers[current].stream, now)
+        elif step == "nack":
+            for data in stream.receive_nack(range(20), now):
+                record(data)
+        elif step == "ids":
+            ids = not ids
+            stream.negotiate(stream._codecs, SUBSCRIBER_IDS if ids else {}, "v0")
+        elif step == "report":
+            stream.receive_report(ReportBlock(7000, 0, 0, 0, 0, 0, 0), now)
+        if packet is not None:
+            media = publisher.receive(packet, now)
+            if media is not None:
+                stream.forward(media, egress, now)
