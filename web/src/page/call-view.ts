@@ -40,7 +40,7 @@ export class CallView {
   start(name: string): void {
     const tile = this.#grid.ensure(SELF);
     tile.element.classList.add("is-self");
-    tile.setName(`${name} (you)`);
+    tile.setName(name, `${name} (you)`);
     this.#showSelf();
   }
 

@@ -5,6 +5,9 @@ import { linkTo, readRequest, rememberDevices, rememberName, userIdOfThisTab } f
 import { TileGrid } from "./tiles.js";
 import { captureInWords, endInWords, roomErrorInWords } from "./words.js";
 
+/** Where people meet who open the page without a link: two tabs on the same address are in one call. */
+const DEFAULT_ROOM = "lobby";
+
 const lobby = element("lobby");
 const call = element("call");
 const form = element("join") as HTMLFormElement;
@@ -24,9 +27,8 @@ const view = new CallView(room, media, grid);
 
 /** Shows a message above everything else; null takes it away. */
 function notify(message: string | null): void {
-  const notice = element("notice");
-  notice.hidden = message === null;
-  notice.textContent = message;
+  element("notice-text").textContent = message;
+  element("notice").hidden = message === null;
 }
 
 /** Says something to those who hear the page instead of seeing it. */
@@ -144,6 +146,9 @@ copyButton.addEventListener("click", () => {
     },
   );
 });
+element("notice-close").addEventListener("click", () => {
+  notify(null);
+});
 playSound.addEventListener("click", () => {
   playSound.hidden = true;
   grid.play();
@@ -152,8 +157,8 @@ playSound.addEventListener("click", () => {
 async function start(): Promise<void> {
   const request = readRequest(location.search);
   nameInput.value = request.name;
-  roomInput.value = request.room;
-  (request.name === "" ? nameInput : roomInput).focus();
+  roomInput.value = request.room === "" ? DEFAULT_ROOM : request.room;
+  (request.name === "" ? nameInput : joinButton).focus();
   refresh();
   const capturing = media.start(request);
   if (request.autojoin) await join();

@@ -27,10 +27,11 @@ export class Tile {
     });
   }
 
-  setName(name: string): void {
-    this.#name.textContent = name;
+  /** Shows whose tile it is; `caption` is what stands there instead of the name alone. */
+  setName(name: string, caption = name): void {
+    this.#name.textContent = caption;
     this.#initials.textContent = initials(name);
-    this.#video.setAttribute("aria-label", `Video of ${name}`);
+    this.#video.setAttribute("aria-label", `Video: ${caption}`);
   }
 
   /** Marks the microphone as off. */
