@@ -13,11 +13,14 @@ RFC 9429 (JSEP) for the procedures, RFC 3264 (offer/answer), RFC 9143 (BUNDLE), 
 from collections.abc import Callable, Sequence
 from enum import Enum
 
-from sfu.sdp.attributes import Msid, token
+from sfu.sdp.attributes import (
+    Msid,
+)
 from sfu.sdp.capabilities import downstream_codecs
 from sfu.sdp.codecs import Codec
 from sfu.sdp.compose import compose
 from sfu.sdp.errors import SdpError, WrongState
+from sfu.sdp.grammar import token
 from sfu.sdp.lines import DEFAULT_LIMITS, Limits
 from sfu.sdp.mline import Kind, Receiver, Sender, Told
 from sfu.sdp.model import Origin, SessionDescription

@@ -9,8 +9,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from sfu.sdp.attributes import Direction, ExtMap
+from sfu.sdp.attributes import (
+    ExtMap,
+)
 from sfu.sdp.codecs import Codec
+from sfu.sdp.grammar import Direction, receives, sends
 
 LOSS_FEEDBACK = frozenset({"nack", "nack pli", "ccm fir"})
 """What we answer from a subscriber, and ask of a publisher, about loss."""
@@ -169,6 +172,10 @@ EXTENSIONS = (
     ExtensionRow(_EXPERIMENT + "abs-capture-time", 9, _BOTH, _BOTH),
 )  # fmt: skip
 
+MAX_ID = 14
+"""Greatest extension id that we agree to: 15 is reserved in one-byte headers, and anything above needs two-byte
+headers on every packet (RFC 8285 sections 4.2 and 4.3)."""
+
 EXTENSIONS_BY_URI = {row.uri: row for row in EXTENSIONS}
 
 FLIPPED: dict[Direction | None, Direction | None] = {
@@ -188,16 +195,15 @@ def accepted_extensions(kind: str, offered: Iterable[ExtMap], direction: Directi
     inactive m-line both directions count, since either may start later. Direction is answered flipped, and
     left out where it was left out.
     """
-    receives = direction in ("recvonly", "sendrecv", "inactive")
-    sends = direction in ("sendonly", "sendrecv", "inactive")
+    we_receive = direction != "sendonly"
+    we_send = direction != "recvonly"
     taken: dict[str, ExtMap] = {}
     for extension in offered:
         row = EXTENSIONS_BY_URI.get(extension.uri)
-        # 15 is reserved in one-byte headers and anything above needs two-byte ones (RFC 8285 section 4.2).
-        if row is None or extension.id > 14 or extension.uri in taken:
+        if row is None or extension.id > MAX_ID or extension.uri in taken:
             continue
-        upstream = receives and kind in row.upstream and extension.direction in (None, "sendrecv", "sendonly")
-        downstream = sends and kind in row.downstream and extension.direction in (None, "sendrecv", "recvonly")
+        upstream = we_receive and kind in row.upstream and sends(extension.direction)
+        downstream = we_send and kind in row.downstream and receives(extension.direction)
         if upstream or downstream:
             taken[extension.uri] = ExtMap(extension.id, extension.uri, FLIPPED[extension.direction])
     return list(taken.values())

@@ -3,9 +3,18 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sfu.sdp.attributes import Fingerprint, Group, Msid, Rid, Simulcast, SsrcAttribute, SsrcGroup
+from sfu.sdp.attributes import (
+    Fingerprint,
+    Group,
+    Msid,
+    Rid,
+    Simulcast,
+    SsrcAttribute,
+    SsrcGroup,
+)
 from sfu.sdp.codecs import Codec, describe
-from sfu.sdp.mline import Sender, direction_of
+from sfu.sdp.grammar import direction_of
+from sfu.sdp.mline import Sender
 from sfu.sdp.model import MediaDescription, Origin, SessionDescription
 from sfu.sdp.sections import Section
 from sfu.sdp.transport import LocalTransport

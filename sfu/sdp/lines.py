@@ -27,6 +27,9 @@ class Limits:
     negotiated for it, so this holds an offer for 180 people seen at once."""
     lines: int = 16_384
     """Number of lines of any type."""
+    line: int = 8_192
+    """Length of one line. What a session remembers of a description is a bounded number of values from its
+    lines; this bounds the values. The longest useful line is a BUNDLE group, some 5 characters per m-line."""
     media: int = 512
     """Number of m-lines, stopped ones included."""
 
@@ -57,6 +60,8 @@ def split_lines(text: str, limits: Limits = DEFAULT_LIMITS) -> list[Line]:
     lines = []
     for number, row in enumerate(rows, 1):
         row = row.removesuffix("\r")
+        if len(row) > limits.line:
+            raise SdpError("sdp-too-large", f"{len(row)} characters, at most {limits.line} make a line", number)
         if len(row) < 2 or row[1] != "=" or "\r" in row or "\0" in row:
             raise SdpError("sdp-syntax", f"{row[:40]!r} is not <letter>=<value>", number)
         lines.append(Line(row[0], row[2:], number))

@@ -4,10 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, cast
 
-from sfu.sdp.attributes import Direction, ExtMap, Msid, Rid
+from sfu.sdp.attributes import (
+    ExtMap,
+    Msid,
+    Rid,
+)
 from sfu.sdp.capabilities import EXTENSIONS_BY_URI
 from sfu.sdp.codecs import Codec, Identity
 from sfu.sdp.errors import SdpError
+from sfu.sdp.grammar import receives, sends
 from sfu.sdp.model import MediaDescription
 
 Kind = Literal["audio", "video"]
@@ -145,8 +150,7 @@ def sent_extensions(kind: str, ours: Sequence[ExtMap]) -> dict[str, int]:
     return {
         extension.uri: extension.id
         for extension in ours
-        if kind in EXTENSIONS_BY_URI[extension.uri].downstream
-        and extension.direction in (None, "sendrecv", "sendonly")
+        if kind in EXTENSIONS_BY_URI[extension.uri].downstream and sends(extension.direction)
     }
 
 
@@ -155,26 +159,8 @@ def received_extensions(kind: str, ours: Sequence[ExtMap]) -> dict[int, str]:
     return {
         extension.id: extension.uri
         for extension in ours
-        if kind in EXTENSIONS_BY_URI[extension.uri].upstream
-        and extension.direction in (None, "sendrecv", "recvonly")
+        if kind in EXTENSIONS_BY_URI[extension.uri].upstream and receives(extension.direction)
     }
-
-
-def direction_of(*, sends: bool, receives: bool) -> Direction:
-    """Both halves of a direction as one word."""
-    if sends:
-        return "sendrecv" if receives else "sendonly"
-    return "recvonly" if receives else "inactive"
-
-
-def sends(direction: Direction | None) -> bool:
-    """Whether whoever says this direction sends; None is the default, sendrecv."""
-    return direction in (None, "sendrecv", "sendonly")
-
-
-def receives(direction: Direction | None) -> bool:
-    """Whether whoever says this direction receives; None is the default, sendrecv."""
-    return direction in (None, "sendrecv", "recvonly")
 
 
 def make_receiver(

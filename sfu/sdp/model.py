@@ -10,7 +10,6 @@ from typing import NamedTuple, Self
 
 from sfu.sdp import rows
 from sfu.sdp.attributes import (
-    Direction,
     ExtMap,
     Fingerprint,
     Fmtp,
@@ -22,10 +21,9 @@ from sfu.sdp.attributes import (
     Simulcast,
     SsrcAttribute,
     SsrcGroup,
-    number,
-    token,
 )
 from sfu.sdp.errors import SdpError
+from sfu.sdp.grammar import Direction, number, token
 from sfu.sdp.lines import DEFAULT_LIMITS, Limits, Line, split_lines, split_sections
 
 OtherLine = tuple[str, str]

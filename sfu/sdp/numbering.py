@@ -9,9 +9,12 @@ any free one else.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from sfu.sdp.attributes import ExtMap
-from sfu.sdp.capabilities import EXTENSIONS, EXTENSIONS_BY_URI, usual_codec
+from sfu.sdp.attributes import (
+    ExtMap,
+)
+from sfu.sdp.capabilities import EXTENSIONS, EXTENSIONS_BY_URI, KINDS, MAX_ID, usual_codec
 from sfu.sdp.codecs import Codec, Identity, codecs_of
+from sfu.sdp.grammar import receives
 from sfu.sdp.model import SessionDescription
 
 DYNAMIC = (*range(96, 128), *range(35, 64))
@@ -89,25 +92,27 @@ class ExtensionIds:
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}
+        self._taken: set[int] = set()
         self._known: dict[str, set[str]] = {}
 
     def learn(self, description: SessionDescription) -> None:
         """Take over the client's ids; where they clash with older ones, the older ones are forgotten."""
         ids: dict[str, int] = {}
+        taken: set[int] = set()
         for media in description.media:
-            if not media.stopped:
-                for extension in (*description.extensions, *media.extensions):
-                    ids.setdefault(extension.uri, extension.id)
+            if media.kind in KINDS and not media.stopped:
                 known = self._known.setdefault(media.kind, set())
-                known.update(
-                    entry.uri
-                    for entry in (*description.extensions, *media.extensions)
-                    if entry.direction in (None, "sendrecv", "recvonly")
-                )
-        taken = set(ids.values())
-        self._ids = ids | {
-            uri: number for uri, number in self._ids.items() if uri not in ids and number not in taken
-        }
+                for extension in (*description.extensions, *media.extensions):
+                    taken.add(extension.id)
+                    if extension.uri in EXTENSIONS_BY_URI:
+                        ids.setdefault(extension.uri, extension.id)
+                        if receives(extension.direction):
+                            known.add(extension.uri)
+        for uri, number in self._ids.items():
+            if number not in taken:
+                ids.setdefault(uri, number)
+        self._ids = ids
+        self._taken = taken.union(ids.values())
 
     def downstream(self, kind: str) -> list[ExtMap]:
         """The extensions to offer where we send: of a kind that the client has offered, those that it takes."""
@@ -117,12 +122,14 @@ class ExtensionIds:
         return [ExtMap(number, uri) for number, uri in numbered if number is not None]
 
     def _assign(self, uri: str) -> int | None:
-        # Above 14 an id needs two-byte headers on every packet (RFC 8285 section 4.3).
         if uri not in self._ids:
-            taken = set(self._ids.values())
             usual = EXTENSIONS_BY_URI[uri].usual
-            free = next((number for number in (usual, *range(14, 0, -1)) if number not in taken), None)
+            free = next(
+                (number for number in (usual, *range(MAX_ID, 0, -1)) if number not in self._taken), None
+            )
             if free is None:
                 return None
             self._ids[uri] = free
-        return self._ids[uri]
+            self._taken.add(free)
+        number = self._ids[uri]
+        return number if number <= MAX_ID else None

@@ -6,16 +6,23 @@ Nothing here changes the session: offers become new `MLine`s, and an error leave
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sfu.sdp.attributes import ExtMap, Rid
+from sfu.sdp.attributes import (
+    ExtMap,
+    Rid,
+)
 from sfu.sdp.capabilities import EXTENSIONS_BY_URI, KINDS, accepted_extensions, upstream_codecs
 from sfu.sdp.codecs import Codec, codecs_of
 from sfu.sdp.errors import SdpError
-from sfu.sdp.mline import MLine, direction_of, make_receiver, receives, sends
+from sfu.sdp.grammar import direction_of, receives, sends
+from sfu.sdp.mline import MLine, make_receiver
 from sfu.sdp.model import MediaDescription, SessionDescription
 from sfu.sdp.sections import Section
 
 PROTOCOL = "UDP/TLS/RTP/SAVPF"
 """What our own m-lines say (RFC 5764 section 8)."""
+
+MAX_RIDS = 8
+"""Encodings taken of one simulcast. Browsers make three; more than these are not asked for."""
 
 PROTOCOLS = frozenset({PROTOCOL, "UDP/TLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVP",
                        "RTP/SAVPF", "RTP/SAVP"})  # fmt: skip
@@ -84,7 +91,7 @@ def _read_line(
         protocol=media.protocol,
         formats=media.formats,
         codecs=codecs,
-        offered_extensions=tuple(entry for entry in media.extensions if entry.uri in EXTENSIONS_BY_URI),
+        offered_extensions=_known_extensions(media),
         rids=offered_rids(media, simulcast=simulcast),
         simulcast=media.simulcast is not None,
         rtcp_rsize=media.rtcp_rsize,
@@ -99,6 +106,14 @@ def _read_line(
     return line
 
 
+def _known_extensions(media: MediaDescription) -> tuple[ExtMap, ...]:
+    known: dict[str, ExtMap] = {}
+    for entry in media.extensions:
+        if entry.uri in EXTENSIONS_BY_URI:
+            known.setdefault(entry.uri, entry)
+    return tuple(known.values())
+
+
 def offered_rids(media: MediaDescription, *, simulcast: bool) -> tuple[Rid, ...]:
     """The encodings that we accept of a simulcast offer (RFC 8853 section 5.3), best first.
 
@@ -110,7 +125,7 @@ def offered_rids(media: MediaDescription, *, simulcast: bool) -> tuple[Rid, ...]
         wanted = list(named)
     else:
         wanted = [choices[0].removeprefix("~") for choices in media.simulcast.send]
-    rids = [named[name] for name in dict.fromkeys(wanted) if name in named]
+    rids = [named[name] for name in dict.fromkeys(wanted) if name in named][:MAX_RIDS]
     return tuple(rids if simulcast else rids[:1])
 
 

@@ -6,10 +6,13 @@ Adding an attribute is a row here and a field of the same name in `model.py`. Wh
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from sfu.sdp import attributes
-from sfu.sdp.attributes import DIRECTIONS
+from sfu.sdp import attributes, grammar
 from sfu.sdp.errors import SdpError
 from sfu.sdp.lines import Line
+
+MAX_REPEATS = 1024
+"""Times that one attribute may stand in one section. What the session part says holds for every m-line, so this
+also bounds the work per m-line. The most that is seen is six rtcp-fb lines for each of 20 codecs."""
 
 TextAttribute = tuple[str, str | None]
 """An attribute without a row: name, and the text after the colon if there is one."""
@@ -47,11 +50,11 @@ def _candidate(text: str) -> str:
 
 
 def _port(text: str) -> int:
-    return attributes.number(text, 0, 65535)
+    return grammar.number(text, 0, 65535)
 
 
 def _size(text: str) -> int:
-    return attributes.number(text, 0, 2**64 - 1)
+    return grammar.number(text, 0, 2**64 - 1)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -59,11 +62,11 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 SHARED = (
-    _one("ice-ufrag", attributes.ice_ufrag),
-    _one("ice-pwd", attributes.ice_pwd),
+    _one("ice-ufrag", grammar.ice_ufrag),
+    _one("ice-pwd", grammar.ice_pwd),
     Row("ice-options", "ice_options", _words, render=" ".join),
     _many("fingerprint", "fingerprints", attributes.Fingerprint.parse),
-    _one("setup", attributes.setup),
+    _one("setup", grammar.setup),
     _flag("extmap-allow-mixed"),
     _many("extmap", "extensions", attributes.ExtMap.parse),
 )
@@ -76,7 +79,7 @@ SESSION_ROWS = (
 )
 
 MEDIA_ROWS = (
-    _one("mid", attributes.token),
+    _one("mid", grammar.token),
     *SHARED,
     _many("candidate", "candidates", _candidate),
     _flag("end-of-candidates"),
@@ -109,18 +112,22 @@ def parse_attributes(lines: Iterable[Line], rows: Iterable[Row]) -> dict[str, An
         name, colon, text = line.value.partition(":")
         row = by_name.get(name)
         try:
-            if row is None and name in DIRECTIONS and not colon:
+            if row is None and name in grammar.DIRECTIONS and not colon:
                 _set(fields, "direction", name)
             elif row is None:
-                others.append((attributes.token(name), text if colon else None))
+                others.append((grammar.token(name), text if colon else None))
             elif row.parse is None:
                 fields[row.field] = True
             elif row.many:
+                if len(fields[row.field]) == MAX_REPEATS:
+                    raise SdpError("sdp-too-large", f"a={name} more than {MAX_REPEATS} times", line.number)
                 fields[row.field].append(row.parse(text))
             else:
                 _set(fields, row.field, row.parse(text))
+        except SdpError:
+            raise
         except ValueError as problem:
-            name = name[: attributes.MAX_TEXT]
+            name = name[: grammar.MAX_TEXT]
             raise SdpError("sdp-syntax", f"a={name}: {problem}", line.number) from problem
     fields = {field: tuple(value) if isinstance(value, list) else value for field, value in fields.items()}
     return fields | {"others": tuple(others)}

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from sfu.sdp.attributes import ExtMap
+from sfu.sdp.attributes import (
+    ExtMap,
+)
 from sfu.sdp.capabilities import accepted_extensions, downstream_codecs
 from sfu.sdp.codecs import Codec, find
-from sfu.sdp.mline import NOTHING_TOLD, MLine, Sender, Told, direction_of
+from sfu.sdp.grammar import direction_of
+from sfu.sdp.mline import NOTHING_TOLD, MLine, Sender, Told
 from sfu.sdp.numbering import ExtensionIds, PayloadTypes
 
 
