@@ -86,6 +86,8 @@ export class FakeConnection {
   #currentRemote: Description | null = null;
   #pendingRemote: Description | null = null;
   #nextMid = 0;
+  #operating = false;
+  #needed = false;
   /** What a rollback takes back: transceivers that the pending offer gave a mid, or made. */
   #tentative: FakeTransceiver[] = [];
   #made: FakeTransceiver[] = [];
@@ -111,21 +113,23 @@ export class FakeConnection {
     return transceiver;
   }
 
-  async setLocalDescription(description?: { type: "rollback" }): Promise<void> {
-    await Promise.resolve();
-    this.#failIfAsked(description === undefined ? "setLocalDescription" : "rollback");
-    if (description?.type === "rollback") this.#rollBack("have-local-offer");
-    else if (this.signalingState === "stable") this.#offer();
-    else if (this.signalingState === "have-remote-offer") this.#answer();
-    else throw new Error(`setLocalDescription in ${this.signalingState}`);
+  setLocalDescription(description?: { type: "rollback" }): Promise<void> {
+    return this.#operate(() => {
+      this.#failIfAsked(description === undefined ? "setLocalDescription" : "rollback");
+      if (description?.type === "rollback") this.#rollBack("have-local-offer");
+      else if (this.signalingState === "stable") this.#offer();
+      else if (this.signalingState === "have-remote-offer") this.#answer();
+      else throw new Error(`setLocalDescription in ${this.signalingState}`);
+    });
   }
 
-  async setRemoteDescription(description: Description): Promise<void> {
-    await Promise.resolve();
-    this.#failIfAsked(description.type === "rollback" ? "rollback" : "setRemoteDescription");
-    if (description.type === "rollback") this.#rollBack("have-remote-offer");
-    else if (description.type === "offer") this.#applyOffer(description);
-    else this.#applyAnswer(description);
+  setRemoteDescription(description: Description): Promise<void> {
+    return this.#operate(() => {
+      this.#failIfAsked(description.type === "rollback" ? "rollback" : "setRemoteDescription");
+      if (description.type === "rollback") this.#rollBack("have-remote-offer");
+      else if (description.type === "offer") this.#applyOffer(description);
+      else this.#applyAnswer(description);
+    });
   }
 
   async addIceCandidate(candidate: unknown): Promise<void> {
@@ -149,10 +153,25 @@ export class FakeConnection {
     this.onconnectionstatechange?.();
   }
 
+  /** "Update the negotiation-needed flag" (section 4.7.3): one event for all changes until the next negotiation. */
   checkNeeded(): void {
     queueMicrotask(() => {
-      if (this.signalingState === "stable" && this.#isNeeded()) this.onnegotiationneeded?.();
+      if (this.#operating || this.signalingState !== "stable") return;
+      if (!this.#isNeeded()) {
+        this.#needed = false;
+      } else if (!this.#needed) {
+        this.#needed = true;
+        this.onnegotiationneeded?.();
+      }
     });
+  }
+
+  async #operate(operation: () => void): Promise<void> {
+    if (this.#operating) throw new Error("the library runs two operations at once");
+    this.#operating = true;
+    await Promise.resolve();
+    this.#operating = false;
+    operation();
   }
 
   #isNeeded(): boolean {
@@ -206,6 +225,7 @@ export class FakeConnection {
     this.#tentative = [];
     this.#made = [];
     this.signalingState = "stable";
+    this.#needed = false;
     const mids = new Set(readSections(remote?.sdp ?? "").map(({ mid }) => mid));
     for (const transceiver of this.#transceivers) {
       if (transceiver.mid === null || !mids.has(transceiver.mid)) continue;
@@ -223,6 +243,7 @@ export class FakeConnection {
     this.#made = [];
     this.#pendingRemote = null;
     this.signalingState = "stable";
+    this.#needed = false;
     this.history.push("rollback");
     this.checkNeeded();
   }

@@ -1,0 +1,197 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { LocalMedia } from "../../src/client/local-media.js";
+import type { Source } from "../../src/client/protocol.js";
+import { FakeStream, FakeTrack } from "../fakes/media.js";
+import { settle, World } from "../fakes/world.js";
+
+/** Devices that are there, or are not, or are not allowed. */
+class FakeDevices {
+  readonly asked: string[] = [];
+  readonly opened: FakeTrack[] = [];
+  readonly broken = new Map<string, string>();
+
+  getUserMedia(constraints: MediaStreamConstraints): Promise<FakeStream> {
+    const kinds = (["audio", "video"] as const).filter((kind) => constraints[kind] !== undefined);
+    return this.#open(kinds.join("+"), kinds);
+  }
+
+  getDisplayMedia(): Promise<FakeStream> {
+    return this.#open("screen", ["video"]);
+  }
+
+  async #open(what: string, kinds: ("audio" | "video")[]): Promise<FakeStream> {
+    this.asked.push(what);
+    await Promise.resolve();
+    for (const each of [what, ...kinds]) {
+      const problem = this.broken.get(each);
+      if (problem !== undefined) throw new DOMException("no", problem);
+    }
+    const tracks = kinds.map((kind) => new FakeTrack(kind));
+    this.opened.push(...tracks);
+    return new FakeStream(tracks);
+  }
+}
+
+let world: World;
+let devices: FakeDevices;
+let media: LocalMedia;
+let changes: Source[];
+
+beforeEach(() => {
+  world = new World();
+  devices = new FakeDevices();
+  media = new LocalMedia(world.room, {}, devices as unknown as MediaDevices);
+  changes = [];
+  media.on("changed", (source) => changes.push(source));
+});
+
+afterEach(async () => {
+  void world.room.leave();
+  if (world.sockets.length > 0) world.socket.end();
+  await settle();
+  vi.unstubAllGlobals();
+});
+
+describe("starting", () => {
+  it("asks once for both, before the room is joined, and publishes them in it", async () => {
+    expect(await media.start({ mic: true, camera: true })).toEqual([]);
+    expect(devices.asked).toEqual(["audio+video"]);
+    await world.join();
+    expect(world.socket.of("offer")[0]?.tracks).toEqual([
+      { mid: "c0", source: "mic" },
+      { mid: "c1", source: "camera" },
+    ]);
+  });
+
+  it("goes on with what can be had, and says what cannot", async () => {
+    devices.broken.set("video", "NotFoundError");
+    const failures = await media.start({ mic: true, camera: true });
+    expect(failures.map(({ source, error }) => [source, (error as Error).name])).toEqual([
+      ["camera", "NotFoundError"],
+    ]);
+    expect(devices.asked).toEqual(["audio+video", "audio", "video"]);
+    expect([media.isOn("mic"), media.isOn("camera")]).toEqual([true, false]);
+  });
+
+  it("asks for nothing that is not wanted", async () => {
+    expect(await media.start({ mic: false, camera: false })).toEqual([]);
+    expect(devices.asked).toEqual([]);
+  });
+
+  it("says when the browser hides the devices", async () => {
+    vi.stubGlobal("navigator", {});
+    const hidden = new LocalMedia(world.room);
+    const failures = await hidden.start({ mic: true, camera: true });
+    expect(failures.map(({ error }) => (error as Error).name)).toEqual(["SecurityError", "SecurityError"]);
+  });
+});
+
+describe("switching", () => {
+  it("mutes the microphone and keeps it open", async () => {
+    await world.join();
+    await media.set("mic", true);
+    await media.set("mic", false);
+    expect(devices.opened[0]).toMatchObject({ enabled: false, readyState: "live" });
+    expect(media.isOn("mic")).toBe(false);
+    await media.set("mic", true);
+    expect(devices.asked).toEqual(["audio"]);
+    expect(devices.opened[0]?.enabled).toBe(true);
+    expect(changes.every((source) => source === "mic")).toBe(true);
+  });
+
+  it("closes the camera, and puts a new track into the same publication", async () => {
+    await world.join();
+    await media.set("camera", true);
+    await settle();
+    await media.set("camera", false);
+    expect(devices.opened[0]?.readyState).toBe("ended");
+    expect(media.track("camera")).toBeNull();
+    await media.set("camera", true);
+    await settle();
+    expect(world.connection.getTransceivers()).toHaveLength(1);
+    expect(world.connection.getTransceivers()[0]?.sender.track).toBe(devices.opened[1]);
+    expect(world.socket.of("media-state").map(({ cameraEnabled }) => cameraEnabled)).toEqual([
+      false,
+      true,
+      false,
+      true,
+    ]);
+  });
+
+  it("ends the publication of a screen, and marks a new one as text", async () => {
+    await world.join();
+    await media.set("screen", true);
+    expect(devices.opened[0]?.contentHint).toBe("detail");
+    await media.set("screen", false);
+    expect(devices.opened[0]?.readyState).toBe("ended");
+    expect(world.room.publications).toEqual([]);
+  });
+
+  it("does one thing after the other", async () => {
+    await world.join();
+    const all = [media.set("camera", true), media.set("camera", false), media.set("camera", true)];
+    await Promise.all(all);
+    expect(media.isOn("camera")).toBe(true);
+    expect(devices.opened.map(({ readyState }) => readyState)).toEqual(["ended", "live"]);
+  });
+
+  it("does nothing when it is so already", async () => {
+    await media.set("screen", false);
+    expect(changes).toEqual([]);
+  });
+
+  it("works again after a refusal", async () => {
+    devices.broken.set("audio", "NotAllowedError");
+    await expect(media.set("mic", true)).rejects.toMatchObject({ name: "NotAllowedError" });
+    devices.broken.clear();
+    await media.set("mic", true);
+    expect(media.isOn("mic")).toBe(true);
+  });
+
+  it("says so when a device gives no track", async () => {
+    devices.getUserMedia = () => Promise.resolve(new FakeStream());
+    await expect(media.set("camera", true)).rejects.toMatchObject({ name: "NotFoundError" });
+  });
+});
+
+describe("ending", () => {
+  it("notices an unplugged device", async () => {
+    await media.set("mic", true);
+    changes.length = 0;
+    devices.opened[0]?.unplug();
+    expect(media.isOn("mic")).toBe(false);
+    expect(changes).toEqual(["mic"]);
+    await media.set("mic", true);
+    expect(media.isOn("mic")).toBe(true);
+  });
+
+  it("closes the devices when the room is left, and keeps them when it is lost", async () => {
+    await media.start({ mic: true, camera: true });
+    await world.join();
+    world.socket.end();
+    expect(devices.opened.map(({ readyState }) => readyState)).toEqual(["live", "live"]);
+    await world.room.leave();
+    expect(devices.opened.map(({ readyState }) => readyState)).toEqual(["ended", "ended"]);
+    expect(media.track("camera")).toBeNull();
+  });
+
+  it("closes a camera that opens after the room was left", async () => {
+    await world.join();
+    await media.set("camera", true);
+    await media.set("camera", false);
+    const opening = media.set("camera", true);
+    await Promise.resolve();
+    const left = world.room.leave();
+    world.socket.end();
+    await Promise.all([opening, left]);
+    expect(devices.opened.map(({ readyState }) => readyState)).toEqual(["ended", "ended"]);
+    expect(media.isOn("camera")).toBe(false);
+  });
+
+  it("stops on request", async () => {
+    await media.start({ mic: true, camera: true });
+    media.stop();
+    expect(devices.opened.map(({ readyState }) => readyState)).toEqual(["ended", "ended"]);
+    expect(world.room.publications).toEqual([]);
+  });
+});
