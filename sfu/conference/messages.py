@@ -21,7 +21,7 @@ MAX_SDP = 256 * 1024
 """Characters of one session description; `sfu.sdp` takes no more either."""
 
 MAX_TRACK_SOURCES = 128
-"""Entries in an offer's `tracks`: well above the tracks that a peer may publish, so that *that* limit answers."""
+"""Entries in an offer's `tracks`: well above what a peer may publish, so that *that* limit answers."""
 
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
 """An id that a client chose. The setting `max_id_length` bounds it further."""
@@ -54,7 +54,7 @@ class TrackSource(msgspec.Struct, frozen=True):
 
 
 class Offer(Message, frozen=True, omit_defaults=True):
-    """Both ways. A session description to be answered; `tracks` names the sources of what a client publishes."""
+    """Both ways. A description to be answered; `tracks` names the sources of what a client publishes."""
 
     message_type = "offer"
     sdp: Sdp
@@ -238,7 +238,7 @@ ServerMessage = (
     | Error
 )
 
-CLIENT_MESSAGES: dict[str | None, type[ClientMessage]] = {cls.message_type: cls for cls in get_args(ClientMessage)}
+CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {cls.message_type: cls for cls in get_args(ClientMessage)}
 """What a client may send, by the envelope's `type`."""
 
 

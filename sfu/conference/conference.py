@@ -1,0 +1,196 @@
+"""All rooms of a process: the way in for who joins, for every message and for every datagram."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sfu.conference.connection import Connection
+from sfu.conference.errors import BadRequest, Refused, TooManyRequests, Unavailable
+from sfu.conference.limits import Limits
+from sfu.conference.messages import CLIENT_MESSAGES, BadMessage, Join, parse, refusal
+from sfu.conference.peer import Peer
+from sfu.conference.rate import TokenBucket
+from sfu.conference.room import Room
+from sfu.ice.events import (
+    CredentialsAdded,
+    CredentialsRetired,
+    IceState,
+    PathRetired,
+    PathValidated,
+    StateChanged,
+)
+from sfu.ice.path import Path
+from sfu.transport.demux import TransportTable
+from sfu.transport.egress import Egress
+from sfu.transport.events import Closed, Failed, KeyFrameRequested, Media, StreamStarted
+from sfu.transport.fan_out import fan_out
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceStatistics:
+    """Counts since the process began, and what there is now."""
+
+    rooms: int
+    peers: int
+    messages: dict[tuple[str, str], int]
+    """Clients' messages by type (``"?"`` for none that is known) and result: ``ok`` or the error's code."""
+    drops: dict[str, int]
+    """Datagrams that were nobody's, by reason."""
+
+
+class Conference:
+    """Rooms and peers by id: the machine that the Trio shell drives.
+
+    Nothing here waits. After each step the shell asks `take_touched` whose messages, datagrams and timers it
+    has to look at.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        make_connection: Callable[[float], Connection],
+        egress: Egress,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self.rooms: dict[str, Room] = {}
+        self._touched: set[Peer] = set()
+        self._table: TransportTable[Peer] = TransportTable()
+        self._limits = limits
+        self._make_connection = make_connection
+        self._egress = egress
+        self._random = random
+        self._messages: Counter[tuple[str, str]] = Counter()
+
+    # --- coming and going ---
+
+    def join(self, request: Join, now: float) -> Peer:
+        """Let a client into a room, which is made if need be.
+
+        A user who is in the room already is replaced: without authentication a reloaded page cannot prove
+        that it is the same person, and a ghost beside it helps nobody.
+
+        Raises:
+            Refused: an id is too long, or there is no place.
+        """
+        try:
+            peer = self._join(request, now)
+        except Refused as error:
+            self._messages[Join.message_type, str(error.code)] += 1
+            raise
+        self._messages[Join.message_type, "ok"] += 1
+        return peer
+
+    def _join(self, request: Join, now: float) -> Peer:
+        limits = self._limits
+        for name, value in (("roomId", request.room_id), ("userId", request.user_id), ("name", request.name)):
+            if len(value) > limits.max_id_length:
+                raise BadRequest(f"{name} has {len(value)} characters, {limits.max_id_length} are allowed")
+        room = self.rooms.get(request.room_id)
+        if room is None and len(self.rooms) >= limits.max_rooms:
+            raise Unavailable("no more rooms can be opened on this server")
+        old = room.find_user(request.user_id) if room else None
+        if room and not old and len(room.peers) >= limits.max_peers_per_room:
+            raise Unavailable("the room is full")
+        if room is None:
+            room = self.rooms[request.room_id] = Room(
+                request.room_id, limits, self._make_id, self._table, self._touched
+            )
+        if old:
+            room.remove(old, "replaced", now)
+        bucket = TokenBucket(limits.messages_per_second, limits.messages_burst, now)
+        peer = Peer(self._make_id(), request.user_id, request.name, room, self._make_connection(now), bucket)
+        room.add(peer)
+        return peer
+
+    def remove(self, peer: Peer, reason: str, now: float) -> None:
+        """Take `peer` out of its room for good; harmless when it is out already."""
+        peer.room.remove(peer, reason, now)
+
+    def forget_room(self, room: Room) -> None:
+        """Drop an empty room; harmless when it is dropped already."""
+        if room.peers:
+            raise RuntimeError("the room is not empty")
+        if self.rooms.get(room.id) is room:
+            del self.rooms[room.id]
+
+    # --- signaling ---
+
+    def receive_message(self, peer: Peer, text: str | bytes, now: float) -> None:
+        """Do what a message asks; a refusal goes back to the client as an `error` message."""
+        message_type = None
+        result = "ok"
+        try:
+            if not peer.bucket.take(now):
+                raise TooManyRequests("too many messages: slow down")
+            message = parse(text)
+            message_type = message.message_type
+            peer.room.handle(peer, message, now)
+            self._follow(peer, now)
+        except Refused as error:
+            if isinstance(error, BadMessage):
+                message_type = error.message_type
+            result = str(error.code)
+            peer.tell(refusal(error, message_type))
+            self._touched.add(peer)
+        # A client invents types as it likes, so those are one label.
+        label = message_type if message_type is not None and message_type in CLIENT_MESSAGES else "?"
+        self._messages[label, result] += 1
+
+    # --- packets and time ---
+
+    def route(self, data: bytes, path: Path) -> Peer | None:
+        """Return whom a datagram of the media socket is from, or count it as nobody's."""
+        return self._table.route(data, path)
+
+    def receive(self, peer: Peer, data: bytes, path: Path, now: float) -> None:
+        """Take a datagram of `peer`; what it gives rise to for others is in the egress when this returns."""
+        peer.connection.transport.receive(data, path, now)
+        self._follow(peer, now)
+
+    def handle_timeout(self, peer: Peer, now: float) -> None:
+        """Do what is due for `peer` at `now`."""
+        peer.connection.handle_timeout(now)
+        self._follow(peer, now)
+
+    def statistics(self) -> ConferenceStatistics:
+        """Return the counts so far."""
+        return ConferenceStatistics(
+            rooms=len(self.rooms),
+            peers=sum(len(room.peers) for room in self.rooms.values()),
+            messages=dict(self._messages),
+            drops=dict(self._table.drops),
+        )
+
+    def take_touched(self, now: float) -> list[Peer]:
+        """Return the peers that something happened to since the last call, with the offers this led to."""
+        touched = list(self._touched)
+        self._touched.clear()
+        for peer in touched:
+            if peer.ended is None:
+                peer.room.offer_if_due(peer, now)
+        return touched
+
+    def _follow(self, peer: Peer, now: float) -> None:
+        """Draw the consequences of what a peer's transport reports."""
+        self._touched.add(peer)
+        for event in peer.connection.transport.events():
+            match event:
+                case Media(stream, packet):
+                    fan_out(packet, stream.senders, self._egress, now)
+                case KeyFrameRequested(stream):
+                    peer.room.wake_publisher(peer, stream)
+                case StreamStarted(stream):
+                    peer.room.start_stream(peer, stream, now)
+                case StateChanged(IceState.FAILED):
+                    peer.room.remove(peer, "consent expired", now)
+                case Failed(reason):
+                    peer.room.remove(peer, reason, now)
+                case Closed():
+                    peer.room.remove(peer, "connection closed", now)
+                case PathValidated() | PathRetired() | CredentialsAdded() | CredentialsRetired():
+                    self._table.apply(peer, (event,))
+                case _:
+                    pass  # the rest is for statistics
+
+    def _make_id(self) -> str:
+        return self._random(8).hex()

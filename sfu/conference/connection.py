@@ -1,0 +1,183 @@
+"""The server's side of one RTCPeerConnection.
+
+It joins what is negotiated (`sfu.sdp`), when it may be (`negotiation`) and what then flows (`sfu.transport`). A
+peer has one connection at a time and may go through several.
+"""
+
+from collections.abc import Callable
+
+from sfu.conference.negotiation import Negotiation
+from sfu.conference.subscription import Subscription
+from sfu.conference.track import Track
+from sfu.dtls.certificate import Certificate
+from sfu.ice.credentials import Credentials, make_credentials
+from sfu.ice.path import Path
+from sfu.sdp import BundleSession, LocalTransport, Sender, TooManyLines
+from sfu.transport.peer import PeerTransport
+from sfu.transport.sender import SendStream
+
+
+class Connection:
+    """One RTCPeerConnection that publishes and receives, over one bundled transport."""
+
+    def __init__(
+        self, certificate: Certificate, candidates: tuple[str, ...], random: Callable[[int], bytes], now: float
+    ) -> None:
+        """`candidates` are ours, as SDP writes them; the fingerprint in our descriptions is `certificate`'s."""
+        self._certificate = certificate
+        self._candidates = candidates
+        self._random = random
+        credentials = make_credentials(random)
+        self.transport = PeerTransport(credentials=credentials, certificate=certificate, random=random, now=now)
+        self.sdp = BundleSession(
+            self._describe(credentials),
+            session_id=int.from_bytes(random(8), "big") >> 1,
+            make_ssrc=lambda: int.from_bytes(random(4), "big"),
+        )
+        self.negotiation = Negotiation(now)
+        self._subscriptions: dict[str, Subscription] = {}
+        self._streams: dict[int, SendStream] = {}
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """What the client receives, or will."""
+        return tuple(self._subscriptions.values())
+
+    # --- descriptions ---
+
+    def answer_offer(self, text: str, now: float) -> str | None:
+        """Apply the client's offer and return our answer, or None where the offer lost against ours.
+
+        Raises:
+            sfu.sdp.SdpError: the offer cannot be used; nothing has changed.
+        """
+        if not self.negotiation.receive_offer():
+            return None
+        self.sdp.apply_offer(text)
+        if self.sdp.remote_restarted:
+            credentials = make_credentials(self._random)
+            self.sdp.restart_ice(self._describe(credentials))
+            self.transport.restart_ice(credentials, now)
+        self._give_slots()
+        answer = self.sdp.create_answer()
+        self._negotiated(now)
+        return answer
+
+    def apply_answer(self, text: str, now: float) -> bool:
+        """Apply the client's answer; False means that no offer of ours waits for one.
+
+        Raises:
+            sfu.sdp.SdpError: the answer does not fit our offer, which is taken back.
+        """
+        if not self.negotiation.receive_answer():
+            return False
+        try:
+            self.sdp.apply_answer(text)
+        except ValueError:
+            self.sdp.rollback()
+            raise
+        self._negotiated(now)
+        return True
+
+    def make_offer(self, now: float) -> str | None:
+        """Return an offer to send, if one is due."""
+        if not self.negotiation.is_offer_due(now):
+            return None
+        self._give_slots()
+        if not self.sdp.needs_offer:
+            self.negotiation.offer_not_needed()
+            return None
+        offer = self.sdp.create_offer()
+        self.negotiation.offer_sent(now)
+        return offer
+
+    # --- subscriptions ---
+
+    def subscribe(self, track: Track) -> None:
+        """Forward `track` to this client as soon as that is negotiated."""
+        self._subscriptions[track.id] = Subscription(track)
+        self.negotiation.request()
+
+    def unsubscribe(self, track: Track, now: float) -> None:
+        """Stop forwarding `track` at once; its slot is free for another from now on."""
+        subscription = self._subscriptions.pop(track.id, None)
+        if subscription is None:
+            return
+        self._stop(subscription, now)
+        if subscription.slot is not None:
+            self.sdp.release_sender(subscription.slot)
+            self.negotiation.request()
+
+    # --- time and packets ---
+
+    def next_timeout(self) -> float | None:
+        """Return when `handle_timeout` is due, or None."""
+        times = (self.transport.next_timeout(), self.negotiation.next_timeout())
+        return min((time for time in times if time is not None), default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due at `now`."""
+        self.transport.handle_timeout(now)
+        if self.negotiation.handle_timeout(now):
+            self.sdp.rollback()
+
+    def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
+        """Return the datagrams to send that are not forwarded media."""
+        return self.transport.outgoing(now)
+
+    def close(self, now: float) -> None:
+        """End the connection: what it forwards stops, and its transport says goodbye."""
+        for subscription in self._subscriptions.values():
+            self._stop(subscription, now)
+        self._subscriptions.clear()
+        self.transport.close(now)
+
+    def _describe(self, credentials: Credentials) -> LocalTransport:
+        return LocalTransport(*credentials, self._certificate.fingerprint(), self._candidates)
+
+    def _give_slots(self) -> None:
+        """Find an m-line for every subscription that has none; one for which there is none goes on waiting."""
+        for subscription in self._subscriptions.values():
+            if subscription.slot is None or subscription.slot.stopped:
+                track = subscription.track
+                try:
+                    subscription.slot = self.sdp.acquire_sender(
+                        track.kind, track.publisher.id, track.id, track.codecs, cname=track.publisher.id
+                    )
+                except TooManyLines:
+                    subscription.slot = None
+
+    def _negotiated(self, now: float) -> None:
+        """Let the transport and the streams follow what is now agreed."""
+        if self.sdp.remote is not None:
+            self.transport.set_remote(self.sdp.remote, now)
+        self.transport.set_receivers(self.sdp.receivers, now)
+        for subscription in self._subscriptions.values():
+            slot = subscription.slot
+            if slot is not None and slot.active:
+                self._start(subscription, slot, now)
+            else:
+                self._stop(subscription, now)
+
+    def _start(self, subscription: Subscription, slot: Sender, now: float) -> None:
+        stream = self._streams.get(slot.ssrc)
+        if stream is None:
+            stream = SendStream(
+                kind=slot.kind,
+                ssrc=slot.ssrc,
+                rtx_ssrc=slot.rtx_ssrc,
+                cname=slot.cname,
+                outlet=self.transport.outlet,
+                random=self._random,
+            )
+            self._streams[slot.ssrc] = stream
+            self.transport.add_sender(stream)
+        stream.cname = slot.cname
+        stream.negotiate(slot.codecs, slot.extensions, slot.mid)
+        subscription.stream = stream
+        subscription.track.add_sender(stream, now)
+
+    def _stop(self, subscription: Subscription, now: float) -> None:
+        if subscription.stream is not None:
+            subscription.track.remove_sender(subscription.stream, now)
+            subscription.stream = None

@@ -1,0 +1,68 @@
+"""A published track and the streams on which it goes out."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sfu.conference.messages import Kind, Source, TrackInfo, TrackPublished, TrackUnpublished
+from sfu.sdp import Codec
+from sfu.transport.receiver import ReceiveStream
+from sfu.transport.sender import SendStream
+
+if TYPE_CHECKING:
+    from sfu.conference.peer import Peer
+
+
+class Track:
+    """One audio or video source of one peer, from its first negotiation to its last.
+
+    It outlives the RTP stream that feeds it: the stream is there from the publisher's first packet, and may be
+    another one after the publisher has changed its SSRC.
+    """
+
+    def __init__(
+        self, track_id: str, publisher: "Peer", mid: str, kind: Kind, source: Source, codecs: Sequence[Codec]
+    ) -> None:
+        self.id = track_id
+        self.publisher = publisher
+        self.mid = mid
+        self.kind: Kind = kind
+        self.source: Source = source
+        self.codecs = tuple(codecs)
+        """What the publisher may send, with its own payload types."""
+        self.stream: ReceiveStream | None = None
+        """Where the media comes from, once it does."""
+        self.senders: list[SendStream] = []
+        """The slots that have been negotiated for it: they follow its stream."""
+
+    def start(self, stream: ReceiveStream, now: float) -> None:
+        """The publisher's first packet came, or the first of a new SSRC: forward it from now on."""
+        self.stream = stream
+        for sender in self.senders:
+            sender.bind(stream, now)
+
+    def add_sender(self, sender: SendStream, now: float) -> None:
+        """Send the track through `sender`; harmless when it is sent there already."""
+        if sender not in self.senders:
+            self.senders.append(sender)
+        sender.bind(self.stream, now)
+
+    def remove_sender(self, sender: SendStream, now: float) -> None:
+        """Send the track through `sender` no longer."""
+        self.senders.remove(sender)
+        sender.bind(None, now)
+
+    def info(self) -> TrackInfo:
+        """Describe the track to somebody who comes later."""
+        return TrackInfo(self.id, self.kind, self.source, ())
+
+    def published(self, *, to_publisher: bool = False) -> TrackPublished:
+        """Announce the track; only the publisher is told its mid."""
+        return TrackPublished(
+            self.id, self.kind, self.publisher.id, self.source, (), self.mid if to_publisher else None
+        )
+
+    def unpublished(self, *, to_publisher: bool = False) -> TrackUnpublished:
+        """Announce the end of the track; only the publisher is told its mid."""
+        return TrackUnpublished(
+            self.id, self.kind, self.publisher.id, self.source, (), self.mid if to_publisher else None
+        )

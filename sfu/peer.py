@@ -1,0 +1,84 @@
+"""One peer's tasks: its signaling, its timers, and the boundary around them.
+
+What happens in the room is decided by `sfu.conference`; here is only who waits for what. The peer is gone when
+`PeerTask.run` has returned.
+"""
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from sfu.conference.peer import Peer
+from sfu.logs import get_logger
+from sfu.signaling import Signaling
+
+if TYPE_CHECKING:
+    from sfu.server import Server
+
+CLOSE_CODES: Final = {"left": 1000, "server stopping": 1001, "replaced": 4000}
+"""WebSocket close codes by the reason for which a peer ended (RFC 6455 section 7.4)."""
+
+INTERNAL_ERROR: Final = 1011
+"""The close code for every other reason."""
+
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds for a client's last messages and the closing handshake."""
+
+log = get_logger(__name__)
+
+
+class PeerTask:
+    """Runs one peer, from its join to its end."""
+
+    def __init__(self, server: "Server", peer: Peer, signaling: Signaling) -> None:
+        self.peer = peer
+        self.signaling = signaling
+        self.finished = trio.Event()
+        """Set when nothing of the peer is left."""
+        self._server = server
+        self._scope = trio.CancelScope()
+        self._timer = trio.CancelScope()
+        self._wake_at = math.inf
+
+    async def run(self) -> None:
+        """Run the peer until it leaves, its connection ends, or something in it fails.
+
+        A failure is logged and costs this peer alone.
+        """
+        reason = "connection lost"
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._timers)
+                    await self.signaling.run(self._receive)
+                    nursery.cancel_scope.cancel("signaling ended")
+        except* Exception as group:
+            reason = "internal error"
+            log.error("peer failed", peer=self.peer.id, exc_info=group)
+        finally:
+            self._server.remove(self.peer, reason)
+            ended = self.peer.ended or reason
+            log.info("peer gone", peer=self.peer.id, room=self.peer.room.id, reason=ended)
+            with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                await self.signaling.close(CLOSE_CODES.get(ended, INTERNAL_ERROR), ended)
+            self.finished.set()
+
+    def stop(self, reason: str) -> None:
+        """End the peer's tasks: it has left its room."""
+        self._scope.cancel(reason)
+
+    def wake_at(self, time: float | None) -> None:
+        """Let the timers run at `time` (`trio.current_time()` seconds), or not at all for `None`."""
+        self._wake_at = math.inf if time is None else time
+        self._timer.deadline = self._wake_at
+
+    async def _timers(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self._wake_at) as self._timer:
+                await trio.sleep_forever()
+            self._wake_at = math.inf
+            self._server.tick(self.peer)
+
+    def _receive(self, text: str | bytes) -> None:
+        self._server.receive_message(self.peer, text)

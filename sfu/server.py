@@ -1,0 +1,230 @@
+"""The server: the root nursery and what it owns.
+
+    root nursery
+    ├─ media socket      one reader for the datagrams of all peers
+    └─ connections       page requests and WebSockets
+       └─ rooms          a nursery per room, in it one per peer
+          └─ accepting   the public TCP port
+
+Leaving goes inside out: nobody new comes in; the rooms end while their WebSockets still live, so that every
+client is told; then the connections; then the socket on which the transports said goodbye.
+"""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path as FilePath
+from typing import Final
+
+import trio
+from trio_websocket import WebSocketConnection
+
+from sfu.addresses import announced_hosts
+from sfu.conference.conference import Conference
+from sfu.conference.connection import Connection
+from sfu.conference.errors import Unavailable
+from sfu.conference.limits import Limits
+from sfu.conference.messages import Join
+from sfu.conference.peer import Peer
+from sfu.conference.room import Room
+from sfu.config import Settings, blame
+from sfu.dtls.certificate import Certificate
+from sfu.http import HttpFront, Readiness, open_listeners, public_url
+from sfu.ice.candidate import host_candidates
+from sfu.ice.path import Path
+from sfu.logs import get_logger
+from sfu.peer import PeerTask
+from sfu.room import RoomTask
+from sfu.signaling import Signaling, greet
+from sfu.udp import MediaSocket
+from sfu.upgrade import RequestInfo
+
+STOP_TIMEOUT: Final = 5.0
+"""Seconds that the rooms have for their goodbyes when the server stops."""
+
+STATIC_ROOT: Final = FilePath(__file__).parent / "web"
+"""Where the build leaves the page (package data)."""
+
+log = get_logger(__name__)
+
+
+class Server:
+    """One running server. `run` is its life; everything else is called by its tasks, and waits for nothing."""
+
+    def __init__(self, settings: Settings, media: MediaSocket) -> None:
+        self._settings = settings
+        self._media = media
+        hosts = settings.announced_ips or announced_hosts(settings.udp_addr)
+        self._candidates = tuple(str(candidate) for candidate in host_candidates(hosts, media.address.port))
+        self._certificate = Certificate.generate(datetime.now(UTC), os.urandom)
+        limits = Limits(
+            max_rooms=settings.max_rooms,
+            max_peers_per_room=settings.max_peers_per_room,
+            max_tracks_per_peer=settings.max_tracks_per_peer,
+            max_id_length=settings.max_id_length,
+            messages_per_second=settings.messages_per_second,
+            messages_burst=settings.messages_burst,
+        )
+        self.conference = Conference(limits, self._make_connection, media.egress, os.urandom)
+        self._tasks: dict[Peer, PeerTask] = {}
+        self._room_tasks: dict[Room, RoomTask] = {}
+        self._rooms: trio.Nursery | None = None
+        self._stopping = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until `stop`; reports the page's URL when the ports are open. Raises `ConfigError`."""
+        listeners = await open_listeners(self._settings)
+        front = HttpFront(self._settings, STATIC_ROOT, self._talk, self._readiness)
+        async with trio.open_nursery() as root:
+            root.start_soon(self._media.run, self._receive, self._settle)
+            async with trio.open_nursery() as connections:
+                async with trio.open_nursery() as rooms:
+                    self._rooms = rooms
+                    async with trio.open_nursery() as accepting:
+                        accept = partial(front.serve, listeners, handler_nursery=connections)
+                        await accepting.start(accept)
+                        url = public_url(self._settings, listeners)
+                        log.info("ready", url=url, udp=str(self._media.address), candidates=self._candidates)
+                        task_status.started(url)
+                        await self._stopping.wait()
+                        accepting.cancel_scope.cancel("the server stops")
+                    self._end_rooms()
+                    rooms.cancel_scope.deadline = trio.current_time() + STOP_TIMEOUT
+                connections.cancel_scope.cancel("the server stops")
+            root.cancel_scope.cancel("the server stops")
+
+    def stop(self) -> None:
+        """Let `run` end in good order."""
+        self._stopping.set()
+
+    # --- called by the tasks ---
+
+    def receive_message(self, peer: Peer, text: str | bytes) -> None:
+        """Do what a client's message asks."""
+        now = trio.current_time()
+        self.conference.receive_message(peer, text, now)
+        self._settle(now)
+
+    def tick(self, peer: Peer) -> None:
+        """Do what is due for `peer`."""
+        now = trio.current_time()
+        self.conference.handle_timeout(peer, now)
+        self._settle(now)
+
+    def remove(self, peer: Peer, reason: str) -> None:
+        """Take a peer whose tasks end out of its room."""
+        now = trio.current_time()
+        self.conference.remove(peer, reason, now)
+        self._settle(now)
+        self._tasks.pop(peer, None)
+
+    def forget_room(self, room: Room) -> None:
+        """Drop a room whose task ends."""
+        self.conference.forget_room(room)
+        self._room_tasks.pop(room, None)
+
+    # --- joining ---
+
+    async def _talk(self, websocket: WebSocketConnection, _info: RequestInfo) -> None:
+        """Serve one WebSocket: nobody until the join, a peer from then on."""
+        admitted: PeerTask | None = None
+
+        def join(request: Join) -> None:
+            nonlocal admitted
+            admitted = self._join(request, websocket)
+
+        if await greet(websocket, join) and admitted is not None:
+            await admitted.finished.wait()
+
+    def _join(self, request: Join, websocket: WebSocketConnection) -> PeerTask:
+        if self._stopping.is_set() or self._rooms is None:
+            raise Unavailable("the server is stopping")
+        now = trio.current_time()
+        peer = self.conference.join(request, now)
+        room_task = self._room_tasks.get(peer.room)
+        if room_task is None:
+            room_task = self._room_tasks[peer.room] = RoomTask(self, peer.room, self._settings.room_ttl_sec)
+            self._rooms.start_soon(room_task.run)
+        task = self._tasks[peer] = PeerTask(self, peer, Signaling(websocket))
+        room_task.admit(task)
+        log.info("peer joined", peer=peer.id, room=peer.room.id, user=peer.user_id)
+        self._settle(now)
+        return task
+
+    # --- packets and consequences ---
+
+    def _receive(self, data: bytes, path: Path, now: float) -> None:
+        """Take a datagram; what fails in it costs the peer that it is for, and nobody else."""
+        peer = self.conference.route(data, path)
+        if peer is not None:
+            try:
+                self.conference.receive(peer, data, path, now)
+            except Exception:
+                self._fail(peer, now)
+
+    def _settle(self, now: float) -> None:
+        """Carry out what the last step led to: messages, datagrams and timers of all peers it touched."""
+        while touched := self.conference.take_touched(now):
+            for peer in touched:
+                try:
+                    self._settle_peer(peer, now)
+                except Exception:
+                    self._fail(peer, now)
+        self._media.egress.flush()
+
+    def _settle_peer(self, peer: Peer, now: float) -> None:
+        for datagram, path in peer.connection.outgoing(now):
+            self._media.egress.put(datagram, path)
+        task = self._tasks.get(peer)
+        if task is None:
+            return
+        for message in peer.take_messages():
+            task.signaling.post(message)
+        task.wake_at(peer.connection.next_timeout())
+        if peer.ended is not None:
+            task.stop(peer.ended)
+
+    def _fail(self, peer: Peer, now: float) -> None:
+        log.exception("peer failed", peer=peer.id, room=peer.room.id)
+        if peer in self._tasks:
+            self._tasks[peer].stop("internal error")
+        self.conference.remove(peer, "internal error", now)
+
+    def _end_rooms(self) -> None:
+        now = trio.current_time()
+        for peer in tuple(self._tasks):
+            self.conference.remove(peer, "server stopping", now)
+        self._settle(now)
+        for room_task in tuple(self._room_tasks.values()):
+            room_task.close()
+
+    def _readiness(self) -> Readiness:
+        return Readiness(not self._stopping.is_set(), "stopping" if self._stopping.is_set() else "ok")
+
+    def _make_connection(self, now: float) -> Connection:
+        return Connection(self._certificate, self._candidates, os.urandom, now)
+
+
+async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+    """Run a server until SIGINT or SIGTERM; reports the page's URL when the ports are open.
+
+    Raises:
+        ConfigError: a port cannot be had, or the certificate is no good.
+    """
+    with blame("udp_addr", settings.udp_addr):
+        media = MediaSocket.open(*settings.udp_addr)
+    with media, trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        server = Server(settings, media)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_at_signal, server, signals)
+            task_status.started(await nursery.start(server.run))
+
+
+async def _stop_at_signal(server: Server, signals: AsyncIterator[int]) -> None:
+    """Stop at the first signal. Later ones change nothing: stopping is bounded."""
+    async for number in signals:
+        log.info("stopping", signal=signal.Signals(number).name)
+        server.stop()
+        return

@@ -1,0 +1,135 @@
+"""One client's WebSocket: from the upgrade to its end.
+
+Before the join a client is nobody: it may ping and it may try to join. From the join on the connection is a
+`Signaling`, which the peer's nursery runs: a reader, a writer behind a bounded outbox, and a keepalive.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
+from sfu.conference.errors import Conflict, Refused
+from sfu.conference.messages import (
+    BadMessage,
+    ClientMessage,
+    Join,
+    Ping,
+    Pong,
+    ServerMessage,
+    parse,
+    refusal,
+    serialize,
+)
+from sfu.logs import get_logger
+
+OUTBOX: Final = 1024
+"""Messages that may wait for one client. Joining a full room takes a few hundred; a client further behind than
+this does not read."""
+
+JOIN_TIMEOUT: Final = 60.0
+"""Seconds that a client may stay silent before it has joined."""
+
+KEEPALIVE: Final = 15.0
+"""Seconds between pings: proxies drop connections that are idle for 30 s or 60 s."""
+
+STALL_TIMEOUT: Final = 20.0
+"""Seconds that a ping or a message may take to get through before the client counts as gone."""
+
+REFUSED_FOR_GOOD: Final = (401, 403)
+"""Codes after which another try on the same connection is pointless (SPEC section 2)."""
+
+POLICY_VIOLATION: Final = 1008
+"""The WebSocket close code for those (RFC 6455 section 7.4.1)."""
+
+log = get_logger(__name__)
+
+
+class Signaling:
+    """The WebSocket of a client that has joined."""
+
+    def __init__(self, websocket: WebSocketConnection) -> None:
+        self._websocket = websocket
+        self._outbox, self._waiting = trio.open_memory_channel[ServerMessage](OUTBOX)
+        self._scope = trio.CancelScope()
+
+    def post(self, message: ServerMessage) -> None:
+        """Queue a message. A client that leaves its outbox full is cut off."""
+        try:
+            self._outbox.send_nowait(message)
+        except trio.WouldBlock:
+            self._scope.cancel("the client does not read")
+
+    async def run(self, handle: Callable[[str | bytes], None]) -> None:
+        """Give each message to `handle`, until the connection has ended or stalled."""
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                nursery.start_soon(self._keep_alive)
+                try:
+                    while True:
+                        handle(await self._websocket.get_message())
+                except ConnectionClosed:
+                    self._scope.cancel("the client closed the connection")
+
+    async def close(self, code: int, reason: str) -> None:
+        """Send what still waits and end the connection. The caller bounds how long that may take."""
+        try:
+            while True:
+                await send(self._websocket, self._waiting.receive_nowait())
+        except (trio.WouldBlock, ConnectionClosed):
+            await self._websocket.aclose(code, reason)
+
+    async def _write(self) -> None:
+        try:
+            async for message in self._waiting:
+                with trio.fail_after(STALL_TIMEOUT):
+                    await send(self._websocket, message)
+        except (ConnectionClosed, trio.TooSlowError):
+            self._scope.cancel("the client does not read")
+
+    async def _keep_alive(self) -> None:
+        try:
+            while True:
+                await trio.sleep(KEEPALIVE)
+                with trio.fail_after(STALL_TIMEOUT):
+                    await self._websocket.ping()
+        except (ConnectionClosed, trio.TooSlowError):
+            self._scope.cancel("the client does not answer")
+
+
+async def send(websocket: WebSocketConnection, message: ServerMessage) -> None:
+    """Send one message, stamped with the wall-clock time. Raises `ConnectionClosed`."""
+    await websocket.send_message(serialize(message, datetime.now(UTC)))
+
+
+async def greet(websocket: WebSocketConnection, join: Callable[[Join], None]) -> bool:
+    """Serve a client that is nobody yet; return True when `join` has taken it in, False when it is gone.
+
+    `join` raises `Refused` to refuse; the client may try again, except where that is pointless.
+    """
+    try:
+        while True:
+            with trio.fail_after(JOIN_TIMEOUT):
+                text = await websocket.get_message()
+            try:
+                message: ClientMessage = parse(text)
+                if isinstance(message, Join):
+                    join(message)
+                    return True
+                if isinstance(message, Ping):
+                    await send(websocket, Pong(message.data))
+                elif not isinstance(message, Pong):
+                    await send(websocket, refusal(Conflict("join a room first"), message.message_type))
+            except BadMessage as error:
+                await send(websocket, refusal(error, error.message_type))
+            except Refused as error:
+                log.info("join refused", code=error.code, reason=str(error))
+                await send(websocket, refusal(error, Join.message_type))
+                if error.code in REFUSED_FOR_GOOD:
+                    await websocket.aclose(POLICY_VIOLATION, str(error))
+                    return False
+    except (ConnectionClosed, trio.TooSlowError):
+        return False
