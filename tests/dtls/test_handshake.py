@@ -429,7 +429,7 @@ def stopped_at(state: Enum, cookie: bool) -> Handshake:
 @pytest.mark.parametrize("state", [*ServerState, *ClientState], ids=str)
 def test_every_message_without_a_row_is_unexpected(state: Enum) -> None:
     cookie = state in (ServerState.FIRST_CLIENT_HELLO, ClientState.SERVER_HELLO)
-    rows = {**SERVER_TABLE, **CLIENT_TABLE}
+    rows = {*SERVER_TABLE, *CLIENT_TABLE}
     for kind in [*HandshakeType, 4, 99]:
         if (state, kind) in rows:
             continue
@@ -444,6 +444,6 @@ def test_every_state_is_reached_and_left() -> None:
         (SERVER_TABLE, {ServerState.FIRST_CLIENT_HELLO, ServerState.CLIENT_HELLO}, ServerState.CONNECTED),
         (CLIENT_TABLE, {ClientState.FIRST_SERVER_HELLO}, ClientState.CONNECTED),
     ):
-        reached = {row.next_state for row in table.values()} | first  # type: ignore[attr-defined]
-        left = {state for state, _ in table} | {last}  # type: ignore[attr-defined]
+        reached = {row.next_state for row in table.values()} | first
+        left = {state for state, _ in table} | {last}
         assert reached == left
