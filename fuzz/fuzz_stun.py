@@ -1,0 +1,86 @@
+"""STUN, candidates, the agent: only BadPacket escapes a parser; what parses keeps its meaning when printed.
+
+Random bytes seldom have a right checksum or signature, so the same bytes are also tried as the attributes of a
+message that is signed as it should be: behind the signature is where an agent starts to believe.
+"""
+
+import contextlib
+import hmac
+import struct
+
+from sfu.errors import BadPacket
+from sfu.ice import attributes as a
+from sfu.ice.agent import MAX_PATHS, IceLiteAgent
+from sfu.ice.candidate import Candidate
+from sfu.ice.credentials import Credentials
+from sfu.ice.events import IceState
+from sfu.ice.path import Address, Path
+from sfu.ice.stun import BINDING, HEADER, MessageClass, StunMessage, local_ufrag
+
+LOCAL = Credentials("ours", "a password of some length")
+KEY = LOCAL.pwd.encode()
+PATH = Path(None, Address("192.0.2.1", 5000))
+MAX_SIGNED = 1200
+
+
+def one_input(data: bytes) -> None:
+    """Check the invariants on one datagram."""
+    check_message(data)
+    check_candidate(data)
+    check_agent(data)
+    body = data[:MAX_SIGNED]
+    check_agent(signed(body + bytes(-len(body) % 4)))
+
+
+def check_message(data: bytes) -> None:
+    """Parsing and its inverse."""
+    with contextlib.suppress(BadPacket):
+        local_ufrag(data)
+    try:
+        message = StunMessage.parse(data)
+    except BadPacket:
+        return
+    message.has_integrity(KEY)
+    again = StunMessage.parse(message.serialize(KEY))
+    assert again == message
+    assert again.has_integrity(KEY)
+
+
+def check_candidate(data: bytes) -> None:
+    """The same bytes as a candidate line."""
+    try:
+        candidate = Candidate.parse("candidate:" + data.decode("utf-8", "replace"))
+    except BadPacket:
+        return
+    assert Candidate.parse(str(candidate)) == candidate
+
+
+def check_agent(data: bytes) -> None:
+    """An agent that gets the datagram answers at most once, and with no more than a fixed number of bytes."""
+    agent = IceLiteAgent(LOCAL, now=0.0)
+    agent.receive(data, PATH, 0.0)
+    answers = agent.outgoing(0.0)
+    assert len(answers) <= 1
+    for answer, path in answers:
+        assert path is PATH
+        assert len(answer) <= len(data) + 100
+        assert StunMessage.parse(answer).has_integrity(KEY)
+    statistics = agent.statistics()
+    assert statistics.paths <= MAX_PATHS
+    assert statistics.checks + sum(statistics.drops.values()) == 1
+    assert (agent.state is IceState.NEW) == (statistics.checks == 0)
+
+
+def signed(body: bytes) -> bytes:
+    """A check with our USERNAME, these attributes, and a right MESSAGE-INTEGRITY."""
+    name = (a.USERNAME, f"{LOCAL.ufrag}:them")
+    skeleton = StunMessage(MessageClass.REQUEST, bytes(12), (name,), BINDING)
+    start = skeleton.serialize()[HEADER.size : -8]  # without the header, and without the fingerprint
+    # The length counts MESSAGE-INTEGRITY (24 bytes) while that is being computed.
+    unsigned = struct.pack("!HHI12s", 1, len(start) + len(body) + 24, a.MAGIC_COOKIE, bytes(12)) + start + body
+    return unsigned + struct.pack("!HH", a.MESSAGE_INTEGRITY.type, 20) + signature(unsigned)
+
+
+def signature(data: bytes) -> bytes:
+    """HMAC-SHA1 with our password."""
+    return hmac.digest(KEY, data, "sha1")
