@@ -1,7 +1,8 @@
 """RTP packets: only BadPacket escapes, and what parses serializes to the same meaning.
 
 Behind the header the payload goes to every reader of payloads: none raises anything but BadPacket, a key
-frame is never seen in a payload that its codec's parser refuses, and an RTX payload wraps back to itself.
+frame is never seen in a payload that its codec's parser refuses, RTX and RED payloads are made again from
+what was read in them.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from sfu.errors import BadPacket
 from sfu.rtp.codecs import av1, h264, vp8, vp9
 from sfu.rtp.key_frame import is_key_frame
 from sfu.rtp.packet import RtpPacket
+from sfu.rtp.red import parse_red, serialize_red
 from sfu.rtp.rtx import unwrap_rtx, wrap_rtx
 
 READERS: dict[str, Callable[[bytes], Any]] = {
@@ -30,6 +32,7 @@ def one_input(data: bytes) -> None:
     assert RtpPacket.parse(packet.serialize()) == packet
     check_payload(packet.payload)
     check_rtx(packet)
+    check_red(packet.payload)
 
 
 def check_payload(payload: bytes) -> None:
@@ -58,3 +61,12 @@ def check_rtx(packet: RtpPacket) -> None:
             sequence_number=packet.sequence_number,
         )
         assert wrapped.payload == packet.payload
+
+
+def check_red(payload: bytes) -> None:
+    """The payload taken as RED."""
+    try:
+        blocks = parse_red(payload)
+    except BadPacket:
+        return
+    assert serialize_red(blocks) == payload

@@ -13,6 +13,7 @@ from struct import Struct
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from sfu.errors import BadPacket
+from sfu.rtp.video_layers_allocation import VideoLayersAllocation
 
 T = TypeVar("T")
 
@@ -254,9 +255,12 @@ DEPENDENCY_DESCRIPTOR: Final = HeaderExtension(
     _opaque,
     _opaque,
 )
-"""Which frames a frame depends on; its meaning hangs on an earlier packet's template structure."""
+"""Which frames a frame depends on. Opaque here, since its meaning hangs on earlier packets: the bytes are for
+a stream's `sfu.rtp.dependency_descriptor.DependencyReader`."""
 
-VIDEO_LAYERS_ALLOCATION: Final = HeaderExtension(f"{_EXPERIMENTS}video-layers-allocation00", _opaque, _opaque)
+VIDEO_LAYERS_ALLOCATION: Final = HeaderExtension(
+    f"{_EXPERIMENTS}video-layers-allocation00", VideoLayersAllocation.decode, VideoLayersAllocation.encode
+)
 """Which layers the sender sends right now, at which rates."""
 
 BY_URI: Final[dict[str, HeaderExtension[Any]]] = {

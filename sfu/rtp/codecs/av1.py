@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
 from sfu.errors import BadPacket
+from sfu.rtp.leb128 import read_leb128
 
 SEQUENCE_HEADER: Final = 1
 """Type of the OBU that says how to decode what follows."""
@@ -29,7 +30,6 @@ SEQUENCE_HEADER: Final = 1
 _CONTINUES: Final = 0x80
 _CONTINUED: Final = 0x40
 _NEW_SEQUENCE: Final = 0x08
-_MAX_LEB128_BYTES: Final = 8
 
 
 class ObuHeader(NamedTuple):
@@ -70,7 +70,7 @@ class Av1Payload:
             if len(elements) + 1 == count:
                 size = len(payload) - offset
             else:
-                size, offset = _parse_leb128(payload, offset)
+                size, offset = read_leb128(payload, offset)
             if offset + size > len(payload):
                 raise BadPacket("av1-truncated", f"an element of {size} bytes at {offset} of {len(payload)}")
             elements.append(payload[offset : offset + size])
@@ -104,17 +104,3 @@ def _parse_obu_header(element: bytes) -> ObuHeader:
     if len(element) < 2:
         raise BadPacket("av1-obu", "the extension byte is cut off")
     return ObuHeader(obu_type, element[1] >> 5, element[1] >> 3 & 0x03)
-
-
-def _parse_leb128(data: bytes, offset: int) -> tuple[int, int]:
-    """(value, where it ends): seven bits per byte, the lowest first, the top bit says that more follow."""
-    value = 0
-    for position in range(_MAX_LEB128_BYTES):
-        if offset == len(data):
-            break
-        byte = data[offset]
-        offset += 1
-        value |= (byte & 0x7F) << 7 * position
-        if byte < 0x80:
-            return value, offset
-    raise BadPacket("av1-leb128", "a length without an end")

@@ -46,8 +46,8 @@ def test_flags() -> None:
         ("00 03 0a0b", "av1-truncated"),
         ("20 02 0a0b", "av1-truncated"),
         ("30 01 0a 01 0b", "av1-truncated"),
-        ("00 80", "av1-leb128"),
-        ("00 808080808080808001", "av1-leb128"),
+        ("00 80", "leb128"),
+        ("00 808080808080808001", "leb128"),
         ("98 0a0b", "av1-header"),
     ],
 )
