@@ -7,7 +7,6 @@ or not at all when it is a duplicate or holds only padding. What the publisher h
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -31,6 +30,7 @@ from sfu.rtp.statistics import ReceptionStatistics
 from sfu.sdp.codecs import Codec
 from sfu.transport.key_frame_requests import KeyFrameRequests
 from sfu.transport.media import MediaPacket
+from sfu.transport.stream_statistics import ReceiveStatistics
 from sfu.transport.translation import Key, Translation, translation_key
 
 if TYPE_CHECKING:
@@ -48,33 +48,6 @@ class SenderClock(NamedTuple):
     """The same instant in the stream's RTP clock."""
     arrival: float
     """When the report came, in our clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiveStatistics:
-    """What happened to one published stream so far."""
-
-    packets: int
-    """RTP packets accepted, RTX not counted, padding-only ones counted."""
-    octets: int
-    """Their payload bytes."""
-    lost: int
-    """Packets that did not come in this stream since it last restarted its numbering (RFC 3550 A.3); a repair
-    by RTX does not lower it."""
-    jitter_ticks: float
-    jitter_seconds: float
-    repaired: int
-    """Packets that came after we asked for them."""
-    given_up: int
-    """Packets that never came."""
-    nacked: int
-    """Packets asked for, repetitions counted."""
-    key_frames: int
-    """Key frames begun; for audio, frames."""
-    key_frame_requests: int
-    """PLI or FIR sent."""
-    dropped: Mapping[str, int]
-    """Packets that were not forwarded, by reason."""
 
 
 class ReceiveStream:
@@ -243,9 +216,11 @@ class ReceiveStream:
         """The publisher numbers anew: for subscribers this is another source, and nothing is missing."""
         for sender in self.senders:
             sender.source_restarted()
-        if self._numbering is not None:
-            self._numbering.end(self._missing.highest or 0)
-            self._numbering.begin(sequence)
+        highest = self._missing.highest
+        assert self._numbering is not None, "a restart has a packet before it"
+        assert highest is not None
+        self._numbering.end(highest)
+        self._numbering.begin(sequence)
         self._missing.restart()
         self.sender_clock = None
         self.request_key_frame(now)

@@ -1,4 +1,7 @@
-"""How much one receiver may ask for again: the limits on answering its NACKs.
+"""Repeating packets that a receiver has missed, and how much of that it may ask for.
+
+Where RTX was negotiated a repetition goes out in a stream of its own (RFC 4588), otherwise it is the same
+packet once more.
 
 A NACK of a few bytes asks for up to seventeen packets per pair, as often as its sender likes, so a hostile
 receiver could have the server send many times what it forwards (to an address that is its own, but through
@@ -6,7 +9,13 @@ everybody's uplink). Two limits: a packet is repeated only so often and so fast,
 stay below what the stream itself sends.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Final
+
+from sfu.rtp.extension_block import Elements
+from sfu.rtp.packet import RtpPacket
+from sfu.rtp.rtx import wrap_rtx
+from sfu.sdp.codecs import Codec
 
 MIN_INTERVAL: Final = 0.02
 """Seconds between two repetitions of one packet while the round trip time is unknown."""
@@ -57,3 +66,54 @@ class RetransmissionLimit:
         if len(self._repeats) > MAX_TRACKED:
             del self._repeats[next(iter(self._repeats))]
         return True
+
+
+class Retransmitter:
+    """Makes the repetitions of one outgoing stream."""
+
+    __slots__ = ("_first_alike", "_rtx_sequence_number", "_rtx_ssrc", "_rtx_types", "octets", "packets")
+
+    packets: int
+    """Repetitions made."""
+    octets: int
+    """Bytes of those, header included."""
+
+    def __init__(self, rtx_ssrc: int | None, random: Callable[[int], bytes]) -> None:
+        """`random` gives that many unpredictable bytes; the first RTX sequence number comes from it."""
+        self._rtx_ssrc = rtx_ssrc
+        self._rtx_types: dict[int, int] = {}
+        self._rtx_sequence_number = int.from_bytes(random(2)) & 0x7FFF
+        self._first_alike = 0
+        self.packets = self.octets = 0
+
+    def negotiate(self, codecs: Sequence[Codec]) -> None:
+        """What the receiver negotiated: which payload types are repeated by RTX, and as which."""
+        self._rtx_types = {
+            codec.payload_type: codec.rtx_payload_type for codec in codecs if codec.rtx_payload_type is not None
+        }
+
+    def looks_different(self, sequence: int) -> None:
+        """From outgoing number `sequence` on packets look different, so that none before can be made again.
+
+        A repetition in the same SSRC has the SRTP nonce of its original and so must be the same to the last
+        bit (RFC 7714 section 8.1). This does not concern RTX.
+        """
+        self._first_alike = sequence
+
+    def repeat(self, packet: RtpPacket, sequence: int, mid: Elements) -> bytes | None:
+        """A plain packet that repeats `packet`; `None` if that cannot be done any more.
+
+        `packet` is as it was sent, `sequence` its outgoing number, `mid` the element that RTX packets carry.
+        """
+        rtx_type = self._rtx_types.get(packet.payload_type)
+        if rtx_type is not None and self._rtx_ssrc is not None:
+            packet.extensions += mid
+            number = self._rtx_sequence_number
+            self._rtx_sequence_number = (number + 1) & 0xFFFF
+            packet = wrap_rtx(packet, payload_type=rtx_type, ssrc=self._rtx_ssrc, sequence_number=number)
+        elif sequence < self._first_alike:
+            return None
+        data = packet.serialize()
+        self.packets += 1
+        self.octets += len(data)
+        return data

@@ -12,25 +12,25 @@ through it changes while sequence numbers and timestamps run on. For video it be
 batch. `SendStream.forward` is the complete way, which every stream's first packets take, and late ones.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from sfu.errors import BadPacket
 from sfu.rtp import extensions
-from sfu.rtp.ntp import compact_ntp, seconds_from_compact
+from sfu.rtp.extension_block import Elements
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rewrite import SequenceMap, TimestampMap
 from sfu.rtp.rtcp import ReportBlock, SenderReport
-from sfu.rtp.rtx import wrap_rtx
 from sfu.sdp.codecs import Codec
 from sfu.transport.egress import Egress
 from sfu.transport.media import MediaPacket
 from sfu.transport.outlet import Outlet
 from sfu.transport.receiver import Kind, ReceiveStream
-from sfu.transport.retransmission import RetransmissionLimit
+from sfu.transport.reception_reports import ReceptionReports
+from sfu.transport.retransmission import RetransmissionLimit, Retransmitter
+from sfu.transport.stream_statistics import SendStatistics
 from sfu.transport.translation import Translation
 
 MID_PACKETS: Final = 50
@@ -38,38 +38,8 @@ MID_PACKETS: Final = 50
 SDP as well, so this is for receivers that get media before they have applied the description. RTX packets
 always carry it: Firefox drops them otherwise."""
 
-REPORTS_REMEMBERED: Final = 8
-"""Sender reports whose time of sending is known: more than are in flight at one report a second."""
-
 MAX_NACKED: Final = 512
 """Packets of one NACK that are looked at: as many as a history holds. One datagram could name 6000."""
-
-
-@dataclass(frozen=True, slots=True)
-class SendStatistics:
-    """What happened to one outgoing stream so far; what the receiver says comes from its latest report."""
-
-    packets: int
-    """RTP packets sent, repetitions not counted."""
-    octets: int
-    """Their payload bytes."""
-    repeated: int
-    """Packets sent again."""
-    repeated_octets: int
-    """Bytes of those, header included."""
-    nacked: int
-    """Packets that the receiver asked for, repetitions counted."""
-    key_frame_requests: int
-    """PLI and FIR from the receiver."""
-    fraction_lost: float
-    """0 … 1 of the packets between its last two reports."""
-    lost: int
-    """Packets lost since the start."""
-    jitter_seconds: float
-    round_trip: float | None
-    """Seconds; `None` before it is known."""
-    dropped: Mapping[str, int]
-    """Packets that were not sent, by reason; and answers refused, under ``nack-…``."""
 
 
 class SendStream:
@@ -84,21 +54,14 @@ class SendStream:
         "_codecs",
         "_dropped",
         "_extension_ids",
-        "_fraction_lost",
-        "_jitter",
         "_key_frame_requests",
         "_limit",
-        "_lost",
         "_mid_packets",
         "_nacked",
         "_new_source",
         "_paused",
-        "_repeated",
-        "_repeated_octets",
         "_reports",
-        "_resend_from",
-        "_rtx_sequence_number",
-        "_rtx_types",
+        "_retransmitter",
         "_sequences",
         "_timestamps",
         "cname",
@@ -107,7 +70,6 @@ class SendStream:
         "octets",
         "outlet",
         "packets",
-        "round_trip",
         "rtx_ssrc",
         "sequence_offset",
         "source",
@@ -121,8 +83,6 @@ class SendStream:
     """Whether the forwarding loop may send packets that are in order by itself."""
     source: ReceiveStream | None
     """The stream that goes through this slot. Change it with `bind`."""
-    round_trip: float | None
-    """Seconds to the receiver and back, from its last report; `None` before it is known."""
     translation: Translation | None
     sequence_offset: int
     timestamp_offset: int
@@ -149,27 +109,22 @@ class SendStream:
         self.source = None
         self.translation = None
         self.steady = False
-        self.round_trip = None
         self._paused = False
         self._asked = False
         self._new_source = True
         self._codecs: tuple[Codec, ...] = ()
-        self._rtx_types: dict[int, int] = {}
         self._extension_ids: dict[str, int] = {}
         self._clock_rate = 0
         # Below 2**15, so that the rollover counter cannot be guessed wrong around the first packets
         # (RFC 3711 section 3.3.1).
         self._sequences = SequenceMap(int.from_bytes(random(2)) & 0x7FFF)
-        self._rtx_sequence_number = int.from_bytes(random(2)) & 0x7FFF
         self._timestamps = TimestampMap()
         self.sequence_offset = self.timestamp_offset = 0
         self._mid_packets = MID_PACKETS
-        self._resend_from = 0
         self._limit = RetransmissionLimit()
-        self._reports: deque[tuple[int, float]] = deque(maxlen=REPORTS_REMEMBERED)
-        self.packets = self.octets = self._repeated = self._repeated_octets = 0
-        self._nacked = self._key_frame_requests = self._lost = 0
-        self._fraction_lost = self._jitter = 0.0
+        self._retransmitter = Retransmitter(rtx_ssrc, random)
+        self._reports = ReceptionReports()
+        self.packets = self.octets = self._nacked = self._key_frame_requests = 0
         self._dropped: Counter[str] = Counter()
 
     # What the session decides.
@@ -177,9 +132,7 @@ class SendStream:
     def negotiate(self, codecs: Sequence[Codec], extension_ids: Mapping[str, int], mid: str | None) -> None:
         """What the subscriber negotiated for this slot: codecs, {URI: id} of extensions, the m-line's mid."""
         self._codecs = tuple(codecs)
-        self._rtx_types = {
-            codec.payload_type: codec.rtx_payload_type for codec in codecs if codec.rtx_payload_type is not None
-        }
+        self._retransmitter.negotiate(codecs)
         self._extension_ids = dict(extension_ids)
         self.mid = mid
         self.source_negotiated()
@@ -260,8 +213,8 @@ class SendStream:
         if self._mid_packets:
             translated.extensions += self._mid_element()
             self._mid_packets -= 1
-            if not self._mid_packets:
-                self._looks_different()
+            # This one carried the MID and a repetition would not.
+            self._looks_different()
         try:
             egress.put(srtp.protect(translated.serialize()), path)
         except BadPacket as error:
@@ -279,29 +232,14 @@ class SendStream:
 
     def receive_nack(self, lost: Iterable[int], now: float) -> list[bytes]:
         """The receiver misses these sequence numbers. Returns plain RTP packets to protect and send."""
-        source, translation = self.source, self.translation
         answers: list[bytes] = []
         for number in islice(lost, MAX_NACKED):
             self._nacked += 1
-            if source is None or translation is None or source.history is None:
-                self._dropped["nack-no-history"] += 1
-                continue
-            newest = self._sequences.next_out(source.newest) - 1
-            sequence = newest - ((newest - number) & 0xFFFF)
-            original = self._sequences.inverse(sequence)
-            data = None if original is None else source.history.get(original, now)
-            if data is None:
-                self._dropped["nack-unknown"] += 1
-                continue
-            if not self._limit.allow(sequence, len(data), self.octets, now):
-                self._dropped["nack-limit"] += 1
-                continue
-            answer = self._repeat(translation, data, sequence)
-            if answer is None:
-                continue
-            self._repeated += 1
-            self._repeated_octets += len(answer)
-            answers.append(answer)
+            answer = self._repeat(number, now)
+            if isinstance(answer, bytes):
+                answers.append(answer)
+            else:
+                self._dropped[answer] += 1
         return answers
 
     def receive_key_frame_request(self, now: float) -> None:
@@ -313,16 +251,14 @@ class SendStream:
     def receive_report(self, block: ReportBlock, now: float) -> None:
         """A report block of the receiver about this stream's SSRC."""
         self._mid_packets = min(self._mid_packets, 1)  # it has found its m-line; one more ends the phase
-        self._fraction_lost = block.fraction_lost / 256
-        self._lost = block.cumulative_lost
-        self._jitter = block.jitter / self._clock_rate if self._clock_rate else 0.0
-        for compact, sent in self._reports:
-            # RFC 3550 section 6.4.1: now - DLSR - LSR, with our own record of when that report left, since
-            # the time in it is the publisher's.
-            if compact == block.last_sender_report:
-                round_trip = now - sent - seconds_from_compact(block.delay_since_last_sender_report)
-                self.round_trip = max(0.0, round_trip)
-                self._limit.set_round_trip(self.round_trip)
+        self._reports.receive(block, now)
+        if self.round_trip is not None:
+            self._limit.set_round_trip(self.round_trip)
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds to the receiver and back, from its reports; `None` before it is known."""
+        return self._reports.round_trip
 
     def sender_report(self, now: float) -> SenderReport | None:
         """The report that lets the receiver play this stream in sync; `None` while nothing goes out.
@@ -336,24 +272,25 @@ class SendStream:
         elapsed = now - clock.arrival
         ntp_time = (clock.ntp_time + round(elapsed * 2**32)) & 0xFFFF_FFFF_FFFF_FFFF
         timestamp = self._timestamps.map(clock.rtp_timestamp + round(elapsed * self._clock_rate))
-        self._reports.append((compact_ntp(ntp_time), now))
+        self._reports.sent(ntp_time, now)
         return SenderReport(
             self.ssrc, ntp_time, timestamp, self.packets & 0xFFFF_FFFF, self.octets & 0xFFFF_FFFF
         )
 
     def statistics(self) -> SendStatistics:
         """Counters since the stream began."""
+        reports = self._reports
         return SendStatistics(
             packets=self.packets,
             octets=self.octets,
-            repeated=self._repeated,
-            repeated_octets=self._repeated_octets,
+            repeated=self._retransmitter.packets,
+            repeated_octets=self._retransmitter.octets,
             nacked=self._nacked,
             key_frame_requests=self._key_frame_requests,
-            fraction_lost=self._fraction_lost,
-            lost=self._lost,
-            jitter_seconds=self._jitter,
-            round_trip=self.round_trip,
+            fraction_lost=reports.fraction_lost,
+            lost=reports.lost,
+            jitter_seconds=reports.jitter / self._clock_rate if self._clock_rate else 0.0,
+            round_trip=reports.round_trip,
             dropped=dict(self._dropped),
         )
 
@@ -393,36 +330,32 @@ class SendStream:
         packet.sequence_number = sequence & 0xFFFF
         packet.timestamp = self._timestamps.map(packet.timestamp)
 
-    def _mid_element(self) -> tuple[tuple[int, bytes], ...]:
+    def _mid_element(self) -> Elements:
         identifier = self._extension_ids.get(extensions.MID.uri)
         if identifier is None or self.mid is None:
             return ()
         return ((identifier, extensions.MID.encode(self.mid)),)
 
     def _looks_different(self) -> None:
-        """Packets look different from here on; without RTX none from before may be repeated.
-
-        A repetition in the same SSRC has the SRTP nonce of its original and so must be the same to the last
-        bit (RFC 7714 section 8.1).
-        """
+        """Packets look different from the next one on."""
         if self.source is not None:
-            self._resend_from = self._sequences.next_out(self.source.newest)
+            self._retransmitter.looks_different(self._sequences.next_out(self.source.newest))
 
-    def _repeat(self, translation: Translation, data: bytes, sequence: int) -> bytes | None:
+    def _repeat(self, number: int, now: float) -> bytes | str:
+        """The packet that the receiver knows by this number once more, or the reason why not."""
+        source, translation = self.source, self.translation
+        if source is None or translation is None or source.history is None:
+            return "nack-no-history"
+        newest = self._sequences.next_out(source.newest) - 1
+        sequence = newest - ((newest - number) & 0xFFFF)
+        original = self._sequences.inverse(sequence)
+        data = None if original is None else source.history.get(original, now)
+        if data is None:
+            return "nack-unknown"
+        if not self._limit.allow(sequence, len(data), self.octets, now):
+            return "nack-limit"
         packet = translation.translate(RtpPacket.parse(data))
         if packet is None:
-            self._dropped["nack-codec"] += 1
-            return None
+            return "nack-codec"
         self._label(packet, sequence)
-        rtx_type = self._rtx_types.get(packet.payload_type)
-        if rtx_type is not None and self.rtx_ssrc is not None:
-            packet.extensions += self._mid_element()
-            number = self._rtx_sequence_number
-            self._rtx_sequence_number = (number + 1) & 0xFFFF
-            return wrap_rtx(
-                packet, payload_type=rtx_type, ssrc=self.rtx_ssrc, sequence_number=number
-            ).serialize()
-        if self._mid_packets or sequence < self._resend_from:
-            self._dropped["nack-changed"] += 1
-            return None
-        return packet.serialize()
+        return self._retransmitter.repeat(packet, sequence, self._mid_element()) or "nack-changed"

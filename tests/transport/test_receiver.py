@@ -9,6 +9,7 @@ from support.media import DELTA_FRAME, KEY_FRAME, OPUS, PUBLISHER_IDS, VP8, Publ
 from sfu.errors import BadPacket
 from sfu.rtp import nack
 from sfu.rtp.packet import RtpPacket
+from sfu.rtp.rewrite import SEGMENTS
 from sfu.rtp.rtcp import FirEntry, FullIntraRequest, GenericNack, PictureLossIndication, SenderReport
 from sfu.rtp.rtx import wrap_rtx
 from sfu.sdp.codecs import Codec
@@ -88,6 +89,28 @@ def test_a_late_padding_only_packet_and_a_packet_before_the_first() -> None:
     assert publisher.receive(padding, 0.0) is None
     assert publisher.receive(before, 0.0) is None
     assert stream.statistics().dropped == {"duplicate": 1}
+
+
+def test_a_packet_whose_place_is_forgotten_is_dropped() -> None:
+    stream = published()
+    publisher = Publisher(stream)
+    publisher.send(KEY_FRAME)
+    lost = publisher.packet()
+    for _ in range(SEGMENTS + 1):
+        publisher.receive(publisher.packet(b"", padding_size=9), 0.0)
+        publisher.send()
+    assert publisher.receive(lost, 0.0) is None
+    assert stream.statistics().dropped == {"late": 1}
+
+
+def test_several_starts_in_one_frame_are_one_key_frame() -> None:
+    stream = published()
+    publisher = Publisher(stream)
+    publisher.send(KEY_FRAME)
+    media = publisher.receive(publisher.packet(KEY_FRAME, timestamp=9000), 0.0)
+    assert media is not None
+    assert media.key_frame
+    assert stream.statistics().key_frames == 1
 
 
 def test_gaps_are_nacked_and_rtx_repairs_them() -> None:

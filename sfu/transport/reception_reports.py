@@ -1,0 +1,47 @@
+"""What the receiver of an outgoing stream reports about it (RFC 3550 section 6.4.1)."""
+
+from collections import deque
+from typing import Final
+
+from sfu.rtp.ntp import compact_ntp, seconds_from_compact
+from sfu.rtp.rtcp import ReportBlock
+
+SENT_REMEMBERED: Final = 8
+"""Sender reports whose time of sending is known: more than are in flight at one report a second."""
+
+
+class ReceptionReports:
+    """The latest report block about one outgoing stream, and the round trip time from them."""
+
+    __slots__ = ("_sent", "fraction_lost", "jitter", "lost", "round_trip")
+
+    fraction_lost: float
+    """0 … 1 of the packets between the receiver's last two reports."""
+    lost: int
+    """Packets lost since the start."""
+    jitter: int
+    """Interarrival jitter in RTP clock ticks."""
+    round_trip: float | None
+    """Seconds to the receiver and back; `None` before it is known."""
+
+    def __init__(self) -> None:
+        self.fraction_lost = 0.0
+        self.lost = self.jitter = 0
+        self.round_trip = None
+        self._sent: deque[tuple[int, float]] = deque(maxlen=SENT_REMEMBERED)
+
+    def sent(self, ntp_time: int, now: float) -> None:
+        """A sender report with this NTP time leaves."""
+        self._sent.append((compact_ntp(ntp_time), now))
+
+    def receive(self, block: ReportBlock, now: float) -> None:
+        """A report block came."""
+        self.fraction_lost = block.fraction_lost / 256
+        self.lost = block.cumulative_lost
+        self.jitter = block.jitter
+        for compact, sent in self._sent:
+            # The RFC's A - LSR - DLSR, but with our own record of when that report left: the time in it is
+            # the publisher's, not ours.
+            if compact == block.last_sender_report:
+                delay = seconds_from_compact(block.delay_since_last_sender_report)
+                self.round_trip = max(0.0, now - sent - delay)
