@@ -60,29 +60,25 @@ class DependencyDescriptor:
         """
         if len(data) < _MANDATORY_SIZE:
             raise BadPacket(REASON, f"{len(data)} bytes")
-        bits = BitReader(data, REASON)
-        start, end, template_id, frame_number = bits.flag(), bits.flag(), bits.read(6), bits.read(16)
+        start, end, template_id = data[0] >= 0x80, bool(data[0] & 0x40), data[0] & 0x3F
+        frame_number = data[1] << 8 | data[2]
+        if len(data) == _MANDATORY_SIZE:
+            template = structure.template(template_id) if structure is not None else None
+            return cls(start, end, template_id, frame_number, None, None, template)
+        bits = BitReader(data[_MANDATORY_SIZE:], REASON)
+        has_structure, has_active = bits.flag(), bits.flag()
+        custom = (bits.flag(), bits.flag(), bits.flag())
         attached = active = None
-        has_active = custom_indications = custom_frame_diffs = custom_chain_diffs = False
-        if len(data) > _MANDATORY_SIZE:
-            has_structure, has_active = bits.flag(), bits.flag()
-            custom_indications, custom_frame_diffs, custom_chain_diffs = bits.flag(), bits.flag(), bits.flag()
-            if has_structure:
-                attached = structure = DependencyStructure.read(bits)
-        template = None
-        if structure is not None:
-            if has_active:
-                active = bits.read(structure.decode_target_count)
-            template = structure.template(template_id)
-        if structure is not None and template is not None:
-            if custom_indications:
-                template = template._replace(indications=read_indications(bits, structure.decode_target_count))
-            if custom_frame_diffs:
-                template = template._replace(frame_diffs=_read_frame_diffs(bits))
-            if custom_chain_diffs:
-                chain_diffs = tuple(bits.read(8) for _ in range(structure.chain_count))
-                template = template._replace(chain_diffs=chain_diffs)
-        return cls(start, end, template_id, frame_number, attached, active, template)
+        if has_structure:
+            attached = structure = DependencyStructure.read(bits)
+        if structure is None:
+            return cls(start, end, template_id, frame_number, None, None, None)
+        if has_active:
+            active = bits.read(structure.decode_target_count)
+        frame = structure.template(template_id)
+        if frame is not None:
+            frame = _read_overrides(bits, custom, frame, structure)
+        return cls(start, end, template_id, frame_number, attached, active, frame)
 
     def serialize(self, structure: DependencyStructure | None = None) -> bytes:
         """The extension's data; `structure` is the one to refer to when this descriptor brings none.
@@ -149,6 +145,20 @@ class DependencyReader:
         if descriptor.active_decode_targets is not None:
             self.active_decode_targets = descriptor.active_decode_targets
         return descriptor
+
+
+def _read_overrides(
+    bits: BitReader, custom: tuple[bool, bool, bool], frame: FrameDependencies, structure: DependencyStructure
+) -> FrameDependencies:
+    """What the frame says instead of its template."""
+    custom_indications, custom_frame_diffs, custom_chain_diffs = custom
+    if custom_indications:
+        frame = frame._replace(indications=read_indications(bits, structure.decode_target_count))
+    if custom_frame_diffs:
+        frame = frame._replace(frame_diffs=_read_frame_diffs(bits))
+    if custom_chain_diffs:
+        frame = frame._replace(chain_diffs=tuple(bits.read(8) for _ in range(structure.chain_count)))
+    return frame
 
 
 def _read_frame_diffs(bits: BitReader) -> tuple[int, ...]:

@@ -64,22 +64,32 @@ def serialize_elements(elements: Sequence[tuple[int, bytes]]) -> bytes:
     Raises `ValueError` for an id outside 1 … 255, for data longer than 255 bytes, and for a block longer than
     its length field can say.
     """
-    one_byte = all(0 < identifier < 15 and 0 < len(data) <= 16 for identifier, data in elements)
+    profile = ONE_BYTE_PROFILE
     block = bytearray(4)
     for identifier, data in elements:
-        if one_byte:
-            block.append(identifier << 4 | (len(data) - 1))
-        elif 0 < identifier <= 255 and len(data) <= 255:
-            block.append(identifier)
-            block.append(len(data))
-        else:
-            raise ValueError(f"extension {identifier} of {len(data)} bytes fits no form of RFC 8285")
+        size = len(data)
+        if not (0 < identifier < 15 and 0 < size <= 16):
+            profile = TWO_BYTE_PROFILE
+            block = _two_byte_block(elements)
+            break
+        block.append(identifier << 4 | size - 1)
         block += data
     block += bytes(-len(block) % 4)
     if len(block) - 4 > MAX_BLOCK_DATA:
         raise ValueError(f"{len(block) - 4} bytes of header extensions")
-    BLOCK_HEADER.pack_into(block, 0, ONE_BYTE_PROFILE if one_byte else TWO_BYTE_PROFILE, len(block) // 4 - 1)
+    BLOCK_HEADER.pack_into(block, 0, profile, len(block) // 4 - 1)
     return bytes(block)
+
+
+def _two_byte_block(elements: Sequence[tuple[int, bytes]]) -> bytearray:
+    block = bytearray(4)
+    for identifier, data in elements:
+        if not 0 < identifier <= 255 or len(data) > 255:
+            raise ValueError(f"extension {identifier} of {len(data)} bytes fits no form of RFC 8285")
+        block.append(identifier)
+        block.append(len(data))
+        block += data
+    return block
 
 
 def _parse_one_byte(data: bytes) -> Elements:
