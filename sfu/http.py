@@ -31,7 +31,7 @@ from sfu.config import Settings, blame
 from sfu.logs import get_logger
 from sfu.responses import COMMON_HEADERS, Response, as_json, text
 from sfu.static import StaticSite
-from sfu.upgrade import ReplayStream, RequestInfo, WebSocketHandler, header, refusal, replayed, run_websocket
+from sfu.upgrade import ReplayStream, RequestInfo, WebSocketHandler, as_bytes, header, refusal, run_websocket
 
 log = get_logger(__name__)
 
@@ -254,7 +254,7 @@ class HttpFront:
         async def talk(connection: WebSocketConnection) -> None:
             await self._handler(connection, info)
 
-        stream = ReplayStream(exchange.stream, replayed(request, exchange.unparsed()))
+        stream = ReplayStream(exchange.stream, as_bytes(request), exchange.unparsed())
         try:
             await run_websocket(stream, self._settings.max_message_bytes, talk)
         finally:
@@ -364,6 +364,8 @@ class _Exchange:
 
 def _path(request: h11.Request) -> str:
     """Return the decoded path of a request target in origin or absolute form (RFC 9112 section 3.2)."""
+    if request.http_version not in (b"1.0", b"1.1"):
+        raise _Refused(text(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Only HTTP/1.1 here."))
     if len(request.target) > MAX_TARGET:
         raise _Refused(text(HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long."))
     try:

@@ -88,17 +88,27 @@ def _origin_allowed(origin: str, host: str, allowed_origins: tuple[str, ...]) ->
 
 
 class ReplayStream(trio.abc.Stream):
-    """A stream that begins with bytes which somebody has already read from it."""
+    """A stream that begins with a request which somebody has already read, and what came behind it.
 
-    def __init__(self, stream: trio.abc.Stream, prefix: bytes) -> None:
+    What is behind the request stays back until `opened` is set: wsproto hands out frames only when it gets
+    data after the handshake, so those that came early would lie in it unseen.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, request: bytes, rest: bytes) -> None:
         self._stream = stream
-        self._prefix = prefix
+        self._request = request
+        self._rest = rest
+        self.opened = trio.Event()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Return bytes of the prefix, as long as there are any, then of the stream."""
-        if self._prefix:
+        """Return bytes of the request, then of what is behind it."""
+        if self._request:
             await trio.lowlevel.checkpoint()
-            data, self._prefix = self._prefix[:max_bytes], self._prefix[max_bytes or len(self._prefix) :]
+            data, self._request = _split(self._request, max_bytes)
+            return data
+        await self.opened.wait()
+        if self._rest:
+            data, self._rest = _split(self._rest, max_bytes)
             return data
         return bytes(await self._stream.receive_some(max_bytes))
 
@@ -115,15 +125,19 @@ class ReplayStream(trio.abc.Stream):
         await self._stream.aclose()
 
 
-def replayed(request: h11.Request, rest: bytes) -> bytes:
-    """Return the bytes of a parsed request again, followed by `rest`, which came behind it."""
+def _split(data: bytes, size: int | None) -> tuple[bytes, bytes]:
+    return (data, b"") if size is None else (data[:size], data[size:])
+
+
+def as_bytes(request: h11.Request) -> bytes:
+    """Return the bytes of a parsed request again."""
     lines = [b" ".join((request.method, request.target, b"HTTP/1.1"))]
     lines += [name + b": " + value for name, value in request.headers.raw_items()]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + rest
+    return b"\r\n".join([*lines, b"", b""])
 
 
 async def run_websocket(
-    stream: trio.abc.Stream, max_message_bytes: int, talk: Callable[[WebSocketConnection], Awaitable[None]]
+    stream: ReplayStream, max_message_bytes: int, talk: Callable[[WebSocketConnection], Awaitable[None]]
 ) -> None:
     """Accept the WebSocket whose (checked) request `stream` begins with; `talk` on it, and close it.
 
@@ -136,6 +150,7 @@ async def run_websocket(
         try:
             request = await wrap_server_stream(reading, stream, max_message_size=max_message_bytes)
             connection = await request.accept()
+            stream.opened.set()
             code = 1011  # RFC 6455 section 7.4.1: a condition that prevented us from going on
             try:
                 await talk(connection)
