@@ -56,6 +56,7 @@ class SendStream:
         "_extension_ids",
         "_key_frame_requests",
         "_limit",
+        "_mid_element",
         "_mid_packets",
         "_nacked",
         "_new_source",
@@ -120,6 +121,7 @@ class SendStream:
         self._sequences = SequenceMap(int.from_bytes(random(2)) & 0x7FFF)
         self._timestamps = TimestampMap()
         self.sequence_offset = self.timestamp_offset = 0
+        self._mid_element: Elements = ()
         self._mid_packets = MID_PACKETS
         self._limit = RetransmissionLimit()
         self._retransmitter = Retransmitter(rtx_ssrc, random)
@@ -130,11 +132,22 @@ class SendStream:
     # What the session decides.
 
     def negotiate(self, codecs: Sequence[Codec], extension_ids: Mapping[str, int], mid: str | None) -> None:
-        """What the subscriber negotiated for this slot: codecs, {URI: id} of extensions, the m-line's mid."""
+        """What the subscriber negotiated for this slot: codecs, {URI: id} of extensions, the m-line's mid.
+
+        Of extensions those with an id from 1 to 14 are used: others fit no one-byte header (RFC 8285).
+        """
         self._codecs = tuple(codecs)
         self._retransmitter.negotiate(codecs)
-        self._extension_ids = dict(extension_ids)
+        self._extension_ids = {
+            uri: identifier for uri, identifier in extension_ids.items() if 0 < identifier < 15
+        }
         self.mid = mid
+        identifier = self._extension_ids.get(extensions.MID.uri)
+        self._mid_element = ()
+        # A mid comes from the peer's description and may be any token, of any length; where it does not fit a
+        # one-byte element, the SSRC has to do.
+        if identifier is not None and mid is not None and len(mid) <= 16:
+            self._mid_element = ((identifier, extensions.MID.encode(mid)),)
         self.source_negotiated()
 
     def bind(self, source: ReceiveStream | None, now: float) -> None:
@@ -211,7 +224,7 @@ class SendStream:
             return
         self._label(translated, sequence)
         if self._mid_packets:
-            translated.extensions += self._mid_element()
+            translated.extensions += self._mid_element
             self._mid_packets -= 1
             # This one carried the MID and a repetition would not.
             self._looks_different()
@@ -330,12 +343,6 @@ class SendStream:
         packet.sequence_number = sequence & 0xFFFF
         packet.timestamp = self._timestamps.map(packet.timestamp)
 
-    def _mid_element(self) -> Elements:
-        identifier = self._extension_ids.get(extensions.MID.uri)
-        if identifier is None or self.mid is None:
-            return ()
-        return ((identifier, extensions.MID.encode(self.mid)),)
-
     def _looks_different(self) -> None:
         """Packets look different from the next one on."""
         if self.source is not None:
@@ -358,4 +365,4 @@ class SendStream:
         if packet is None:
             return "nack-codec"
         self._label(packet, sequence)
-        return self._retransmitter.repeat(packet, sequence, self._mid_element()) or "nack-changed"
+        return self._retransmitter.repeat(packet, sequence, self._mid_element) or "nack-changed"

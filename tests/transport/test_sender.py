@@ -209,11 +209,17 @@ def test_a_receiver_report_ends_the_mid_phase() -> None:
 
 def test_a_slot_without_a_mid_sends_none() -> None:
     publisher, wire = Publisher(published()), Wire()
-    for subscriber in (Subscriber(mid=None), Subscriber(ids={})):
+    beyond = {uri: identifier + 14 for uri, identifier in SUBSCRIBER_IDS.items()}
+    for subscriber in (
+        Subscriber(mid=None),
+        Subscriber(mid="m" * 17),
+        Subscriber(ids={}),
+        Subscriber(ids=beyond),
+    ):
         subscriber.stream.bind(publisher.stream, 0.0)
         send(publisher, subscriber, wire, KEY_FRAME)
         (packet,) = subscriber.read(wire)
-        assert packet.extension(9) is None
+        assert {identifier for identifier, _ in packet.extensions} <= {2}
 
 
 def test_nothing_goes_out_before_anything_is_bound() -> None:
