@@ -131,6 +131,8 @@ class Transceiver:
     sends: bool = False
     receives: bool = True
     stopped: bool = False
+    wants_stop: bool = False
+    """What transceiver.stop() does until it is negotiated."""
     ssrc: int = 0
     track: str | None = None
     """What our last description put on it: stream and track."""
@@ -177,7 +179,7 @@ class Browser:
         """What createOffer and setLocalDescription do."""
         lines = list(self.lines)
         for transceiver in self.transceivers:
-            if transceiver.mid is not None or transceiver.stopped:
+            if transceiver.mid is not None or transceiver.stopped or transceiver.wants_stop:
                 continue
             free = next((i for i, line in enumerate(lines) if line.stopped and line in self.lines), None)
             taken = {line.mid for line in (*self.lines, *lines)}
@@ -206,6 +208,7 @@ class Browser:
         self.lines, self.pending = self.pending, None
         for line, media in zip(self.lines, answer.media, strict=True):
             assert (media.kind, media.stopped) == (line.kind, media.stopped or line.stopped)
+            assert media.stopped or not line.wants_stop
             if media.stopped:
                 line.stopped = True
                 continue
@@ -238,7 +241,7 @@ class Browser:
                 if not media.stopped:
                     self.transceivers.append(line)
             assert media.kind == line.kind
-            if media.stopped or line.stopped:
+            if media.stopped or line.stopped or line.wants_stop:
                 line.stopped = True
                 sections.append(self._section(line, "inactive", ()))
                 continue
@@ -267,7 +270,7 @@ class Browser:
     # --- printing ---
 
     def _section(self, line: Transceiver, direction: str, body: tuple[str, ...]) -> list[str]:
-        if line.stopped:
+        if line.stopped or line.wants_stop:
             return [
                 f"m={line.kind} 0 UDP/TLS/RTP/SAVPF 0",
                 "c=IN IP4 0.0.0.0",
@@ -293,7 +296,7 @@ class Browser:
         ]
 
     def _print(self, sections: list[list[str]], lines: list[Transceiver], setup: str) -> str:
-        bundle = " ".join(str(line.mid) for line in lines if not line.stopped)
+        bundle = " ".join(str(line.mid) for line in lines if not (line.stopped or line.wants_stop))
         head = [
             "v=0",
             f"o=- 1 {self.version} IN IP4 127.0.0.1",

@@ -1,0 +1,185 @@
+"""Random life of a session: a browser and a server that offer, answer, lose answers, and change their minds."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sdp.support import CHROMIUM, FIREFOX, Browser, local_transport, make_session, vector
+
+from sfu.sdp import Codec, Sender, SessionDescription, codecs_of
+from sfu.sdp.capabilities import upstream_codecs
+
+PUBLISHED = {
+    "audio": upstream_codecs(
+        "audio", codecs_of(SessionDescription.parse(vector("firefox-offer-audio-video")).media[0])
+    ),
+    "video": upstream_codecs(
+        "video", codecs_of(SessionDescription.parse(vector("firefox-offer-audio-video")).media[1])
+    ),
+}
+KINDS = st.sampled_from(["audio", "video"])
+PICK = st.integers(0, 1000)
+
+
+class Call(RuleBasedStateMachine):
+    """One browser, one session; `Browser` asserts what holds for every single description."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session = make_session(simulcast=True)
+        self.browser = Browser()
+        self.held: list[Sender] = []
+        self.ssrcs: dict[int, tuple[int, int | None]] = {}
+        self.keep: list[Sender] = []
+        self.tracks = 0
+        self.peak = {"audio": 0, "video": 0}
+        self.restarts = 0
+        self.lines = 0
+        self.offer: str | None = None
+
+    @initialize(firefox=st.booleans())
+    def choose(self, firefox: bool) -> None:
+        self.browser.numbers = FIREFOX if firefox else CHROMIUM
+
+    # --- wishes ---
+
+    @rule(kind=KINDS)
+    def acquire(self, kind: str) -> None:
+        codecs: list[Codec] = PUBLISHED[kind]
+        self.tracks += 1
+        sender = self.session.acquire_sender(
+            "audio" if kind == "audio" else "video", "peer", f"t{self.tracks}", codecs, "peer"
+        )
+        assert sender not in self.held
+        self.held.append(sender)
+        self.keep.append(sender)
+        assert self.ssrcs.setdefault(id(sender), (sender.ssrc, sender.rtx_ssrc)) == (
+            sender.ssrc,
+            sender.rtx_ssrc,
+        )
+        held = sum(one.kind == kind and not one.stopped for one in self.held)
+        self.peak[kind] = max(self.peak[kind], held)
+
+    @precondition(lambda self: self.held)
+    @rule(pick=PICK)
+    def release(self, pick: int) -> None:
+        sender = self.held.pop(pick % len(self.held))
+        self.session.release_sender(sender)
+        assert not sender.active
+
+    @precondition(lambda self: self.offer is None)
+    @rule()
+    def restart_ice(self) -> None:
+        self.restarts += 1
+        self.session.restart_ice(local_transport(self.restarts))
+
+    @rule(kind=KINDS, sends=st.booleans(), receives=st.booleans())
+    def browser_adds(self, kind: str, sends: bool, receives: bool) -> None:
+        if len(self.browser.transceivers) < 12:
+            self.browser.add(kind, sends=sends, receives=receives)
+
+    @precondition(lambda self: self.browser.transceivers)
+    @rule(pick=PICK, sends=st.booleans(), receives=st.booleans())
+    def browser_turns(self, pick: int, sends: bool, receives: bool) -> None:
+        transceiver = self.browser.transceivers[pick % len(self.browser.transceivers)]
+        transceiver.sends, transceiver.receives = sends, receives
+
+    @precondition(lambda self: self.browser.transceivers)
+    @rule(pick=PICK)
+    def browser_stops(self, pick: int) -> None:
+        transceiver = self.browser.transceivers[pick % len(self.browser.transceivers)]
+        transceiver.wants_stop = True
+
+    # --- negotiation ---
+
+    @precondition(lambda self: self.offer is None)
+    @rule(restart=st.booleans())
+    def browser_offers(self, restart: bool) -> None:
+        self.browser.ice += restart
+        offer = self.browser.offer()
+        if (
+            not any(line.mid and not line.stopped for line in self.browser.pending or ())
+            and not self.session.remote
+        ):
+            self.browser.rollback()
+            return  # nothing in it yet, which is refused
+        self.session.apply_offer(offer)
+        if self.session.remote_restarted:
+            self.restarts += 1
+            self.session.restart_ice(local_transport(self.restarts))
+        self.browser.receive_answer(self.session.create_answer())
+        self.settled()
+
+    @precondition(lambda self: self.offer is None)
+    @rule()
+    def we_offer(self) -> None:
+        self.offer = self.session.create_offer()
+
+    @precondition(lambda self: self.offer is not None)
+    @rule(glare=st.booleans())
+    def browser_answers(self, glare: bool) -> None:
+        assert self.offer is not None
+        if glare:
+            self.browser.offer()
+        before = (self.session.needs_offer, len(self.session.senders))
+        self.session.apply_answer(self.browser.answer(self.offer))
+        assert before
+        self.offer = None
+        self.settled()
+
+    @precondition(lambda self: self.offer is not None)
+    @rule(applied=st.booleans())
+    def answer_is_lost(self, applied: bool) -> None:
+        assert self.offer is not None
+        if applied:
+            self.browser.answer(self.offer)
+        self.offer = None
+        active = [sender.active for sender in self.held]
+        self.session.rollback()
+        assert [sender.active for sender in self.held] == active
+
+    def settled(self) -> None:
+        """After every complete exchange both sides mean the same."""
+        self.held = [sender for sender in self.held if not sender.stopped]
+        by_mid = {line.mid: line for line in self.browser.lines if not line.stopped}
+        for sender in self.session.senders:
+            if sender.active:
+                assert by_mid[sender.mid].track == str(sender.msid)
+                assert sender.codecs
+                assert sender.extensions
+            elif sender.mid in by_mid and sender.msid is None and not self.session.needs_offer:
+                assert by_mid[sender.mid].track is None
+        for receiver in self.session.receivers:
+            line = by_mid[receiver.mid]
+            if line.sends:
+                assert receiver.active == line.sends
+                assert receiver.ssrcs == (line.ssrc,)
+
+    @invariant()
+    def lines_never_shrink_and_slots_are_bounded_by_peak_use(self) -> None:
+        lines = len(self.browser.lines)
+        assert lines >= self.lines
+        self.lines = lines
+
+    @invariant()
+    def ssrcs_are_for_life_and_unique(self) -> None:
+        for sender in self.keep:
+            assert self.ssrcs[id(sender)] == (sender.ssrc, sender.rtx_ssrc)
+        living = [ssrc for sender in self.session.senders for ssrc in (sender.ssrc, sender.rtx_ssrc) if ssrc]
+        assert len(set(living)) == len(living)
+
+    def teardown(self) -> None:
+        """However it went, two complete exchanges bring everything that the browser lets us send."""
+        if self.offer is not None:
+            self.session.rollback()
+        for _ in range(3):
+            if self.session.needs_offer:
+                self.session.apply_answer(self.browser.answer(self.session.create_offer()))
+        assert not self.session.needs_offer
+        willing = {line.mid for line in self.browser.lines if line.receives and not line.stopped}
+        for sender in self.held:
+            if not sender.stopped and sender.mid in willing:
+                assert sender.active
+
+
+Call.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestCall = Call.TestCase
