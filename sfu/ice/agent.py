@@ -161,10 +161,9 @@ class IceLiteAgent:
             return
         if self.state is IceState.CHECKING:
             return
-        for known in list(self._validated.values()):
-            if now < known.checked_at + FORGET_AFTER:
-                break
-            self._forget(known.path)
+        old = [known.path for known in self._validated.values() if now >= known.checked_at + FORGET_AFTER]
+        for path in old:
+            self._forget(path)
         if now >= self._alive_at + DISCONNECTED_AFTER:
             self._set_state(IceState.DISCONNECTED)
 

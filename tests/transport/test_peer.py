@@ -208,6 +208,14 @@ def test_gap_is_asked_for_and_its_repair_by_rtx_is_forwarded(publisher: Link) ->
     assert not media.packet.in_order
 
 
+def test_probe_on_the_rtx_stream_is_not_forwarded(publisher: Link) -> None:
+    publisher.client.send_rtp(video(1, KEY_FRAME))
+    publisher.client.send_rtp(RtpPacket(97, False, 1, 0, RTX_SSRC, (), ((MID, b"0"),), b"", 200))
+    publisher.run(0.05)
+    assert [type(event) for event in publisher.events] == [StreamStarted, Media]
+    assert publisher.transport.statistics().drops == {}
+
+
 def test_key_frame_is_asked_for_on_request(publisher: Link) -> None:
     publisher.client.send_rtp(video(1))
     publisher.run(0.01)
@@ -343,6 +351,10 @@ def test_sender_reports_and_their_answers_give_the_round_trip(call: Call) -> Non
     assert b"somebody" in [value for chunk in names[0].chunks for _, value in chunk.items]
     last = (reports[-1].ntp_time >> 16) & 0xFFFF_FFFF
     own = ReportBlock(SLOT_SSRC, 0, 0, 1, 0, last, 0)
+    early = ReportBlock(SLOT_SSRC, 0, 0, 1, 0, 0, 0)
+    call.subscriber.client.send_rtcp([ReceiverReport(1, (early,))])
+    call.subscriber.run(0.01)
+    assert call.slot.round_trip is None
     other = ReportBlock(0x9999, 0, 0, 1, 0, last, 0)
     call.subscriber.client.send_rtcp([ReceiverReport(1, (other, own))])
     call.subscriber.run(0.01)

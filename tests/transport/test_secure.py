@@ -18,6 +18,7 @@ from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import Goodbye, ReceiverReport
 from sfu.sdp.attributes import Fingerprint
 from sfu.transport.events import Closed, Failed, Secured
+from sfu.transport.secure import SecureChannel
 
 ELSEWHERE = Address("203.0.113.9", 60000)
 RTP = RtpPacket(96, False, 1, 2, 3, (), (), b"payload")
@@ -277,3 +278,37 @@ def test_data_channel_messages_are_dropped() -> None:
     link.client.dtls.send(b"an SCTP packet", link.now)
     link.run(0.1)
     assert drops(link) == {"dtls-data": 1}
+
+
+def test_keys_that_come_while_consent_is_lost_wait_for_a_path() -> None:
+    link = Link()
+    link.client.set_remote(Remote(*link.transport.credentials, fingerprint(certificate(1))), link.now)
+    link.run_until(lambda: link.client.connected, 5.0)
+    link.client.stop_checking()
+    link.run(FAILED_AFTER + 1)
+    link.transport.set_remote(link.remote_of_client(), link.now)
+    assert isinstance(link.transport.events()[-1], Secured)
+    assert link.transport.outlet.srtp is None
+    link.transport.restart_ice(Credentials("again", "a new password of some length"), link.now)
+    link.client.restart_ice()
+    link.describe()
+    link.run(0.5)
+    assert link.transport.outlet.path == link.path
+
+
+def test_channel_without_keys_has_nothing_to_forget_and_when_ended_nothing_to_do() -> None:
+    channel = SecureChannel(
+        Credentials("ours", "a password of some length"), certificate(1), random=Random(1).randbytes, now=0.0
+    )
+    channel.forget(1)
+    channel.set_remote(Link().remote_of_client(), 0.0)
+    assert channel.next_timeout() == FAILED_AFTER
+    channel.close(1.0)
+    channel.close(1.0)
+    channel.events()
+    channel.set_remote(Link().remote_of_client(), 2.0)
+    channel.handle_timeout(100.0)
+    assert channel.next_timeout() is None
+    assert channel.events() == []
+    assert channel.receive(b"\x16", Path(None, ELSEWHERE), 3.0) is None
+    assert channel.drops == {"transport-ended": 1}
