@@ -14,8 +14,10 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, Final
 
+from sfu.errors import BadPacket
 from sfu.rtp import extensions
 from sfu.rtp.packet import RtpPacket
+from sfu.rtp.red import parse_red, serialize_red
 from sfu.rtp.srtp import MAX_PLAINTEXT
 from sfu.sdp.codecs import Codec
 
@@ -103,33 +105,26 @@ class Translation:
         payload_types, extension_ids = key
         self._payload_types = dict(payload_types)
         self._extension_ids = dict(extension_ids)
-        # RED names payload types inside its payload. Only where those change does it need rewriting.
-        changed = any(theirs != ours for theirs, ours in payload_types)
-        self._red = red_payload_types if changed else frozenset()
+        # RED names payload types inside its payload, so it is left alone only where they are the same.
+        same = all(theirs == ours for theirs, ours in payload_types)
+        self._red = red_payload_types - self._payload_types.keys() if same else red_payload_types
         self.rtp = None
         self.suffix = None
         self.first = self.second = self.size = 0
         self.pack_into = None
 
-    def payload_type(self, source: int) -> int | None:
-        """The receiver's number for a payload type of the publisher; `None` if it did not negotiate it."""
-        return self._payload_types.get(source)
-
     def translate(self, rtp: RtpPacket) -> RtpPacket | None:
         """A packet with the receiver's payload type and extension ids, without padding.
 
         SSRC, sequence number and timestamp are still the publisher's. `None`: the receiver has not negotiated
-        this codec.
+        this codec. One that has not negotiated RED gets the current frame out of it.
         """
         payload_type = self._payload_types.get(rtp.payload_type)
-        if payload_type is None:
-            return None
         payload = rtp.payload
         if rtp.payload_type in self._red:
-            rewritten = _translate_red(payload, self._payload_types)
-            if rewritten is None:
-                return None
-            payload = rewritten
+            payload_type, payload = self._translate_red(payload_type, payload)
+        if payload_type is None:
+            return None
         ids = self._extension_ids
         return RtpPacket(
             payload_type,
@@ -140,6 +135,21 @@ class Translation:
             rtp.csrcs,
             tuple([(ids[element], data) for element, data in rtp.extensions if element in ids]),
             payload,
+        )
+
+    def _translate_red(self, payload_type: int | None, payload: bytes) -> tuple[int | None, bytes]:
+        """Payload type and payload for a RED packet (RFC 2198); no payload type if it cannot be passed on."""
+        types = self._payload_types
+        try:
+            blocks = parse_red(payload)
+        except BadPacket:
+            return None, b""
+        if payload_type is None:
+            return types.get(blocks[-1].payload_type), blocks[-1].data
+        if any(block.payload_type not in types for block in blocks):
+            return None, b""
+        return payload_type, serialize_red(
+            [block._replace(payload_type=types[block.payload_type]) for block in blocks]
         )
 
     def render(self, rtp: RtpPacket) -> None:
@@ -165,23 +175,3 @@ class Translation:
 def _packer(suffix_size: int) -> Any:
     """`pack_into` of a struct for the fixed header and that many more bytes: header and copy in one call."""
     return Struct(f">BBHII{suffix_size}s").pack_into
-
-
-def _translate_red(payload: bytes, payload_types: Mapping[int, int]) -> bytes | None:
-    """A RED payload with other payload types in its block headers; `None` if one of them has no number.
-
-    RFC 2198 section 3: each block header begins with one bit that says "another follows" and a payload type,
-    and is four bytes long, the last one byte.
-    """
-    data = bytearray(payload)
-    offset = 0
-    while offset < len(data):
-        more = data[offset] & 0x80
-        block = payload_types.get(data[offset] & 0x7F)
-        if block is None:
-            return None
-        data[offset] = more | block
-        if not more:
-            return bytes(data)
-        offset += 4
-    return None

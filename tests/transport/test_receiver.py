@@ -262,7 +262,9 @@ def test_negotiation_changes_what_is_known_and_reaches_the_subscribers() -> None
     after = subscriber.stream.translation
     assert after is not before
     assert after is not None
-    assert after.payload_type(120) == 100
+    translated = after.translate(Publisher(published()).packet(payload_type=120))
+    assert translated is not None
+    assert translated.payload_type == 100
     assert Publisher(stream).send(KEY_FRAME).rtp.payload_type == 120
     with pytest.raises(ValueError, match="needs a codec"):
         stream.negotiate([], {})

@@ -32,7 +32,6 @@ def test_a_packet_in_the_receivers_labels() -> None:
     translated = translation.translate(packet)
     assert translated == RtpPacket(100, True, 5, 6, 7, (8,), ((2, b"a"),), b"payload")
     assert translation.translate(RtpPacket(97, False, 1, 2, 3)) is None
-    assert (translation.payload_type(96), translation.payload_type(97)) == (100, None)
 
 
 @given(
@@ -93,6 +92,14 @@ def test_red_names_the_receivers_payload_types() -> None:
     assert translation.translate(RtpPacket(63, False, 1, 2, 3, payload=red(111, 99))) is None
     for cut in range(9):
         assert translation.translate(RtpPacket(63, False, 1, 2, 3, payload=red(111, 111, 111)[:cut])) is None
+
+
+def test_a_receiver_without_red_gets_the_current_frame() -> None:
+    translation = Translation((((111, 111),), ()), frozenset({63}))
+    translated = translation.translate(RtpPacket(63, False, 1, 2, 3, payload=red(111, 111) + b"cd"))
+    assert translated is not None
+    assert (translated.payload_type, translated.payload) == (111, b"abcd")
+    assert translation.translate(RtpPacket(63, False, 1, 2, 3, payload=red(111, 99))) is None
 
 
 def test_red_is_left_alone_where_the_numbers_agree() -> None:
