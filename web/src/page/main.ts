@@ -110,7 +110,7 @@ room.on("peerLeft", (peer) => {
   refresh();
 });
 room.on("publicationEnded", ({ publication, reason }) => {
-  const words = endInWords(publication, reason);
+  const words = endInWords(publication.source, reason);
   if (words !== null) notify(words);
 });
 room.on("error", (error) => {

@@ -1,5 +1,5 @@
 /** What the person is told when something goes wrong: what happened, and what can be done. */
-import type { CaptureFailure, EndReason, Publication, RoomError, Source } from "../client/index.js";
+import type { CaptureFailure, EndReason, RoomError, Source } from "../client/index.js";
 
 const DEVICES: Record<Source, string> = { mic: "microphone", camera: "camera", screen: "screen" };
 
@@ -65,10 +65,9 @@ function refusalInWords({ code, message }: RoomError): string {
 }
 
 /** What to tell when something of ours is no longer sent; null when the person knows. */
-export function endInWords(publication: Publication, reason: EndReason): string | null {
-  const device = DEVICES[publication.source];
-  if (reason === "track-ended")
-    return publication.source === "screen" ? null : `Your ${device} was disconnected.`;
+export function endInWords(source: Source, reason: EndReason): string | null {
+  const device = DEVICES[source];
+  if (reason === "track-ended") return source === "screen" ? null : `Your ${device} was disconnected.`;
   if (reason === "refused" || reason === "removed") return `The server does not take your ${device}.`;
   return null;
 }

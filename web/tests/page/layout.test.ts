@@ -1,0 +1,25 @@
+import { describe, expect, it } from "vitest";
+import { columnsFor } from "../../src/page/layout.js";
+import { initials } from "../../src/page/tiles.js";
+
+describe("columnsFor", () => {
+  it("fills a wide and a tall box", () => {
+    const wide = [1, 2, 3, 4, 5, 6, 7, 9, 10, 12].map((count) => columnsFor(count, 1600, 900));
+    expect(wide).toEqual([1, 2, 2, 2, 3, 3, 3, 3, 4, 4]);
+    const tall = [1, 2, 3, 4, 6, 8, 12].map((count) => columnsFor(count, 375, 700));
+    expect(tall).toEqual([1, 1, 1, 1, 1, 2, 2]);
+  });
+
+  it("does not mind an empty box", () => {
+    expect(columnsFor(0, 0, 0)).toBe(1);
+    expect(columnsFor(3, 0, 0)).toBe(1);
+  });
+});
+
+describe("initials", () => {
+  it("takes the first and the last word's first letter", () => {
+    expect(
+      ["Ada Lovelace", "grace", "Jean-Baptiste Joseph Fourier", "李 雷", "  ", "", "🇳🇴 x"].map(initials),
+    ).toEqual(["AL", "G", "JF", "李雷", "", "", "🇳🇴X"]);
+  });
+});
