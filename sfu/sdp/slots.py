@@ -73,7 +73,8 @@ class Slots:
         """
         lines = [line.copy() for line in self.lines]
         mids = {line.mid for line in lines}
-        for sender in sorted(self.waiting, key=lambda sender: sender.reserved_mid is None):
+        self.waiting.sort(key=lambda sender: sender.reserved_mid is None)
+        for sender in self.waiting:
             numbered = sender.msid is not None and payload_types.assign(sender.kind, sender.wanted)
             if sender.reserved_mid is None and not numbered:
                 continue

@@ -371,7 +371,7 @@ def test_a_replaced_track_has_another_msid() -> None:
 def test_a_stopped_line_may_be_used_again_by_another_mid_and_kind() -> None:
     session, _ = answered("chromium-offer-audio-video")
     text = vector("chromium-offer-audio-video")
-    head, audio, video = text.split("m=")
+    head, _, video = text.split("m=")
     stopped = "m=audio 0 UDP/TLS/RTP/SAVPF 0\r\n"
     session.apply_offer(head.replace("BUNDLE 0 1", "BUNDLE 1") + stopped + "m=" + video)
     answer = SessionDescription.parse(session.create_answer())
