@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from functools import cache
 
 from sfu.dtls import ApplicationData, Certificate, ConnectionState, DtlsConnection
-from sfu.dtls.connection import MAX_EARLY_RECORDS
 from sfu.dtls.fragments import MAX_BUFFERED
 from sfu.dtls.record import parse_record
+from sfu.dtls.record_layer import MAX_EARLY_RECORDS
 from sfu.errors import BadPacket
 
 MAX_STEPS = 200
@@ -57,7 +57,7 @@ class Network:
             for event in end.events():
                 if isinstance(event, ApplicationData):
                     assert event.data in self.sent[1 - index]
-            assert len(end._early) <= MAX_EARLY_RECORDS
+            assert end._layer.waiting <= MAX_EARLY_RECORDS
             assert end._reassembler.buffered <= MAX_BUFFERED
 
     def deliver(self, sender: int, datagram: bytes) -> None:

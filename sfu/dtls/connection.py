@@ -1,15 +1,15 @@
 """A DTLS 1.2 connection (RFC 6347) as a machine: datagrams and time in; datagrams, deadlines and events out.
 
-This module is the record layer and the glue: it unpacks records, opens and seals them, reassembles handshake
-messages, hands them to the role's handshake, sends its flights, and sends them again.
+This module is the glue: it takes what the record layer lets in, reassembles handshake messages, hands them to
+the role's handshake, sends its flights, and sends them again.
 
-What an attacker may do who can only inject datagrams: cost us the work of looking at them. Records that do
-not parse, are replayed or not authentic are dropped and counted; alerts in the clear are remembered for
-the log but end nothing; once keys exist, nothing in the clear is acted on but the hint that the peer
-repeats itself, and that at a limited rate.
+Before the handshake is complete a stranger could have sent anything. So alerts in the clear are remembered
+for the log but end nothing, and once keys exist, nothing in the clear is acted on but the hint that the
+peer repeats itself, and that at a limited rate. What no DTLS can prevent is a forged first message that the
+handshake takes for the peer's; here DTLS is reached only from an address that ICE has verified.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -32,10 +32,10 @@ from sfu.dtls.flights import (
 from sfu.dtls.fragments import Fragment, HandshakeMessage, Reassembler, parse_fragment
 from sfu.dtls.groups import GROUPS, NamedGroup
 from sfu.dtls.handshake import Handshake, Settings
-from sfu.dtls.keys import Secrets, TrafficKeys
+from sfu.dtls.keys import Secrets
 from sfu.dtls.messages import HandshakeType
-from sfu.dtls.record import DTLS_1_0, DTLS_1_2, HEADER, ContentType, Record, parse_record
-from sfu.dtls.replay import ReplayWindow
+from sfu.dtls.record import HEADER, ContentType, Record
+from sfu.dtls.record_layer import RecordLayer
 from sfu.dtls.server import ServerHandshake
 from sfu.dtls.srtp import (
     DEFAULT_PROFILES,
@@ -50,9 +50,6 @@ from sfu.errors import BadPacket
 
 MIN_MTU = 256
 """Bytes; below this a fragment would be more header than content."""
-
-MAX_EARLY_RECORDS = 8
-"""How many records of epoch 1 wait for the keys: the peer's Finished, some repetitions, first data."""
 
 MAX_UNREAD = 256
 """How many records of data wait for the owner to fetch its events; more are dropped."""
@@ -127,20 +124,14 @@ class DtlsConnection:
         )
         self._reassembler = Reassembler()
         self._retransmission = Retransmission(initial_timeout, max_timeout)
-        self._traffic: TrafficKeys | None = None
-        self._window = ReplayWindow()
-        self._early: list[Record] = []
+        self._layer = RecordLayer()
         self._write_epoch = 0
-        self._write_numbers = [0, 1 << 48]
         self._secrets: Secrets | None = None
         self._srtp_profile: SrtpProtectionProfile | None = None
         self._refused_renegotiation_at: float | None = None
         self._peer_alert = ""
         self._outgoing: list[bytes] = []
         self._events: deque[Event] = deque()
-        self._received = 0
-        self._sent = 0
-        self._dropped: Counter[str] = Counter()
 
     # The five verbs
 
@@ -155,18 +146,10 @@ class DtlsConnection:
 
     def receive(self, data: bytes, now: float) -> None:
         """Take a datagram. Whatever is in it: never raises, drops and counts what is wrong."""
-        offset = 0
-        while offset < len(data):
-            try:
-                record, offset = parse_record(data, offset)
-            except BadPacket as error:
-                self._drop(error.reason)
-                return
+        for record in self._layer.unpack(data):
             self._receive_record(record, now)
-            if self._early and self._traffic is not None:
-                early, self._early = self._early, []
-                for record in early:
-                    self._receive_record(record, now)
+            for early in self._layer.take_early():
+                self._receive_record(early, now)
 
     def outgoing(self, now: float) -> list[bytes]:
         """Return the datagrams to send now, and forget them."""
@@ -211,12 +194,12 @@ class DtlsConnection:
             raise RuntimeError(f"send on a connection that is {self._state.value}")
         if len(data) > self.max_data:
             raise ValueError(f"{len(data)} bytes do not fit into a datagram of {self._mtu}")
-        self._outgoing.append(self._seal(ContentType.APPLICATION_DATA, 1, data).serialize())
+        self._outgoing.append(self._layer.seal(ContentType.APPLICATION_DATA, 1, data).serialize())
 
     @property
     def max_data(self) -> int:
         """How many bytes `send` takes at most."""
-        return self._mtu - HEADER.size - self._overhead(1)
+        return self._mtu - HEADER.size - self._layer.overhead(1)
 
     def close(self, now: float) -> None:
         """Send close_notify and end; does nothing on a connection that has ended (RFC 5246 section 7.2.1)."""
@@ -241,84 +224,55 @@ class DtlsConnection:
 
     def statistics(self) -> DtlsStatistics:
         """Return the counters."""
-        return DtlsStatistics(self._received, self._sent, self._retransmission.count, dict(self._dropped))
+        layer = self._layer
+        return DtlsStatistics(layer.received, layer.sent, self._retransmission.count, dict(layer.dropped))
 
     # Receiving
 
-    def _drop(self, reason: str) -> None:
-        self._dropped[reason] += 1
-
     def _receive_record(self, record: Record, now: float) -> None:
-        if self._state in (ConnectionState.IDLE, ConnectionState.CLOSED, ConnectionState.FAILED):
-            self._drop("dtls-not-open")
-        elif record.version not in (DTLS_1_0, DTLS_1_2):
-            self._drop("dtls-record-version")
-        elif record.epoch == 0:
-            self._receive_plain(record, now)
-        elif record.epoch > 1:
-            self._drop("dtls-record-epoch")
-        elif self._traffic is not None:
-            self._receive_protected(record, self._traffic, now)
-        elif len(self._early) < MAX_EARLY_RECORDS:
-            self._early.append(record)
-        else:
-            self._drop("dtls-record-early")
-
-    def _receive_plain(self, record: Record, now: float) -> None:
-        if self._state is ConnectionState.CONNECTED:
-            self._drop("dtls-record-epoch")
+        if self._state not in (ConnectionState.HANDSHAKING, ConnectionState.CONNECTED):
+            self._layer.drop("dtls-not-open")
             return
-        match record.content_type:
-            case ContentType.HANDSHAKE:
-                self._received += 1
-                self._receive_handshake(record, record.fragment, now)
-            case ContentType.CHANGE_CIPHER_SPEC if record.fragment == CHANGE_CIPHER_SPEC:
+        connected = self._state is ConnectionState.CONNECTED
+        if connected and record.epoch == 0:
+            self._layer.drop("dtls-record-epoch")
+            return
+        plaintext = self._layer.admit(record)
+        if plaintext is None:
+            return
+        match record.content_type, record.epoch > 0:
+            case ContentType.HANDSHAKE, _ if connected:
+                self._receive_late_handshake(plaintext, now)
+            case ContentType.HANDSHAKE, protected:
+                self._receive_handshake(plaintext, protected, now)
+            case ContentType.ALERT, False:
+                self._receive_plain_alert(plaintext)
+            case ContentType.ALERT, True:
+                self._receive_alert(plaintext)
+            case ContentType.APPLICATION_DATA, True:
+                self._receive_data(plaintext)
+            case ContentType.CHANGE_CIPHER_SPEC, False if plaintext == CHANGE_CIPHER_SPEC:
                 # The epoch in a record's header says all that this record could say, and unlike it cannot be
                 # lost or reordered; so it is accepted and has no effect, as in DTLS 1.3.
-                self._received += 1
-            case ContentType.ALERT:
-                self._receive_plain_alert(record)
+                pass
             case _:
-                self._drop("dtls-record-type")
+                self._layer.drop("dtls-record-type")
 
-    def _receive_plain_alert(self, record: Record) -> None:
+    def _receive_plain_alert(self, plaintext: bytes) -> None:
         """Remember an alert that anybody could have sent; if it is genuine, silence will follow."""
         try:
-            self._peer_alert = AlertMessage.parse(record.fragment).name
+            self._peer_alert = AlertMessage.parse(plaintext).name
         except BadPacket as error:
-            self._drop(error.reason)
+            self._layer.drop(error.reason)
         else:
-            self._drop("dtls-alert-unauthenticated")
-
-    def _receive_protected(self, record: Record, traffic: TrafficKeys, now: float) -> None:
-        if not self._window.is_fresh(record.sequence_number):
-            self._drop("dtls-record-replayed")
-            return
-        try:
-            plaintext = traffic.read.open(record)
-        except BadPacket as error:
-            self._drop(error.reason)
-            return
-        self._window.mark(record.sequence_number)
-        self._received += 1
-        match record.content_type:
-            case ContentType.HANDSHAKE if self._state is ConnectionState.CONNECTED:
-                self._receive_late_handshake(plaintext, now)
-            case ContentType.HANDSHAKE:
-                self._receive_handshake(record, plaintext, now)
-            case ContentType.ALERT:
-                self._receive_alert(plaintext)
-            case ContentType.APPLICATION_DATA:
-                self._receive_data(plaintext)
-            case _:
-                self._drop("dtls-record-type")
+            self._layer.drop("dtls-alert-unauthenticated")
 
     def _receive_data(self, plaintext: bytes) -> None:
         if self._state is not ConnectionState.CONNECTED:
             # Reordered before the Finished: not verified yet (RFC 5246 section 7.4.9), and SCTP will repeat it.
-            self._drop("dtls-data-early")
+            self._layer.drop("dtls-data-early")
         elif len(self._events) >= MAX_UNREAD:
-            self._drop("dtls-data-unread")
+            self._layer.drop("dtls-data-unread")
         else:
             self._events.append(ApplicationData(plaintext))
 
@@ -326,42 +280,42 @@ class DtlsConnection:
         try:
             alert = AlertMessage.parse(plaintext)
         except BadPacket as error:
-            self._drop(error.reason)
+            self._layer.drop(error.reason)
             return
         if alert.description == AlertDescription.CLOSE_NOTIFY:
             self._send_alert(AlertLevel.WARNING, AlertDescription.CLOSE_NOTIFY)
             self._state = ConnectionState.CLOSED
             self._end(Closed(by_peer=True))
         elif alert.level == AlertLevel.WARNING:
-            self._drop("dtls-alert-warning")
+            self._layer.drop("dtls-alert-warning")
         else:
             self._state = ConnectionState.FAILED
             self._end(Failed("dtls-peer-alert", alert.name, alert.description, by_peer=True))
 
-    def _receive_handshake(self, record: Record, plaintext: bytes, now: float) -> None:
+    def _receive_handshake(self, plaintext: bytes, protected: bool, now: float) -> None:
         """Take the fragments of a record, and handle the messages that they complete."""
         offset = 0
         while offset < len(plaintext):
             try:
                 fragment, offset = parse_fragment(plaintext, offset)
             except BadPacket as error:
-                self._drop(error.reason)
+                self._layer.drop(error.reason)
                 return
-            self._receive_fragment(fragment, protected=record.epoch > 0, now=now)
+            self._receive_fragment(fragment, protected, now)
         while self._state is ConnectionState.HANDSHAKING and (message := self._reassembler.pop()):
             self._handle_message(message, now)
 
-    def _receive_fragment(self, fragment: Fragment, *, protected: bool, now: float) -> None:
+    def _receive_fragment(self, fragment: Fragment, protected: bool, now: float) -> None:
         if fragment.message_seq < self._reassembler.next_seq:
-            self._drop("dtls-message-repeated")
+            self._layer.drop("dtls-message-repeated")
             self._repeat(fragment.message_seq, now)
-        elif self._traffic is not None and not protected:
-            self._drop("dtls-message-unprotected")
+        elif self._layer.has_keys and not protected:
+            self._layer.drop("dtls-message-unprotected")
         else:
             try:
                 self._reassembler.add(fragment)
             except BadPacket as error:
-                self._drop(error.reason)
+                self._layer.drop(error.reason)
 
     def _handle_message(self, message: HandshakeMessage, now: float) -> None:
         handshake = self._handshake
@@ -371,9 +325,9 @@ class DtlsConnection:
         except Alert as error:
             self._fail(error)
             return
-        if self._traffic is None and handshake.traffic is not None:
+        if handshake.traffic is not None and not self._layer.has_keys:
             # From here on plaintext has no say: forget what of it was still waiting.
-            self._traffic = handshake.traffic
+            self._layer.use_keys(handshake.traffic)
             self._reassembler.discard()
         if flight is not None:
             self._send_flight(flight, now)
@@ -385,13 +339,13 @@ class DtlsConnection:
         try:
             fragment, _ = parse_fragment(plaintext)
         except BadPacket as error:
-            self._drop(error.reason)
+            self._layer.drop(error.reason)
             return
         if fragment.message_type == HandshakeType.FINISHED:
-            self._drop("dtls-message-repeated")
+            self._layer.drop("dtls-message-repeated")
             self._repeat(fragment.message_seq, now)
             return
-        self._drop("dtls-renegotiation")
+        self._layer.drop("dtls-renegotiation")
         refused_at = self._refused_renegotiation_at
         if refused_at is None or now - refused_at >= REPEAT_INTERVAL:
             # RFC 5746 section 4.5 allows refusing; nothing in WebRTC renegotiates.
@@ -422,23 +376,11 @@ class DtlsConnection:
     def _end(self, event: Closed | Failed) -> None:
         self._retransmission.stop()
         self._handshake = None
-        self._early.clear()
+        self._layer.forget_early()
         self._reassembler.discard()
         self._events.append(event)
 
     # Sending
-
-    def _overhead(self, epoch: int) -> int:
-        return self._traffic.write.overhead if epoch and self._traffic is not None else 0
-
-    def _seal(self, content_type: ContentType, epoch: int, plaintext: bytes) -> Record:
-        number = self._write_numbers[epoch]
-        self._write_numbers[epoch] += 1
-        self._sent += 1
-        if epoch == 0:
-            return Record(content_type, DTLS_1_2, number, plaintext)
-        assert self._traffic is not None, "epoch 1 has keys"
-        return self._traffic.write.seal(content_type, number, plaintext)
 
     def _send_flight(self, flight: Flight, now: float) -> None:
         self._retransmission.begin(flight, answered=self._reassembler.next_seq, now=now)
@@ -450,7 +392,7 @@ class DtlsConnection:
         """Put the current flight into datagrams."""
         flight = self._retransmission.flight
         assert flight is not None, "there is something to send"
-        packer = DatagramPacker(self._mtu, self._seal, self._overhead)
+        packer = DatagramPacker(self._mtu, self._layer.seal, self._layer.overhead)
         packer.add_flight(flight)
         self._outgoing += packer.finish()
 
@@ -460,4 +402,4 @@ class DtlsConnection:
 
     def _send_alert(self, level: AlertLevel, description: AlertDescription) -> None:
         alert = AlertMessage(level, description).serialize()
-        self._outgoing.append(self._seal(ContentType.ALERT, self._write_epoch, alert).serialize())
+        self._outgoing.append(self._layer.seal(ContentType.ALERT, self._write_epoch, alert).serialize())

@@ -14,12 +14,13 @@ from sfu.dtls import (
     HandshakeCompleted,
 )
 from sfu.dtls.alerts import AlertLevel, AlertMessage
-from sfu.dtls.connection import MAX_EARLY_RECORDS, MAX_UNREAD, MIN_MTU
+from sfu.dtls.connection import MAX_UNREAD, MIN_MTU
 from sfu.dtls.flights import MAX_RETRANSMISSIONS
 from sfu.dtls.fragments import HandshakeMessage
 from sfu.dtls.groups import X25519
 from sfu.dtls.messages import HandshakeType
 from sfu.dtls.record import DTLS_1_2, ContentType, Record, parse_record
+from sfu.dtls.record_layer import MAX_EARLY_RECORDS
 from tests.dtls.openssl import records
 from tests.dtls.support import connected_pair, connection, kinds, pump
 
@@ -33,7 +34,7 @@ def plain(content_type: int, fragment: bytes, *, version: int = DTLS_1_2, epoch:
 
 def protected(sender: DtlsConnection, content_type: ContentType, plaintext: bytes) -> bytes:
     """A record that only the other end could make, with a content that our code would not send."""
-    return sender._seal(content_type, 1, plaintext).serialize()
+    return sender._layer.seal(content_type, 1, plaintext).serialize()
 
 
 def drops(end: DtlsConnection) -> dict[str, int]:
