@@ -190,15 +190,16 @@ class ReceiveStream:
             numbering = self._numbering = SequenceMap(sequence)
             numbering.begin(sequence)
         in_order = sequence == missing.highest
-        if not packet.payload:
-            if in_order:
-                numbering.skip(sequence)
+        if not packet.payload and in_order:
+            numbering.skip(sequence)
             return None
+        # Padding that comes late is passed on: those after it have gone out with a gap in its place, and a
+        # receiver that needs an unbroken sequence (H.264 in libwebrtc) would wait for it.
         forwarded = numbering.map(sequence)
         if forwarded is None:
             self._dropped["late"] += 1
             return None
-        starts = self.kind == "audio" or is_key_frame(codec.name, packet.payload)
+        starts = bool(packet.payload) and (self.kind == "audio" or is_key_frame(codec.name, packet.payload))
         if starts:
             self._requests.arrived()
             if packet.timestamp != self._key_frame_timestamp:  # H.264 has several such packets in one frame

@@ -114,7 +114,7 @@ class Translation:
         self.pack_into = None
 
     def translate(self, rtp: RtpPacket) -> RtpPacket | None:
-        """A packet with the receiver's payload type and extension ids, without padding.
+        """A packet with the receiver's payload type and extension ids; of padding the least there can be.
 
         SSRC, sequence number and timestamp are still the publisher's. `None`: the receiver has not negotiated
         this codec. One that has not negotiated RED gets the current frame out of it.
@@ -135,6 +135,7 @@ class Translation:
             rtp.csrcs,
             tuple([(ids[element], data) for element, data in rtp.extensions if element in ids]),
             payload,
+            0 if rtp.payload else 1,
         )
 
     def _translate_red(self, payload_type: int | None, payload: bytes) -> tuple[int | None, bytes]:

@@ -106,6 +106,19 @@ def test_real_losses_stay_gaps_and_late_packets_fill_them() -> None:
     assert numbers(subscriber.read(wire)) == [1]
 
 
+def test_late_padding_fills_the_hole_it_left() -> None:
+    publisher, subscriber, wire = call()
+    send(publisher, subscriber, wire, KEY_FRAME)
+    padding = publisher.packet(b"", padding_size=200)
+    send(publisher, subscriber, wire)
+    media = publisher.receive(padding, 0.0)
+    assert media is not None
+    subscriber.stream.forward(media, wire.egress, 0.0)
+    packets = subscriber.read(wire)
+    assert numbers(packets) == [0, 2, 1]
+    assert (packets[2].payload, packets[2].padding_size) == (b"", 1)
+
+
 def test_a_late_packet_from_before_the_key_frame_stays_out() -> None:
     publisher, subscriber, wire = call()
     publisher.send()
