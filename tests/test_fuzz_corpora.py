@@ -1,0 +1,37 @@
+"""Every committed input of every fuzz harness holds its invariant, without a fuzzer."""
+
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+FUZZ = Path(__file__).parents[1] / "fuzz"
+NAMES = sorted(path.stem.removeprefix("fuzz_") for path in FUZZ.glob("fuzz_*.py"))
+
+
+@cache
+def harness(name: str) -> Callable[[bytes], None]:
+    """Return the function of a harness."""
+    spec = importlib.util.spec_from_file_location(f"fuzz_{name}", FUZZ / f"fuzz_{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return cast("Callable[[bytes], None]", module.one_input)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_harness_has_a_corpus_and_holds_on_it(name: str) -> None:
+    inputs = sorted((FUZZ / "corpus" / name).iterdir())
+    assert inputs
+    one_input = harness(name)
+    one_input(b"")
+    for path in inputs:
+        one_input(path.read_bytes())
+
+
+def test_every_corpus_has_a_harness() -> None:
+    assert sorted(path.name for path in (FUZZ / "corpus").iterdir() if path.is_dir()) == NAMES

@@ -1,0 +1,117 @@
+"""The two rules of the architecture, and the one direction of its imports, read from the source.
+
+1. Every package inside `sfu` is pure: no Trio, no sockets, no clock, no `async`, no randomness of its own.
+2. Every module directly in `sfu` may use Trio.
+
+Imports between our packages point one way; the order is the table below.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "sfu"
+
+MAY_IMPORT = {
+    "rtp": set(),
+    "dtls": set(),
+    "ice": set(),
+    "sdp": set(),
+    "bwe": {"rtp"},
+    "transport": {"rtp", "dtls", "ice", "sdp", "bwe"},
+    "conference": {"rtp", "dtls", "ice", "sdp", "bwe", "transport"},
+}
+"""What each package may import of our own, beside itself and `sfu.errors`."""
+
+IMPURE = {
+    "_thread",
+    "aioice",
+    "asyncio",
+    "concurrent",
+    "logging",
+    "multiprocessing",
+    "prometheus_client",
+    "random",
+    "redis",
+    "secrets",
+    "select",
+    "selectors",
+    "signal",
+    "socket",
+    "ssl",
+    "structlog",
+    "subprocess",
+    "threading",
+    "time",
+    "trio",
+    "trio_asyncio",
+    "trio_websocket",
+}
+"""Modules that do input and output, know the time, make randomness, or start tasks."""
+
+IMPURE_NAMES = {
+    ("datetime", "now"),
+    ("datetime", "today"),
+    ("datetime", "utcnow"),
+    ("os", "urandom"),
+    ("uuid", "uuid1"),
+    ("uuid", "uuid4"),
+}
+"""Impure functions of modules that are otherwise harmless."""
+
+FILES = sorted(path for path in ROOT.rglob("*.py") if "web" not in path.relative_to(ROOT).parts)
+PURE_FILES = [path for path in FILES if path.parent != ROOT]
+
+
+def name_of(path: Path) -> str:
+    """Return a short test id."""
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the full name of everything that a module imports, `a.b.c` for ``from a.b import c``."""
+    package = ["sfu", *path.relative_to(ROOT).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            yield from (".".join([*base, *filter(None, [node.module]), alias.name]) for alias in node.names)
+
+
+@pytest.mark.parametrize("path", PURE_FILES, ids=name_of)
+def test_packages_are_pure(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert not {name.partition(".")[0] for name in imports(path)} & IMPURE
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith | ast.Await)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert (node.value.id, node.attr) not in IMPURE_NAMES
+    assert not {tuple(name.rsplit(".", 1)) for name in imports(path) if "." in name} & IMPURE_NAMES
+
+
+@pytest.mark.parametrize("path", PURE_FILES, ids=name_of)
+def test_imports_point_one_way(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    allowed = MAY_IMPORT[package] | {package, "errors"}
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("sfu.")}
+    assert ours <= allowed
+    assert "sfu" not in imports(path)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_asyncio_has_one_place(path: Path) -> None:
+    if path != ROOT / "aio.py":
+        assert not {name.partition(".")[0] for name in imports(path)} & {"asyncio", "trio_asyncio"}
+
+
+def test_pure_packages_load_without_trio() -> None:
+    """What `import sfu.transport` and `import sfu.conference` load, in a fresh interpreter."""
+    import subprocess
+
+    code = "import sys, sfu.conference, sfu.transport; print('trio' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
