@@ -204,7 +204,13 @@ class Server:
         return Readiness(not self._stopping.is_set(), "stopping" if self._stopping.is_set() else "ok")
 
     def _make_connection(self, now: float) -> Connection:
-        return Connection(self._certificate, self._candidates, os.urandom, now)
+        return Connection(
+            self._certificate,
+            self._candidates,
+            os.urandom,
+            now,
+            history_depth=self._settings.history_packets,
+        )
 
 
 async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:

@@ -32,6 +32,8 @@ class ConferenceStatistics:
 
     rooms: int
     peers: int
+    routes: int
+    """Ways for datagrams to find their peer."""
     messages: dict[tuple[str, str], int]
     """Clients' messages by type (``"?"`` for none that is known) and result: ``ok`` or the error's code."""
     drops: dict[str, int]
@@ -157,6 +159,7 @@ class Conference:
         return ConferenceStatistics(
             rooms=len(self.rooms),
             peers=sum(len(room.peers) for room in self.rooms.values()),
+            routes=self._table.routes(),
             messages=dict(self._messages),
             drops=dict(self._table.drops),
         )

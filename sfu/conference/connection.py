@@ -12,6 +12,7 @@ from sfu.conference.track import Track
 from sfu.dtls.certificate import Certificate
 from sfu.ice.credentials import Credentials, make_credentials
 from sfu.ice.path import Path
+from sfu.rtp.history import DEPTH
 from sfu.sdp import BundleSession, LocalTransport, Sender, TooManyLines
 from sfu.transport.peer import PeerTransport
 from sfu.transport.sender import SendStream
@@ -21,14 +22,29 @@ class Connection:
     """One RTCPeerConnection that publishes and receives, over one bundled transport."""
 
     def __init__(
-        self, certificate: Certificate, candidates: tuple[str, ...], random: Callable[[int], bytes], now: float
+        self,
+        certificate: Certificate,
+        candidates: tuple[str, ...],
+        random: Callable[[int], bytes],
+        now: float,
+        *,
+        history_depth: int = DEPTH,
     ) -> None:
-        """`candidates` are ours, as SDP writes them; the fingerprint in our descriptions is `certificate`'s."""
+        """`candidates` are ours, as SDP writes them; the fingerprint in our descriptions is `certificate`'s.
+
+        `history_depth` is how many packets of each published video are kept for retransmission.
+        """
         self._certificate = certificate
         self._candidates = candidates
         self._random = random
         credentials = make_credentials(random)
-        self.transport = PeerTransport(credentials=credentials, certificate=certificate, random=random, now=now)
+        self.transport = PeerTransport(
+            credentials=credentials,
+            certificate=certificate,
+            random=random,
+            now=now,
+            history_depth=history_depth,
+        )
         self.sdp = BundleSession(
             self._describe(credentials),
             session_id=int.from_bytes(random(8), "big") >> 1,
@@ -75,6 +91,7 @@ class Connection:
             self.sdp.apply_answer(text)
         except ValueError:
             self.sdp.rollback()
+            self.negotiation.answer_refused(now)
             raise
         self._negotiated(now)
         return True

@@ -102,6 +102,14 @@ class Negotiation:
         self._end_offer()
         return True
 
+    def answer_refused(self, now: float) -> None:
+        """Note that the answer that was received does not fit: the offer was taken back, and is made again.
+
+        Not at once, though: a client that answers wrongly may well do so again.
+        """
+        self._hold_until = now + ANSWER_TIMEOUT
+        self._wanted = True
+
     def next_timeout(self) -> float | None:
         """Return when `handle_timeout` and `is_offer_due` want to be asked again, or None."""
         return self._hold_until if self._hold_until is not None and self._wanted else self._deadline

@@ -57,11 +57,12 @@ def test_the_clients_offer_loses_against_ours_and_wins_otherwise() -> None:
     negotiation = settled()
     negotiation.request()
     negotiation.offer_sent(1.0)
-    assert negotiation.state is NegotiationState.HAVE_LOCAL_OFFER
+    states = [negotiation.state]
     assert not negotiation.receive_offer()
     assert negotiation.receive_answer()
-    assert negotiation.state is NegotiationState.STABLE
+    states.append(negotiation.state)
     assert negotiation.receive_offer()
+    assert states == [NegotiationState.HAVE_LOCAL_OFFER, NegotiationState.STABLE]
     assert negotiation.statistics().offers_ignored == 1
 
 
@@ -90,3 +91,24 @@ def test_what_is_no_longer_needed_is_not_offered() -> None:
     negotiation.request()
     negotiation.offer_not_needed()
     assert not negotiation.is_offer_due(1.0)
+
+
+def test_after_a_wrong_answer_the_next_offer_waits() -> None:
+    negotiation = settled()
+    negotiation.request()
+    negotiation.offer_sent(1.0)
+    assert negotiation.receive_answer()
+    negotiation.answer_refused(2.0)
+    assert not negotiation.is_offer_due(2.0)
+    assert negotiation.next_timeout() == 2.0 + ANSWER_TIMEOUT
+    assert negotiation.is_offer_due(2.0 + ANSWER_TIMEOUT)
+
+
+def test_after_a_wrong_answer_the_clients_own_offer_ends_the_wait() -> None:
+    negotiation = settled()
+    negotiation.request()
+    negotiation.offer_sent(1.0)
+    assert negotiation.receive_answer()
+    negotiation.answer_refused(2.0)
+    assert negotiation.receive_offer()
+    assert negotiation.is_offer_due(2.1)

@@ -1,0 +1,449 @@
+"""A room with clients that negotiate, connect and send: who is told what, and who receives what."""
+
+import pytest
+from sdp.support import FIREFOX
+from support.conference import Guest, Hall
+from support.media import DELTA_FRAME, KEY_FRAME
+
+from sfu.conference.limits import Limits
+from sfu.conference.negotiation import ANSWER_TIMEOUT
+from sfu.rtp.rtcp import GenericNack, PictureLossIndication, ReceiverReport, SenderReport
+
+
+def pictures(hall: Hall, *users: str) -> tuple[Guest, ...]:
+    """Guests that publish a video each, all connected."""
+    guests = tuple(hall.enter(user) for user in users)
+    for guest in guests:
+        guest.publish("video")
+    hall.run(1.0)
+    assert all(guest.client.connected for guest in guests)
+    return guests
+
+
+def test_who_joins_is_told_the_room_and_the_room_is_told() -> None:
+    hall = Hall()
+    alice = hall.enter("alice")
+    assert [message["type"] for message in alice.messages] == ["join", "room-state"]
+    assert alice.heard("join") == [
+        {"peerId": alice.peer.id, "roomId": "room", "success": True, "resumed": False}
+    ]
+    assert alice.heard("room-state") == [{"peers": [], "subscriptions": []}]
+    alice.say("media-state", micEnabled=True, cameraEnabled=False, screenEnabled=False)
+    (transceiver,) = alice.publish("audio")
+    track = alice.heard("track-published")[0]
+    assert track == {
+        "trackId": track["trackId"],
+        "kind": "audio",
+        "peerId": alice.peer.id,
+        "source": "mic",
+        "layers": [],
+        "mid": transceiver.mid,
+    }
+
+    bob = hall.enter("bob")
+    assert alice.heard("peer-joined") == [{"peerId": bob.peer.id, "userId": "bob", "name": "Bob"}]
+    assert bob.heard("room-state") == [
+        {
+            "peers": [
+                {
+                    "peerId": alice.peer.id,
+                    "userId": "alice",
+                    "name": "Alice",
+                    "mediaState": {"micEnabled": True, "cameraEnabled": False, "screenEnabled": False},
+                    "suspended": False,
+                    "tracks": [{"trackId": track["trackId"], "kind": "audio", "source": "mic", "layers": []}],
+                }
+            ],
+            "subscriptions": [{"trackId": track["trackId"], "peerId": alice.peer.id, "layer": None}],
+        }
+    ]
+    hall.leave(bob)
+    assert alice.heard("peer-left") == [{"peerId": bob.peer.id, "userId": "bob", "name": "Bob"}]
+
+
+def test_media_goes_from_each_to_the_other_and_not_back() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    for sender, receiver in ((alice, bob), (bob, alice)):
+        receiver.client.rtp.clear()
+        sender.client.rtp.clear()
+        sender.send_frames(sender.browser.transceivers[0], 10)
+        assert [packet.payload for packet in receiver.received()] == [KEY_FRAME] + [DELTA_FRAME] * 9
+        numbers = [packet.sequence_number for packet in receiver.received()]
+        assert numbers == list(range(numbers[0], numbers[0] + 10))
+        assert len({packet.ssrc for packet in receiver.received()}) == 1
+        assert not sender.received()
+
+
+def test_a_forwarded_track_is_named_by_its_publisher_and_its_id() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    track = alice.heard("track-published")[0]["trackId"]
+    assert [line.track for line in bob.browser.lines if line.track] == [f"{alice.peer.id} {track}"]
+
+
+def test_who_has_room_for_the_tracks_in_its_first_offer_gets_them_in_the_answer() -> None:
+    hall = Hall()
+    (alice,) = pictures(hall, "alice")
+    bob = hall.enter("bob")
+    bob.browser.add("video", sends=False)
+    bob.publish("video")
+    hall.run(1.0)
+    assert bob.heard("offer") == []
+    alice.send_frames(alice.browser.transceivers[0], 3)
+    assert len(bob.received()) == 3
+
+
+def test_who_only_listens_is_offered_the_tracks_after_a_moment() -> None:
+    hall = Hall()
+    (alice,) = pictures(hall, "alice")
+    bob = hall.enter("bob")
+    assert bob.heard("offer") == []
+    hall.run(2.0)
+    assert len(bob.heard("offer")) == 1
+    alice.send_frames(alice.browser.transceivers[0], 3)
+    assert len(bob.received()) == 3
+
+
+def test_a_late_receiver_starts_at_a_key_frame_that_is_asked_for_at_once() -> None:
+    hall = Hall()
+    (alice,) = pictures(hall, "alice")
+    camera = alice.browser.transceivers[0]
+    alice.send_frames(camera, 30)
+    alice.client.rtcp.clear()
+    bob = hall.enter("bob")
+    bob.publish("video")
+    hall.run(0.5)
+    alice.send_frames(camera, 1, key_frame=False)
+    assert not bob.received()
+    assert any(isinstance(packet, PictureLossIndication) for packet in alice.client.rtcp)
+    alice.send_frames(camera, 3)
+    assert [packet.payload for packet in bob.received()] == [KEY_FRAME, DELTA_FRAME, DELTA_FRAME]
+
+
+def test_a_receivers_picture_loss_reaches_the_publisher() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    camera = alice.browser.transceivers[0]
+    alice.send_frames(camera, 60)
+    alice.client.rtcp.clear()
+    ssrc = bob.received()[0].ssrc
+    bob.client.send_rtcp([ReceiverReport(1, ()), PictureLossIndication(1, ssrc)])
+    hall.settle()
+    hall.run(0.1)  # without another packet of alice
+    (request,) = [packet for packet in alice.client.rtcp if isinstance(packet, PictureLossIndication)]
+    assert request.media_ssrc == camera.ssrc
+
+
+def test_loss_is_repaired_on_both_sides_of_the_server() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    camera = alice.browser.transceivers[0]
+    alice.send_frames(camera, 5)
+    # Between alice and the server: the server asks for what is missing.
+    alice.client.rtcp.clear()
+    alice.send(camera, DELTA_FRAME, skip=2)
+    hall.run(0.2)
+    lost = [packet.lost for packet in alice.client.rtcp if isinstance(packet, GenericNack)]
+    assert (6, 7) in lost
+    # Between the server and bob: the server has kept what bob misses, and sends it as RTX.
+    first = bob.received()[0]
+    bob.client.rtp.clear()
+    bob.client.send_rtcp([ReceiverReport(1, ()), GenericNack(1, first.ssrc, (first.sequence_number + 1,))])
+    hall.settle()
+    (repeated,) = bob.received()
+    assert repeated.ssrc != first.ssrc
+    assert repeated.payload == (first.sequence_number + 1).to_bytes(2) + DELTA_FRAME
+
+
+def test_reports_let_the_receiver_play_in_sync() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    camera = alice.browser.transceivers[0]
+    alice.send_frames(camera, 5)
+    ntp = 0xE000_0000_8000_0000
+    alice.client.send_rtcp([SenderReport(camera.ssrc, ntp, 5 * 3000, 5, 50)])
+    hall.settle()
+    alice.send_frames(camera, 60, key_frame=False)
+    reports = [packet for packet in bob.client.rtcp if isinstance(packet, SenderReport)]
+    assert reports
+    last = reports[-1]
+    assert last.ssrc == bob.received()[0].ssrc
+    # The publisher's clock: what it showed plus the time since.
+    assert 0 < (last.ntp_time - ntp) / 2**32 < 3
+    receiver_reports = [packet for packet in alice.client.rtcp if isinstance(packet, ReceiverReport)]
+    blocks = [block for report in receiver_reports for block in report.reports]
+    assert any(block.ssrc == camera.ssrc and block.last_sender_report for block in blocks)
+
+
+def test_browsers_with_other_numbers_understand_each_other() -> None:
+    hall = Hall()
+    chromium = hall.enter("chromium")
+    firefox = hall.enter("firefox", numbers=FIREFOX)
+    for guest in (chromium, firefox):
+        guest.publish("audio", "video")
+    hall.run(2.5)
+    for sender, receiver in ((chromium, firefox), (firefox, chromium)):
+        for transceiver in sender.browser.transceivers[:2]:
+            sender.send_frames(transceiver, 3)
+        types = {packet.payload_type for packet in receiver.received()}
+        assert types == {int(receiver.browser.numbers.formats[kind].split()[0]) for kind in ("audio", "video")}
+
+
+def test_unpublishing_ends_the_track_and_frees_its_slot() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    camera = alice.browser.transceivers[0]
+    track = alice.heard("track-published")[0]["trackId"]
+    lines = len(bob.browser.lines)
+    camera.sends = False
+    alice.offer()
+    hall.run(0.5)
+    assert bob.heard("track-unpublished")[0]["trackId"] == track
+    assert [line.track for line in bob.browser.lines if line.track] == []
+    # Another track takes the same slot.
+    camera.sends = True
+    alice.offer("screen")
+    hall.run(0.5)
+    again = bob.heard("track-published")[-1]
+    assert again["source"] == "screen"
+    assert again["trackId"] != track
+    assert len(bob.browser.lines) == lines
+    alice.send_frames(camera, 3)
+    assert len(bob.received()) == 3
+
+
+def test_the_descriptions_do_not_grow_with_guests_that_come_and_go() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    sizes = []
+    for _ in range(12):
+        hall.leave(bob)
+        hall.guests.remove(bob)
+        hall.run(0.1)
+        bob = hall.enter("bob", certificate=bob.client.certificate)
+        bob.publish("video")
+        hall.run(0.5)
+        sizes.append(len(alice.browser.lines))
+        bob.send_frames(bob.browser.transceivers[0], 2)
+        assert len(alice.received()) == 2
+        alice.client.rtp.clear()
+    assert set(sizes) == {2}
+
+
+def test_the_same_track_with_another_source_is_another_track() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    camera = alice.browser.transceivers[0]
+    alice.send_frames(camera, 3)
+    alice.offer("screen")
+    hall.run(0.5)
+    assert bob.heard("track-published")[-1]["source"] == "screen"
+    bob.client.rtp.clear()
+    alice.send_frames(camera, 3)
+    assert len(bob.received()) == 3
+
+
+def test_crossing_offers_end_in_one_state() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    bob.answers = False
+    alice.publish("audio")
+    (offer,) = bob.heard("offer")[-1:]
+    # bob's offer crosses the server's, loses, and is made again after bob has answered.
+    bob.browser.add("audio", receives=False)
+    bob.say("offer", sdp=bob.own(bob.browser.offer()), type="offer")
+    assert bob.peer.connection.negotiation.statistics().offers_ignored == 1
+    bob.say("answer", sdp=bob.own(bob.browser.answer(offer["sdp"])), type="answer")
+    bob.answers = True
+    bob.offer()
+    hall.run(0.5)
+    assert {track["kind"] for track in alice.heard("track-published") if track["peerId"] == bob.peer.id} == {
+        "audio",
+        "video",
+    }
+    assert sum(1 for line in bob.browser.lines if line.track) == 2
+
+
+def test_a_lost_answer_is_asked_for_again() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    bob.answers = False
+    alice.publish("audio")
+    hall.run(1.0)
+    bob.answers = True
+    hall.run(ANSWER_TIMEOUT)
+    assert sum(1 for line in bob.browser.lines if line.track) == 2
+    alice.send_frames(alice.browser.transceivers[-1], 3)
+    assert {packet.payload for packet in bob.received()} == {b"opus"}
+
+
+def test_an_answer_that_does_not_fit_is_refused_and_the_room_goes_on() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    bob.answers = False
+    alice.publish("audio")
+    bob.say("answer", sdp="v=0\r\n", type="answer")
+    assert bob.heard("error")[-1]["code"] == 400
+    assert bob.heard("error")[-1]["type"] == "answer"
+    bob.answers = True
+    bob.publish("audio")
+    hall.run(1.0)
+    assert sum(1 for line in bob.browser.lines if line.track) == 2
+
+
+def test_an_answer_to_no_offer_is_counted_and_changes_nothing() -> None:
+    hall = Hall()
+    alice = hall.enter("alice")
+    alice.say("answer", sdp="v=0\r\n", type="answer")
+    assert alice.heard("error") == []
+    assert alice.peer.connection.negotiation.statistics().answers_ignored == 1
+
+
+@pytest.mark.parametrize(
+    ("message_type", "data", "code"),
+    [
+        ("offer", {"sdp": "v=0\r\n"}, 400),
+        ("offer", {"sdp": "x" * 300_000}, 400),
+        ("offer", {}, 400),
+        ("ice-candidate", {"candidate": "candidate:nonsense", "sdpMid": "0"}, 400),
+        ("join", {"roomId": "r", "userId": "u"}, 409),
+        ("subscribe-to-everything", {}, 400),
+    ],
+)
+def test_what_is_wrong_is_answered_and_the_peer_stays(
+    message_type: str, data: dict[str, str], code: int
+) -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    bob.say(message_type, **data)
+    (error,) = bob.heard("error")
+    assert (error["code"], error["type"]) == (code, message_type)
+    assert bob.peer.ended is None
+    alice.send_frames(alice.browser.transceivers[0], 2)
+    assert len(bob.received()) == 2
+
+
+def test_candidates_of_clients_are_read_and_need_no_answer() -> None:
+    hall = Hall()
+    alice = hall.enter("alice")
+    before = len(alice.messages)
+    alice.say("ice-candidate", candidate="candidate:1 1 udp 2122260223 abc.local 50000 typ host", sdpMid="0")
+    alice.say("ice-candidate", candidate="", sdpMid="0")
+    assert len(alice.messages) == before
+
+
+def test_a_ping_is_answered_and_a_pong_is_not() -> None:
+    hall = Hall()
+    alice = hall.enter("alice")
+    alice.say("ping", number=7)
+    alice.say("pong")
+    assert alice.heard("pong") == [{"number": 7}]
+
+
+def test_a_flood_of_messages_is_refused_and_ends_nobody() -> None:
+    hall = Hall()
+    alice = hall.enter("alice")
+    for _ in range(60):
+        alice.say("ping")
+    assert len(alice.heard("pong")) == 40
+    assert {error["code"] for error in alice.heard("error")} == {429}
+    hall.run(1.0)
+    alice.say("ping")
+    assert len(alice.heard("pong")) == 41
+    counts = hall.conference.statistics().messages
+    assert counts["ping", "ok"] == 41
+    assert counts["?", "429"] == 20
+
+
+def test_more_tracks_than_allowed_are_not_published() -> None:
+    hall = Hall(Limits(max_tracks_per_peer=2))
+    alice = hall.enter("alice")
+    alice.publish("audio", "video", "video")
+    assert len(alice.heard("track-published")) == 2
+    (error,) = alice.heard("error")
+    assert (error["code"], error["type"]) == (403, "offer")
+
+
+def test_media_state_is_told_to_the_others() -> None:
+    hall = Hall()
+    alice, bob = hall.enter("alice"), hall.enter("bob")
+    alice.say("media-state", micEnabled=True, cameraEnabled=True, screenEnabled=False)
+    assert bob.heard("media-state") == [
+        {"peerId": alice.peer.id, "micEnabled": True, "cameraEnabled": True, "screenEnabled": False}
+    ]
+    assert alice.heard("media-state") == []
+
+
+def test_leaving_leaves_nothing() -> None:
+    hall = Hall()
+    alice, bob, carol = pictures(hall, "alice", "bob", "carol")
+    for guest in (alice, bob, carol):
+        guest.send_frames(guest.browser.transceivers[0], 2)
+    alice.say("leave")
+    assert alice.peer.ended == "left"
+    assert alice.peer.connection.transport.ended
+    for guest in (bob, carol):
+        assert not any(alice.peer.id in line.track for line in guest.browser.lines if line.track)
+        publishers = {subscription.track.publisher for subscription in guest.peer.connection.subscriptions}
+        assert publishers == {bob.peer, carol.peer} - {guest.peer}
+    for guest in (bob, carol):
+        hall.leave(guest)
+    room = hall.conference.rooms["room"]
+    assert not room.peers
+    hall.conference.forget_room(room)
+    statistics = hall.conference.statistics()
+    assert (statistics.rooms, statistics.peers, statistics.routes) == (0, 0, 0)
+
+
+def test_a_user_who_joins_again_takes_the_place_of_the_old_peer() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    again = hall.enter("bob")
+    assert bob.peer.ended == "replaced"
+    assert again.peer.id != bob.peer.id
+    assert set(hall.conference.rooms["room"].peers.values()) == {alice.peer, again.peer}
+
+
+def test_rooms_know_nothing_of_each_other() -> None:
+    hall = Hall()
+    alice, bob = hall.enter("alice", "one"), hall.enter("bob", "two")
+    for guest in (alice, bob):
+        guest.publish("video")
+    hall.run(1.0)
+    alice.send_frames(alice.browser.transceivers[0], 3)
+    assert not bob.received()
+    assert not bob.heard("peer-joined")
+    assert not bob.heard("track-published")[1:]
+
+
+def test_a_wrong_certificate_ends_the_peer_before_any_media() -> None:
+    hall = Hall()
+    (bob,) = pictures(hall, "bob")
+    mallory = hall.enter("mallory")
+    mallory.fingerprint = "sha-256 " + ":".join(["00"] * 32)
+    mallory.publish("video")
+    hall.run(2.0)
+    assert mallory.peer.ended == "fingerprint-mismatch"
+    assert not bob.received()
+    assert bob.heard("peer-left")
+
+
+def test_a_peer_whose_network_is_gone_is_removed_when_its_consent_has_expired() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    bob.client.stop_checking()
+    hall.run(20.0)
+    assert bob.peer.ended is None
+    hall.run(20.0)
+    assert bob.peer.ended == "consent expired"
+    assert alice.heard("peer-left")
+
+
+def test_a_peer_that_closes_its_connection_is_removed() -> None:
+    hall = Hall()
+    alice, bob = pictures(hall, "alice", "bob")
+    bob.client.close(hall.now)
+    hall.settle()
+    assert bob.peer.ended == "connection closed"
+    assert alice.heard("peer-left")
