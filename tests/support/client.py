@@ -11,6 +11,7 @@ carries datagrams: between two lists in a test, over a socket in a load generato
     client.send_rtp(packet)                           # once client.connected
 """
 
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -114,6 +115,18 @@ class ScriptedClient:
     def setup(self) -> str:
         """What `a=setup` of an answer says."""
         return "active" if self.dtls_role == "client" else "passive"
+
+    def own(self, sdp: str) -> str:
+        """A description made elsewhere (by `sdp.support.Browser`, say) with this client's transport in it."""
+        values = {
+            "ice-ufrag": self.credentials.ufrag,
+            "ice-pwd": self.credentials.pwd,
+            "fingerprint": self.certificate.fingerprint(),
+        }
+        for name, value in values.items():
+            sdp = re.sub(rf"(?m)^a={name}:[^\r\n]*", f"a={name}:{value}", sdp)
+        # An offer says actpass and leaves it to the other side; an answer says what we are.
+        return re.sub(r"(?m)^a=setup:(active|passive)", f"a=setup:{self.setup}", sdp)
 
     # The verbs
 
