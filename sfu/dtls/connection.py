@@ -300,7 +300,7 @@ class DtlsConnection:
                 fragment, offset = parse_fragment(plaintext, offset)
             except BadPacket as error:
                 self._layer.drop(error.reason)
-                return
+                break
             self._receive_fragment(fragment, protected, now)
         while self._state is ConnectionState.HANDSHAKING and (message := self._reassembler.pop()):
             self._handle_message(message, now)

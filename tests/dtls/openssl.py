@@ -42,6 +42,7 @@ class PyOpenSslEnd:
         profiles: bytes = BOTH_PROFILES,
         ciphers: bytes | None = None,
         ask_certificate: bool = True,
+        cookie: bool = False,
     ) -> None:
         context = SSL.Context(SSL.DTLS_METHOD)
         context.use_certificate(load_der_x509_certificate(certificate.der))
@@ -52,6 +53,9 @@ class PyOpenSslEnd:
             context.set_tlsext_use_srtp(profiles)
         if ciphers is not None:
             context.set_cipher_list(ciphers)
+        self._listening = cookie
+        context.set_cookie_generate_callback(lambda _: b"an OpenSSL cookie")
+        context.set_cookie_verify_callback(lambda _, returned: returned == b"an OpenSSL cookie")
         self.key_log: list[str] = []
         context.set_keylog_callback(lambda _, line: self.key_log.append(line.decode()))
         self.ssl = SSL.Connection(context, None)
@@ -68,6 +72,9 @@ class PyOpenSslEnd:
 
     def _step(self) -> None:
         try:
+            if self._listening:
+                self.ssl.DTLSv1_listen()  # raises until a ClientHello has brought the cookie back
+                self._listening = False
             if not self.connected:
                 self.ssl.do_handshake()
                 self.connected = True

@@ -283,6 +283,16 @@ def test_dropped_and_counted(datagram: bytes, reason: str) -> None:
     assert kinds(server.events()) == ["HandshakeCompleted"]
 
 
+def test_garbage_behind_a_whole_message_in_one_record() -> None:
+    client, server = connection("client"), connection("server")
+    client.start(0.0)
+    (hello,) = client.outgoing(0.0)
+    message = parse_record(hello)[0].fragment
+    server.receive(plain(22, message + b"garbage"), 0.0)
+    assert drops(server) == {"dtls-fragment-truncated": 1}
+    assert len(server.outgoing(0.0)) == 1
+
+
 def test_an_empty_datagram() -> None:
     server = connection("server")
     server.receive(b"", 0.0)

@@ -174,6 +174,13 @@ def test_cookie_exchange_with_openssl_as_client() -> None:
     assert same_keys(ours, theirs)
 
 
+def test_cookie_exchange_with_openssl_as_server() -> None:
+    ours, theirs = connection("client"), PyOpenSslEnd("server", certificate(7), cookie=True)
+    completed(ours, theirs)
+    assert same_keys(ours, theirs)
+    assert ours.statistics().records_sent == 7  # the ClientHello twice
+
+
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_every_record_in_its_own_datagram(role: Role) -> None:
     ours, theirs = connection(role, mtu=256), PyOpenSslEnd(OTHER[role], certificate(7))
