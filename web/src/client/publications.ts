@@ -182,11 +182,7 @@ export class Publications {
     const { transceiver } = publication;
     publication.end(reason);
     if (transceiver === null || this.#connection === null) return;
-    if (transceiver.mid === null) {
-      // Never negotiated: it can vanish without a trace.
-      transceiver.stop();
-      return;
-    }
+    // Not `stop()`: a transceiver that was stopped before its first negotiation asks for one for ever in Chromium.
     transceiver.direction = "inactive";
     void transceiver.sender.replaceTrack(null);
     const parked = this.#parked.get(slotKey(publication));

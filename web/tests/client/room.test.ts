@@ -178,13 +178,20 @@ describe("publishing", () => {
     ]);
   });
 
-  it("leaves no trace of what was unpublished before it was offered", async () => {
+  it("offers nothing of what was unpublished before it was offered, and uses its transceiver later", async () => {
     await world.join();
     const publication = world.room.publish(track("video"));
     world.room.unpublish(publication);
-    await settle();
-    expect(world.socket.of("offer")).toEqual([]);
     await expect(publication.ready).rejects.toMatchObject({ kind: "left" });
+    await settle();
+    await world.answer();
+    world.room.publish(track("video"));
+    await settle();
+    expect(world.connection.getTransceivers()).toHaveLength(1);
+    expect(world.socket.of("offer").map(({ tracks }) => tracks)).toEqual([
+      [],
+      [{ mid: "c0", source: "camera" }],
+    ]);
   });
 
   it("ends with its track", async () => {

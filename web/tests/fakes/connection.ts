@@ -11,7 +11,6 @@ type Direction = RTCRtpTransceiverDirection;
 export class FakeTransceiver {
   mid: string | null = null;
   currentDirection: Direction | null = null;
-  stopped = false;
   /** The direction that the last negotiation knew. */
   negotiated: Direction | null = null;
   readonly kind: string;
@@ -36,11 +35,6 @@ export class FakeTransceiver {
 
   set direction(direction: Direction) {
     this.#direction = direction;
-    this.#owner.checkNeeded();
-  }
-
-  stop(): void {
-    this.stopped = true;
     this.#owner.checkNeeded();
   }
 }
@@ -175,13 +169,12 @@ export class FakeConnection {
   }
 
   #isNeeded(): boolean {
-    return this.#transceivers.some((each) =>
-      each.stopped ? each.mid !== null : each.mid === null || each.negotiated !== each.direction,
+    return this.#transceivers.some(
+      ({ mid, negotiated, direction }) => mid === null || negotiated !== direction,
     );
   }
 
   #offer(): void {
-    this.#transceivers = this.#transceivers.filter(({ stopped, mid }) => !stopped || mid !== null);
     for (const transceiver of this.#transceivers) {
       if (transceiver.mid !== null) continue;
       transceiver.mid = `c${this.#nextMid++}`;
@@ -251,9 +244,7 @@ export class FakeConnection {
   #print(): string {
     const sections = this.#transceivers
       .filter(({ mid }) => mid !== null)
-      .map(({ kind, mid, direction, stopped }) =>
-        section({ kind, mid: mid ?? "", direction, ...(stopped ? { port: 0 } : {}) }),
-      );
+      .map(({ kind, mid, direction }) => section({ kind, mid: mid ?? "", direction }));
     return ["v=0", ...sections].join("\r\n") + "\r\n";
   }
 
