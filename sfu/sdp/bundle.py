@@ -81,6 +81,8 @@ class BundleSession:
         """Slots for whose tracks the client's numbering leaves no payload type: to offer again is no help."""
         self._bundle: tuple[str, ...] = ()
         self._allow_mixed = True
+        self._in_doubt = False
+        """An offer was taken back, and the client has not shown since whether it had applied it."""
         self._remote_restarted = False
 
     # --- what it came to ---
@@ -169,7 +171,7 @@ class BundleSession:
         """Take the client's offer. Raises `SdpError`, or `WrongState` unless the state is stable."""
         self._expect(SignalingState.STABLE)
         offer = self._parse(description)
-        lines = read_offer(offer, self._slots.lines, simulcast=self._simulcast)
+        lines = read_offer(offer, self._slots.lines, simulcast=self._simulcast, in_doubt=self._in_doubt)
         if self._remote is None and all(line.stopped for line in lines):
             raise SdpError("sdp-unsupported", "nothing to negotiate: no audio or video that could be forwarded")
         remote = self._remote
@@ -184,6 +186,7 @@ class BundleSession:
             and (remote.ufrag, remote.pwd) != (self._remote.ufrag, self._remote.pwd)
         )
         self._remote = remote
+        self._in_doubt = False
         self._payload_types.learn(offer)
         self._extension_ids.learn(offer)
         self._slots.adopt(lines)
@@ -207,7 +210,7 @@ class BundleSession:
         sections = [answer_section(line) for line in self._slots.lines]
         for section in sections:
             if section.sender is not None:
-                codecs = sendable_codecs(section.line) if section.sends else ()
+                codecs = sendable_codecs(section.line, section.sender) if section.sends else ()
                 section.sender.settle(section.line.mid, section.told, codecs, section.extensions)
         self._state = SignalingState.STABLE
         return self._compose(sections, self._transport, SETUP_OF_ROLE[self._role or "server"])
@@ -259,6 +262,7 @@ class BundleSession:
 
         # From here on nothing fails.
         self._remote, self._role = remote, role
+        self._in_doubt = False
         if self._next_transport is not None:
             self._transport, self._next_transport = self._next_transport, None
         self._slots.adopt(lines)
@@ -273,6 +277,7 @@ class BundleSession:
     def rollback(self) -> None:
         """Take back our pending offer; what it was to bring is still wanted. May raise `WrongState`."""
         self._expect(SignalingState.HAVE_LOCAL_OFFER)
+        self._in_doubt = True
         self._offered = []
         self._state = SignalingState.STABLE
 

@@ -29,8 +29,13 @@ PROTOCOLS = frozenset({PROTOCOL, "UDP/TLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF", "TCP/
 """RTP over DTLS-SRTP in all the spellings that RFC 9429 section 5.1.2 asks answerers to take."""
 
 
-def read_offer(description: SessionDescription, before: Sequence[MLine], *, simulcast: bool) -> list[MLine]:
+def read_offer(
+    description: SessionDescription, before: Sequence[MLine], *, simulcast: bool, in_doubt: bool
+) -> list[MLine]:
     """The m-lines as an offer would make them; those that we do not take are stopped.
+
+    `in_doubt`: an offer of ours was taken back since the last complete exchange. The client may have applied
+    it and stopped lines in its lost answer, and may now use their places again.
 
     Raises `SdpError` for an offer that breaks the rules or offers what an SFU cannot do without.
     """
@@ -50,7 +55,7 @@ def read_offer(description: SessionDescription, before: Sequence[MLine], *, simu
         if media.stopped:
             lines.append(_stopped(media, previous))
             continue
-        if previous is not None and previous.stopped:
+        if previous is not None and (previous.stopped or (in_doubt and previous.mid != media.mid)):
             previous = None  # a recycled line is a new one (RFC 9429 section 5.2.2)
         if previous is not None and (previous.mid, previous.kind) != (media.mid, media.kind):
             detail = f"the m-line was {previous.kind} with mid {previous.mid!r}"

@@ -34,11 +34,9 @@ def wish(sender: Sender | None) -> Told:
     return Told(sender.msid, tuple(codec.identity for codec in sender.wanted))
 
 
-def sendable_codecs(line: MLine) -> tuple[Codec, ...]:
+def sendable_codecs(line: MLine, sender: Sender) -> tuple[Codec, ...]:
     """Of the codecs that the client offered, those of the track in the slot, with feedback for sending."""
-    if line.sender is None:
-        return ()
-    offered = [codec for codec in line.codecs if find(line.sender.wanted, codec)]
+    offered = [codec for codec in line.codecs if find(sender.wanted, codec)]
     return tuple(
         replace(ours, feedback=ours.feedback & theirs.feedback)
         for ours, theirs in zip(downstream_codecs(line.kind, offered), offered, strict=True)
@@ -52,8 +50,10 @@ def answer_section(line: MLine) -> Section:
     """
     if line.stopped:
         return Section(line)
-    wanted = line.sender is not None and line.sender.msid is not None and line.remote_receives
-    codecs = sendable_codecs(line) if wanted else ()
+    sender = line.sender
+    codecs: tuple[Codec, ...] = ()
+    if sender is not None and sender.msid is not None and line.remote_receives:
+        codecs = sendable_codecs(line, sender)
     sends, receives = bool(codecs), line.receives
     direction = direction_of(sends=sends, receives=receives)
     return Section(
@@ -62,8 +62,8 @@ def answer_section(line: MLine) -> Section:
         tuple(accepted_extensions(line.kind, line.offered_extensions, direction)),
         sends=sends,
         receives=receives,
-        sender=line.sender,
-        told=wish(line.sender),
+        sender=sender,
+        told=wish(sender),
     )
 
 

@@ -48,8 +48,11 @@ class Slots:
     def adopt(self, lines: list[MLine]) -> None:
         """Make these the m-lines. Slots on stopped lines are gone; waiting slots may have found their line."""
         for line, now in zip(lines, self.lines, strict=False):
-            # A slot may have been given to a line that was free when the offer was made.
-            line.sender = line.sender or now.sender
+            if line.mid == now.mid:
+                # A slot may have been given to a line that was free when the offer was made.
+                line.sender = line.sender or now.sender
+            elif now.sender is not None and line.sender is not now.sender:
+                now.sender.stop()
         waiting: dict[tuple[str | None, str], Sender] = {
             (sender.reserved_mid, sender.kind): sender for sender in self.waiting
         }

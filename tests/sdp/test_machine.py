@@ -97,7 +97,7 @@ class Call(RuleBasedStateMachine):
         self.browser.ice += restart
         offer = self.browser.offer()
         if (
-            not any(line.mid and not line.stopped for line in self.browser.pending or ())
+            all(line.stopped or line.wants_stop for line in self.browser.pending or ())
             and not self.session.remote
         ):
             self.browser.rollback()
@@ -181,5 +181,5 @@ class Call(RuleBasedStateMachine):
                 assert sender.active
 
 
-Call.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Call.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestCall = Call.TestCase

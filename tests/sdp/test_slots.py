@@ -578,3 +578,21 @@ def test_extensions_that_are_not_answered_are_not_sent() -> None:
     assert len(audio.extensions) == 0
     session.apply_answer(answer.replace("a=extmap:1 ", "a=x-extmap:1 ").replace("a=extmap:4 ", "a=extmap:4 "))
     assert list(audio.extensions.values()) == [4, 9]
+
+
+def test_a_line_that_was_stopped_in_a_lost_answer_may_be_used_again_by_the_client() -> None:
+    session, browser = make_session(), Browser()
+    one, two = acquire(session, "video", "one"), acquire(session, "video", "two")
+    exchange(session, browser)
+    browser.transceivers[1].wants_stop = True
+    browser.answer(session.create_offer())
+    session.rollback()
+    browser.add("video")
+    answer = browser_offers(session, browser)
+    assert [(media.mid, media.direction) for media in answer.media] == [("s0", "sendonly"), ("0", "recvonly")]
+    assert (one.active, two.stopped) == (True, True)
+    assert session.senders == [one]
+    # Once is enough: from now on the client's lines are known again.
+    text = browser.offer()
+    with pytest.raises(SdpError, match="with mid '0'"):
+        session.apply_offer(text.replace("a=mid:0", "a=mid:7").replace("BUNDLE s0 0", "BUNDLE s0 7"))
