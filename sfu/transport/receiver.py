@@ -86,7 +86,6 @@ class ReceiveStream:
         """… and when it came."""
         self.sender_clock: SenderClock | None = None
         self._translations: WeakValueDictionary[Key, Translation] = WeakValueDictionary()
-        self._history_depth = history_depth
         self._requests = KeyFrameRequests()
         self._command_number = 0
         self._key_frame_timestamp: int | None = None
@@ -96,9 +95,8 @@ class ReceiveStream:
         self._statistics = ReceptionStatistics(self.clock_rate)
         asks = any("nack" in codec.feedback for codec in codecs)
         self._missing = MissingPackets(asks=asks)
-        # Only what the publisher can be asked for again is worth keeping for others: without NACK (audio)
-        # a stream has no history, which is most of a stream's memory.
-        self.history = PacketHistory(history_depth) if asks else None
+        # Most of a stream's memory, so audio, whose receivers do not ask again, has one only with NACK.
+        self.history = PacketHistory(history_depth) if asks or kind == "video" else None
         # Closes up the sequence numbers of padding-only packets, once for all subscribers.
         self._numbering: SequenceMap | None = None
 

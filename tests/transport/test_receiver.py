@@ -150,14 +150,21 @@ def test_rtx_that_is_a_probe_or_comes_first_or_is_none() -> None:
         stream.receive_rtx(RtpPacket(97, False, 1, 2, 1001, payload=b"a"), 0.0)
 
 
-def test_without_nack_nothing_is_asked_and_nothing_kept() -> None:
+def test_without_nack_nothing_is_asked_but_video_is_kept_for_subscribers() -> None:
     stream = published(codec=Codec(96, "VP8", 90000, feedback=frozenset({"nack pli"})))
     publisher = Publisher(stream)
     publisher.send(KEY_FRAME)
     publisher.packet()
     publisher.send()
     assert stream.next_timeout() is None
-    assert stream.history is None
+    assert stream.history is not None
+    assert len(stream.history) == 2
+
+
+def test_audio_is_kept_where_nack_was_negotiated() -> None:
+    assert published(kind="audio").history is None
+    asked = Codec(111, "opus", 48000, 2, feedback=frozenset({"nack"}))
+    assert published(kind="audio", codec=asked).history is not None
 
 
 def test_key_frame_requests_are_pli_and_stop_at_a_key_frame() -> None:
