@@ -159,9 +159,7 @@ class Settings:
     log_format: str = _setting(
         choice("auto", "human", "json"), "auto", "auto: human on a terminal, else JSON lines."
     )
-    room_ttl_sec: int = _setting(
-        integer(0, 86_400), 300, "Seconds that an empty room's metadata lives."
-    )
+    room_ttl_sec: int = _setting(integer(0, 86_400), 300, "Seconds that an empty room's metadata lives.")
     max_connections: int = _setting(
         integer(1, 1_000_000), 8192, "TCP connections at a time; more are closed at once."
     )

@@ -63,7 +63,11 @@ def configure(level: str = "info", log_format: str = "auto", stream: TextIO | No
         last = [structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0)]
     else:
         # One line per event, tracebacks included, so that a log collector keeps them together.
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=repr)]
+        last = [
+            structlog.processors.format_exc_info,
+            _in_reading_order,
+            structlog.processors.JSONRenderer(default=repr),
+        ]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
@@ -94,6 +98,12 @@ def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> 
     for name in SECRET_FIELDS.intersection(event):
         event[name] = "***"
     return event
+
+
+def _in_reading_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Put first what every event has, so that JSON lines can be read by eye too."""
+    first = {name: event.pop(name) for name in ("timestamp", "level", "logger", "event") if name in event}
+    return {**first, **event}
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

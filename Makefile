@@ -1,0 +1,61 @@
+# What a person types. `make` alone explains; every target may be repeated and is quick when nothing changed.
+
+# The first interpreter of a supported version; PYTHON=… chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fuzz bench clean
+
+help: ## this text
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: .venv/run.stamp sfu/web/index.html ## build what is missing, start the server, print the address to open
+	@$(BIN)/trio-sfu $(ARGS)
+
+test: .venv/test.stamp ## everything: checks, web, packaging, fuzzing, and all tests with real browsers
+	@tools/test
+
+check: .venv/test.stamp web/node_modules/.stamp ## linters and types only: ruff, flake8-async, mypy, tsc, eslint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/flake8 sfu tests fuzz tools
+	$(BIN)/mypy
+	cd web && ../tools/npm run check
+
+S ?= 60
+fuzz: .venv/test.stamp ## fuzz parsers: T=name (default: each of them), S=seconds for each (60)
+	$(BIN)/python fuzz/run.py $(T) --seconds $(S)
+
+bench: .venv/test.stamp ## CPU per forwarded packet, join time, memory per peer: the numbers in the README
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## remove everything that was built or installed here
+	rm -rf .venv build dist sfu/web web/node_modules fuzz/findings .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "trio-sfu needs Python 3.11, 3.12 or 3.13 (apt-get install python3)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tools/need python3-venv
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/test.stamp: pyproject.toml .venv/run.stamp
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@# atheris has wheels for some interpreters only, and building it takes a compiler: do without it then.
+	$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: atheris || true
+	@touch $@
+
+web/node_modules/.stamp: web/package-lock.json | .venv/bin/python
+	cd web && ../tools/npm ci --no-audit --no-fund
+	@touch $@
+
+sfu/web/index.html: web/node_modules/.stamp $(WEB_SOURCES)
+	cd web && ../tools/npm run build
+	@touch $@
