@@ -323,6 +323,7 @@ def test_early_records_wait_within_bounds() -> None:
     assert drops(server) == {}
     server.receive(plain(22, b"forged", epoch=1), 0.0)
     assert drops(server) == {"dtls-record-early": 1}
+    assert server._layer.waiting == MAX_EARLY_RECORDS
     server.receive(last, 0.0)
     assert server.state is ConnectionState.CONNECTED
     assert drops(server)["dtls-record-auth"] == MAX_EARLY_RECORDS
