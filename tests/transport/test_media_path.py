@@ -6,17 +6,32 @@ in the end the subscriber has every packet once, in the publisher's order, under
 
 import heapq
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from random import Random
 
 import pytest
-from support.media import DELTA_FRAME, KEY_FRAME, Publisher, Subscriber, Wire, published
+from hypothesis import given
+from hypothesis import strategies as st
+from support.media import (
+    DELTA_FRAME,
+    KEY_FRAME,
+    OPUS,
+    PUBLISHER_IDS,
+    VP8,
+    Publisher,
+    Subscriber,
+    Wire,
+    published,
+)
 
+from sfu.errors import BadPacket
 from sfu.rtp.nack import MissingPackets
 from sfu.rtp.packet import RtpPacket
-from sfu.rtp.rtcp import GenericNack
+from sfu.rtp.rtcp import GenericNack, ReportBlock
 from sfu.rtp.rtx import unwrap_rtx, wrap_rtx
 from sfu.rtp.serial import Unwrapper
+from sfu.sdp.codecs import Codec
 from sfu.transport.fan_out import fan_out
 
 PACKETS = 300
@@ -171,3 +186,58 @@ def test_everything_arrives_once_and_in_order(seed: int, loss: float) -> None:
     if loss:
         assert stream.statistics().repaired > 0
         assert subscriber.stream.statistics().repeated > 0
+
+
+RED = Codec(63, "red", 48000, 2)
+PUBLISHED = (VP8, RED, OPUS, Codec(45, "AV1", 90000), Codec(98, "VP9", 90000), Codec(102, "H264", 90000))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0x80, 0x90, 0xA0, 0xB0, 0x82]),
+            st.sampled_from([96, 97, 63, 111, 45, 98, 102, 20]),
+            st.booleans(),
+            st.integers(0, 40) | st.integers(0, 65535),
+            st.sampled_from([b"", b"\xbe\xde\x00\x01", b"\x10\x00\x00\x02"]),
+            st.binary(max_size=60),
+        ),
+        max_size=30,
+    ),
+    st.booleans(),
+)
+def test_whatever_a_publisher_sends_nothing_breaks(
+    packets: list[tuple[int, int, bool, int, bytes, bytes]], red: bool
+) -> None:
+    stream = published()
+    stream.negotiate(PUBLISHED, PUBLISHER_IDS)
+    renumbered = [
+        replace(codec, payload_type=codec.payload_type ^ 1) for codec in PUBLISHED if red or codec != RED
+    ]
+    subscribers = [Subscriber(codecs=PUBLISHED), Subscriber(codecs=tuple(renumbered))]
+    for subscriber in subscribers:
+        subscriber.stream.bind(stream, 0.0)
+        subscriber.stream.receive_report(ReportBlock(7000, 0, 0, 0, 0, 0, 0), 0.0)
+    wire = Wire()
+    for count, (first, payload_type, marker, number, block, rest) in enumerate(packets):
+        now = count * 0.01
+        header = bytes((first, payload_type | marker << 7)) + number.to_bytes(2) + bytes(7) + b"\1"
+        data = header + block + rest
+        try:
+            packet = RtpPacket.parse(data)
+            media = stream.receive_rtx(packet, now) if payload_type == 97 else stream.receive(packet, data, now)
+        except BadPacket:
+            continue
+        if media is not None:
+            fan_out(media, stream.senders, wire.egress, now)
+        stream.feedback(now)
+    stream.report_block(9.0)
+    for subscriber in subscribers:
+        received = subscriber.read(wire)
+        sent = subscriber.stream.statistics()
+        assert len(received) == sent.packets
+        assert sum(len(packet.payload) for packet in received) == sent.octets
+        assert {packet.payload_type for packet in received} <= {
+            codec.payload_type for codec in (PUBLISHED if subscriber is subscribers[0] else renumbered)
+        }
+        subscriber.stream.receive_nack(range(50), 0.5)
