@@ -6,14 +6,14 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+from dtls.support import connection
+from support.captures import VECTORS, capture_folder
 
 from sfu.dtls import ConnectionState
 from sfu.dtls.fragments import Reassembler, parse_fragment
 from sfu.dtls.groups import SECP256R1, X25519
 from sfu.dtls.messages import HandshakeType, ServerHello, ServerKeyExchange
 from sfu.dtls.record import parse_record
-from tests.dtls.support import connection
-from tests.support.captures import VECTORS, capture_folder
 
 HELLOS = sorted(path.name[: -len("-0.bin")] for path in (VECTORS / "dtls").glob("*-client-hello-0.bin"))
 FOLDER = capture_folder()

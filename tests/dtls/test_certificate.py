@@ -7,13 +7,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from dtls.support import MADE_AT, certificate, seeded
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.dtls import Certificate, fingerprint_matches
 from sfu.dtls.alerts import BadCertificate, UnsupportedCertificate
 from sfu.dtls.certificate import public_key_of
-from tests.dtls.support import MADE_AT, certificate, seeded
 
 AnyKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | dsa.DSAPrivateKey | ed25519.Ed25519PrivateKey
 

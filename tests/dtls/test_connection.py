@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from dtls.openssl import records
+from dtls.support import connected_pair, connection, kinds, pump
 
 from sfu.dtls import (
     AlertDescription,
@@ -21,8 +23,6 @@ from sfu.dtls.groups import X25519
 from sfu.dtls.messages import HandshakeType
 from sfu.dtls.record import DTLS_1_2, ContentType, Record, parse_record
 from sfu.dtls.record_layer import MAX_EARLY_RECORDS
-from tests.dtls.openssl import records
-from tests.dtls.support import connected_pair, connection, kinds, pump
 
 FATAL = AlertMessage(AlertLevel.FATAL, AlertDescription.HANDSHAKE_FAILURE).serialize()
 

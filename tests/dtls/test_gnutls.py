@@ -4,13 +4,13 @@ from itertools import product
 from typing import Literal
 
 import pytest
+from dtls.gnutls import GnuTlsEnd, libgnutls
+from dtls.support import Fate, certificate, connection, pump, run
 
 from sfu.dtls import ApplicationData, ConnectionState, DtlsConnection, HandshakeCompleted, SrtpProtectionProfile
 from sfu.dtls.groups import GROUPS, SECP256R1, NamedGroup
 from sfu.dtls.srtp import EXPORTER_LABEL
 from sfu.dtls.suites import SUITES, CipherSuite
-from tests.dtls.gnutls import GnuTlsEnd, libgnutls
-from tests.dtls.support import Fate, certificate, connection, pump, run
 
 pytestmark = pytest.mark.skipif(libgnutls() is None, reason="no libgnutls on this machine")
 

@@ -1,9 +1,9 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from dtls.support import seeded
 
 from sfu.dtls.alerts import IllegalParameter
 from sfu.dtls.groups import GROUPS, P256_ORDER, P384_ORDER, SECP256R1, X25519, NamedGroup, scalar
-from tests.dtls.support import seeded
 
 ALL = pytest.mark.parametrize("group", GROUPS.values(), ids=lambda group: group.name)
 

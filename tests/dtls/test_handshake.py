@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from dtls.support import certificate, seeded
 
 from sfu.dtls.alerts import (
     Alert,
@@ -43,7 +44,6 @@ from sfu.dtls.server import SERVER_TABLE, ServerHandshake, ServerState
 from sfu.dtls.signatures import SCHEMES
 from sfu.dtls.srtp import SrtpProtectionProfile
 from sfu.dtls.suites import SUITES
-from tests.dtls.support import certificate, seeded
 
 CLASSES: dict[int, Any] = {
     HandshakeType.CLIENT_HELLO: ClientHello,

@@ -1,9 +1,9 @@
 """Our client and our server through a network that loses, duplicates, delays and reorders."""
 
 import pytest
+from dtls.support import CLIENT_SEED, SERVER_SEED, Fate, certificate, connection, run
 
 from sfu.dtls import ConnectionState, HandshakeCompleted
-from tests.dtls.support import CLIENT_SEED, SERVER_SEED, Fate, certificate, connection, run
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.1, 0.3, 0.5])

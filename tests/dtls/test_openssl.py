@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from dtls.openssl import LibSslEnd, PyOpenSslEnd, libssl
+from dtls.support import MADE_AT, Fate, certificate, connection, pump, run, seeded
 
 from sfu.dtls import (
     ApplicationData,
@@ -25,8 +27,6 @@ from sfu.dtls.groups import GROUPS, SECP256R1, NamedGroup
 from sfu.dtls.signatures import PrivateKey
 from sfu.dtls.srtp import EXPORTER_LABEL
 from sfu.dtls.suites import SUITES, CipherSuite
-from tests.dtls.openssl import LibSslEnd, PyOpenSslEnd, libssl
-from tests.dtls.support import MADE_AT, Fate, certificate, connection, pump, run, seeded
 
 Role = Literal["server", "client"]
 OTHER: dict[Role, Role] = {"server": "client", "client": "server"}
