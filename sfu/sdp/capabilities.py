@@ -7,12 +7,13 @@ Chromium uses in its offers; they serve clients that have not yet shown numbers 
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from sfu.sdp.attributes import (
     ExtMap,
 )
-from sfu.sdp.codecs import Codec
+from sfu.sdp.codecs import CACHED_CODECS, Codec
 from sfu.sdp.grammar import Direction, receives, sends
 
 LOSS_FEEDBACK = frozenset({"nack", "nack pli", "ccm fir"})
@@ -100,15 +101,19 @@ def upstream_codecs(kind: str, offered: Iterable[Codec]) -> list[Codec]:
 
     goog-remb only where the sender has no transport-cc: one congestion controller is fed, not two.
     """
-    taken = []
-    for codec in offered:
-        row = codec_row(kind, codec)
-        if row:
-            feedback = codec.feedback & row.upstream
-            if "transport-cc" in feedback:
-                feedback -= {"goog-remb"}
-            taken.append(replace(codec, name=row.name, feedback=feedback))
-    return taken
+    taken = (_upstream_codec(kind, codec) for codec in offered)
+    return [codec for codec in taken if codec is not None]
+
+
+@lru_cache(CACHED_CODECS)
+def _upstream_codec(kind: str, codec: Codec) -> Codec | None:
+    row = codec_row(kind, codec)
+    if row is None:
+        return None
+    feedback = codec.feedback & row.upstream
+    if "transport-cc" in feedback:
+        feedback -= {"goog-remb"}
+    return replace(codec, name=row.name, feedback=feedback)
 
 
 def downstream_codecs(kind: str, codecs: Iterable[Codec]) -> list[Codec]:

@@ -6,6 +6,8 @@ one's packets to be the other's. Levels and bit rates are not part of it, profil
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 
 from sfu.sdp.attributes import Fmtp, RtcpFb, RtpMap
 from sfu.sdp.model import MediaDescription
@@ -29,12 +31,13 @@ class Codec:
     """RTCP feedback agreed for it: ``nack``, ``nack pli``, ``ccm fir``, ``transport-cc``, ``goog-remb`` ..."""
     rtx_payload_type: int | None = None
     """Payload type of its retransmissions (RFC 4588), None without."""
+    identity: Identity = field(init=False, repr=False, compare=False)
+    """Equal for two codecs whose packets may be exchanged; only the payload types differ then."""
 
-    @property
-    def identity(self) -> Identity:
-        """Equal for two codecs whose packets may be exchanged; only the payload types differ then."""
+    def __post_init__(self) -> None:
         name = self.name.lower()
-        return (name, self.clock_rate, self.channels, *_profile(name, self.parameters))
+        identity = (name, self.clock_rate, self.channels, *_profile(name, self.parameters))
+        object.__setattr__(self, "identity", identity)
 
 
 def _profile(name: str, parameters: Mapping[str, str]) -> Identity:
@@ -77,30 +80,48 @@ def h264_profile(profile_level_id: str) -> str:
     return first_four
 
 
+CACHED_CODECS = 512
+"""Codecs kept for whoever offers the same ones: browsers of one version all offer the same dozen, and a session
+that remembers them would otherwise take 20 KiB for its own copies."""
+
+
+@lru_cache(CACHED_CODECS)
+def _make_codec(
+    rtpmap: RtpMap, fmtp: Fmtp | None, feedback: frozenset[str], rtx_payload_type: int | None
+) -> Codec:
+    return Codec(
+        payload_type=rtpmap.payload_type,
+        name=rtpmap.name,
+        clock_rate=rtpmap.clock_rate,
+        channels=rtpmap.channels or 1,
+        parameters=MappingProxyType(fmtp.parameters() if fmtp else {}),
+        feedback=feedback,
+        rtx_payload_type=rtx_payload_type,
+    )
+
+
 def codecs_of(media: MediaDescription) -> list[Codec]:
     """The codecs of an RTP m-line in order of preference, retransmission formats folded into what they repeat.
 
     Formats without an rtpmap are left out: of WebRTC's codecs none has a static payload type.
     """
     maps = {str(row.payload_type): row for row in reversed(media.rtpmaps)}
-    parameters = {row.format: row.parameters() for row in reversed(media.fmtps)}
+    fmtps = {row.format: row for row in reversed(media.fmtps)}
     feedback: dict[int | None, set[str]] = {}
     for entry in media.rtcp_feedback:
         feedback.setdefault(entry.payload_type, set()).add(entry.value)
     formats = [maps[name] for name in dict.fromkeys(media.formats) if name in maps]
     rtx: dict[str, int] = {}
     for row in formats:
-        if row.name.lower() == "rtx":
-            rtx.setdefault(parameters.get(str(row.payload_type), {}).get("apt", ""), row.payload_type)
+        fmtp = fmtps.get(str(row.payload_type))
+        if row.name.lower() == "rtx" and fmtp is not None:
+            rtx.setdefault(fmtp.parameters().get("apt", ""), row.payload_type)
     return [
-        Codec(
-            payload_type=row.payload_type,
-            name=row.name,
-            clock_rate=row.clock_rate,
-            channels=row.channels or 1,
-            parameters=parameters.get(str(row.payload_type), {}),
-            feedback=frozenset(feedback.get(row.payload_type, set()) | feedback.get(None, set())),
-            rtx_payload_type=rtx.get(str(row.payload_type)),
+        _make_codec(
+            row,
+            fmtps.get(str(row.payload_type)),
+            frozenset(feedback.get(row.payload_type, set()) | feedback.get(None, set())),
+            rtx.get(str(row.payload_type)),
         )
         for row in formats
         if row.name.lower() != "rtx"

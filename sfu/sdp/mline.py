@@ -117,8 +117,8 @@ class MLine:
     mid: str
     kind: str
     protocol: str
-    formats: tuple[str, ...]
-    """As last described: what a rejected line repeats."""
+    formats: tuple[str, ...] = ()
+    """Of a stopped line: what was offered, to be repeated."""
     stopped: bool = False
     codecs: tuple[Codec, ...] = ()
     """The client's codecs that we forward, upstream feedback; empty while only we have described the line."""

@@ -104,10 +104,11 @@ class ExtensionIds:
                 known = self._known.setdefault(media.kind, set())
                 for extension in (*description.extensions, *media.extensions):
                     taken.add(extension.id)
-                    if extension.uri in EXTENSIONS_BY_URI:
-                        ids.setdefault(extension.uri, extension.id)
+                    row = EXTENSIONS_BY_URI.get(extension.uri)
+                    if row is not None:
+                        ids.setdefault(row.uri, extension.id)
                         if receives(extension.direction):
-                            known.add(extension.uri)
+                            known.add(row.uri)
         for uri, number in self._ids.items():
             if number not in taken:
                 ids.setdefault(uri, number)

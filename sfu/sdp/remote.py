@@ -94,7 +94,6 @@ def _read_line(
         mid=media.mid,
         kind=media.kind,
         protocol=media.protocol,
-        formats=media.formats,
         codecs=codecs,
         offered_extensions=_known_extensions(media),
         rids=offered_rids(media, simulcast=simulcast),
@@ -114,8 +113,10 @@ def _read_line(
 def _known_extensions(media: MediaDescription) -> tuple[ExtMap, ...]:
     known: dict[str, ExtMap] = {}
     for entry in media.extensions:
-        if entry.uri in EXTENSIONS_BY_URI:
-            known.setdefault(entry.uri, entry)
+        row = EXTENSIONS_BY_URI.get(entry.uri)
+        if row is not None:
+            # Our own string instead of an equal one: this is remembered for the life of the session.
+            known.setdefault(row.uri, ExtMap(entry.id, row.uri, entry.direction))
     return tuple(known.values())
 
 
@@ -177,7 +178,6 @@ def read_answer_line(media: MediaDescription, section: Section) -> AnsweredLine:
     ]
     if not accepted:
         raise SdpError("sdp-mismatch", "an accepted m-line has none of the codecs of the offer", media.line)
-    line.formats = media.formats
     kept = {(extension.id, extension.uri) for extension in media.extensions}
     extensions = tuple(entry for entry in section.extensions if (entry.id, entry.uri) in kept)
     if section.sends:

@@ -84,7 +84,7 @@ class Slots:
             if sender.reserved_mid is None or sender.reserved_mid in mids:
                 sender.reserved_mid = self._make_mid(mids)
             mids.add(sender.reserved_mid)
-            line = MLine(sender.reserved_mid, sender.kind, PROTOCOL, (), rtcp_rsize=True, sender=sender)
+            line = MLine(sender.reserved_mid, sender.kind, PROTOCOL, rtcp_rsize=True, sender=sender)
             for index, old in enumerate(lines):
                 if old.stopped and old.kind == sender.kind:
                     lines[index] = line  # recycled, RFC 9429 section 5.2.2
