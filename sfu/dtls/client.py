@@ -114,7 +114,7 @@ class ClientHandshake(Handshake):
             if code not in self._offered:
                 raise UnsupportedExtension(f"extension {code}")
         if ExtensionType.EXTENDED_MASTER_SECRET not in hello.extensions:
-            # RFC 7627 section 5.3 again: we insist.
+            # RFC 7627 section 5.2 lets a client insist, too.
             raise HandshakeFailure("no extended_master_secret")
         if ExtensionType.EC_POINT_FORMATS in hello.extensions:
             check_point_formats(hello.extensions[ExtensionType.EC_POINT_FORMATS])
@@ -138,7 +138,7 @@ class ClientHandshake(Handshake):
             raise HandshakeFailure("no use_srtp")
         chosen = UseSrtp.decode(content)
         if len(chosen.profiles) != 1:
-            # RFC 5764 section 4.1.1: "The server MUST return ... exactly one profile."
+            # RFC 5764 section 4.1.1: the server names the one it has chosen.
             raise DecodeError(f"{len(chosen.profiles)} SRTP protection profiles")
         if chosen.mki:
             # RFC 5764 section 4.1.3: another MKI than ours, which was empty.

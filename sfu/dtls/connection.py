@@ -348,7 +348,7 @@ class DtlsConnection:
         self._layer.drop("dtls-renegotiation")
         refused_at = self._refused_renegotiation_at
         if refused_at is None or now - refused_at >= REPEAT_INTERVAL:
-            # RFC 5746 section 4.5 allows refusing; nothing in WebRTC renegotiates.
+            # RFC 5246 section 7.2.2: a warning, and both go on as they were. Nothing in WebRTC renegotiates.
             self._refused_renegotiation_at = now
             self._send_alert(AlertLevel.WARNING, AlertDescription.NO_RENEGOTIATION)
 

@@ -116,7 +116,7 @@ class Handshake:
         """Forget the messages so far: a cookie exchange does not count (RFC 6347 section 4.2.1)."""
         self._transcript.clear()
 
-    def _derive_secrets(self, premaster: bytes, client_random: bytes, server_random: bytes) -> Secrets:
+    def _derive_secrets(self, premaster: bytes, client_random: bytes, server_random: bytes) -> None:
         """Compute the master secret from all messages up to ClientKeyExchange (RFC 7627 section 3)."""
         suite = self.suite
         assert suite is not None, "keys are derived after the hello messages"
@@ -124,7 +124,6 @@ class Handshake:
         self.secrets = Secrets(suite, premaster, session_hash, client_random, server_random)
         if self.settings.key_log is not None:
             self.settings.key_log(self.secrets.key_log_line())
-        return self.secrets
 
     def _start_protection(self) -> None:
         assert self.secrets is not None, "protection starts after the key exchange"

@@ -54,7 +54,7 @@ from sfu.dtls.srtp import SrtpProtectionProfile
 from sfu.dtls.suites import CipherSuite
 
 COOKIE_LENGTH = 20
-"""Bytes of a cookie: as long as a SHA-1 HMAC, which is what RFC 6347's authors had in mind."""
+"""Bytes: nobody guesses it, and clients of DTLS 1.0, which allows 32, can take it (RFC 4347 section 4.2.1)."""
 
 EMPTY_RENEGOTIATION_INFO_SCSV = 0x00FF
 """The suite code by which a client says what the empty extension says (RFC 5746 section 3.3)."""
@@ -103,7 +103,7 @@ class ServerHandshake(Handshake):
         if NULL_COMPRESSION not in hello.compression_methods:
             raise IllegalParameter("no null compression")
         if ExtensionType.EXTENDED_MASTER_SECRET not in extensions:
-            # RFC 7627 section 5.3 lets a server insist; every browser sends it.
+            # RFC 7627 section 5.2 lets a server insist; every browser sends it.
             raise HandshakeFailure("no extended_master_secret")
         if ExtensionType.EC_POINT_FORMATS in extensions:
             check_point_formats(extensions[ExtensionType.EC_POINT_FORMATS])

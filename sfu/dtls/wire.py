@@ -7,8 +7,8 @@ writing, leaving it fills in the length::
         while suites:
             codes.append(suites.u16())
 
-All errors of the reader are `DecodeError` (RFC 5246 section 7.2.2: "a field was out of the specified range
-or the length of the message was incorrect").
+All errors of the reader are `DecodeError`: a length that is wrong, or a field outside of its range (RFC 5246
+section 7.2.2).
 """
 
 from collections.abc import Iterator
