@@ -58,7 +58,11 @@ FAILED_AFTER = 30.0
 """Seconds without an authenticated check until consent is gone (RFC 7675 section 5.1)."""
 
 STALE_AFTER = 7.0
-"""Seconds without a check after which the selected path gives way to one that is being checked."""
+"""Seconds without a check after which the selected path gives way to another that is being checked."""
+
+OVERDUE_AFTER = 3.5
+"""The same where the other was never seen before: then the reason is rather a new NAT mapping than a lost
+check, and Firefox, which checks every 4 to 6 s, will not be back with the next one soon."""
 
 FORGET_AFTER = 60.0
 """Seconds without a check after which a path is forgotten. Chromium keeps spare paths by a check every 25 s."""
@@ -76,8 +80,8 @@ class _Validated:
 
     path: Path
     checked_at: float
-    priority: int
-    """Of the peer's candidate, as its check said."""
+    priority: int = 0
+    """Of the peer's candidate, as its last nominating check said; Firefox's consent checks say another one."""
     checked_plainly: bool = False
     """There was a check without USE-CANDIDATE: a nomination after it was a decision."""
 
@@ -285,47 +289,50 @@ class IceLiteAgent:
         """Draw the conclusions from an authenticated check."""
         self._checked_at = self._alive_at = now
         known = self._validated.get(path)
+        silence_allowed = STALE_AFTER if known else OVERDUE_AFTER
         if known is None:
-            known = _Validated(path, now, 0)
+            known = _Validated(path, now)
             self._validated[path] = known
             self._events.append(PathValidated(path))
         known.checked_at = now
-        known.priority = request.get(PRIORITY) or 0
         self._validated.move_to_end(path)
+        takes_over = self._is_selected_silent(now - silence_allowed)
 
         if not request.get(USE_CANDIDATE):
             known.checked_plainly = True
-            if self._may_take_over(known, now):
+            if takes_over:
                 self._select(path)
-        elif self._may_be_nominated(known, now):
-            self._nominated = True
-            self._select(path)
-            if credentials is self.pending:
+        else:
+            known.priority = request.get(PRIORITY) or 0
+            restarts = credentials is self.pending
+            if takes_over or restarts or self._is_preferred(known):
+                self._nominated = True
+                self._select(path)
+            if restarts:
                 self._complete_restart(credentials)
         # After the selection, so that the path in use is not the one to go.
         while len(self._validated) > MAX_PATHS:
             self._forget(next(old for old in self._validated if old not in (self.selected, path)))
         self._set_state(self._connected_state())
 
-    def _may_take_over(self, known: _Validated, now: float) -> bool:
-        """Whether sending moves to `known` though nobody nominated it: there is no other, or it went silent.
+    def _is_selected_silent(self, since: float) -> bool:
+        """Whether sending may move though nobody decides so: nothing is selected, or that path went silent.
 
         RFC 8445 leaves the choice to the controlling side alone. But where only its address changed
         (a NAT forgot the mapping), a client that nominates once, as Firefox does, has no reason to do it again.
         """
-        if self.selected is None:
-            return True
-        return now >= self._validated[self.selected].checked_at + STALE_AFTER and known.path != self.selected
+        return self.selected is None or self._validated[self.selected].checked_at <= since
 
-    def _may_be_nominated(self, known: _Validated, now: float) -> bool:
-        """Whether a check with USE-CANDIDATE moves sending to its path.
+    def _is_preferred(self, known: _Validated) -> bool:
+        """Whether a nomination moves sending away from the path in use, although that is alive.
 
         The latest decision wins. A path nominated from its first check on was not decided for: aggressive
         nomination (RFC 5245 section 8.1.1.2) does that with every path, and means the one of highest priority.
         """
-        if not self._nominated or self.selected is None or known.checked_plainly:
+        if not self._nominated or known.checked_plainly:
             return True
-        return known.priority >= self._validated[self.selected].priority or self._may_take_over(known, now)
+        assert self.selected is not None, "there is a path in use, or the first check takes over"
+        return known.priority >= self._validated[self.selected].priority
 
     # Changes
 

@@ -11,6 +11,7 @@ from sfu.ice.agent import (
     FORGET_AFTER,
     MAX_ANSWERS,
     MAX_PATHS,
+    OVERDUE_AFTER,
     STALE_AFTER,
     IceLiteAgent,
 )
@@ -213,7 +214,8 @@ def test_rebound_address_takes_over_at_once_when_each_check_nominates(connected:
     assert connected.selected == P1
 
 
-def test_rebound_address_takes_over_from_a_silent_path_without_nomination(connected: IceLiteAgent) -> None:
+def test_known_path_takes_over_from_a_silent_one_without_nomination(connected: IceLiteAgent) -> None:
+    connected.receive(check(), P1, 0.0)
     connected.receive(check(), P1, STALE_AFTER - 0.1)
     assert connected.selected == P0
     connected.receive(check(), P1, STALE_AFTER)
@@ -221,6 +223,27 @@ def test_rebound_address_takes_over_from_a_silent_path_without_nomination(connec
     assert state(connected) is IceState.COMPLETED
     connected.receive(check(), P1, STALE_AFTER * 3)
     assert connected.selected == P1
+
+
+def test_new_path_takes_over_sooner(connected: IceLiteAgent) -> None:
+    connected.receive(check(), P1, OVERDUE_AFTER - 0.1)
+    assert connected.selected == P0
+    connected.receive(check(), P2, OVERDUE_AFTER)
+    assert connected.selected == P2
+
+
+def test_firefox_behind_a_nat_that_forgets(agent: IceLiteAgent) -> None:
+    """As recorded: one nominating check, then consent checks without it and with another priority."""
+    agent.receive(check(nominate=True, priority=1853751551), P0, 0.0)
+    agent.receive(check(priority=2122187007), P0, 5.6)
+    agent.handle_timeout(5.6 + DISCONNECTED_AFTER - 0.1)
+    assert state(agent) is IceState.COMPLETED
+    agent.receive(check(priority=2122187007), P1, 11.1)
+    assert agent.selected == P1
+    assert state(agent) is IceState.COMPLETED
+    # The priority of consent checks does not stand in the way of another nomination.
+    agent.receive(check(nominate=True, priority=1853751551), P2, 11.2)
+    assert agent.selected == P2
 
 
 def test_nomination_without_priority_counts_as_lowest(agent: IceLiteAgent) -> None:
@@ -285,6 +308,7 @@ def test_failed_is_final_without_a_restart(connected: IceLiteAgent) -> None:
 
 def test_unchecked_paths_are_forgotten(connected: IceLiteAgent) -> None:
     connected.receive(check(), P1, 0.0)
+    connected.receive(check(), P0, 4.0)
     connected.receive(check(), P2, 5.0)
     connected.events()
     for now in range(3, 30):
@@ -327,6 +351,13 @@ def test_restart_keeps_the_old_path_until_the_new_pair_is_nominated(connected: I
     connected.receive(check(), P0, 2.2)
     assert connected.statistics().drops == {"ice-ufrag": 1}
     assert connected.is_validated(P0)  # packets that are still on their way there pass
+
+
+def test_restart_moves_to_a_path_of_lower_priority_that_is_nominated_at_once(connected: IceLiteAgent) -> None:
+    connected.restart(NEW, 1.0)
+    connected.receive(check(local=NEW, nominate=True, priority=1), P1, 1.1)
+    assert connected.selected == P1
+    assert connected.ufrags() == ["fresh"]
 
 
 def test_restart_on_the_same_path(connected: IceLiteAgent) -> None:

@@ -69,6 +69,21 @@ def test_vectors_mean_the_same_after_a_round_trip(vectors: dict[str, bytes]) -> 
         assert again.has_integrity(PASSWORD)
 
 
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+def test_checks_of_browsers(vectors: dict[str, bytes], browser: str) -> None:
+    for name, nominates in ((f"{browser}-check", None), (f"{browser}-nominating-check", True)):
+        data = vectors[name]
+        message = StunMessage.parse(data)
+        ufrag = message.get(a.USERNAME)
+        assert ufrag is not None
+        assert ufrag.startswith(local_ufrag(data) + ":")
+        assert message.get(a.USE_CANDIDATE) is nominates
+        assert message.get(a.ICE_CONTROLLING) is not None
+        assert message.get(a.PRIORITY) is not None
+        assert message.unknown_required() == ()
+        assert not message.has_integrity(b"a guess")
+
+
 def test_every_cut_and_every_tail_is_refused(vectors: dict[str, bytes]) -> None:
     for data in vectors.values():
         for size in range(len(data)):
