@@ -1,4 +1,4 @@
-"""The public TCP port: the page, health checks, and WebSockets, on h11.
+"""The public TCP port: the page, health checks, and WebSockets.
 
 Strangers reach this port, so each wait has a deadline and each number a limit:
 
@@ -17,19 +17,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import h11
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from sfu.config import Settings, blame
+from sfu.exchange import Exchange, HttpStream, Refused, path_of, protocol_error
 from sfu.logs import get_logger
-from sfu.responses import COMMON_HEADERS, Response, as_json, text
+from sfu.responses import Response, as_json, text
 from sfu.static import StaticSite
 from sfu.upgrade import ReplayStream, RequestInfo, WebSocketHandler, as_bytes, header, refusal, run_websocket
 
@@ -39,27 +38,13 @@ HEAD_TIMEOUT: Final = 10.0
 """Seconds from accepting a connection (TLS handshake included) to its first complete request."""
 IDLE_TIMEOUT: Final = 30.0
 """Seconds that a kept-alive connection may wait for its next request."""
-BODY_TIMEOUT: Final = 10.0
-"""Seconds for a request's body, which no resource here has a use for."""
-SEND_TIMEOUT: Final = 60.0
-"""Seconds that a client may take to receive a response."""
-LINGER_TIMEOUT: Final = 1.0
-"""Seconds that we go on reading after a refusal, since closing on unread data would destroy the answer."""
 
 MAX_WAITING: Final = 512
 """Connections without a complete request."""
-MAX_HEAD: Final = 16 * 1024
-"""Bytes of a request's line and headers together."""
-MAX_TARGET: Final = 4096
-"""Bytes of a request target."""
-MAX_BODY: Final = 16 * 1024
-"""Bytes of a request's body, which are read and thrown away."""
-RECEIVE_SIZE: Final = 16 * 1024
 
 _NETWORK_ERRORS: Final = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed, ssl.SSLError)
 
 Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
-HttpStream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 class Readiness(NamedTuple):
@@ -173,7 +158,7 @@ class HttpFront:
             return
         self._connections += 1
         try:
-            await self._requests(_Exchange(stream))
+            await self._requests(Exchange(stream))
         except* _NETWORK_ERRORS:
             self._drops["broken"] += 1
         except* Exception:
@@ -184,7 +169,7 @@ class HttpFront:
             # Without a TLS goodbye: it would have to be waited for, and HTTP marks its own ends.
             await trio.aclose_forcefully(stream)
 
-    async def _requests(self, exchange: "_Exchange") -> None:
+    async def _requests(self, exchange: Exchange) -> None:
         """Answer one request after the other, until one of the sides wants to close."""
         timeout = HEAD_TIMEOUT
         while True:
@@ -194,7 +179,7 @@ class HttpFront:
                     request = await exchange.next_request()
                 if scope.cancelled_caught or request is None:
                     return
-                path = _path(request)
+                path = path_of(request)
                 await exchange.skip_body()
                 if path != "/ws":
                     response = self._answer(request, path)
@@ -203,10 +188,10 @@ class HttpFront:
                 else:
                     await self._websocket(exchange, request)
                     return
-            except _Refused as refused_request:
+            except Refused as refused_request:
                 response = refused_request.response
             except h11.RemoteProtocolError as error:
-                response = _protocol_error(error, exchange)
+                response = protocol_error(error, exchange)
             self._responses[response.status] += 1
             if not await exchange.respond(response):
                 return
@@ -241,7 +226,7 @@ class HttpFront:
             return as_json(status, {"status": readiness.status})
         return self._site.get(path, header(request, b"if-none-match"))
 
-    async def _websocket(self, exchange: "_Exchange", request: h11.Request) -> None:
+    async def _websocket(self, exchange: Exchange, request: h11.Request) -> None:
         self._responses[HTTPStatus.SWITCHING_PROTOCOLS] += 1
         self._websockets += 1
         info = RequestInfo(
@@ -259,129 +244,3 @@ class HttpFront:
             await run_websocket(stream, self._settings.max_message_bytes, talk)
         finally:
             self._websockets -= 1
-
-
-class _Refused(Exception):
-    """A request that is refused with a response and the end of the connection."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__(response.status.phrase)
-        self.response = response
-
-
-class _Exchange:
-    """h11 on a stream: what is read becomes events, responses become bytes."""
-
-    def __init__(self, stream: HttpStream) -> None:
-        self.stream = stream
-        self._machine = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
-        self._is_head = False
-
-    def remote_host(self) -> str:
-        """Return the client's IP address; an empty string if it has gone meanwhile."""
-        stream = self.stream
-        plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-        try:
-            return str(plain.socket.getpeername()[0])
-        except OSError:
-            return ""
-
-    def unparsed(self) -> bytes:
-        """Return what was received behind the last request."""
-        return self._machine.trailing_data[0]
-
-    def is_line_incomplete(self) -> bool:
-        """Whether not even the request line has ended."""
-        return b"\n" not in self._machine.trailing_data[0]
-
-    async def next_request(self) -> h11.Request | None:
-        """Return the next request's head; `None` when the client has closed."""
-        event = await self._next_event()
-        return event if isinstance(event, h11.Request) else None
-
-    async def skip_body(self) -> None:
-        """Read the request to its end. Raises `_Refused` for a body that is too long, late or asked about."""
-        if self._machine.they_are_waiting_for_100_continue:
-            raise _Refused(text(HTTPStatus.EXPECTATION_FAILED, "No body is wanted."))
-        size = 0
-        with trio.move_on_after(BODY_TIMEOUT) as scope:
-            while True:
-                event = await self._next_event()
-                if isinstance(event, h11.EndOfMessage):
-                    return
-                if not isinstance(event, h11.Data):
-                    raise trio.BrokenResourceError("the client has closed within a request")
-                size += len(event.data)
-                if size > MAX_BODY:
-                    raise _Refused(text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too long."))
-        if scope.cancelled_caught:
-            raise _Refused(text(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time."))
-
-    async def respond(self, response: Response) -> bool:
-        """Send a response; return whether another request may follow."""
-        machine = self._machine
-        finished = machine.their_state not in (h11.SEND_BODY, h11.ERROR)
-        fields = [("Date", formatdate(usegmt=True)), *COMMON_HEADERS, *response.headers]
-        if response.status is not HTTPStatus.NOT_MODIFIED:
-            fields.append(("Content-Length", str(len(response.body))))
-        if not finished:
-            fields.append(("Connection", "close"))
-        head = h11.Response(
-            status_code=response.status, headers=fields, reason=response.status.phrase.encode("ascii")
-        )
-        data = machine.send(head) or b""
-        if response.body and not self._is_head:
-            data += machine.send(h11.Data(data=response.body)) or b""
-        data += machine.send(h11.EndOfMessage()) or b""
-        with trio.move_on_after(SEND_TIMEOUT) as scope:
-            await self.stream.send_all(data)
-        if scope.cancelled_caught:
-            return False
-        if machine.our_state is h11.DONE and machine.their_state is h11.DONE:
-            machine.start_next_cycle()
-            return True
-        if not finished:
-            await self._linger()
-        return False
-
-    async def _next_event(self) -> object:
-        while True:
-            event = self._machine.next_event()
-            if event is not h11.NEED_DATA:
-                if isinstance(event, h11.Request):
-                    self._is_head = event.method == b"HEAD"  # answered without the body
-                return event
-            self._machine.receive_data(bytes(await self.stream.receive_some(RECEIVE_SIZE)))
-
-    async def _linger(self) -> None:
-        """Let the client read the answer although it is still sending (RFC 9112 section 9.6)."""
-        if isinstance(self.stream, trio.SocketStream):
-            with trio.move_on_after(LINGER_TIMEOUT):
-                await self.stream.send_eof()
-                while await self.stream.receive_some(RECEIVE_SIZE):
-                    pass
-
-
-def _path(request: h11.Request) -> str:
-    """Return the decoded path of a request target in origin or absolute form (RFC 9112 section 3.2)."""
-    if request.http_version not in (b"1.0", b"1.1"):
-        raise _Refused(text(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Only HTTP/1.1 here."))
-    if len(request.target) > MAX_TARGET:
-        raise _Refused(text(HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long."))
-    try:
-        target = urlsplit(request.target.decode("ascii"))
-    except ValueError:
-        raise _Refused(text(HTTPStatus.BAD_REQUEST, "The address is malformed.")) from None
-    path = unquote(target.path)
-    if not path.startswith("/"):
-        raise _Refused(text(HTTPStatus.BAD_REQUEST, "The address must begin with a slash."))
-    return path
-
-
-def _protocol_error(error: h11.RemoteProtocolError, exchange: _Exchange) -> Response:
-    status = HTTPStatus(error.error_status_hint)
-    if status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE and exchange.is_line_incomplete():
-        return text(HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long.")
-    if status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-        return text(status, "The headers are too long.")
-    return text(status, "This is not HTTP/1.1 as it should be.")

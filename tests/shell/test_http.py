@@ -16,7 +16,7 @@ import structlog
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
 
-from sfu import http
+from sfu import exchange, http
 from sfu.config import ConfigError, HostPort, Settings
 from sfu.http import HttpFront, HttpStatistics, Readiness, open_listeners, public_url
 from sfu.upgrade import RequestInfo
@@ -345,14 +345,14 @@ async def test_idle_connection_ends_at_its_deadline(root: Path, monkeypatch: pyt
 
 
 async def test_late_body_ends_at_its_deadline(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(exchange, "BODY_TIMEOUT", 0.05)
     async with running(root) as site:
         answer = await site.ask(get("/", "Content-Length: 5", method="POST", last=False) + b"he")
         assert parse(answer)[0] == 408
 
 
 async def test_client_that_does_not_read_is_given_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "SEND_TIMEOUT", 0.05)
+    monkeypatch.setattr(exchange, "SEND_TIMEOUT", 0.05)
     (root / "large.bin").write_bytes(bytes(32 << 20))
     async with running(root) as site:
         stream = await site.connect()
