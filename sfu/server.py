@@ -12,11 +12,11 @@ client is told; then the connections; then the socket on which the transports sa
 
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 from trio_websocket import WebSocketConnection
@@ -33,12 +33,13 @@ from sfu.config import Settings, blame
 from sfu.dtls.certificate import Certificate
 from sfu.http import HttpFront, Readiness, open_listeners, public_url
 from sfu.ice.candidate import host_candidates
-from sfu.ice.path import Path
+from sfu.ice.path import Address, Path
 from sfu.logs import get_logger
 from sfu.peer import PeerTask
 from sfu.room import RoomTask
 from sfu.signaling import Signaling, greet
-from sfu.udp import MediaSocket
+from sfu.transport.egress import Egress
+from sfu.udp import MediaSocket, Receive
 from sfu.upgrade import RequestInfo
 
 STOP_TIMEOUT: Final = 5.0
@@ -50,10 +51,20 @@ STATIC_ROOT: Final = FilePath(__file__).parent / "web"
 log = get_logger(__name__)
 
 
+class Media(Protocol):
+    """Where datagrams come from and go to: a `MediaSocket`, or a test's memory."""
+
+    address: Address
+    egress: Egress
+
+    async def run(self, receive: Receive, after_batch: Callable[[float], None]) -> None:
+        """Receive until cancelled; see `MediaSocket.run`."""
+
+
 class Server:
     """One running server. `run` is its life; everything else is called by its tasks, and waits for nothing."""
 
-    def __init__(self, settings: Settings, media: MediaSocket) -> None:
+    def __init__(self, settings: Settings, media: Media) -> None:
         self._settings = settings
         self._media = media
         hosts = settings.announced_ips or announced_hosts(settings.udp_addr)
@@ -76,7 +87,7 @@ class Server:
     async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop`; reports the page's URL when the ports are open. Raises `ConfigError`."""
         listeners = await open_listeners(self._settings)
-        front = HttpFront(self._settings, STATIC_ROOT, self._talk, self._readiness)
+        front = HttpFront(self._settings, STATIC_ROOT, self.talk, self._readiness)
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self._receive, self._settle)
             async with trio.open_nursery() as connections:
@@ -94,6 +105,11 @@ class Server:
                     rooms.cancel_scope.deadline = trio.current_time() + STOP_TIMEOUT
                 connections.cancel_scope.cancel("the server stops")
             root.cancel_scope.cancel("the server stops")
+
+    @property
+    def tasks(self) -> int:
+        """Peers and rooms that have tasks."""
+        return len(self._tasks) + len(self._room_tasks)
 
     def stop(self) -> None:
         """Let `run` end in good order."""
@@ -127,7 +143,7 @@ class Server:
 
     # --- joining ---
 
-    async def _talk(self, websocket: WebSocketConnection, _info: RequestInfo) -> None:
+    async def talk(self, websocket: WebSocketConnection, _info: RequestInfo) -> None:
         """Serve one WebSocket: nobody until the join, a peer from then on."""
         admitted: PeerTask | None = None
 

@@ -11,7 +11,6 @@ bob.client.rtp       # what arrived at bob
 
 import itertools
 import json
-import re
 from collections import Counter
 from datetime import UTC, datetime
 from random import Random
@@ -20,6 +19,7 @@ from typing import Any
 from cffi import FFI
 from sdp.support import CHROMIUM, Browser, Numbers, Transceiver
 from support.client import Remote, ScriptedClient, description_of
+from support.descriptions import with_transport
 from support.media import DELTA_FRAME, KEY_FRAME
 
 from sfu.conference.conference import Conference
@@ -171,10 +171,7 @@ class Guest:
 
     def own(self, sdp: str) -> str:
         """A description of the browser with the scripted client's transport in it."""
-        credentials = self.client.credentials
-        sdp = re.sub("(?m)^a=ice-ufrag:.*?(?=\r)", f"a=ice-ufrag:{credentials.ufrag}", sdp)
-        sdp = re.sub("(?m)^a=ice-pwd:.*?(?=\r)", f"a=ice-pwd:{credentials.pwd}", sdp)
-        return re.sub("(?m)^a=fingerprint:.*?(?=\r)", f"a=fingerprint:{self.fingerprint}", sdp)
+        return with_transport(sdp, self.client.credentials, self.fingerprint)
 
     def exchange(self) -> bool:
         """Take what the server sent and answer it; return whether there was anything."""

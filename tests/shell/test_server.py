@@ -1,0 +1,268 @@
+"""The Trio shell: joins, ends, and that nothing is left whatever ends when."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+from support.media import DELTA_FRAME, KEY_FRAME
+from support.world import Client, World, world
+from trio.testing import MockClock
+
+from sfu.conference.conference import Conference
+from sfu.ice.path import Path
+from sfu.signaling import JOIN_TIMEOUT, KEEPALIVE, OUTBOX, STALL_TIMEOUT
+from sfu.transport.peer import PeerTransport
+
+
+def transports(around: World) -> list[PeerTransport]:
+    """Those of all peers."""
+    rooms = around.server.conference.rooms.values()
+    return [peer.connection.transport for room in rooms for peer in room.peers.values()]
+
+
+def remains(around: World) -> tuple[int, int, int]:
+    """Peers, ways for datagrams to find them, and tasks (of peers and rooms) that there are."""
+    statistics = around.server.conference.statistics()
+    return statistics.peers, statistics.routes, around.server.tasks
+
+
+async def call(alice: Client, bob: Client) -> None:
+    """Both join, publish a video and are connected."""
+    for client in (alice, bob):
+        await client.join()
+        await client.publish("video")
+    for client in (alice, bob):
+        await client.connect()
+        await client.until(lambda client=client: any(line.track for line in client.browser.lines))  # type: ignore[misc]
+
+
+async def test_two_clients_hold_a_call(autojump_clock: MockClock) -> None:
+    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+        await call(alice, bob)
+        for sender, receiver in ((alice, bob), (bob, alice)):
+            for payload in (KEY_FRAME, DELTA_FRAME, DELTA_FRAME):
+                sender.send(sender.browser.transceivers[0], payload)
+            await receiver.until(lambda receiver=receiver: len(receiver.machine.rtp) == 3)  # type: ignore[misc]
+
+
+# --- ending, at every phase and in every way ---
+
+
+async def before_the_join(around: World, alice: Client) -> None:
+    """The WebSocket is open."""
+
+
+async def joined(around: World, alice: Client) -> None:
+    """It is in the room."""
+    await alice.join()
+
+
+async def negotiated(around: World, alice: Client) -> None:
+    """Descriptions are exchanged, no datagram has been."""
+    alice.budget = 0
+    await alice.join()
+    await alice.publish("audio", "video")
+
+
+async def in_the_handshake(around: World, alice: Client) -> None:
+    """ICE is done, DTLS has begun."""
+    alice.budget = 4
+    await alice.join()
+    await alice.publish("audio", "video")
+    await alice.until(lambda: alice.machine.nominated and not alice.budget)
+
+
+async def connected(around: World, alice: Client) -> None:
+    """Media may flow."""
+    await alice.join()
+    await alice.publish("audio", "video")
+    await alice.connect()
+
+
+async def in_a_call(around: World, alice: Client) -> None:
+    """Media flows, to and from somebody else."""
+    await connected(around, alice)
+    for _ in range(10):
+        alice.send(alice.browser.transceivers[1], KEY_FRAME)
+        await trio.sleep(0.03)
+
+
+PHASES = [before_the_join, joined, negotiated, in_the_handshake, connected, in_a_call]
+
+
+async def it_leaves(around: World, alice: Client) -> None:
+    """The client says goodbye."""
+    await alice.say("leave")
+    await alice.until(lambda: alice.closed or alice.heard("error"))
+
+
+async def it_closes(around: World, alice: Client) -> None:
+    """The client closes its WebSocket."""
+    await alice.websocket.aclose()
+
+
+async def it_vanishes(around: World, alice: Client) -> None:
+    """The client's connection breaks without a word."""
+    await alice.vanish()
+
+
+async def the_server_stops(around: World, alice: Client) -> None:
+    """The server is told to stop."""
+    around.server.stop()
+    await trio.sleep(10)
+
+
+async def the_server_is_cancelled(around: World, alice: Client) -> None:
+    """Whoever runs the server cancels it."""
+    around.running.cancel_scope.cancel("test")
+    await trio.sleep(10)
+
+
+ENDS = [it_leaves, it_closes, it_vanishes, the_server_stops, the_server_is_cancelled]
+
+Step = Callable[[World, Client], Awaitable[None]]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda step: step.__name__)
+@pytest.mark.parametrize("phase", PHASES, ids=lambda step: step.__name__)
+async def test_nothing_is_left(autojump_clock: MockClock, phase: Step, end: Step) -> None:
+    async with world(room_ttl_sec=1) as around, around.client("alice") as alice:
+        with trio.CancelScope() as bobs_life:
+            async with around.client("bob") as bob:
+                await bob.join()
+                await bob.publish("video")
+                await bob.connect()
+                await phase(around, alice)
+                all_transports = transports(around)
+                await end(around, alice)
+            bobs_life.cancel("the end was alice's alone")
+        await trio.sleep(10)
+        assert remains(around) == (0, 0, 0)
+        assert not around.server.conference.rooms
+        assert all(transport.ended for transport in all_transports)
+        assert all(transport.outlet.srtp is None for transport in all_transports)
+
+
+async def test_the_room_goes_on_when_one_ends(autojump_clock: MockClock) -> None:
+    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+        await call(alice, bob)
+        async with around.client("carol") as carol:
+            await carol.join()
+            await carol.publish("video")
+            await carol.connect()
+            await carol.websocket.aclose()
+        await bob.until(lambda: bob.heard("peer-left"))
+        alice.send(alice.browser.transceivers[0], KEY_FRAME)
+        await bob.until(lambda: bob.machine.rtp)
+
+
+async def test_a_room_outlives_its_last_peer_by_its_time_to_live(autojump_clock: MockClock) -> None:
+    async with world(room_ttl_sec=60) as around:
+        async with around.client("alice") as alice:
+            await alice.join()
+        await trio.sleep(59)
+        async with around.client("alice") as alice:
+            await alice.join()
+            assert around.server.tasks == 2
+        await trio.sleep(59)
+        assert around.server.tasks == 1
+        await trio.sleep(5)
+        assert remains(around) == (0, 0, 0)
+        assert not around.server.conference.rooms
+
+
+# --- clients that do not behave ---
+
+
+async def test_a_client_that_never_joins_is_dropped(autojump_clock: MockClock) -> None:
+    async with world() as around, around.client("alice") as alice:
+        await alice.until(lambda: alice.closed, JOIN_TIMEOUT + 5)
+
+
+async def test_before_the_join_only_ping_and_join_are_served(autojump_clock: MockClock) -> None:
+    async with world(max_rooms=1) as around, around.client("alice") as alice, around.client("bob") as bob:
+        await alice.say("ping", number=1)
+        await alice.until(lambda: alice.heard("pong") == [{"number": 1}])
+        await alice.say("leave")
+        await alice.websocket.send_message("nonsense")
+        await alice.say("join", roomId="", userId="alice")
+        await alice.until(lambda: len(alice.heard("error")) == 3)
+        assert [(error["code"], error.get("type")) for error in alice.heard("error")] == [
+            (409, "leave"),
+            (400, None),
+            (400, "join"),
+        ]
+        await alice.join("one")
+        await bob.say("join", roomId="two", userId="bob")
+        await bob.until(lambda: bob.heard("error"))
+        assert bob.heard("error")[0]["code"] == 503
+        await bob.join("one")
+
+
+async def test_a_client_that_does_not_read_is_cut_off_and_disturbs_nobody(autojump_clock: MockClock) -> None:
+    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+        alice.reads = False
+        await alice.say("join", roomId="room", userId="alice")
+        await bob.join()
+        await bob.until(lambda: bob.heard("peer-left"), STALL_TIMEOUT + KEEPALIVE + 60)
+
+
+async def test_a_flood_to_a_slow_reader_is_bounded(autojump_clock: MockClock) -> None:
+    fast = {"messages_per_second": 100_000, "messages_burst": 100_000}
+    async with world(**fast) as around, around.client("alice") as alice, around.client("bob") as bob:
+        await alice.join()
+        await bob.join()
+        alice.reads = False
+        for number in range(3 * OUTBOX):
+            on = bool(number % 2)
+            await bob.say("media-state", micEnabled=on, cameraEnabled=on, screenEnabled=False)
+        await bob.until(lambda: bob.heard("peer-left"), STALL_TIMEOUT + KEEPALIVE + 60)
+
+
+async def test_joins_are_refused_while_the_server_stops(autojump_clock: MockClock) -> None:
+    async with world() as around, around.client("alice") as alice:
+        await alice.until(lambda: True)
+        around.server._stopping.set()
+        await alice.say("join", roomId="room", userId="alice")
+        await alice.until(lambda: alice.heard("error") or alice.closed)
+        assert alice.closed or alice.heard("error")[0]["code"] == 503
+
+
+# --- a failure of ours costs one peer ---
+
+
+async def test_a_bug_in_one_peers_packets_costs_that_peer_alone(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Conference.receive
+
+    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+        await call(alice, bob)
+
+        def broken(self: Conference, peer: object, data: bytes, path: Path, now: float) -> None:
+            if path == bob.path:
+                raise ZeroDivisionError("a bug")
+            original(self, peer, data, path, now)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Conference, "receive", broken)
+        await alice.until(lambda: alice.heard("peer-left"))
+        await bob.until(lambda: bob.closed)
+        assert bob.closed is not None
+        assert bob.closed.reason is not None
+        assert bob.closed.reason.code == 1011
+        assert len(transports(around)) == 1
+
+
+async def test_a_bug_in_one_peers_messages_costs_that_peer_alone(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+        await call(alice, bob)
+
+        def broken(self: Conference, peer: object, text: object, now: float) -> None:
+            raise ZeroDivisionError("a bug")
+
+        monkeypatch.setattr(Conference, "receive_message", broken)
+        await bob.say("ping")
+        await alice.until(lambda: alice.heard("peer-left"))
+        assert len(transports(around)) == 1
