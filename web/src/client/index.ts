@@ -15,6 +15,7 @@ export { RoomError, type RoomErrorKind } from "./errors.js";
 export { type EndReason, type Publication, type PublishOptions } from "./publications.js";
 export type { Kind, MediaState, Source, TrackInfo } from "./protocol.js";
 export type { RemoteTrack } from "./remote-tracks.js";
-export { type JoinOptions, Room, type RoomEnvironment, type RoomEvents, type Session } from "./room.js";
+export { Room, type RoomEnvironment } from "./room.js";
+export type { JoinOptions, RoomEvents, Session } from "./room-events.js";
 export type { RemotePeer } from "./roster.js";
 export type { PublicationStatistics, RemoteTrackStatistics, RoomStatistics } from "./stats.js";

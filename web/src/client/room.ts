@@ -6,52 +6,11 @@ import { RoomError } from "./errors.js";
 import { type ConnectionFactory, MediaConnection } from "./media-connection.js";
 import { type EndReason, Publication, Publications, type PublishOptions } from "./publications.js";
 import type { MediaState, ServerMessage, ServerMessages } from "./protocol.js";
+import type { JoinOptions, RoomEvents, Session } from "./room-events.js";
 import { readSlots, type RemoteTrack, RemoteTracks } from "./remote-tracks.js";
 import { type RemotePeer, Roster, type RosterChange } from "./roster.js";
 import { SignalingConnection, type SocketFactory } from "./signaling.js";
 import { type RoomStatistics, summarize } from "./stats.js";
-
-/** The events of a room, and what comes with each. */
-export interface RoomEvents {
-  /** The membership changed its state; `error` says why when it is "failed". */
-  stateChanged: { state: ConnectionState; previous: ConnectionState; error: RoomError | null };
-  /** State of the media connection: "disconnected" may heal, "failed" is followed by the room's own failure. */
-  transportChanged: RTCPeerConnectionState;
-  /** Somebody is in the room: those who came before us are announced too. */
-  peerJoined: RemotePeer;
-  peerLeft: RemotePeer;
-  /** Somebody switched a microphone, camera or screen on or off. */
-  mediaStateChanged: RemotePeer;
-  /** Somebody's track is received from now on, or no longer. */
-  trackSubscribed: RemoteTrack;
-  trackUnsubscribed: RemoteTrack;
-  /** A track of ours is published, or no longer. */
-  published: Publication;
-  publicationEnded: { publication: Publication; reason: EndReason };
-  /** Something went wrong and the room goes on; what ends the room comes with `stateChanged`. */
-  error: RoomError;
-}
-
-/** Whom to join, as whom. */
-export interface JoinOptions {
-  roomId: string;
-  /** The name that others see. */
-  name: string;
-  /** The same for the same person each time; by default a random one. */
-  userId?: string;
-  /** The signaling address, "ws:" or "wss:"; by default `ws` beside the page. */
-  url?: string;
-  /** A signed join token, where the server asks for one. */
-  token?: string;
-}
-
-/** What the server gave us when it let us in. */
-export interface Session {
-  readonly peerId: string;
-  readonly roomId: string;
-  readonly sessionId: string;
-  readonly sessionToken: string;
-}
 
 /** How a room reaches the world; tests put fakes here. */
 export interface RoomEnvironment {

@@ -59,8 +59,7 @@ export class CallView {
     if (screen === null) {
       this.#grid.remove(SELF_SCREEN);
     } else if (this.#grid.get(SELF_SCREEN) === null) {
-      const screenTile = this.#grid.ensure(SELF_SCREEN);
-      screenTile.element.classList.add("is-screen");
+      const screenTile = this.#grid.ensure(SELF_SCREEN, "screen");
       screenTile.setName("Your screen");
       screenTile.setVideo(new MediaStream([screen]));
     }
@@ -77,8 +76,7 @@ export class CallView {
     if (kind === "audio") {
       this.#grid.ensure(peerId).addAudio(trackId, stream);
     } else if (source === "screen") {
-      const tile = this.#grid.ensure(screenKey(trackId));
-      tile.element.classList.add("is-screen");
+      const tile = this.#grid.ensure(screenKey(trackId), "screen");
       tile.setName(`Screen of ${this.#room.peers.get(peerId)?.name ?? "somebody"}`);
       tile.setVideo(stream);
     } else {

@@ -8,6 +8,8 @@ import { captureInWords, endInWords, roomErrorInWords } from "./words.js";
 /** Where people meet who open the page without a link: two tabs on the same address are in one call. */
 const DEFAULT_ROOM = "lobby";
 
+const UNSTABLE = "Your connection is unstable: trying to get it back…";
+
 const lobby = element("lobby");
 const call = element("call");
 const form = element("join") as HTMLFormElement;
@@ -76,6 +78,8 @@ async function join(): Promise<void> {
   document.title = `${roomId} – trio-sfu`;
   element("room-name").textContent = roomId;
   view.start(name);
+  // The button that had the focus is gone; this also tells those who hear the page where they are.
+  element("call-title").focus();
 }
 
 function showState(error: RoomError | null): void {
@@ -89,6 +93,7 @@ function showState(error: RoomError | null): void {
     view.stop();
     document.title = "trio-sfu";
     playSound.hidden = true;
+    if (state === "closed" || state === "failed") joinButton.focus();
   }
   if (error !== null) notify(roomErrorInWords(error));
   refresh();
@@ -98,8 +103,8 @@ room.on("stateChanged", ({ error }) => {
   showState(error);
 });
 room.on("transportChanged", (state) => {
-  if (state === "disconnected") notify("Your connection is unstable: trying to get it back…");
-  else if (state === "connected") notify(null);
+  if (state === "disconnected") notify(UNSTABLE);
+  else if (state === "connected" && element("notice-text").textContent === UNSTABLE) notify(null);
 });
 room.on("peerJoined", (peer) => {
   say(`${peer.name} is here`);

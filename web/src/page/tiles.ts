@@ -109,11 +109,12 @@ export class TileGrid {
     return this.#tiles.get(key) ?? null;
   }
 
-  /** The tile of this key; a new one comes last. */
-  ensure(key: string): Tile {
+  /** The tile of this key; a new one comes last, but screens come before people. */
+  ensure(key: string, kind: "person" | "screen" = "person"): Tile {
     let tile = this.#tiles.get(key);
     if (tile === undefined) {
       tile = new Tile(this.#template, this.#onBlocked);
+      tile.element.classList.toggle("is-screen", kind === "screen");
       this.#tiles.set(key, tile);
       this.#container.append(tile.element);
       this.#arrange();
@@ -139,11 +140,15 @@ export class TileGrid {
   }
 
   #arrange(): void {
-    const { clientWidth, clientHeight } = this.#container;
-    const columns = columnsFor(this.#tiles.size, clientWidth, clientHeight);
-    const rows = Math.max(1, Math.ceil(this.#tiles.size / columns));
-    this.#container.style.setProperty("--columns", String(columns));
-    this.#container.style.setProperty("--rows", String(rows));
+    const { clientWidth, clientHeight, style, classList } = this.#container;
+    const screens = this.#container.querySelectorAll(".is-screen").length;
+    // A screen is as large as four people where there is room for two columns.
+    const cells = this.#tiles.size + 3 * screens;
+    const columns = columnsFor(cells, clientWidth, clientHeight);
+    const isWide = columns > 1;
+    classList.toggle("is-wide", isWide);
+    style.setProperty("--columns", String(columns));
+    style.setProperty("--rows", String(isWide ? Math.ceil(cells / columns) : Math.max(1, this.#tiles.size)));
   }
 }
 

@@ -1,6 +1,7 @@
 /** A room with fakes all around it. */
 import { vi } from "vitest";
-import { Room, type RoomEvents } from "../../src/client/room.js";
+import { Room } from "../../src/client/room.js";
+import type { RoomEvents } from "../../src/client/room-events.js";
 import { description, FakeConnection } from "./connection.js";
 import { FakeStream } from "./media.js";
 import { FakeSocket } from "./socket.js";
