@@ -4,22 +4,42 @@ import shutil
 from collections.abc import AsyncIterator
 
 import pytest
+import trio
 from browser import chromium as chromium_driver
 from browser import firefox as firefox_driver
 from browser.chromium import Chromium, open_chromium
 from browser.firefox import Firefox, open_firefox
 from browser.sfu_process import SfuProcess, open_sfu
 
+DEADLINE = 100.0
+"""Seconds for a whole test: several times what the longest takes on an idle machine."""
+
 
 @pytest.fixture
-async def server() -> AsyncIterator[SfuProcess]:
+async def deadline(request: pytest.FixtureRequest, nursery: trio.Nursery) -> None:
+    """End a test that hangs from inside Trio, so that its browsers end with it.
+
+    pytest-timeout, which interrupts from outside, would leave them behind. Every fixture that starts a process
+    asks for this one (pytest-trio does not run autouse fixtures).
+    """
+    await trio.lowlevel.checkpoint()
+    nursery.start_soon(_expire, request.node.name)
+
+
+async def _expire(name: str) -> None:
+    await trio.sleep(DEADLINE)
+    raise trio.TooSlowError(f"{name} took more than {DEADLINE:.0f} s")
+
+
+@pytest.fixture
+async def server(deadline: None) -> AsyncIterator[SfuProcess]:
     """A running server; the test fails when it does not end cleanly or complains in its log."""
     async with open_sfu() as running:
         yield running
 
 
 @pytest.fixture
-async def chromium() -> AsyncIterator[Chromium]:
+async def chromium(deadline: None) -> AsyncIterator[Chromium]:
     """A running Chromium; the test is skipped where it is not installed."""
     if shutil.which(chromium_driver.EXECUTABLE) is None:
         pytest.skip("Chromium is not installed")
@@ -28,7 +48,7 @@ async def chromium() -> AsyncIterator[Chromium]:
 
 
 @pytest.fixture
-async def firefox() -> AsyncIterator[Firefox]:
+async def firefox(deadline: None) -> AsyncIterator[Firefox]:
     """A running Firefox; the test is skipped where it is not installed."""
     if shutil.which(firefox_driver.EXECUTABLE) is None:
         pytest.skip("Firefox is not installed")

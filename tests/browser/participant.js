@@ -24,7 +24,16 @@ async () => {
     return connection;
   };
 
-  const room = new Room({ createConnection });
+  // What a test does to everything that is sent; by default nothing.
+  let tamper = (text) => text;
+  const createSocket = (url) => {
+    const socket = new WebSocket(url);
+    const { send } = socket;
+    socket.send = (text) => send.call(socket, tamper(text));
+    return socket;
+  };
+
+  const room = new Room({ createConnection, createSocket });
   const local = new LocalMedia(room);
   const elements = new Map(); // trackId → the element that plays it
   const errors = [];
@@ -114,6 +123,8 @@ async () => {
     room,
     local,
     publish,
+    connection: () => connection,
+    tamperWith: (change) => (tamper = change),
 
     async join(roomId, name, sources, videoCodec) {
       codec = videoCodec;

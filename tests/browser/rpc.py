@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-__all__ = ["Channel", "DriverError", "Json", "open_channel"]
+__all__ = ["Channel", "DriverError", "Json", "open_channel", "open_websocket"]
 
 MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 """Bytes. A screenshot arrives as one base64 string; the library's default of 1 MiB is too small for it."""
@@ -93,22 +93,30 @@ class Channel:
 
 
 @asynccontextmanager
-async def open_channel(url: str, on_event: Callable[[Json], None]) -> AsyncIterator[Channel]:
-    """Connect to a browser's debugging WebSocket (``ws://host:port/path``) for the length of the block."""
+async def open_websocket(url: str) -> AsyncIterator[WebSocketConnection]:
+    """Connect to ``ws://host:port/path`` for the length of the block.
+
+    The stream is ours: trio-websocket's own function leaves it open when the other end goes away without a
+    closing handshake.
+    """
     where = urlsplit(url)
     assert where.hostname is not None
     assert where.port is not None
-    # The stream is ours: trio-websocket leaves it open when the browser goes away without a closing handshake.
     async with (
         await trio.open_tcp_stream(where.hostname, where.port) as stream,
         trio.open_nursery() as nursery,
     ):
-        connection = await wrap_client_stream(
+        yield await wrap_client_stream(
             nursery, stream, where.netloc, where.path, max_message_size=MAX_MESSAGE_SIZE
         )
+        nursery.cancel_scope.cancel("the connection is not needed any more")
+
+
+@asynccontextmanager
+async def open_channel(url: str, on_event: Callable[[Json], None]) -> AsyncIterator[Channel]:
+    """Connect to a browser's debugging WebSocket for the length of the block."""
+    async with open_websocket(url) as connection, trio.open_nursery() as nursery:
         channel = Channel(connection, on_event)
         await nursery.start(channel.run)
-        try:
-            yield channel
-        finally:
-            nursery.cancel_scope.cancel("the browser is closed")
+        yield channel
+        nursery.cancel_scope.cancel("the browser is closed")

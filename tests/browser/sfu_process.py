@@ -43,6 +43,12 @@ class SfuProcess:
         self.expected_log: list[str] = []
         """Regular expressions: log lines of warning or worse that the test expects (searched in the line)."""
 
+    @property
+    def udp_port(self) -> int:
+        """The port of the media socket, from the log line that says that the server is ready."""
+        ready = next(record for record in self.log() if record["event"] == "ready")
+        return int(ready["udp"].rpartition(":")[2])
+
     def log_text(self) -> str:
         """Return everything the server has written to standard error."""
         return self.child.errors.read_text(errors="replace")

@@ -8,7 +8,7 @@ from browser.page import Browser
 from browser.participant import Participant, Snapshot, enter
 from browser.sfu_process import SfuProcess
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 TRIES = 4
 """Stretches of three seconds of which one has to be without a flaw."""

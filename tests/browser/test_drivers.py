@@ -15,7 +15,7 @@ from browser.firefox import open_firefox
 from browser.page import Browser
 from browser.rpc import DriverError
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.browser
 
 PAGE = b"<!doctype html><html lang=en><title>Empty</title><link rel=icon href=data:,></html>"
 
@@ -49,7 +49,7 @@ async () => {
 
 
 @pytest.fixture(params=[open_chromium, open_firefox], ids=["chromium", "firefox"])
-async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
+async def browser(request: pytest.FixtureRequest, deadline: None) -> AsyncIterator[Browser]:
     """Each browser in turn."""
     opener: Callable[[], AbstractAsyncContextManager[Browser]] = request.param
     async with opener() as opened:
@@ -57,7 +57,7 @@ async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-async def url(nursery: trio.Nursery) -> str:
+async def url(nursery: trio.Nursery, deadline: None) -> str:
     """Address of an empty page; loopback is a secure context, which getUserMedia needs."""
 
     async def answer(stream: trio.SocketStream) -> None:

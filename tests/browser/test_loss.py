@@ -8,14 +8,14 @@ from browser.participant import enter
 from browser.relay import LossyRelay, host_address, open_relay
 from browser.sfu_process import SfuProcess, free_udp_port, open_sfu
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 LOSS = 0.05
 """Each way: a packet from publisher to receiver survives both with 90 % probability."""
 
 
 @pytest.fixture
-async def lossy_server() -> AsyncIterator[tuple[SfuProcess, LossyRelay]]:
+async def lossy_server(deadline: None) -> AsyncIterator[tuple[SfuProcess, LossyRelay]]:
     """A server that browsers reach only through a relay."""
     host = host_address()
     if host is None:

@@ -11,7 +11,7 @@ from browser.chromium import Chromium
 from browser.page import Page
 from browser.sfu_process import SfuProcess
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.browser
 
 TILES = """
 () => Object.fromEntries(
