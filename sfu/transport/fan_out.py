@@ -35,7 +35,6 @@ def fan_out(media: MediaPacket, senders: Iterable[SendStream], egress: Egress, n
     sequence = media.sequence
     in_order = media.in_order
     timestamp = rtp.timestamp
-    payload_size = len(rtp.payload)
     slots, pointers, lengths, paths = egress.slots, egress.pointers, egress.lengths, egress.paths
     capacity, length = egress.capacity, egress.length
     protect = _protect
@@ -52,6 +51,7 @@ def fan_out(media: MediaPacket, senders: Iterable[SendStream], egress: Egress, n
                     translation.render(rtp)
                 suffix = translation.suffix
                 pack_into, size = translation.pack_into, translation.size
+                payload_size = translation.payload_size
                 first, second = translation.first, translation.second
             if suffix is not None:
                 pack_into(

@@ -80,6 +80,7 @@ class Translation:
         "_red",
         "first",
         "pack_into",
+        "payload_size",
         "rtp",
         "second",
         "size",
@@ -96,6 +97,8 @@ class Translation:
     """Second byte: marker and payload type."""
     size: int
     """Bytes of the whole RTP packet."""
+    payload_size: int
+    """Bytes of its payload, for sender reports."""
     pack_into: Any
     """Writes the whole packet with one call: ``pack_into(slot, 0, first, second, sequence number, timestamp,
     SSRC, suffix)``."""
@@ -110,7 +113,7 @@ class Translation:
         self._red = red_payload_types - self._payload_types.keys() if same else red_payload_types
         self.rtp = None
         self.suffix = None
-        self.first = self.second = self.size = 0
+        self.first = self.second = self.size = self.payload_size = 0
         self.pack_into = None
 
     def translate(self, rtp: RtpPacket) -> RtpPacket | None:
@@ -168,6 +171,7 @@ class Translation:
         self.first = data[0]
         self.second = data[1]
         self.size = len(data)
+        self.payload_size = len(translated.payload)
         self.suffix = data[HEADER_SIZE:]
         self.pack_into = _packer(len(data) - HEADER_SIZE)
 

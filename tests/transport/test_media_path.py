@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.media import (
     DELTA_FRAME,
@@ -206,6 +206,7 @@ PUBLISHED = (VP8, RED, OPUS, Codec(45, "AV1", 90000), Codec(98, "VP9", 90000), C
     ),
     st.booleans(),
 )
+@example([(0x80, 111, False, 1, b"", b"\0"), (0x80, 63, False, 2, b"", b"\x60")] * 2, red=False)
 def test_whatever_a_publisher_sends_nothing_breaks(
     packets: list[tuple[int, int, bool, int, bytes, bytes]], red: bool
 ) -> None:
