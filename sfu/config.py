@@ -159,6 +159,9 @@ class Settings:
     log_format: str = _setting(
         choice("auto", "human", "json"), "auto", "auto: human on a terminal, else JSON lines."
     )
+    session_ttl_sec: int = _setting(
+        integer(0, 86_400), 30, "Seconds that a session can be resumed after its connection was lost."
+    )
     room_ttl_sec: int = _setting(integer(0, 86_400), 300, "Seconds that an empty room's metadata lives.")
     max_connections: int = _setting(
         integer(1, 1_000_000), 8192, "TCP connections at a time; more are closed at once."

@@ -29,30 +29,29 @@ log = get_logger(__name__)
 
 
 class PeerTask:
-    """Runs one peer, from its join to its end."""
+    """Runs one peer, from its join to its end, over as many WebSockets as its session lasts."""
 
     def __init__(self, server: "Server", peer: Peer, signaling: Signaling) -> None:
         self.peer = peer
         self.signaling = signaling
-        self.finished = trio.Event()
-        """Set when nothing of the peer is left."""
+        """The newest: it wins over every one before."""
         self._server = server
         self._scope = trio.CancelScope()
         self._timer = trio.CancelScope()
         self._wake_at = math.inf
+        self._attached = trio.Event()
 
     async def run(self) -> None:
-        """Run the peer until it leaves, its connection ends, or something in it fails.
+        """Run the peer until it leaves, its session expires, or something in it fails.
 
         A failure is logged and costs this peer alone.
         """
-        reason = "connection lost"
+        reason = "server stopping"
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._timers)
-                    await self.signaling.run(self._receive)
-                    nursery.cancel_scope.cancel("signaling ended")
+                    await self._run_session()
         except* Exception as group:
             reason = "internal error"
             log.error("peer failed", peer=self.peer.id, exc_info=group)
@@ -62,7 +61,32 @@ class PeerTask:
             log.info("peer gone", peer=self.peer.id, room=self.peer.room.id, reason=ended)
             with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self.signaling.close(CLOSE_CODES.get(ended, INTERNAL_ERROR), ended)
-            self.finished.set()
+
+    def attach(self, signaling: Signaling) -> None:
+        """Go on with another WebSocket: the session has been resumed on it."""
+        self.signaling.cancel("the session was resumed on another connection")
+        self.signaling = signaling
+        self._attached.set()
+
+    async def _run_session(self) -> None:
+        """Serve one WebSocket after the other; between two of them the session is suspended.
+
+        Only signaling ends then: the timers, and with them the media, go on. How long, is the session's
+        deadline, which the timers watch.
+        """
+        while True:
+            self._attached = trio.Event()
+            signaling = self.signaling
+            await signaling.run(self._receive)
+            if signaling is self.signaling:
+                self._server.suspend(self.peer)
+                log.info("peer suspended", peer=self.peer.id, room=self.peer.room.id)
+                signaling.gone.set()
+                await self._attached.wait()
+            else:
+                with trio.move_on_after(CLOSE_TIMEOUT):
+                    await signaling.close(CLOSE_CODES["replaced"], "replaced")
+            log.info("peer resumed", peer=self.peer.id, room=self.peer.room.id)
 
     def stop(self, reason: str) -> None:
         """End the peer's tasks: it has left its room."""

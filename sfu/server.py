@@ -77,6 +77,7 @@ class Server:
             max_id_length=settings.max_id_length,
             messages_per_second=settings.messages_per_second,
             messages_burst=settings.messages_burst,
+            session_ttl=settings.session_ttl_sec,
         )
         self.conference = Conference(limits, self._make_connection, media.egress, os.urandom)
         self._tasks: dict[Peer, PeerTask] = {}
@@ -129,6 +130,12 @@ class Server:
         self.conference.handle_timeout(peer, now)
         self._settle(now)
 
+    def suspend(self, peer: Peer) -> None:
+        """Note that a peer's WebSocket is gone."""
+        now = trio.current_time()
+        self.conference.suspend(peer, now)
+        self._settle(now)
+
     def remove(self, peer: Peer, reason: str) -> None:
         """Take a peer whose tasks end out of its room."""
         now = trio.current_time()
@@ -145,29 +152,36 @@ class Server:
 
     async def talk(self, websocket: WebSocketConnection, _info: RequestInfo) -> None:
         """Serve one WebSocket: nobody until the join, a peer from then on."""
-        admitted: PeerTask | None = None
+        signaling = Signaling(websocket)
 
         def join(request: Join) -> None:
-            nonlocal admitted
-            admitted = self._join(request, websocket)
+            self._join(request, signaling)
 
-        if await greet(websocket, join) and admitted is not None:
-            await admitted.finished.wait()
+        if await greet(websocket, join):
+            await signaling.gone.wait()
 
-    def _join(self, request: Join, websocket: WebSocketConnection) -> PeerTask:
+    def _join(self, request: Join, signaling: Signaling) -> None:
         if self._stopping.is_set() or self._rooms is None:
             raise Unavailable("the server is stopping")
         now = trio.current_time()
         peer = self.conference.join(request, now)
+        task = self._tasks.get(peer)
+        if task is None:
+            self._admit(peer, signaling)
+        else:
+            task.attach(signaling)
+        self._settle(now)
+
+    def _admit(self, peer: Peer, signaling: Signaling) -> None:
+        """Start the tasks of a new peer, and those of its room if that is new."""
+        assert self._rooms is not None, "a server that runs has a nursery for rooms"
         room_task = self._room_tasks.get(peer.room)
         if room_task is None:
             room_task = self._room_tasks[peer.room] = RoomTask(self, peer.room, self._settings.room_ttl_sec)
             self._rooms.start_soon(room_task.run)
-        task = self._tasks[peer] = PeerTask(self, peer, Signaling(websocket))
+        task = self._tasks[peer] = PeerTask(self, peer, signaling)
         room_task.admit(task)
         log.info("peer joined", peer=peer.id, room=peer.room.id, user=peer.user_id)
-        self._settle(now)
-        return task
 
     # --- packets and consequences ---
 
@@ -191,14 +205,14 @@ class Server:
         self._media.egress.flush()
 
     def _settle_peer(self, peer: Peer, now: float) -> None:
-        for datagram, path in peer.connection.outgoing(now):
+        for datagram, path in peer.outgoing(now):
             self._media.egress.put(datagram, path)
         task = self._tasks.get(peer)
         if task is None:
             return
         for message in peer.take_messages():
             task.signaling.post(message)
-        task.wake_at(peer.connection.next_timeout())
+        task.wake_at(peer.next_timeout())
         if peer.ended is not None:
             task.stop(peer.ended)
 

@@ -54,6 +54,12 @@ class Signaling:
         self._websocket = websocket
         self._outbox, self._waiting = trio.open_memory_channel[ServerMessage](OUTBOX)
         self._scope = trio.CancelScope()
+        self.gone = trio.Event()
+        """Set when the peer is done with this WebSocket."""
+
+    def cancel(self, reason: str) -> None:
+        """End `run`: another connection has taken over."""
+        self._scope.cancel(reason)
 
     def post(self, message: ServerMessage) -> None:
         """Queue a message. A client that leaves its outbox full is cut off."""
@@ -81,6 +87,8 @@ class Signaling:
                 await send(self._websocket, self._waiting.receive_nowait())
         except (trio.WouldBlock, ConnectionClosed):
             await self._websocket.aclose(code, reason)
+        finally:
+            self.gone.set()
 
     async def _write(self) -> None:
         try:

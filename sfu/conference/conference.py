@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sfu.conference.connection import Connection
-from sfu.conference.errors import BadRequest, Refused, TooManyRequests, Unavailable
+from sfu.conference.errors import BadRequest, Forbidden, Refused, TooManyRequests, Unavailable
 from sfu.conference.limits import Limits
 from sfu.conference.messages import CLIENT_MESSAGES, BadMessage, Join, parse, refusal
 from sfu.conference.peer import Peer
 from sfu.conference.rate import TokenBucket
 from sfu.conference.room import Room
+from sfu.conference.session import Session
 from sfu.ice.events import (
     CredentialsAdded,
     CredentialsRetired,
@@ -22,7 +23,7 @@ from sfu.ice.events import (
 from sfu.ice.path import Path
 from sfu.transport.demux import TransportTable
 from sfu.transport.egress import Egress
-from sfu.transport.events import Closed, Failed, KeyFrameRequested, Media, StreamStarted
+from sfu.transport.events import Failed, KeyFrameRequested, Media, StreamStarted
 from sfu.transport.fan_out import fan_out
 
 
@@ -38,6 +39,12 @@ class ConferenceStatistics:
     """Clients' messages by type (``"?"`` for none that is known) and result: ``ok`` or the error's code."""
     drops: dict[str, int]
     """Datagrams that were nobody's, by reason."""
+    suspended: int
+    """Sessions whose client is away."""
+    resumes: int
+    """Sessions that were resumed."""
+    failed_resumes: int
+    """Joins that named a session and did not prove it."""
 
 
 class Conference:
@@ -61,28 +68,60 @@ class Conference:
         self._make_connection = make_connection
         self._egress = egress
         self._random = random
+        self._by_session: dict[str, Peer] = {}
+        # What an unknown id is compared with, so that it takes as long as a known one.
+        self._nobody, _ = Session.create(random)
+        self._nobody.end()
         self._messages: Counter[tuple[str, str]] = Counter()
+        self._resumes = self._failed_resumes = 0
 
     # --- coming and going ---
 
     def join(self, request: Join, now: float) -> Peer:
-        """Let a client into a room, which is made if need be.
+        """Let a client into a room, which is made if need be, or back into its session.
 
-        A user who is in the room already is replaced: without authentication a reloaded page cannot prove
-        that it is the same person, and a ghost beside it helps nobody.
+        A session that cannot be resumed, for whatever reason, is a fresh join: the client is not told why.
 
         Raises:
             Refused: an id is too long, or there is no place.
         """
         try:
-            peer = self._join(request, now)
+            peer = self._resume(request, now) or self._enter(request, now)
         except Refused as error:
             self._messages[Join.message_type, str(error.code)] += 1
             raise
         self._messages[Join.message_type, "ok"] += 1
         return peer
 
-    def _join(self, request: Join, now: float) -> Peer:
+    def suspend(self, peer: Peer, now: float) -> None:
+        """The signaling connection of `peer` has ended without a goodbye."""
+        peer.room.suspend(peer, now + self._limits.session_ttl)
+
+    def _resume(self, request: Join, now: float) -> Peer | None:
+        if request.session_id is None:
+            return None
+        peer = self._prove(request.session_id, request.session_token or "")
+        if peer is None or (peer.room.id, peer.user_id) != (request.room_id, request.user_id):
+            self._failed_resumes += 1
+            return None
+        keep = request.transport == "keep" and not peer.connection.transport.ended
+        peer.name = request.name
+        peer.room.resume(peer, request.session_token or "", None if keep else self._make_connection(now), now)
+        self._resumes += 1
+        return peer
+
+    def _prove(self, session_id: str, token: str) -> Peer | None:
+        """Return whom id and token prove, in the same time whichever of the two is wrong."""
+        peer = self._by_session.get(session_id)
+        session = self._nobody if peer is None else peer.session
+        return peer if session.accepts(token) else None
+
+    def _enter(self, request: Join, now: float) -> Peer:
+        """A fresh join.
+
+        A user who is in the room already is replaced: without authentication a reloaded page cannot prove
+        that it is the same person, and a ghost beside it helps nobody.
+        """
         limits = self._limits
         for name, value in (("roomId", request.room_id), ("userId", request.user_id), ("name", request.name)):
             if len(value) > limits.max_id_length:
@@ -94,14 +133,23 @@ class Conference:
         if room and not old and len(room.peers) >= limits.max_peers_per_room:
             raise Unavailable("the room is full")
         if room is None:
-            room = self.rooms[request.room_id] = Room(
-                request.room_id, limits, self._make_id, self._table, self._touched
-            )
+            room = Room(request.room_id, limits, self._random, self._table, self._touched)
+            self.rooms[request.room_id] = room
         if old:
-            room.remove(old, "replaced", now)
+            self.remove(old, "replaced", now)
         bucket = TokenBucket(limits.messages_per_second, limits.messages_burst, now)
-        peer = Peer(self._make_id(), request.user_id, request.name, room, self._make_connection(now), bucket)
-        room.add(peer)
+        session, token = Session.create(self._random)
+        peer = Peer(
+            self._random(8).hex(),
+            request.user_id,
+            request.name,
+            room,
+            session,
+            self._make_connection(now),
+            bucket,
+        )
+        self._by_session[session.id] = peer
+        room.add(peer, token)
         return peer
 
     def remove(self, peer: Peer, reason: str, now: float) -> None:
@@ -152,6 +200,7 @@ class Conference:
     def handle_timeout(self, peer: Peer, now: float) -> None:
         """Do what is due for `peer` at `now`."""
         peer.connection.handle_timeout(now)
+        peer.room.handle_timeout(peer, now)
         self._follow(peer, now)
 
     def statistics(self) -> ConferenceStatistics:
@@ -162,6 +211,9 @@ class Conference:
             routes=self._table.routes(),
             messages=dict(self._messages),
             drops=dict(self._table.drops),
+            suspended=sum(peer.suspended for room in self.rooms.values() for peer in room.peers.values()),
+            resumes=self._resumes,
+            failed_resumes=self._failed_resumes,
         )
 
     def take_touched(self, now: float) -> list[Peer]:
@@ -171,6 +223,8 @@ class Conference:
         for peer in touched:
             if peer.ended is None:
                 peer.room.offer_if_due(peer, now)
+            else:
+                self._by_session.pop(peer.session.id, None)
         return touched
 
     def _follow(self, peer: Peer, now: float) -> None:
@@ -184,16 +238,13 @@ class Conference:
                     peer.room.wake_publisher(peer, stream)
                 case StreamStarted(stream):
                     peer.room.start_stream(peer, stream, now)
-                case StateChanged(IceState.FAILED):
-                    peer.room.remove(peer, "consent expired", now)
-                case Failed(reason):
+                case StateChanged(IceState.FAILED) if not peer.suspended and peer.ended is None:
+                    # The client is there, its network is not what it was.
+                    peer.connection.restart_ice(now)
+                case Failed("fingerprint-mismatch" as reason):
+                    peer.tell(refusal(Forbidden("the DTLS certificate is not the one of the description")))
                     peer.room.remove(peer, reason, now)
-                case Closed():
-                    peer.room.remove(peer, "connection closed", now)
                 case PathValidated() | PathRetired() | CredentialsAdded() | CredentialsRetired():
                     self._table.apply(peer, (event,))
                 case _:
                     pass  # the rest is for statistics
-
-    def _make_id(self) -> str:
-        return self._random(8).hex()

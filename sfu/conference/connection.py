@@ -13,7 +13,7 @@ from sfu.dtls.certificate import Certificate
 from sfu.ice.credentials import Credentials, make_credentials
 from sfu.ice.path import Path
 from sfu.rtp.history import DEPTH
-from sfu.sdp import BundleSession, LocalTransport, Sender, TooManyLines
+from sfu.sdp import BundleSession, LocalTransport, Sender, SessionDescription, TooManyLines
 from sfu.transport.peer import PeerTransport
 from sfu.transport.sender import SendStream
 
@@ -61,7 +61,12 @@ class Connection:
 
     # --- descriptions ---
 
-    def answer_offer(self, text: str, now: float) -> str | None:
+    @property
+    def restarts_ice(self) -> bool:
+        """Whether the next offer brings new ICE credentials."""
+        return self.sdp.restarts_ice
+
+    def answer_offer(self, offer: SessionDescription, now: float) -> str | None:
         """Apply the client's offer and return our answer, or None where the offer lost against ours.
 
         Raises:
@@ -69,11 +74,9 @@ class Connection:
         """
         if not self.negotiation.receive_offer():
             return None
-        self.sdp.apply_offer(text)
+        self.sdp.apply_offer(offer)
         if self.sdp.remote_restarted:
-            credentials = make_credentials(self._random)
-            self.sdp.restart_ice(self._describe(credentials))
-            self.transport.restart_ice(credentials, now)
+            self._restart_ice(now)
         self._give_slots()
         answer = self.sdp.create_answer()
         self._negotiated(now)
@@ -107,6 +110,17 @@ class Connection:
         offer = self.sdp.create_offer()
         self.negotiation.offer_sent(now)
         return offer
+
+    def negotiate_again(self) -> None:
+        """Make an offer of ours that is out once more: it or its answer may have got lost."""
+        if self.negotiation.abandon_offer():
+            self.sdp.rollback()
+
+    def restart_ice(self, now: float) -> None:
+        """Have the next offer bring new ICE credentials; media goes on along the old path meanwhile."""
+        self.negotiate_again()
+        self._restart_ice(now)
+        self.negotiation.request()
 
     # --- subscriptions ---
 
@@ -149,14 +163,19 @@ class Connection:
         self._subscriptions.clear()
         self.transport.close(now)
 
+    def _restart_ice(self, now: float) -> None:
+        credentials = make_credentials(self._random)
+        self.sdp.restart_ice(self._describe(credentials))
+        self.transport.restart_ice(credentials, now)
+
     def _describe(self, credentials: Credentials) -> LocalTransport:
         return LocalTransport(*credentials, self._certificate.fingerprint(), self._candidates)
 
     def _give_slots(self) -> None:
         """Find an m-line for every subscription that has none; one for which there is none goes on waiting."""
         for subscription in self._subscriptions.values():
-            if subscription.slot is None or subscription.slot.stopped:
-                track = subscription.track
+            track = subscription.track
+            if track.codecs and (subscription.slot is None or subscription.slot.stopped):
                 try:
                     subscription.slot = self.sdp.acquire_sender(
                         track.kind, track.publisher.id, track.id, track.codecs, cname=track.publisher.id

@@ -16,3 +16,5 @@ class Limits:
     """Signaling messages of one client, on average."""
     messages_burst: int = 40
     """Signaling messages of one client at once."""
+    session_ttl: float = 30.0
+    """Seconds that a session whose client is gone can be resumed."""

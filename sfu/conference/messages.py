@@ -38,12 +38,19 @@ class Message(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Join(Message, frozen=True):
-    """C→S. The first message: enter a room."""
+    """C→S. The first message: enter a room, or come back to it.
+
+    `session_id` and `session_token` prove the session to resume; `transport` says whether the client still has
+    the RTCPeerConnection that the session had.
+    """
 
     message_type = "join"
     room_id: Identifier
     user_id: Identifier
     name: Text = ""
+    session_id: Text | None = None
+    session_token: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
+    transport: Literal["new", "keep"] = "new"
 
 
 class TrackSource(msgspec.Struct, frozen=True):
@@ -97,6 +104,21 @@ class MediaState(Message, frozen=True, omit_defaults=True):
     peer_id: str | None = None
 
 
+class IceRestartRequest(Message, frozen=True):
+    """C→S. The client's network has changed or is broken: offer new ICE credentials."""
+
+    message_type = "ice-restart-request"
+
+
+class IceRestartOffer(Message, frozen=True):
+    """S→C. An offer with new ICE credentials; the client answers as it answers every offer."""
+
+    message_type = "ice-restart-offer"
+    sdp: str
+    peer_id: str
+    type: Literal["offer"] = "offer"
+
+
 class Leave(Message, frozen=True):
     """C→S. End the peer's presence for good."""
 
@@ -118,13 +140,20 @@ class Pong(msgspec.Struct, frozen=True):
 
 
 class Joined(Message, frozen=True):
-    """S→C. Acknowledges a `Join`; a `RoomState` follows."""
+    """S→C. Acknowledges a `Join`; a `RoomState` follows.
+
+    `transport` says what the client's `transport` came to: "keep" that the connection goes on, "new" that it has
+    to make one.
+    """
 
     message_type = "join"
     peer_id: str
     room_id: str
+    session_id: str
+    session_token: str
+    resumed: bool
+    transport: Literal["new", "keep"]
     success: bool = True
-    resumed: bool = False
 
 
 class TrackInfo(msgspec.Struct, frozen=True, rename="camel"):
@@ -189,6 +218,24 @@ class PeerLeft(Message, frozen=True):
     name: str
 
 
+class PeerSuspended(Message, frozen=True):
+    """S→C. Somebody's connection is gone; it may come back."""
+
+    message_type = "peer-suspended"
+    peer_id: str
+    user_id: str
+    name: str
+
+
+class PeerResumed(Message, frozen=True):
+    """S→C. Somebody came back."""
+
+    message_type = "peer-resumed"
+    peer_id: str
+    user_id: str
+    name: str
+
+
 class TrackPublished(Message, frozen=True, omit_defaults=True):
     """S→C. A track can be had; `mid` stands in the publisher's own copy alone."""
 
@@ -222,13 +269,16 @@ class Error(Message, frozen=True, omit_defaults=True):
     type: str | None = None
 
 
-ClientMessage = Join | Offer | Answer | IceCandidate | MediaState | Leave | Ping | Pong
+ClientMessage = Join | Offer | Answer | IceCandidate | IceRestartRequest | MediaState | Leave | Ping | Pong
 ServerMessage = (
     Joined
     | RoomState
     | PeerJoined
     | PeerLeft
+    | PeerSuspended
+    | PeerResumed
     | Offer
+    | IceRestartOffer
     | Answer
     | TrackPublished
     | TrackUnpublished

@@ -110,6 +110,14 @@ class Negotiation:
         self._hold_until = now + ANSWER_TIMEOUT
         self._wanted = True
 
+    def abandon_offer(self) -> bool:
+        """Return whether an offer of ours is out: the caller takes it back, and the next is due at once."""
+        if self._state is NegotiationState.STABLE:
+            return False
+        self._end_offer()
+        self._wanted = True
+        return True
+
     def next_timeout(self) -> float | None:
         """Return when `handle_timeout` and `is_offer_due` want to be asked again, or None."""
         return self._hold_until if self._hold_until is not None and self._wanted else self._deadline
@@ -118,10 +126,8 @@ class Negotiation:
         """Return whether our offer is overdue: the caller takes it back, and the next is due at once."""
         if self._deadline is None or now < self._deadline:
             return False
-        self._end_offer()
-        self._wanted = True
         self._answers_missed += 1
-        return True
+        return self.abandon_offer()
 
     def statistics(self) -> NegotiationStatistics:
         """Return the counts so far."""

@@ -1,18 +1,24 @@
-"""A person in a room, as the server sees it: who it is, what it publishes, and what it is to be told."""
+"""A session's presence in its room: who it is, what it publishes, and what it is to be told."""
 
 from typing import TYPE_CHECKING
 
 from sfu.conference.connection import Connection
 from sfu.conference.messages import (
+    Kind,
     MediaState,
     PeerInfo,
     PeerJoined,
     PeerLeft,
     PeerMediaState,
+    PeerResumed,
+    PeerSuspended,
     ServerMessage,
+    Source,
 )
 from sfu.conference.rate import TokenBucket
+from sfu.conference.session import Session, SessionState
 from sfu.conference.track import Track
+from sfu.ice.path import Path
 
 if TYPE_CHECKING:
     from sfu.conference.room import Room
@@ -22,29 +28,73 @@ class Peer:
     """One peer of one room. The room changes it; the shell takes its messages and datagrams."""
 
     def __init__(
-        self, peer_id: str, user_id: str, name: str, room: "Room", connection: Connection, bucket: TokenBucket
+        self,
+        peer_id: str,
+        user_id: str,
+        name: str,
+        room: "Room",
+        session: Session,
+        connection: Connection,
+        bucket: TokenBucket,
     ) -> None:
         self.id = peer_id
         self.user_id = user_id
         self.name = name
         self.room = room
+        self.session = session
         self.connection = connection
+        """The current one: a session may go through several."""
         self.bucket = bucket
         """How fast its client may send messages."""
         self.media_state = PeerMediaState(mic_enabled=False, camera_enabled=False, screen_enabled=False)
         self.tracks: dict[str, Track] = {}
-        """What it publishes, by mid."""
+        """What it publishes, by track id; dormant tracks too."""
+        self.reclaim_deadline: float | None = None
+        """When tracks that are still dormant end."""
+        self.farewell: list[tuple[bytes, Path]] = []
+        """The last datagrams of a connection that was replaced."""
         self.ended: str | None = None
         """Why it is no longer in its room, once it is not."""
         self._messages: list[ServerMessage] = []
+
+    @property
+    def suspended(self) -> bool:
+        """Whether its client is away."""
+        return self.session.state is SessionState.SUSPENDED
+
+    def track_on(self, mid: str | None) -> Track | None:
+        """Return the track that is published on an m-line."""
+        return next((track for track in self.tracks.values() if mid and track.mid == mid), None)
+
+    def dormant_track(self, kind: Kind, source: Source) -> Track | None:
+        """Return a track of an earlier connection that a new m-line may bring back."""
+        for track in self.tracks.values():
+            if track.mid is None and (track.kind, track.source) == (kind, source):
+                return track
+        return None
+
+    def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
+        """Return the datagrams to send that are not forwarded media."""
+        datagrams, self.farewell = self.farewell, []
+        return datagrams + self.connection.outgoing(now)
+
+    def next_timeout(self) -> float | None:
+        """Return when something of the peer is due, or None."""
+        times = (self.connection.next_timeout(), self.session.deadline, self.reclaim_deadline)
+        return min((time for time in times if time is not None), default=None)
 
     def ufrags(self) -> list[str]:
         """Return the user-name fragments of connectivity checks that are for this peer."""
         return self.connection.transport.ufrags()
 
     def tell(self, message: ServerMessage) -> None:
-        """Queue a message to the client. The shell takes the queue after every step, so it stays short."""
-        self._messages.append(message)
+        """Queue a message to the client. The shell takes the queue after every step, so it stays short.
+
+        A client that is away is told nothing: the room's state is what it gets when it comes back. Nor is
+        one that has ended: what happens to its tracks then concerns the others.
+        """
+        if not self.suspended and self.ended is None:
+            self._messages.append(message)
 
     def take_messages(self) -> list[ServerMessage]:
         """Return the messages that wait, oldest first, and forget them."""
@@ -54,7 +104,9 @@ class Peer:
     def info(self) -> PeerInfo:
         """Describe the peer to somebody who comes later."""
         tracks = tuple(track.info() for track in self.tracks.values())
-        return PeerInfo(self.id, self.user_id, self.name, self.media_state, suspended=False, tracks=tracks)
+        return PeerInfo(
+            self.id, self.user_id, self.name, self.media_state, suspended=self.suspended, tracks=tracks
+        )
 
     def joined(self) -> PeerJoined:
         """Announce the peer."""
@@ -63,6 +115,14 @@ class Peer:
     def left(self) -> PeerLeft:
         """Announce that the peer is gone."""
         return PeerLeft(self.id, self.user_id, self.name)
+
+    def away(self) -> PeerSuspended:
+        """Announce that the peer is away."""
+        return PeerSuspended(self.id, self.user_id, self.name)
+
+    def back(self) -> PeerResumed:
+        """Announce that the peer is back."""
+        return PeerResumed(self.id, self.user_id, self.name)
 
     def set_media_state(self, state: MediaState) -> MediaState:
         """Take over what the client says of itself; return what others are told."""

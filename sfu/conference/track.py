@@ -16,23 +16,33 @@ class Track:
     """One audio or video source of one peer, from its first negotiation to its last.
 
     It outlives the RTP stream that feeds it: the stream is there from the publisher's first packet, and may be
-    another one after the publisher has changed its SSRC.
+    another one after the publisher has changed its SSRC. It outlives the publisher's connection as well: when a
+    session comes back with a new one, the track is *dormant* until it is published again.
     """
 
-    def __init__(
-        self, track_id: str, publisher: "Peer", mid: str, kind: Kind, source: Source, codecs: Sequence[Codec]
-    ) -> None:
+    def __init__(self, track_id: str, publisher: "Peer", kind: Kind, source: Source) -> None:
         self.id = track_id
         self.publisher = publisher
-        self.mid = mid
         self.kind: Kind = kind
         self.source: Source = source
-        self.codecs = tuple(codecs)
+        self.mid: str | None = None
+        """The publisher's m-line; None while dormant."""
+        self.codecs: tuple[Codec, ...] = ()
         """What the publisher may send, with its own payload types."""
         self.stream: ReceiveStream | None = None
         """Where the media comes from, once it does."""
         self.senders: list[SendStream] = []
         """The slots that have been negotiated for it: they follow its stream."""
+
+    def carry(self, mid: str, codecs: Sequence[Codec]) -> None:
+        """The publisher has negotiated the track on this m-line."""
+        self.mid = mid
+        self.codecs = tuple(codecs)
+
+    def sleep(self) -> None:
+        """The publisher's connection is gone; its next one may bring the track back."""
+        self.mid = None
+        self.stream = None
 
     def start(self, stream: ReceiveStream, now: float) -> None:
         """The publisher's first packet came, or the first of a new SSRC: forward it from now on."""

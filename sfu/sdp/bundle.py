@@ -113,6 +113,11 @@ class BundleSession:
         return self._remote_restarted
 
     @property
+    def restarts_ice(self) -> bool:
+        """Whether our next description brings new ICE credentials to a client that has others."""
+        return self._next_transport is not None and self._remote is not None
+
+    @property
     def receivers(self) -> Sequence[Receiver]:
         """What the client sends or has sent, one per m-line that is not stopped."""
         return self._slots.receivers

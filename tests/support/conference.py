@@ -81,7 +81,7 @@ class Hall:
             self.now = min(end, self.now + STEP)
             for guest in self.guests:
                 guest.tick()
-                timeout = guest.peer.connection.next_timeout()
+                timeout = guest.peer.next_timeout()
                 if timeout is not None and timeout <= self.now:
                     self.conference.handle_timeout(guest.peer, self.now)
             self.settle()
@@ -92,7 +92,7 @@ class Hall:
         while busy:
             busy = False
             for peer in self.conference.take_touched(self.now):
-                for datagram, path in peer.connection.outgoing(self.now):
+                for datagram, path in peer.outgoing(self.now):
                     self.egress.put(datagram, path)
             self.egress.flush()
             for guest in self.guests:
