@@ -57,7 +57,7 @@ def compose(
 ) -> SessionDescription:
     """Print a whole description; `bundle` gives the order of the BUNDLE group, of which live lines are kept."""
     live = {section.line.mid for section in sections if not section.line.stopped}
-    mids = tuple(mid for mid in bundle if mid in live)
+    mids = tuple(mid for mid in dict.fromkeys(bundle) if mid in live)
     tagged = mids[0] if mids else None
     return SessionDescription(
         origin=origin,

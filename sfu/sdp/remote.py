@@ -80,14 +80,15 @@ def _read_line(
 ) -> MLine:
     allow_mixed = media.extmap_allow_mixed
     media = description.effective(media)
+    codecs: tuple[Codec, ...] = ()
+    if media.kind in KINDS and media.protocol in PROTOCOLS:
+        codecs = tuple(upstream_codecs(media.kind, codecs_of(media)))
+    if not codecs or (bundle and media.mid is not None and media.mid not in bundle):
+        return _stopped(media, previous)
     if not bundle:
         raise SdpError("sdp-unsupported", "no BUNDLE group: all m-lines share one transport here", media.line)
     if media.mid is None:
         raise SdpError("sdp-unsupported", "an m-line without a mid cannot be bundled", media.line)
-    taken = media.kind in KINDS and media.protocol in PROTOCOLS and media.mid in bundle
-    codecs = tuple(upstream_codecs(media.kind, codecs_of(media))) if taken else ()
-    if not codecs:
-        return _stopped(media, previous)
     if not media.rtcp_mux:
         raise SdpError("sdp-unsupported", "no rtcp-mux: RTP and RTCP share one transport here", media.line)
     line = MLine(

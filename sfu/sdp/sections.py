@@ -75,6 +75,9 @@ def offer_section(line: MLine, payload_types: PayloadTypes, extension_ids: Exten
     ours = payload_types.assign(line.kind, sender.wanted) if sender else []
     sends = bool(sender and sender.msid and ours)
     theirs = line.codecs if receives or not ours else ()
+    # No clash is possible with a client that keeps to one meaning per number in its BUNDLE.
+    taken = {number for codec in theirs for number in codec.numbers}
+    more = [codec for codec in ours if find(theirs, codec) is None and not codec.numbers & taken]
     extensions: dict[str, ExtMap] = {}
     if theirs:
         direction = direction_of(sends=sends, receives=receives)
@@ -84,7 +87,7 @@ def offer_section(line: MLine, payload_types: PayloadTypes, extension_ids: Exten
         extensions.setdefault(extension.uri, extension)
     return Section(
         line,
-        (*theirs, *(codec for codec in ours if find(theirs, codec) is None)),
+        (*theirs, *more),
         tuple(extensions.values()),
         sends=sends,
         receives=receives,

@@ -421,6 +421,24 @@ def test_a_client_without_retransmissions_is_told_of_none() -> None:
     assert {entry.ssrc for entry in line.ssrc_attributes} == {1}
 
 
+def test_a_client_that_gives_one_number_two_meanings_never_gets_it_twice_on_a_line() -> None:
+    session, browser = make_session(), Browser()
+    video = acquire(session, "video")
+    exchange(session, browser)
+    browser.add("video")
+    browser.transceivers[0].sends = True
+    head, first, second = browser.offer().split("m=")
+    # VP9 is 96 on the line on which both send, VP8 is 96 on the other.
+    first = first.replace(":96 VP8", ":96 VP9").replace(":98 VP9", ":98 VP8")
+    session.apply_offer("m=".join([head, first, second]))
+    session.create_answer()
+    assert [codec.payload_type for codec in video.codecs] == [98, 108]
+    session.release_sender(video)
+    session.acquire_sender("video", "peer", "av1", [Codec(45, "AV1", 90000), VP8], "cname")
+    for media in SessionDescription.parse(session.create_offer()).media:
+        assert len(set(media.formats)) == len(media.formats)
+
+
 # --- misuse and limits ---
 
 
