@@ -3,15 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sfu.sdp.attributes import (
-    Fingerprint,
-    Group,
-    Msid,
-    Rid,
-    Simulcast,
-    SsrcAttribute,
-    SsrcGroup,
-)
+from sfu.sdp.attributes import Fingerprint, Group, Msid, Rid, Simulcast, SsrcAttribute, SsrcGroup
 from sfu.sdp.codecs import Codec, describe
 from sfu.sdp.grammar import direction_of
 from sfu.sdp.mline import Sender

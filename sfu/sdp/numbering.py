@@ -9,9 +9,7 @@ any free one else.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from sfu.sdp.attributes import (
-    ExtMap,
-)
+from sfu.sdp.attributes import ExtMap
 from sfu.sdp.capabilities import EXTENSIONS, EXTENSIONS_BY_URI, KINDS, MAX_ID, codec_row, usual_codec
 from sfu.sdp.codecs import Codec, Identity, codecs_of
 from sfu.sdp.grammar import receives

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from sfu.sdp.attributes import (
-    ExtMap,
-)
+from sfu.sdp.attributes import ExtMap
 from sfu.sdp.capabilities import accepted_extensions, downstream_codecs
 from sfu.sdp.codecs import Codec, find
 from sfu.sdp.grammar import direction_of
