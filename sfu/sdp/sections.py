@@ -71,11 +71,11 @@ def offer_section(line: MLine, payload_types: PayloadTypes, extension_ids: Exten
         return Section(line)
     sender, receives = line.sender, line.receives
     ours = payload_types.assign(line.kind, sender.wanted) if sender else []
-    sends = bool(sender and sender.msid and ours)
     theirs = line.codecs if receives or not ours else ()
     # No clash is possible with a client that keeps to one meaning per number in its BUNDLE.
     taken = {number for codec in theirs for number in codec.numbers}
-    more = [codec for codec in ours if find(theirs, codec) is None and not codec.numbers & taken]
+    ours = [codec for codec in ours if find(theirs, codec) or not codec.numbers & taken]
+    sends = bool(sender and sender.msid and ours)
     extensions: dict[str, ExtMap] = {}
     if theirs:
         direction = direction_of(sends=sends, receives=receives)
@@ -85,7 +85,7 @@ def offer_section(line: MLine, payload_types: PayloadTypes, extension_ids: Exten
         extensions.setdefault(extension.uri, extension)
     return Section(
         line,
-        (*theirs, *more),
+        (*theirs, *(codec for codec in ours if find(theirs, codec) is None)),
         tuple(extensions.values()),
         sends=sends,
         receives=receives,
