@@ -328,7 +328,6 @@ export class Room extends Emitter<RoomEvents> {
     const slots = readSlots(sections, (...track) => this.#roster.sourceOf(...track));
     const received = connection.receivedTracks();
     const { removed, added } = this.#remoteTracks.update(slots, (mid) => received.get(mid) ?? null);
-    this.#roster.keepRetired(new Set(sections.flatMap(({ msid }) => msid?.trackId ?? [])));
     for (const track of removed) this.emit("trackUnsubscribed", track);
     for (const track of added) this.emit("trackSubscribed", track);
   }

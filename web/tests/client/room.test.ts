@@ -340,12 +340,22 @@ describe("receiving", () => {
     expect(world.takeEvents()).toEqual(["-track ann t-cam camera", "-peer ann"]);
   });
 
-  it("takes an unknown track for the usual one of its kind until it learns better", async () => {
+  it("waits until it has been told what a track is and whose", async () => {
     await world.join([peer("ann")]);
     await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-scr" });
+    expect(world.room.remoteTracks).toEqual([]);
     world.takeEvents();
     world.socket.deliver("track-published", { ...SCREEN, peerId: "ann" });
-    expect(world.takeEvents()).toEqual(["-track ann t-scr camera", "+track ann t-scr screen"]);
+    expect(world.takeEvents()).toEqual(["+track ann t-scr screen"]);
+  });
+
+  it("shows no ghost when somebody leaves while the offer with their tracks is being applied", async () => {
+    await world.join([peer("ann", [CAMERA])]);
+    const applied = world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" });
+    world.socket.deliver("peer-left", { peerId: "ann", userId: "u", name: "Ann" });
+    await applied;
+    expect(world.room.remoteTracks).toEqual([]);
+    expect(world.takeEvents()).not.toContain("+track ann t-cam camera");
   });
 
   it("follows the media states of others", async () => {
@@ -392,7 +402,8 @@ describe("negotiating", () => {
   });
 
   it("goes back when the browser cannot answer the server's offer", async () => {
-    await world.join();
+    await world.join([peer("ann")]);
+    world.socket.deliver("track-published", { ...CAMERA, peerId: "ann" });
     world.connection.failures.add("setLocalDescription");
     await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" });
     expect(world.connection.history).toEqual(["remote offer", "rollback"]);
