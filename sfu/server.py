@@ -28,6 +28,7 @@ from sfu.conference.errors import Unavailable
 from sfu.conference.limits import Limits
 from sfu.conference.messages import Join
 from sfu.conference.peer import Peer
+from sfu.conference.rate import TokenBucket
 from sfu.conference.room import Room
 from sfu.config import Settings, blame
 from sfu.dtls.certificate import Certificate
@@ -152,7 +153,9 @@ class Server:
             nonlocal admitted
             admitted = self._join(request, websocket)
 
-        if await greet(websocket, join) and admitted is not None:
+        settings = self._settings
+        bucket = TokenBucket(settings.messages_per_second, settings.messages_burst, trio.current_time())
+        if await greet(websocket, join, bucket) and admitted is not None:
             await admitted.finished.wait()
 
     def _join(self, request: Join, websocket: WebSocketConnection) -> PeerTask:
