@@ -699,7 +699,7 @@ async def test_replay_stream_is_a_stream() -> None:
     assert await far.receive_some() == b""
 
 
-async def test_client_that_has_gone_has_no_address() -> None:
+def test_client_that_has_gone_has_no_address() -> None:
     with trio.socket.socket() as unconnected:
         assert exchange.Exchange(trio.SocketStream(unconnected)).remote_host() == ""
 
