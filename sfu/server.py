@@ -87,7 +87,7 @@ class Server:
         self._rooms: trio.Nursery | None = None
         self._stopping = trio.Event()
 
-    async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[str]) -> None:  # noqa: ASYNC114 - see .flake8
         """Serve until `stop`; reports the page's URL when the ports are open. Raises `ConfigError`."""
         listeners = await open_listeners(self._settings)
         async with trio.open_nursery() as root:
