@@ -104,5 +104,6 @@ class PeerTask:
             self._wake_at = math.inf
             self._server.tick(self.peer)
 
-    def _receive(self, text: str | bytes) -> None:
+    def _receive(self, text: str | bytes) -> float:
         self._server.receive_message(self.peer, text)
+        return self.peer.bucket.pause()

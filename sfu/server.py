@@ -28,6 +28,7 @@ from sfu.conference.errors import Unavailable
 from sfu.conference.limits import Limits
 from sfu.conference.messages import Join
 from sfu.conference.peer import Peer
+from sfu.conference.rate import TokenBucket
 from sfu.conference.room import Room
 from sfu.config import Settings, blame
 from sfu.dtls.certificate import Certificate
@@ -80,22 +81,23 @@ class Server:
             session_ttl=settings.session_ttl_sec,
         )
         self.conference = Conference(limits, self._make_connection, media.egress, os.urandom)
+        self.front = HttpFront(settings, STATIC_ROOT, self.talk, self._readiness)
+        """Answers on the public TCP port."""
         self._tasks: dict[Peer, PeerTask] = {}
         self._room_tasks: dict[Room, RoomTask] = {}
         self._rooms: trio.Nursery | None = None
         self._stopping = trio.Event()
 
-    async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[str]) -> None:  # noqa: ASYNC114 - see .flake8
         """Serve until `stop`; reports the page's URL when the ports are open. Raises `ConfigError`."""
         listeners = await open_listeners(self._settings)
-        front = HttpFront(self._settings, STATIC_ROOT, self.talk, self._readiness)
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self._receive, self._settle)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as rooms:
                     self._rooms = rooms
                     async with trio.open_nursery() as accepting:
-                        accept = partial(front.serve, listeners, handler_nursery=connections)
+                        accept = partial(self.front.serve, listeners, handler_nursery=connections)
                         await accepting.start(accept)
                         url = public_url(self._settings, listeners)
                         log.info("ready", url=url, udp=str(self._media.address), candidates=self._candidates)
@@ -157,7 +159,9 @@ class Server:
         def join(request: Join) -> None:
             self._join(request, signaling)
 
-        if await greet(websocket, join):
+        settings = self._settings
+        bucket = TokenBucket(settings.messages_per_second, settings.messages_burst, trio.current_time())
+        if await greet(websocket, join, bucket):
             await signaling.gone.wait()
 
     def _join(self, request: Join, signaling: Signaling) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from sfu.conference.errors import Conflict, Refused
+from sfu.conference.errors import Conflict, Refused, TooManyRequests
 from sfu.conference.messages import (
     BadMessage,
     ClientMessage,
@@ -23,6 +23,7 @@ from sfu.conference.messages import (
     refusal,
     serialize,
 )
+from sfu.conference.rate import TokenBucket
 from sfu.logs import get_logger
 
 OUTBOX: Final = 1024
@@ -68,15 +69,21 @@ class Signaling:
         except trio.WouldBlock:
             self._scope.cancel("the client does not read")
 
-    async def run(self, handle: Callable[[str | bytes], None]) -> None:
-        """Give each message to `handle`, until the connection has ended or stalled."""
+    async def run(self, handle: Callable[[str | bytes], float]) -> None:
+        """Give each message to `handle`, until the connection has ended or stalled.
+
+        `handle` returns for how many seconds not to read: what the client sends meanwhile waits in its own
+        memory, as TCP tells it to.
+        """
         with self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write)
                 nursery.start_soon(self._keep_alive)
                 try:
                     while True:
-                        handle(await self._websocket.get_message())
+                        pause = handle(await self._websocket.get_message())
+                        if pause:
+                            await trio.sleep(pause)
                 except ConnectionClosed:
                     self._scope.cancel("the client closed the connection")
 
@@ -113,16 +120,19 @@ async def send(websocket: WebSocketConnection, message: ServerMessage) -> None:
     await websocket.send_message(serialize(message, datetime.now(UTC)))
 
 
-async def greet(websocket: WebSocketConnection, join: Callable[[Join], None]) -> bool:
+async def greet(websocket: WebSocketConnection, join: Callable[[Join], None], bucket: TokenBucket) -> bool:
     """Serve a client that is nobody yet; return True when `join` has taken it in, False when it is gone.
 
-    `join` raises `Refused` to refuse; the client may try again, except where that is pointless.
+    `join` raises `Refused` to refuse; the client may try again, except where that is pointless. `bucket` says
+    how fast it may speak until then.
     """
     try:
         while True:
             with trio.fail_after(JOIN_TIMEOUT):
                 text = await websocket.get_message()
             try:
+                if not bucket.take(trio.current_time()):
+                    raise TooManyRequests("too many messages: slow down")
                 message: ClientMessage = parse(text)
                 if isinstance(message, Join):
                     join(message)
@@ -133,6 +143,9 @@ async def greet(websocket: WebSocketConnection, join: Callable[[Join], None]) ->
                     await send(websocket, refusal(Conflict("join a room first"), message.message_type))
             except BadMessage as error:
                 await send(websocket, refusal(error, error.message_type))
+            except TooManyRequests as error:
+                await send(websocket, refusal(error))
+                await trio.sleep(bucket.pause())
             except Refused as error:
                 log.info("join refused", code=error.code, reason=str(error))
                 await send(websocket, refusal(error, Join.message_type))

@@ -67,7 +67,7 @@ async def running(host: str, *, echo: bool = False) -> AsyncIterator[tuple[Media
     with MediaSocket.open(host, 0) as media:
         recorder = Recorder(media, echo=echo)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(media.run, recorder.receive, recorder.after_batch)  # noqa: ASYNC113 - no start()
+            nursery.start_soon(media.run, recorder.receive, recorder.after_batch)
             yield media, recorder
             nursery.cancel_scope.cancel("the test is over")
 
@@ -260,6 +260,32 @@ def test_kernel_grants_large_buffers() -> None:
         assert statistics.receive_buffer > 100_000
         assert statistics.send_buffer > 100_000
         assert statistics.kernel_drops == 0
+
+
+def test_buffers_without_the_right_to_force_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = socket.socket.setsockopt
+    asked: list[int] = []
+
+    def setsockopt(self: socket.socket, level: int, option: int, value: int) -> None:
+        if level == socket.SOL_SOCKET:
+            if option in (32, 33):  # SO_SNDBUFFORCE, SO_RCVBUFFORCE
+                raise PermissionError(errno.EPERM, "Operation not permitted")
+            asked.append(option)
+        original(self, level, option, value)
+
+    monkeypatch.setattr(socket.socket, "setsockopt", setsockopt)
+    with MediaSocket.open("127.0.0.1", 0):
+        assert sorted(asked) == sorted([socket.SO_RCVBUF, socket.SO_SNDBUF])
+
+
+async def test_wake_up_for_nothing_is_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running("127.0.0.1") as (media, recorder):
+        original = media._batch.receive
+        results = [-errno.EAGAIN]
+        monkeypatch.setattr(media._batch, "receive", lambda fd: results.pop() if results else original(fd))
+        flood(media, 1)
+        await recorder.wait_for(1)
+    assert media._drops == {}
 
 
 async def test_kernel_drops_are_seen() -> None:
