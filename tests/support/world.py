@@ -140,6 +140,8 @@ class Client:
         self.websocket = websocket
         self.browser = Browser()
         self.machine = ScriptedClient(random=os.urandom, now=trio.current_time(), certificate=CERTIFICATE)
+        self.fingerprint = CERTIFICATE.fingerprint()
+        """What its descriptions say."""
         self.messages: list[dict[str, Any]] = []
         self.closed: ConnectionClosed | None = None
         self.reads = True
@@ -254,4 +256,4 @@ class Client:
             self.machine.set_remote(remote, trio.current_time())
 
     def _own(self, sdp: str) -> str:
-        return with_transport(sdp, self.machine.credentials, CERTIFICATE.fingerprint())
+        return with_transport(sdp, self.machine.credentials, self.fingerprint)
