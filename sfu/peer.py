@@ -1,10 +1,9 @@
-"""One peer's tasks: its signaling, its timers, and the boundary around them.
+"""One peer's task: its signaling, and the boundary around it.
 
 What happens in the room is decided by `sfu.conference`; here is only who waits for what. The peer is gone when
 `PeerTask.run` has returned.
 """
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -38,8 +37,6 @@ class PeerTask:
         """Set when nothing of the peer is left."""
         self._server = server
         self._scope = trio.CancelScope()
-        self._timer = trio.CancelScope()
-        self._wake_at = math.inf
 
     async def run(self) -> None:
         """Run the peer until it leaves, its connection ends, or something in it fails.
@@ -49,10 +46,7 @@ class PeerTask:
         reason = "connection lost"
         try:
             with self._scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._timers)
-                    await self.signaling.run(self._receive)
-                    nursery.cancel_scope.cancel("signaling ended")
+                await self.signaling.run(self._receive)
         except* Exception as group:
             reason = "internal error"
             log.error("peer failed", peer=self.peer.id, exc_info=group)
@@ -65,20 +59,8 @@ class PeerTask:
             self.finished.set()
 
     def stop(self, reason: str) -> None:
-        """End the peer's tasks: it has left its room."""
+        """End the peer's task: it has left its room."""
         self._scope.cancel(reason)
-
-    def wake_at(self, time: float | None) -> None:
-        """Let the timers run at `time` (`trio.current_time()` seconds), or not at all for `None`."""
-        self._wake_at = math.inf if time is None else time
-        self._timer.deadline = self._wake_at
-
-    async def _timers(self) -> None:
-        while True:
-            with trio.CancelScope(deadline=self._wake_at) as self._timer:
-                await trio.sleep_forever()
-            self._wake_at = math.inf
-            self._server.tick(self.peer)
 
     def _receive(self, text: str | bytes) -> float:
         self._server.receive_message(self.peer, text)
