@@ -91,12 +91,13 @@ class World:
             path = Path(ADDRESS, Address("192.0.2.7", next(self._ports)))
             client = Client(self.media.arrive, user, websocket, near, path)
             self.media.clients[client.path] = client.receive_datagram
-            nursery.start_soon(client.run)
+            await nursery.start(client.run)
             try:
                 yield client
             finally:
                 del self.media.clients[client.path]
-                await client.vanish()
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                    await client.vanish()
                 nursery.cancel_scope.cancel("the client is gone")
 
     async def _serve(self, stream: trio.abc.Stream) -> None:
@@ -200,9 +201,10 @@ class Client:
 
     # --- what it is made of ---
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read the WebSocket and run the transport's timers."""
         async with trio.open_nursery() as nursery:
+            task_status.started()
             nursery.start_soon(self._read)
             nursery.start_soon(self._tick)
 
