@@ -91,7 +91,7 @@ class World:
             path = Path(ADDRESS, Address("192.0.2.7", next(self._ports)))
             client = Client(self.media.arrive, user, websocket, near, path)
             self.media.clients[client.path] = client.receive_datagram
-            await nursery.start(client.run)
+            await nursery.start(_run_client, client)
             try:
                 yield client
             finally:
@@ -120,6 +120,11 @@ async def world(**settings: Any) -> AsyncIterator[World]:
         await running.start(server.run)
         yield World(server, media, websockets, running)
         server.stop()
+
+
+async def _run_client(client: "Client", *, task_status: trio.TaskStatus[None]) -> None:
+    task_status.started()
+    await client.run()
 
 
 class Client:
@@ -201,10 +206,9 @@ class Client:
 
     # --- what it is made of ---
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self) -> None:
         """Read the WebSocket and run the transport's timers."""
         async with trio.open_nursery() as nursery:
-            task_status.started()
             nursery.start_soon(self._read)
             nursery.start_soon(self._tick)
 
