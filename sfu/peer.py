@@ -1,10 +1,9 @@
-"""One peer's tasks: its signaling, its timers, and the boundary around them.
+"""One peer's task: its signaling, and the boundary around it.
 
 What happens in the room is decided by `sfu.conference`; here is only who waits for what. The peer is gone when
 `PeerTask.run` has returned.
 """
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -37,8 +36,6 @@ class PeerTask:
         """The newest: it wins over every one before."""
         self._server = server
         self._scope = trio.CancelScope()
-        self._timer = trio.CancelScope()
-        self._wake_at = math.inf
         self._attached = trio.Event()
 
     async def run(self) -> None:
@@ -49,9 +46,7 @@ class PeerTask:
         reason = "server stopping"
         try:
             with self._scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._timers)
-                    await self._run_session()
+                await self._run_session()
         except* Exception as group:
             reason = "internal error"
             log.error("peer failed", peer=self.peer.id, exc_info=group)
@@ -71,8 +66,8 @@ class PeerTask:
     async def _run_session(self) -> None:
         """Serve one WebSocket after the other; between two of them the session is suspended.
 
-        Only signaling ends then: the timers, and with them the media, go on. How long, is the session's
-        deadline, which the timers watch.
+        Only signaling ends then: timers and media go on. For how long, is the session's deadline, which is one
+        of the timers.
         """
         while True:
             self._attached = trio.Event()
@@ -89,20 +84,8 @@ class PeerTask:
             log.info("peer resumed", peer=self.peer.id, room=self.peer.room.id)
 
     def stop(self, reason: str) -> None:
-        """End the peer's tasks: it has left its room."""
+        """End the peer's task: it has left its room."""
         self._scope.cancel(reason)
-
-    def wake_at(self, time: float | None) -> None:
-        """Let the timers run at `time` (`trio.current_time()` seconds), or not at all for `None`."""
-        self._wake_at = math.inf if time is None else time
-        self._timer.deadline = self._wake_at
-
-    async def _timers(self) -> None:
-        while True:
-            with trio.CancelScope(deadline=self._wake_at) as self._timer:
-                await trio.sleep_forever()
-            self._wake_at = math.inf
-            self._server.tick(self.peer)
 
     def _receive(self, text: str | bytes) -> float:
         self._server.receive_message(self.peer, text)

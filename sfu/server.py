@@ -2,6 +2,7 @@
 
     root nursery
     ├─ media socket      one reader for the datagrams of all peers
+    ├─ timers            one for the deadlines of all peers
     └─ connections       page requests and WebSockets
        └─ rooms          a nursery per room, in it one per peer
           └─ accepting   the public TCP port
@@ -39,6 +40,7 @@ from sfu.logs import get_logger
 from sfu.peer import PeerTask
 from sfu.room import RoomTask
 from sfu.signaling import Signaling, greet
+from sfu.timers import Timers
 from sfu.transport.egress import Egress
 from sfu.udp import MediaSocket, Receive
 from sfu.upgrade import RequestInfo
@@ -84,6 +86,7 @@ class Server:
         self.front = HttpFront(settings, STATIC_ROOT, self.talk, self._readiness)
         """Answers on the public TCP port."""
         self._tasks: dict[Peer, PeerTask] = {}
+        self._timers: Timers[Peer] = Timers()
         self._room_tasks: dict[Room, RoomTask] = {}
         self._rooms: trio.Nursery | None = None
         self._stopping = trio.Event()
@@ -93,6 +96,7 @@ class Server:
         listeners = await open_listeners(self._settings)
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self._receive, self._settle)
+            root.start_soon(self._timers.run, self._tick)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as rooms:
                     self._rooms = rooms
@@ -126,12 +130,6 @@ class Server:
         self.conference.receive_message(peer, text, now)
         self._settle(now)
 
-    def tick(self, peer: Peer) -> None:
-        """Do what is due for `peer`."""
-        now = trio.current_time()
-        self.conference.handle_timeout(peer, now)
-        self._settle(now)
-
     def suspend(self, peer: Peer) -> None:
         """Note that a peer's WebSocket is gone."""
         now = trio.current_time()
@@ -143,6 +141,7 @@ class Server:
         now = trio.current_time()
         self.conference.remove(peer, reason, now)
         self._settle(now)
+        self._timers.discard(peer)
         self._tasks.pop(peer, None)
 
     def forget_room(self, room: Room) -> None:
@@ -198,6 +197,15 @@ class Server:
             except Exception:
                 self._fail(peer, now)
 
+    def _tick(self, peer: Peer) -> None:
+        """Do what is due for a peer."""
+        now = trio.current_time()
+        try:
+            self.conference.handle_timeout(peer, now)
+        except Exception:
+            self._fail(peer, now)
+        self._settle(now)
+
     def _settle(self, now: float) -> None:
         """Carry out what the last step led to: messages, datagrams and timers of all peers it touched."""
         while touched := self.conference.take_touched(now):
@@ -216,8 +224,10 @@ class Server:
             return
         for message in peer.take_messages():
             task.signaling.post(message)
-        task.wake_at(peer.next_timeout())
-        if peer.ended is not None:
+        if peer.ended is None:
+            self._timers.set(peer, peer.next_timeout())
+        else:
+            self._timers.discard(peer)
             task.stop(peer.ended)
 
     def _fail(self, peer: Peer, now: float) -> None:

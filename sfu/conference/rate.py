@@ -24,7 +24,7 @@ class TokenBucket:
     def pause(self) -> float:
         """Return for how many seconds not to listen: 0.0, except after a refusal.
 
-        Whoever goes on speaking while refused would cost a refusal for every message. So one is refused, and then
-        nothing is heard until the next may pass.
+        Whoever goes on speaking while refused would cost a refusal for every message. So one is refused, and
+        then nothing is heard until the next may pass.
         """
         return (1 - self._tokens) / self._rate if self._refused else 0.0
