@@ -21,8 +21,8 @@ CLOSE_CODES: Final = {"left": 1000, "server stopping": 1001, "replaced": 4000}
 INTERNAL_ERROR: Final = 1011
 """The close code for every other reason."""
 
-CLOSE_TIMEOUT: Final = 2.0
-"""Seconds for a client's last messages and the closing handshake."""
+CONNECTION_LOST: Final = 4001
+"""The close code for a client that stalled, should it still read: it may resume."""
 
 log = get_logger(__name__)
 
@@ -54,14 +54,14 @@ class PeerTask:
             self._server.remove(self.peer, reason)
             ended = self.peer.ended or reason
             log.info("peer gone", peer=self.peer.id, room=self.peer.room.id, reason=ended)
-            with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await self.signaling.close(CLOSE_CODES.get(ended, INTERNAL_ERROR), ended)
+            self.signaling.retire(CLOSE_CODES.get(ended, INTERNAL_ERROR), ended)
 
     def attach(self, signaling: Signaling) -> None:
         """Go on with another WebSocket: the session has been resumed on it."""
-        self.signaling.cancel("the session was resumed on another connection")
+        self.signaling.retire(CLOSE_CODES["replaced"], "replaced")
         self.signaling = signaling
         self._attached.set()
+        log.info("peer resumed", peer=self.peer.id, room=self.peer.room.id)
 
     async def _run_session(self) -> None:
         """Serve one WebSocket after the other; between two of them the session is suspended.
@@ -76,12 +76,8 @@ class PeerTask:
             if signaling is self.signaling:
                 self._server.suspend(self.peer)
                 log.info("peer suspended", peer=self.peer.id, room=self.peer.room.id)
-                signaling.gone.set()
+                signaling.retire(CONNECTION_LOST, "connection lost")
                 await self._attached.wait()
-            else:
-                with trio.move_on_after(CLOSE_TIMEOUT):
-                    await signaling.close(CLOSE_CODES["replaced"], "replaced")
-            log.info("peer resumed", peer=self.peer.id, room=self.peer.room.id)
 
     def stop(self, reason: str) -> None:
         """End the peer's task: it has left its room."""

@@ -39,7 +39,7 @@ from sfu.ice.path import Address, Path
 from sfu.logs import get_logger
 from sfu.peer import PeerTask
 from sfu.room import RoomTask
-from sfu.signaling import Signaling, greet
+from sfu.signaling import CLOSE_TIMEOUT, Signaling, greet
 from sfu.timers import Timers
 from sfu.transport.egress import Egress
 from sfu.udp import MediaSocket, Receive
@@ -90,6 +90,8 @@ class Server:
         self._room_tasks: dict[Room, RoomTask] = {}
         self._rooms: trio.Nursery | None = None
         self._stopping = trio.Event()
+        self._talks = 0
+        self._silence = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[str]) -> None:  # noqa: ASYNC114 - see .flake8
         """Serve until `stop`; reports the page's URL when the ports are open. Raises `ConfigError`."""
@@ -110,6 +112,9 @@ class Server:
                         accepting.cancel_scope.cancel("the server stops")
                     self._end_rooms()
                     rooms.cancel_scope.deadline = trio.current_time() + STOP_TIMEOUT
+                with trio.move_on_after(CLOSE_TIMEOUT):
+                    if self._talks:
+                        await self._silence.wait()
                 connections.cancel_scope.cancel("the server stops")
             root.cancel_scope.cancel("the server stops")
 
@@ -160,8 +165,15 @@ class Server:
 
         settings = self._settings
         bucket = TokenBucket(settings.messages_per_second, settings.messages_burst, trio.current_time())
-        if await greet(websocket, join, bucket):
-            await signaling.gone.wait()
+        self._talks += 1
+        try:
+            if await greet(websocket, join, bucket):
+                await signaling.finish()
+        finally:
+            self._talks -= 1
+            if not self._talks:
+                self._silence.set()
+                self._silence = trio.Event()
 
     def _join(self, request: Join, signaling: Signaling) -> None:
         if self._stopping.is_set() or self._rooms is None:

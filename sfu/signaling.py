@@ -44,6 +44,12 @@ STALL_TIMEOUT: Final = 20.0
 REFUSED_FOR_GOOD: Final = (401, 403)
 """Codes after which another try on the same connection is pointless (SPEC section 2)."""
 
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds for a client's last messages and the closing handshake."""
+
+NORMAL_CLOSURE: Final = 1000
+"""The WebSocket close code of an ordinary end (RFC 6455 section 7.4.1)."""
+
 POLICY_VIOLATION: Final = 1008
 """The WebSocket close code for those (RFC 6455 section 7.4.1)."""
 
@@ -59,12 +65,26 @@ class Signaling:
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._writing = False
-        self.gone = trio.Event()
-        """Set when the peer is done with this WebSocket."""
+        self._retired = trio.Event()
+        self._code, self._reason = NORMAL_CLOSURE, ""
 
-    def cancel(self, reason: str) -> None:
-        """End `run`: another connection has taken over."""
+    def retire(self, code: int, reason: str) -> None:
+        """Note that the peer is done with this WebSocket: `run` ends, and `finish` closes it with `code`."""
+        self._code, self._reason = code, reason
         self._scope.cancel(reason)
+        self._retired.set()
+
+    async def finish(self) -> None:
+        """Wait until the peer is done with the WebSocket, send what still waits, and close it.
+
+        The messages and the closing handshake together take `CLOSE_TIMEOUT` at most.
+        """
+        await self._retired.wait()
+        with trio.move_on_after(CLOSE_TIMEOUT):
+            with contextlib.suppress(ConnectionClosed):
+                while self._outbox:
+                    await send(self._websocket, self._outbox.pop(0))
+            await self._websocket.aclose(self._code, self._reason)
 
     def post(self, message: ServerMessage) -> None:
         """Queue a message. A client that leaves its outbox full is cut off."""
@@ -89,16 +109,6 @@ class Signaling:
                     self._scope.cancel("the client closed the connection")
                 finally:
                     self._nursery = None
-
-    async def close(self, code: int, reason: str) -> None:
-        """Send what still waits and end the connection. The caller bounds how long that may take."""
-        try:
-            with contextlib.suppress(ConnectionClosed):
-                while self._outbox:
-                    await send(self._websocket, self._outbox.pop(0))
-            await self._websocket.aclose(code, reason)
-        finally:
-            self.gone.set()
 
     async def _read(self, handle: Callable[[str | bytes], float], nursery: trio.Nursery) -> None:
         while True:
