@@ -447,3 +447,13 @@ def test_a_peer_that_closes_its_connection_is_removed() -> None:
     hall.settle()
     assert bob.peer.ended == "connection closed"
     assert alice.heard("peer-left")
+
+
+def test_a_message_that_comes_after_its_peer_was_replaced_does_nothing() -> None:
+    hall = Hall()
+    (bob,) = pictures(hall, "bob")
+    ghost = hall.enter("alice")
+    hall.enter("alice")
+    ghost.publish("video")
+    assert bob.heard("track-published") == [bob.heard("track-published")[0]]
+    assert bob.peer.connection.subscriptions == ()
