@@ -1,11 +1,13 @@
 """A network between browsers and the server's TCP port that a test may cut: a relay in user space.
 
 Cut, it ends every connection without a goodbye and refuses new ones, as a router does that has lost its way;
-media, which is UDP, does not come this way. *Frozen*, it passes nothing on and tells nobody, as a dead radio link.
+media, which is UDP, does not come this way. *Frozen*, it passes nothing on and tells nobody, as a dead radio
+link.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 
@@ -27,8 +29,6 @@ class TcpRelay:
         self._is_cut = False
         self._flows = trio.Event()
         self._flows.set()
-        self.accepted = 0
-        """Connections that got through so far."""
 
     def cut(self) -> None:
         """End all connections; new ones are closed at once until `restore`."""
@@ -53,7 +53,6 @@ class TcpRelay:
             assert len(self._connections) < MAX_CONNECTIONS, "more connections than a test should need"
             with trio.CancelScope() as scope:
                 self._connections.add(scope)
-                self.accepted += 1
                 try:
                     await self._relay(client)
                 finally:
@@ -83,7 +82,7 @@ async def open_tcp_relay(server_url: str) -> AsyncIterator[tuple[TcpRelay, str]]
     host, _, port = server_url.removeprefix("http://").rpartition(":")
     relay = TcpRelay(host, int(port))
     async with trio.open_nursery() as nursery:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, relay.serve, listeners)
+        serve = partial(trio.serve_tcp, relay.serve, 0, host="127.0.0.1")
+        listeners: list[trio.SocketListener] = await nursery.start(serve)
         yield relay, f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         nursery.cancel_scope.cancel("the relay is not needed any more")

@@ -131,6 +131,40 @@ async def test_changes_during_a_cut(
     assert (now.connections, now.errors) == (1, [])
 
 
+async def test_silent_network(server: SfuProcess, signaling: tuple[TcpRelay, str], chromium: Chromium) -> None:
+    """Nothing gets through and nobody is told, until the browser says that the network is another one.
+
+    The library then looks at once whether the server still hears it, and has ICE restarted as soon as it does.
+    """
+    relay, url = signaling
+    anna, ben = await enter(server, chromium, "Anna", url=url), await enter(server, chromium, "Ben")
+    await anna.join("silent")
+    await ben.join("silent")
+    await meet(anna, ben)
+    before = await quiet(anna)
+    ufrag = await remote_ufrag(anna)
+    relay.freeze()
+    await anna.page.evaluate("() => window.dispatchEvent(new Event('online'))")
+    await anna.until(lambda now: now.state == "reconnecting", "Anna notices", seconds=8)
+    relay.restore()
+    after = await anna.until(
+        lambda now: now.state == "joined" and now.negotiations > before.negotiations, "ICE is restarted"
+    )
+    assert await remote_ufrag(anna) != ufrag
+    await meet(anna, ben)
+    assert (after.session, after.connections, after.errors) == (before.session, 1, [])
+    for source in TRACKS:
+        assert after.received["Ben", source].mid == before.received["Ben", source].mid
+
+
+async def remote_ufrag(participant: Participant) -> str:
+    """Return the server's ICE user-name fragment, which every ICE restart changes."""
+    ufrag: str = await participant.page.evaluate(
+        "() => /a=ice-ufrag:(.*)/.exec(window.participant.connection().remoteDescription.sdp)[1]"
+    )
+    return ufrag
+
+
 async def _survives_a_reload(
     server: SfuProcess, browser: Browser, user: str, record: Callable[[str, object], None]
 ) -> None:

@@ -138,9 +138,9 @@ export class Negotiation {
 
   /** When `timeout` is due, or null. */
   nextTimeout(): number | null {
+    if (!this.#hasSignaling) return null;
     if (this.#state === "offered") return this.#answerDeadline;
-    if (this.#state === "stable" && this.#wanted && this.#hasSignaling) return this.#notBefore;
-    return null;
+    return this.#state === "stable" && this.#wanted ? this.#notBefore : null;
   }
 
   /**
