@@ -46,7 +46,10 @@ def _offer_it(session: BundleSession, description: SessionDescription) -> None:
 
 def _answer_with_it(session: BundleSession, description: SessionDescription) -> None:
     session.acquire_sender("video", "peer", "track", [TRACKS[1]], "peer")
-    SessionDescription.parse(session.create_offer())
+    offer = SessionDescription.parse(session.create_offer())
+    for media in (media for media in offer.media if not media.stopped):
+        assert len(set(media.formats)) == len(media.formats) >= 1
+        assert len({entry.id for entry in media.extensions}) == len(media.extensions)
     try:
         session.apply_answer(description)
     except SdpError:

@@ -72,19 +72,17 @@ class Exchange:
         """Read the request to its end. Raises `Refused` for a body that is too long, late or asked about."""
         if self._machine.they_are_waiting_for_100_continue:
             raise Refused(text(HTTPStatus.EXPECTATION_FAILED, "No body is wanted."))
+        with trio.move_on_after(BODY_TIMEOUT):
+            await self._read_body()
+            return
+        raise Refused(text(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time."))
+
+    async def _read_body(self) -> None:
         size = 0
-        with trio.move_on_after(BODY_TIMEOUT) as scope:
-            while True:
-                event = await self._next_event()
-                if isinstance(event, h11.EndOfMessage):
-                    return
-                if not isinstance(event, h11.Data):
-                    raise trio.BrokenResourceError("the client has closed within a request")
-                size += len(event.data)
-                if size > MAX_BODY:
-                    raise Refused(text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too long."))
-        if scope.cancelled_caught:
-            raise Refused(text(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time."))
+        while isinstance(event := await self._next_event(), h11.Data):
+            size += len(event.data)
+            if size > MAX_BODY:
+                raise Refused(text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too long."))
 
     async def respond(self, response: Response) -> bool:
         """Send a response; return whether another request may follow."""

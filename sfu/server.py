@@ -80,6 +80,8 @@ class Server:
             session_ttl=settings.session_ttl_sec,
         )
         self.conference = Conference(limits, self._make_connection, media.egress, os.urandom)
+        self.front = HttpFront(settings, STATIC_ROOT, self.talk, self._readiness)
+        """Answers on the public TCP port."""
         self._tasks: dict[Peer, PeerTask] = {}
         self._room_tasks: dict[Room, RoomTask] = {}
         self._rooms: trio.Nursery | None = None
@@ -88,14 +90,13 @@ class Server:
     async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until `stop`; reports the page's URL when the ports are open. Raises `ConfigError`."""
         listeners = await open_listeners(self._settings)
-        front = HttpFront(self._settings, STATIC_ROOT, self.talk, self._readiness)
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self._receive, self._settle)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as rooms:
                     self._rooms = rooms
                     async with trio.open_nursery() as accepting:
-                        accept = partial(front.serve, listeners, handler_nursery=connections)
+                        accept = partial(self.front.serve, listeners, handler_nursery=connections)
                         await accepting.start(accept)
                         url = public_url(self._settings, listeners)
                         log.info("ready", url=url, udp=str(self._media.address), candidates=self._candidates)

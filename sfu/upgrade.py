@@ -156,7 +156,7 @@ async def run_websocket(
                 await talk(connection)
                 code = 1000
             except ConnectionClosed:
-                pass  # the usual end: the client has left
+                code = 1000  # the usual end: the client has left
             except trio.Cancelled:
                 code = 1001
                 raise

@@ -13,9 +13,7 @@ RFC 9429 (JSEP) for the procedures, RFC 3264 (offer/answer), RFC 9143 (BUNDLE), 
 from collections.abc import Callable, Sequence
 from enum import Enum
 
-from sfu.sdp.attributes import (
-    Msid,
-)
+from sfu.sdp.attributes import Msid
 from sfu.sdp.capabilities import downstream_codecs
 from sfu.sdp.codecs import Codec
 from sfu.sdp.compose import compose
@@ -25,7 +23,7 @@ from sfu.sdp.lines import DEFAULT_LIMITS, Limits
 from sfu.sdp.mline import Kind, Receiver, Sender, Told
 from sfu.sdp.model import Origin, SessionDescription
 from sfu.sdp.numbering import ExtensionIds, PayloadTypes
-from sfu.sdp.remote import check_answer_line, read_answer_line, read_offer, transport_order
+from sfu.sdp.remote import read_answer, read_offer, transport_order
 from sfu.sdp.sections import Section, answer_section, offer_section, sendable_codecs, wish
 from sfu.sdp.slots import Slots
 from sfu.sdp.transport import (
@@ -244,18 +242,7 @@ class BundleSession:
         """
         self._expect(SignalingState.HAVE_LOCAL_OFFER)
         answer = self._parse(description)
-        if len(answer.media) != len(self._offered):
-            raise SdpError(
-                "sdp-mismatch", f"{len(self._offered)} m-lines were offered, {len(answer.media)} are answered"
-            )
-        media = [answer.effective(entry) for entry in answer.media]
-        bundle = set(answer.bundle())
-        answered = []
-        for entry, section in zip(media, self._offered, strict=True):
-            check_answer_line(entry, section.line, sent=section.sends, received=section.receives)
-            if not entry.stopped and entry.mid not in bundle:
-                raise SdpError("sdp-unsupported", "an accepted m-line is not in the BUNDLE group", entry.line)
-            answered.append(read_answer_line(entry, section))
+        answered = read_answer(answer, self._offered)
         lines = [outcome.line for outcome in answered]
         remote, role = self._remote, self._role
         if not all(line.stopped for line in lines):

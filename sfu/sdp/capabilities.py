@@ -5,14 +5,14 @@ decoded here, a codec needs a row, key-frame detection in `sfu.rtp`, and no more
 Chromium uses in its offers; they serve clients that have not yet shown numbers of their own.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
-from sfu.sdp.attributes import (
-    ExtMap,
-)
+from sfu.sdp.attributes import ExtMap
 from sfu.sdp.codecs import CACHED_CODECS, Codec
 from sfu.sdp.grammar import Direction, receives, sends
 
@@ -33,6 +33,9 @@ class CodecRow(NamedTuple):
     """Feedback that a subscriber may send to us."""
     usual: tuple[tuple[int, int | None, dict[str, str]], ...]
     """Per flavour of the codec: Chromium's payload type, that of its retransmissions, parameters."""
+    profile: Mapping[str, re.Pattern[str]] = MappingProxyType({})
+    """The parameters that make a flavour, with what they may be. Of a flavour without a usual number these are
+    all that one client's description brings into another's."""
 
 
 def _h264(profile_level_id: str, packetization_mode: int) -> dict[str, str]:
@@ -42,6 +45,15 @@ def _h264(profile_level_id: str, packetization_mode: int) -> dict[str, str]:
         "profile-level-id": profile_level_id,
     }
 
+
+_VP9_PROFILE = {"profile-id": re.compile("[0-3]")}
+_AV1_PROFILE = {"profile": re.compile("[0-2]")}
+_H264_PROFILE = {
+    "profile-level-id": re.compile("[0-9A-Fa-f]{6}"),
+    # Mode 2, interleaved, needs a receiver that reorders; no browser has it.
+    "packetization-mode": re.compile("[01]"),
+    "level-asymmetry-allowed": re.compile("[01]"),
+}
 
 _CONTROL = frozenset({"transport-cc", "goog-remb"})
 _VIDEO_UP, _VIDEO_DOWN = LOSS_FEEDBACK | _CONTROL, LOSS_FEEDBACK
@@ -56,7 +68,7 @@ CODECS = (
     CodecRow("video", "VP8", 90000, 1, _VIDEO_UP, _VIDEO_DOWN, ((96, 97, {}),)),
     CodecRow(
         "video", "VP9", 90000, 1, _VIDEO_UP, _VIDEO_DOWN,
-        ((98, 99, {"profile-id": "0"}), (100, 101, {"profile-id": "2"})),
+        ((98, 99, {"profile-id": "0"}), (100, 101, {"profile-id": "2"})), _VP9_PROFILE,
     ),
     CodecRow(
         "video", "H264", 90000, 1, _VIDEO_UP, _VIDEO_DOWN,
@@ -68,12 +80,16 @@ CODECS = (
             (116, 117, _h264("4d001f", 1)),
             (39, 40, _h264("4d001f", 0)),
         ),
+        _H264_PROFILE,
     ),
     CodecRow(
         "video", "AV1", 90000, 1, _VIDEO_UP, _VIDEO_DOWN,
-        ((45, 46, {"level-idx": "5", "profile": "0", "tier": "0"}),),
+        ((45, 46, {"level-idx": "5", "profile": "0", "tier": "0"}),), _AV1_PROFILE,
     ),
 )  # fmt: skip
+
+RTCP_RANGE = frozenset(range(64, 96))
+"""Payload types that rtcp-mux leaves to RTCP (RFC 5761 section 4)."""
 
 KINDS = frozenset(row.kind for row in CODECS)
 """Media kinds that we forward; m-lines of others are rejected."""
@@ -83,17 +99,24 @@ _ROWS = {(row.kind, row.name.lower(), row.clock_rate, row.channels): row for row
 
 def codec_row(kind: str, codec: Codec) -> CodecRow | None:
     """The row of a codec, None if we do not forward it."""
-    return _ROWS.get((kind, codec.name.lower(), codec.clock_rate, codec.channels))
+    row = _ROWS.get((kind, codec.name.lower(), codec.clock_rate, codec.channels))
+    if row is None or not RTCP_RANGE.isdisjoint((codec.payload_type, codec.rtx_payload_type)):
+        return None
+    given = ((pattern, codec.parameters.get(name)) for name, pattern in row.profile.items())
+    return row if all(value is None or pattern.fullmatch(value) for pattern, value in given) else None
 
 
-def usual_codec(kind: str, wanted: Codec) -> Codec | None:
-    """`wanted` with the numbers that Chromium would give it; None for a flavour that Chromium does not have."""
-    row = codec_row(kind, wanted)
-    for payload_type, rtx, parameters in row.usual if row else ():
+def usual_codec(row: CodecRow, wanted: Codec) -> Codec:
+    """`wanted` with the numbers and parameters that Chromium would give it.
+
+    A flavour that Chromium does not have keeps its numbers and the parameters that make the flavour.
+    """
+    for payload_type, rtx, parameters in row.usual:
         codec = replace(wanted, payload_type=payload_type, rtx_payload_type=rtx, parameters=parameters)
         if codec.identity == wanted.identity:
             return codec
-    return None
+    parameters = {name: value for name, value in wanted.parameters.items() if name in row.profile}
+    return replace(wanted, parameters=parameters)
 
 
 def upstream_codecs(kind: str, offered: Iterable[Codec]) -> list[Codec]:
@@ -203,12 +226,14 @@ def accepted_extensions(kind: str, offered: Iterable[ExtMap], direction: Directi
     we_receive = direction != "sendonly"
     we_send = direction != "recvonly"
     taken: dict[str, ExtMap] = {}
+    ids: set[int] = set()
     for extension in offered:
         row = EXTENSIONS_BY_URI.get(extension.uri)
-        if row is None or extension.id > MAX_ID or extension.uri in taken:
+        if row is None or extension.id > MAX_ID or extension.uri in taken or extension.id in ids:
             continue
         upstream = we_receive and kind in row.upstream and sends(extension.direction)
         downstream = we_send and kind in row.downstream and receives(extension.direction)
         if upstream or downstream:
+            ids.add(extension.id)
             taken[extension.uri] = ExtMap(extension.id, extension.uri, FLIPPED[extension.direction])
     return list(taken.values())

@@ -39,6 +39,11 @@ class Codec:
         identity = (name, self.clock_rate, self.channels, *_profile(name, self.parameters))
         object.__setattr__(self, "identity", identity)
 
+    @property
+    def numbers(self) -> set[int]:
+        """The payload types that it takes up."""
+        return {number for number in (self.payload_type, self.rtx_payload_type) if number is not None}
+
 
 def _profile(name: str, parameters: Mapping[str, str]) -> Identity:
     match name:

@@ -3,15 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sfu.sdp.attributes import (
-    Fingerprint,
-    Group,
-    Msid,
-    Rid,
-    Simulcast,
-    SsrcAttribute,
-    SsrcGroup,
-)
+from sfu.sdp.attributes import Fingerprint, Group, Msid, Rid, Simulcast, SsrcAttribute, SsrcGroup
 from sfu.sdp.codecs import Codec, describe
 from sfu.sdp.grammar import direction_of
 from sfu.sdp.mline import Sender
@@ -57,7 +49,7 @@ def compose(
 ) -> SessionDescription:
     """Print a whole description; `bundle` gives the order of the BUNDLE group, of which live lines are kept."""
     live = {section.line.mid for section in sections if not section.line.stopped}
-    mids = tuple(mid for mid in bundle if mid in live)
+    mids = tuple(mid for mid in dict.fromkeys(bundle) if mid in live)
     tagged = mids[0] if mids else None
     return SessionDescription(
         origin=origin,

@@ -4,11 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, cast
 
-from sfu.sdp.attributes import (
-    ExtMap,
-    Msid,
-    Rid,
-)
+from sfu.sdp.attributes import ExtMap, Msid, Rid
 from sfu.sdp.capabilities import EXTENSIONS_BY_URI
 from sfu.sdp.codecs import Codec, Identity
 from sfu.sdp.errors import SdpError

@@ -9,10 +9,8 @@ any free one else.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from sfu.sdp.attributes import (
-    ExtMap,
-)
-from sfu.sdp.capabilities import EXTENSIONS, EXTENSIONS_BY_URI, KINDS, MAX_ID, usual_codec
+from sfu.sdp.attributes import ExtMap
+from sfu.sdp.capabilities import EXTENSIONS, EXTENSIONS_BY_URI, KINDS, MAX_ID, codec_row, usual_codec
 from sfu.sdp.codecs import Codec, Identity, codecs_of
 from sfu.sdp.grammar import receives
 from sfu.sdp.model import SessionDescription
@@ -42,16 +40,20 @@ class PayloadTypes:
             if len(name) <= 3 and name.isascii() and name.isdigit()
         }
         codecs: dict[Identity, Codec] = {}
+        used: set[int] = set()
         for media in description.media:
-            if not media.stopped:
-                for codec in codecs_of(media):
-                    codecs.setdefault(codec.identity, codec)
+            for codec in codecs_of(media) if not media.stopped else ():
+                # A client that breaks the rule has the first meaning of a number; its other codecs get others.
+                if codec_row(media.kind, codec) and codec.identity not in codecs and not used & codec.numbers:
+                    codecs[codec.identity] = codec
+                    used |= codec.numbers
         for identity, codec in self._codecs.items():
             # RED names other payload types in its parameters: it is numbered anew when next needed.
-            if identity not in codecs and not taken & _numbers(codec) and identity != RED:
+            if identity not in codecs and not taken & codec.numbers and identity != RED:
                 codecs[identity] = codec
+                used |= codec.numbers
         self._codecs = codecs
-        self._taken = taken.union(*map(_numbers, codecs.values()))
+        self._taken = taken | used
 
     def assign(self, kind: str, wanted: Iterable[Codec]) -> list[Codec]:
         """The same codecs in this session's numbers; a codec for which no number is left is missing.
@@ -67,24 +69,23 @@ class PayloadTypes:
         return list(found.values())
 
     def _new(self, kind: str, wanted: Codec) -> Codec | None:
-        codec = usual_codec(kind, wanted) or wanted
+        row = codec_row(kind, wanted)
+        if row is None:
+            return None
+        codec = usual_codec(row, wanted)
         if codec.identity == RED:
             opus = (self._codecs.get(OPUS.identity) or self._new(kind, OPUS) or OPUS).payload_type
             codec = replace(codec, parameters={"": f"{opus}/{opus}"})
-        if _numbers(codec) & self._taken:
+        if codec.numbers & self._taken:
             free = [number for number in DYNAMIC if number not in self._taken]
-            needed = len(_numbers(codec))
+            needed = len(codec.numbers)
             if len(free) < needed:
                 return None
             rtx = free[1] if needed > 1 else None
             codec = replace(codec, payload_type=free[0], rtx_payload_type=rtx)
         self._codecs[codec.identity] = codec
-        self._taken |= _numbers(codec)
+        self._taken |= codec.numbers
         return codec
-
-
-def _numbers(codec: Codec) -> set[int]:
-    return {number for number in (codec.payload_type, codec.rtx_payload_type) if number is not None}
 
 
 class ExtensionIds:
@@ -120,7 +121,9 @@ class ExtensionIds:
         known = self._known.get(kind)
         rows = (row for row in EXTENSIONS if kind in row.downstream)
         numbered = ((self._assign(row.uri), row.uri) for row in rows if known is None or row.uri in known)
-        return [ExtMap(number, uri) for number, uri in numbered if number is not None]
+        # A client that gives one id two meanings is answered so, but never offered so.
+        by_id = {number: uri for number, uri in numbered if number is not None}
+        return [ExtMap(number, uri) for number, uri in by_id.items()]
 
     def _assign(self, uri: str) -> int | None:
         if uri not in self._ids:

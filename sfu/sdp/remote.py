@@ -6,10 +6,7 @@ Nothing here changes the session: offers become new `MLine`s, and an error leave
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sfu.sdp.attributes import (
-    ExtMap,
-    Rid,
-)
+from sfu.sdp.attributes import ExtMap, Rid
 from sfu.sdp.capabilities import EXTENSIONS_BY_URI, KINDS, accepted_extensions, upstream_codecs
 from sfu.sdp.codecs import Codec, codecs_of
 from sfu.sdp.errors import SdpError
@@ -80,14 +77,15 @@ def _read_line(
 ) -> MLine:
     allow_mixed = media.extmap_allow_mixed
     media = description.effective(media)
+    codecs: tuple[Codec, ...] = ()
+    if media.kind in KINDS and media.protocol in PROTOCOLS:
+        codecs = tuple(upstream_codecs(media.kind, codecs_of(media)))
+    if not codecs or (bundle and media.mid is not None and media.mid not in bundle):
+        return _stopped(media, previous)
     if not bundle:
         raise SdpError("sdp-unsupported", "no BUNDLE group: all m-lines share one transport here", media.line)
     if media.mid is None:
         raise SdpError("sdp-unsupported", "an m-line without a mid cannot be bundled", media.line)
-    taken = media.kind in KINDS and media.protocol in PROTOCOLS and media.mid in bundle
-    codecs = tuple(upstream_codecs(media.kind, codecs_of(media))) if taken else ()
-    if not codecs:
-        return _stopped(media, previous)
     if not media.rtcp_mux:
         raise SdpError("sdp-unsupported", "no rtcp-mux: RTP and RTCP share one transport here", media.line)
     line = MLine(
@@ -161,8 +159,20 @@ class AnsweredLine:
     """Those of our offer that were accepted, as we see them."""
 
 
-def read_answer_line(media: MediaDescription, section: Section) -> AnsweredLine:
-    """Read one (effective) m-line of an answer to what we offered on it. Raises `SdpError`."""
+def read_answer(answer: SessionDescription, offered: Sequence[Section]) -> list[AnsweredLine]:
+    """Read an answer to what we offered, line by line. Raises `SdpError` where it does not fit."""
+    if len(answer.media) != len(offered):
+        detail = f"{len(offered)} m-lines were offered, {len(answer.media)} are answered"
+        raise SdpError("sdp-mismatch", detail)
+    bundle = set(answer.bundle())
+    return [
+        _read_answer_line(answer.effective(media), section, bundle)
+        for media, section in zip(answer.media, offered, strict=True)
+    ]
+
+
+def _read_answer_line(media: MediaDescription, section: Section, bundle: set[str]) -> AnsweredLine:
+    _check_answer_line(media, section, bundle)
     line = section.line.copy()
     if media.stopped:
         line.stopped = True
@@ -190,12 +200,9 @@ def read_answer_line(media: MediaDescription, section: Section) -> AnsweredLine:
     return AnsweredLine(line, tuple(sent), extensions)
 
 
-def check_answer_line(media: MediaDescription, line: MLine, *, sent: bool, received: bool) -> None:
-    """Hold one m-line of an answer against what we offered on it: we would send, we would receive.
-
-    Raises `SdpError`. A rejected line is legal and needs no further check.
-    """
-    if media.kind != line.kind or (media.mid != line.mid and not (media.stopped and media.mid is None)):
+def _check_answer_line(media: MediaDescription, section: Section, bundle: set[str]) -> None:
+    line = section.line
+    if media.kind != line.kind or (media.mid != line.mid and not media.stopped):
         raise SdpError("sdp-mismatch", f"the offer has {line.kind} with mid {line.mid!r} here", media.line)
     if media.stopped:
         return
@@ -203,5 +210,8 @@ def check_answer_line(media: MediaDescription, line: MLine, *, sent: bool, recei
         raise SdpError("sdp-mismatch", "the answer takes a line that was offered as stopped", media.line)
     if not media.rtcp_mux:
         raise SdpError("sdp-unsupported", "the answer has no rtcp-mux", media.line)
-    if (sends(media.direction) and not received) or (receives(media.direction) and not sent):
+    if media.mid not in bundle:
+        raise SdpError("sdp-unsupported", "an accepted m-line is not in the BUNDLE group", media.line)
+    unasked = sends(media.direction) and not section.receives
+    if unasked or (receives(media.direction) and not section.sends):
         raise SdpError("sdp-mismatch", f"the direction {media.direction} does not fit the offer's", media.line)

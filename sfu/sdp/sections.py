@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from sfu.sdp.attributes import (
-    ExtMap,
-)
+from sfu.sdp.attributes import ExtMap
 from sfu.sdp.capabilities import accepted_extensions, downstream_codecs
 from sfu.sdp.codecs import Codec, find
 from sfu.sdp.grammar import direction_of
@@ -73,8 +71,11 @@ def offer_section(line: MLine, payload_types: PayloadTypes, extension_ids: Exten
         return Section(line)
     sender, receives = line.sender, line.receives
     ours = payload_types.assign(line.kind, sender.wanted) if sender else []
-    sends = bool(sender and sender.msid and ours)
     theirs = line.codecs if receives or not ours else ()
+    # No clash is possible with a client that keeps to one meaning per number in its BUNDLE.
+    taken = {number for codec in theirs for number in codec.numbers}
+    ours = [codec for codec in ours if find(theirs, codec) or not codec.numbers & taken]
+    sends = bool(sender and sender.msid and ours)
     extensions: dict[str, ExtMap] = {}
     if theirs:
         direction = direction_of(sends=sends, receives=receives)

@@ -4,9 +4,11 @@ Every datagram begins with a report and carries a CNAME. Reduced size (RFC 5506)
 each feedback message, which is not worth a second form that has to be negotiated.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from sfu.rtp.rtcp import (
+    GenericNack,
     ReceiverReport,
     ReportBlock,
     RtcpPacket,
@@ -22,6 +24,10 @@ MAX_COMPOUND = 1150
 
 MAX_BLOCKS = 31
 """Report blocks in a report, and chunks in a source description: the count has five bits."""
+
+
+MAX_LOST = 200
+"""Sequence numbers in one NACK."""
 
 
 def reports(
@@ -64,7 +70,7 @@ def feedback(packets: Iterable[RtcpPacket], own_ssrc: int, own_cname: str) -> li
     )
     datagrams = []
     body = b""
-    for packet in packets:
+    for packet in _split_nacks(packets):
         data = packet.encode()
         if body and len(head) + len(body) + len(data) > MAX_COMPOUND:
             datagrams.append(head + body)
@@ -73,6 +79,16 @@ def feedback(packets: Iterable[RtcpPacket], own_ssrc: int, own_cname: str) -> li
     if body:
         datagrams.append(head + body)
     return datagrams
+
+
+def _split_nacks(packets: Iterable[RtcpPacket]) -> Iterator[RtcpPacket]:
+    """The packets, of which only a NACK could be too long: losses far from each other take four bytes each."""
+    for packet in packets:
+        if isinstance(packet, GenericNack):
+            for start in range(0, len(packet.lost), MAX_LOST):
+                yield replace(packet, lost=packet.lost[start : start + MAX_LOST])
+        else:
+            yield packet
 
 
 def _cname_chunk(ssrc: int, cname: str) -> SdesChunk:

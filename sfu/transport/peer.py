@@ -1,17 +1,13 @@
 """One peer's transport: everything between the datagrams of one RTCPeerConnection and its media.
 
     datagram ─> SecureChannel ─> RTP ──> StreamTable ─> ReceiveStream ─> `Media` event, for the router
-                (ICE DTLS SRTP)  RTCP ─> reports and feedback, each to the stream that it is about
-
-    ReceiveStream ─ NACK, PLI ─┐
-    arrivals ─ feedback ───────┼─> RTCP compounds ─> SecureChannel ─> datagrams
-    SendStream ─ reports ──────┘
+                (ICE DTLS SRTP)  RTCP ─> Control ─> the stream that it is about
+                      datagrams <─ RTCP <─┘ <─ what the streams have to say
 
 What is forwarded *to* the peer does not pass through here: `fan_out` writes it straight into the outgoing
 batch, through the `SendStream`s that were made here and their common `outlet`.
 """
 
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,27 +19,15 @@ from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceEvent, IceState, IceStatistics
 from sfu.ice.path import Path
 from sfu.rtp import extensions
-from sfu.rtp.arrivals import ArrivalRecorder
 from sfu.rtp.history import DEPTH
 from sfu.rtp.packet import RtpPacket
-from sfu.rtp.rtcp import (
-    FullIntraRequest,
-    GenericNack,
-    Goodbye,
-    PictureLossIndication,
-    ReceiverReport,
-    ReportBlock,
-    SenderReport,
-    parse_compound,
-)
 from sfu.sdp.mline import Receiver
 from sfu.sdp.transport import RemoteTransport
-from sfu.transport import compound
+from sfu.transport.control import Control
 from sfu.transport.demux import Kind
 from sfu.transport.events import Closed, Failed, KeyFrameRequested, Media, Secured, StreamEnded, StreamStarted
 from sfu.transport.outlet import Outlet
 from sfu.transport.receiver import ReceiveStream
-from sfu.transport.reports import ReportTimer
 from sfu.transport.secure import SecureChannel
 from sfu.transport.sender import SendStream
 from sfu.transport.streams import StreamTable
@@ -86,16 +70,11 @@ class PeerTransport:
         `key_log` is given the secrets of DTLS, for Wireshark.
         """
         self._channel = SecureChannel(credentials, certificate, random=random, now=now, key_log=key_log)
-        self._random = random
-        self.local_ssrc = int.from_bytes(random(4)) or 1
-        """Whom our feedback and receiver reports come from."""
-        # RFC 7022 section 4.2: at least 96 random bits, so that nobody is linked by it.
-        self._cname = b64encode(random(12)).decode("ascii")
         self._drops: Counter[str] = Counter()
-        self._streams = StreamTable(local_ssrc=self.local_ssrc, drops=self._drops, history_depth=history_depth)
-        self._senders: dict[int, SendStream] = {}
-        self._timer = ReportTimer(random)
-        self._arrivals = ArrivalRecorder()
+        # Whom our feedback and receiver reports come from.
+        ssrc = int.from_bytes(random(4)) or 1
+        self._streams = StreamTable(local_ssrc=ssrc, drops=self._drops, history_depth=history_depth)
+        self._control = Control(ssrc=ssrc, streams=self._streams, drops=self._drops, random=random)
         self._transport_sequence_id: int | None = None
         self._outgoing: list[tuple[bytes, Path]] = []
         self._events: list[TransportEvent] = []
@@ -131,7 +110,12 @@ class PeerTransport:
     @property
     def senders(self) -> Iterable[SendStream]:
         """The outgoing streams."""
-        return self._senders.values()
+        return self._control.senders.values()
+
+    @property
+    def local_ssrc(self) -> int:
+        """Whom our feedback and receiver reports come from."""
+        return self._control.ssrc
 
     @property
     def credentials(self) -> Credentials:
@@ -183,9 +167,9 @@ class PeerTransport:
         It lasts as long as the transport: another one with the same SSRC would begin with other sequence
         numbers, and repeat SRTP nonces, so that is a `ValueError`. `bind` it to another source, or to none.
         """
-        if stream.ssrc in self._senders:
+        if stream.ssrc in self._control.senders:
             raise ValueError(f"there is an outgoing stream with SSRC {stream.ssrc:#010x}")
-        self._senders[stream.ssrc] = stream
+        self._control.senders[stream.ssrc] = stream
 
     def restart_ice(self, credentials: Credentials, now: float) -> None:
         """Begin an ICE restart; the old credentials and path serve until the peer nominates with the new."""
@@ -224,15 +208,10 @@ class PeerTransport:
         """When `handle_timeout` has something to do; `None` if never."""
         if self.ended:
             return None
-        earliest = self._channel.next_timeout()
-        for deadline in (self._timer.next_timeout(), self._arrivals.next_timeout()):
-            if deadline is not None and (earliest is None or deadline < earliest):
-                earliest = deadline
-        for stream in self._streams.media.values():
-            deadline = stream.next_timeout()
-            if deadline is not None and (earliest is None or deadline < earliest):
-                earliest = deadline
-        return earliest
+        channel, control = self._channel.next_timeout(), self._control.next_timeout()
+        if channel is None or control is None:
+            return control if channel is None else channel
+        return min(channel, control)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due at `now`: ICE, DTLS, requests to the publisher, reports."""
@@ -240,11 +219,8 @@ class PeerTransport:
             return
         self._channel.handle_timeout(now)
         self._follow(now)
-        if self.ended:
-            return
-        self._send_feedback(now)
-        if self._timer.due(now):
-            self._send_reports(now)
+        if not self.ended:
+            self._send(self._control.due(now), rtcp=True)
 
     def events(self) -> list[TransportEvent]:
         """What happened since the last call, in order."""
@@ -258,12 +234,7 @@ class PeerTransport:
         """
         if self.ended:
             return
-        ssrcs = [self.local_ssrc, *self._senders]
-        byes = [
-            Goodbye(tuple(ssrcs[i : i + compound.MAX_BLOCKS]))
-            for i in range(0, len(ssrcs), compound.MAX_BLOCKS)
-        ]
-        self._send_rtcp(compound.feedback(byes, self.local_ssrc, self._cname))
+        self._send(self._control.goodbye(), rtcp=True)
         self._channel.close(now)
         self._follow(now)
 
@@ -281,9 +252,10 @@ class PeerTransport:
             if not learned:
                 return
         if self._transport_sequence_id is not None:
-            number = packet.extension(self._transport_sequence_id)
-            if number is not None:
-                self._arrivals.record(extensions.TRANSPORT_SEQUENCE_NUMBER.decode(number), now)
+            element = packet.extension(self._transport_sequence_id)
+            if element is not None:
+                number = extensions.TRANSPORT_SEQUENCE_NUMBER.decode(element)
+                self._control.arrivals.record(number, now)
         stream = streams.media.get(ssrc)
         if stream is not None:
             media = stream.receive(packet, data, now)
@@ -293,88 +265,30 @@ class PeerTransport:
         if media is not None:
             self._events.append(Media(stream, media))
 
-    # RTCP in
+    # RTCP
 
     def _receive_rtcp(self, data: bytes, now: float) -> None:
-        packets = parse_compound(data)
+        control = self._control
+        control.receive(data, now)
         self._rtcp_packets += 1
-        for packet in packets:
-            match packet:
-                case SenderReport():
-                    stream = self._streams.media.get(packet.ssrc)
-                    if stream is not None:
-                        stream.receive_sender_report(packet, now)
-                    self._receive_blocks(packet.reports, now)
-                case ReceiverReport():
-                    self._receive_blocks(packet.reports, now)
-                case GenericNack():
-                    self._receive_nack(packet, now)
-                case PictureLossIndication():
-                    self._receive_key_frame_request(packet.media_ssrc, now)
-                case FullIntraRequest():
-                    for entry in packet.entries:
-                        self._receive_key_frame_request(entry.ssrc, now)
-                case _:
-                    # Goodbye too: browsers say it for a sender that is only paused and goes on with the same
-                    # SSRC and numbers. Streams come and go with descriptions.
-                    pass
+        if control.key_frame_requests:
+            self._events += map(KeyFrameRequested, control.key_frame_requests)
+            control.key_frame_requests.clear()
+        if control.repetitions:
+            self._send(control.repetitions, rtcp=False)
+            control.repetitions.clear()
 
-    def _receive_blocks(self, blocks: Iterable[ReportBlock], now: float) -> None:
-        for block in blocks:
-            sender = self._senders.get(block.ssrc)
-            if sender is None:
-                continue
-            sender.receive_report(block, now)
-            if sender.round_trip is not None:
-                # The same way and back as for what the peer publishes.
-                for stream in self._streams.streams():
-                    stream.set_round_trip(sender.round_trip)
-
-    def _receive_nack(self, nack: GenericNack, now: float) -> None:
-        sender = self._senders.get(nack.media_ssrc)
-        outlet = self.outlet
-        if sender is None or outlet.srtp is None or outlet.path is None:
-            self._drops["rtcp-unknown-ssrc"] += 1
+    def _send(self, packets: Iterable[bytes], *, rtcp: bool) -> None:
+        """Encrypt and queue; without keys, or without consent to send, this is not the time."""
+        srtp, path = self.outlet.srtp, self.outlet.path
+        if srtp is None or path is None:
             return
-        for packet in sender.receive_nack(nack.lost, now):
+        protect = srtp.protect_rtcp if rtcp else srtp.protect
+        for packet in packets:
             try:
-                self._outgoing.append((outlet.srtp.protect(packet), outlet.path))
+                self._outgoing.append((protect(packet), path))
             except BadPacket as error:
                 self._drops[error.reason] += 1
-
-    def _receive_key_frame_request(self, ssrc: int, now: float) -> None:
-        sender = self._senders.get(ssrc)
-        if sender is None:
-            self._drops["rtcp-unknown-ssrc"] += 1
-            return
-        sender.receive_key_frame_request(now)
-        if sender.source is not None:
-            self._events.append(KeyFrameRequested(sender.source))
-
-    # RTCP out
-
-    def _send_feedback(self, now: float) -> None:
-        packets = [packet for stream in self._streams.streams() for packet in stream.feedback(now)]
-        media_ssrc = next(iter(self._streams.media), 0)
-        packets += self._arrivals.feedback(now, sender_ssrc=self.local_ssrc, media_ssrc=media_ssrc)
-        self._send_rtcp(compound.feedback(packets, self.local_ssrc, self._cname))
-
-    def _send_reports(self, now: float) -> None:
-        reports = [(sender.sender_report(now), sender.cname) for sender in self._senders.values()]
-        blocks = [stream.report_block(now) for stream in self._streams.streams()]
-        self._send_rtcp(
-            compound.reports(
-                [(report, cname) for report, cname in reports if report is not None],
-                [block for block in blocks if block is not None],
-                self.local_ssrc,
-                self._cname,
-            )
-        )
-
-    def _send_rtcp(self, datagrams: Iterable[bytes]) -> None:
-        outlet = self.outlet
-        if outlet.srtp is not None and outlet.path is not None:
-            self._outgoing += [(outlet.srtp.protect_rtcp(data), outlet.path) for data in datagrams]
 
     # Following the parts
 
@@ -382,12 +296,10 @@ class PeerTransport:
         for event in self._channel.events():
             self._events.append(event)
             if isinstance(event, Secured):
-                self._timer.start(now)
+                self._control.start(now)
         if self.ended:
-            self._timer.stop()
             self._streams.close(now)
-            for sender in self._senders.values():
-                sender.bind(None, now)
+            self._control.stop(now)
         self._follow_streams()
 
     def _follow_streams(self) -> None:

@@ -203,7 +203,8 @@ class ReceiveStream:
             if packet.timestamp != self._key_frame_timestamp:  # H.264 has several such packets in one frame
                 self._key_frame_timestamp = packet.timestamp
                 self._key_frames += 1
-        if in_order:
+        # Not the same as `in_order`: a late packet can be the newest to forward when all after it was padding.
+        if forwarded > self.newest:
             self.newest = forwarded
             self.newest_timestamp = packet.timestamp
             self.newest_arrival = now

@@ -63,6 +63,9 @@ class LossyRelay:
                 if upstream is None:
                     assert len(self._upstream) < MAX_CLIENTS, "the relay has more clients than a test should"
                     upstream = self._upstream[client] = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                    # The server tells a browser from where its checks came (XOR-MAPPED-ADDRESS), and Firefox
+                    # will not have it that it is seen on loopback: so the relay has the address of the host.
+                    await upstream.bind((front.getsockname()[0], 0))
                     await upstream.connect(server)
                     nursery.start_soon(self._back, upstream, front, client)
                 if self._passes():

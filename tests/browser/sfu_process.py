@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ START_SECONDS = 15.0
 
 LIBRARY = Path(sfu.__file__).with_name("web") / "client.js"
 """The client library as the server serves it."""
+
+DEVELOPMENT_MODE = ("-X", "dev")
+"""Warnings about what was never awaited or never closed become lines in the log, and fail the test."""
 
 QUIET_LEVELS = frozenset({"debug", "info"})
 """Log levels that a test need not expect."""
@@ -85,8 +88,12 @@ def free_udp_port() -> int:
 
 
 @asynccontextmanager
-async def open_sfu(settings: Mapping[str, str] | None = None) -> AsyncIterator[SfuProcess]:
+async def open_sfu(
+    settings: Mapping[str, str] | None = None, *, options: Sequence[str] = DEVELOPMENT_MODE
+) -> AsyncIterator[SfuProcess]:
     """Run a server on free ports; `settings` are environment variables (``SFU_…``) beside the test's own.
+
+    `options` are the interpreter's: a benchmark has none, since development mode is slow and large.
 
     At the end of the block AssertionError is raised when the server did not end cleanly or complained.
     """
@@ -100,8 +107,7 @@ async def open_sfu(settings: Mapping[str, str] | None = None) -> AsyncIterator[S
         "PYTHONUNBUFFERED": "1",
         **(settings or {}),
     }
-    # -X dev: warnings about what was never awaited or never closed become lines in the log, and fail the test.
-    command = [sys.executable, "-X", "dev", "-m", "sfu.cli"]
+    command = [sys.executable, *options, "-m", "sfu.cli"]
     with tempfile.TemporaryDirectory(prefix="sfu-server-") as folder:
         async with running(command, Path(folder), env=env) as child:
             with trio.fail_after(START_SECONDS):

@@ -209,3 +209,34 @@ async def test_codecs(server: SfuProcess, chromium: Chromium, codec: str) -> Non
     now = await ben.sees_and_hears(anna)
     assert now.received["Anna", "camera"].codec.lower() == f"video/{codec}"
     await nobody_complains(anna, ben)
+
+
+async def test_both_sides_offer_at_once(server: SfuProcess, chromium: Chromium) -> None:
+    """Glare: each publishes while the server offers the other's track to it. Everything arrives in the end."""
+    people = await call(server, "glare", *((chromium, name) for name in ("Anna", "Ben", "Carl")))
+    for _ in range(3):
+        async with trio.open_nursery() as nursery:
+            for person in people:
+                nursery.start_soon(person.publish, "screen")
+        for person in people:
+            await person.until(
+                lambda now: len(now.received) == 6 and all(track.packets for track in now.received.values()),
+                "microphone, camera and screen of two others",
+            )
+        async with trio.open_nursery() as nursery:
+            for person in people:
+                nursery.start_soon(person.unpublish, "screen")
+        for person in people:
+            await person.until(lambda now: len(now.received) == 4, "no screens any more")
+    await everybody_sees_everybody(*people)
+    await nobody_complains(*people)
+
+
+async def test_the_server_stops_during_a_call(server: SfuProcess, chromium: Chromium) -> None:
+    """SIGTERM while people talk: they are told, and the server is gone soon, with exit code 0."""
+    anna, ben = await call(server, "stop", (chromium, "Anna"), (chromium, "Ben"))
+    await everybody_sees_everybody(anna, ben)
+    with trio.fail_after(3):
+        assert await server.stop() == 0
+    for person in (anna, ben):
+        await person.until(lambda now: now.state == "failed", "the loss of the server is noticed")

@@ -1,10 +1,12 @@
 """A call over a network that loses packets: lost media is asked for again, and nobody notices."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 from browser.chromium import Chromium
-from browser.participant import enter
+from browser.firefox import open_firefox
+from browser.participant import Participant, enter
 from browser.relay import LossyRelay, host_address, open_relay
 from browser.sfu_process import SfuProcess, free_udp_port, open_sfu
 
@@ -26,18 +28,25 @@ async def lossy_server(deadline: None) -> AsyncIterator[tuple[SfuProcess, LossyR
         yield server, relay
 
 
+@pytest.mark.parametrize("receiver", ["chromium", "firefox"])
 async def test_video_recovers_from_loss(
-    lossy_server: tuple[SfuProcess, LossyRelay], chromium: Chromium
+    lossy_server: tuple[SfuProcess, LossyRelay], chromium: Chromium, receiver: str
 ) -> None:
     """Ten seconds with 5 % loss each way: frames go on, NACKs bring back what was lost, no long freeze."""
     server, relay = lossy_server
-    anna, ben = await enter(server, chromium, "Anna"), await enter(server, chromium, "Ben")
-    await anna.join("loss")
-    await ben.join("loss")
-    await ben.sees_and_hears(anna)
+    async with AsyncExitStack() as stack:
+        browser = chromium if receiver == "chromium" else await stack.enter_async_context(open_firefox())
+        anna, ben = await enter(server, chromium, "Anna"), await enter(server, browser, "Ben")
+        await anna.join("loss")
+        await ben.join("loss", publish=())
+        await ben.sees_and_hears(anna)
+        await recovers(anna, ben, relay)
 
-    relay.loss = LOSS
+
+async def recovers(anna: Participant, ben: Participant, relay: LossyRelay) -> None:
+    """Assert that Ben sees Anna while the relay loses packets, by retransmissions more than by key frames."""
     start = (await ben.snapshot()).received["Anna", "camera"]
+    relay.loss = LOSS
     now = await ben.until(
         lambda now: now.received["Anna", "camera"].frames >= start.frames + 300,
         "ten seconds of video in spite of the loss",
@@ -46,15 +55,14 @@ async def test_video_recovers_from_loss(
     end = now.received["Anna", "camera"]
     assert relay.lost > 50
     assert end.nacks > start.nacks
-    # Key frames are for what retransmission could not bring back: they must stay the exception.
+    # A key frame is for what retransmission could not bring back: it must stay the exception.
     assert end.plis - start.plis <= 3
-    assert end.freezes - start.freezes <= 1
+    assert end.freezes - start.freezes <= 2
     await ben.sees_and_hears(anna, sources=("mic",))
-    # Publisher and server: the publisher was asked too, and answered.
+    # The publisher's own losses were asked for by the server, and repeated.
     camera = (await anna.snapshot()).sending["camera"]
     assert camera["nackCount"] > 0
     assert camera["retransmittedPacketsSent"] > 0
 
     relay.loss = 0.0
     await ben.sees_and_hears(anna)
-    await anna.sees_and_hears(ben)

@@ -104,6 +104,13 @@ def test_incomplete_is_not_popped() -> None:
     assert reassembler.pop() == message
 
 
+def test_a_message_that_was_handed_on() -> None:
+    reassembler = Reassembler()
+    reassembler.add(Fragment(1, 0, 0, 0, b""))
+    assert reassembler.pop() is not None
+    assert refusal(reassembler, Fragment(1, 0, 0, 0, b"")) == "dtls-message-repeated"
+
+
 def test_too_far_ahead() -> None:
     assert refusal(Reassembler(), Fragment(1, 0, MAX_AHEAD, 0, b"")) == "dtls-message-ahead"
 

@@ -8,6 +8,7 @@ from sfu.sdp.capabilities import (
     EXTENSIONS,
     MID,
     accepted_extensions,
+    codec_row,
     downstream_codecs,
     upstream_codecs,
     usual_codec,
@@ -58,12 +59,33 @@ def test_downstream_has_the_feedback_that_we_answer_and_rtx_for_video_alone() ->
 
 def test_usual_codecs() -> None:
     wanted = Codec(33, "VP9", 90000, parameters={"profile-id": "2"}, feedback=frozenset({"nack"}))
-    found = usual_codec("video", wanted)
-    assert found is not None
+    row = codec_row("video", wanted)
+    assert row is not None
+    found = usual_codec(row, wanted)
     assert (found.payload_type, found.rtx_payload_type) == (100, 101)
     assert found.feedback == {"nack"}
-    assert usual_codec("video", Codec(33, "VP9", 90000, parameters={"profile-id": "3"})) is None
-    assert usual_codec("video", Codec(33, "G722", 8000)) is None
+    odd = Codec(33, "VP9", 90000, parameters={"profile-id": "3", "x-advertisement": "buy"})
+    assert usual_codec(row, odd) == Codec(33, "VP9", 90000, parameters={"profile-id": "3"})
+
+
+@pytest.mark.parametrize(
+    ("codec", "forwarded"),
+    [
+        (Codec(96, "VP8", 90000, parameters={"profile-id": "whatever"}), True),
+        (Codec(95, "VP8", 90000), False),
+        (Codec(96, "VP8", 90000, rtx_payload_type=64), False),
+        (Codec(63, "VP8", 90000, rtx_payload_type=96), True),
+        (Codec(96, "VP9", 90000), True),
+        (Codec(96, "VP9", 90000, parameters={"profile-id": "4"}), False),
+        (Codec(96, "AV1", 90000, parameters={"profile": "0\n"}), False),
+        (Codec(96, "H264", 90000, parameters={"profile-level-id": "42e01f"}), True),
+        (Codec(96, "H264", 90000, parameters={"profile-level-id": "42e0"}), False),
+        (Codec(96, "H264", 90000, parameters={"packetization-mode": "2"}), False),
+        (Codec(96, "G722", 8000), False),
+    ],
+)
+def test_what_is_forwarded(codec: Codec, forwarded: bool) -> None:
+    assert (codec_row("video", codec) is not None) == forwarded
 
 
 @pytest.mark.parametrize(
@@ -91,3 +113,4 @@ def test_extensions_are_answered_by_direction(
 
 def test_an_extension_offered_twice_is_taken_once() -> None:
     assert accepted_extensions("video", [ExtMap(4, MID), ExtMap(5, MID)], "sendrecv") == [ExtMap(4, MID)]
+    assert accepted_extensions("video", [ExtMap(4, MID), ExtMap(4, RID)], "sendrecv") == [ExtMap(4, MID)]

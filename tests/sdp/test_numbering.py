@@ -40,15 +40,31 @@ def test_usual_numbers_that_the_client_uses_for_something_else_are_avoided() -> 
     assert numbers.assign("video", [VP8]) == [vp8]
     (odd,) = numbers.assign("video", [Codec(96, "VP9", 90000, parameters={"profile-id": "1"})])
     assert (odd.payload_type, odd.rtx_payload_type) == (101, None)
+    assert odd.parameters == {"profile-id": "1"}
 
 
 def test_a_flavour_that_chromium_does_not_number_keeps_the_publishers_number_if_free() -> None:
-    (odd,) = PayloadTypes().assign("video", [Codec(77, "VP9", 90000, parameters={"profile-id": "1"})])
-    assert odd.payload_type == 77
+    (odd,) = PayloadTypes().assign("video", [Codec(37, "VP9", 90000, parameters={"profile-id": "1"})])
+    assert odd.payload_type == 37
 
 
 def test_the_same_codec_twice_is_one() -> None:
     assert len(PayloadTypes().assign("video", [VP8, VP8])) == 1
+
+
+def test_a_client_that_gives_one_number_two_meanings_is_not_followed_into_it() -> None:
+    text = f"{HEAD}m=video 9 UDP/TLS/RTP/SAVPF 50\na=rtpmap:50 VP8/90000\na=extmap:7 {MID}\n"
+    text += "m=video 9 UDP/TLS/RTP/SAVPF 50\na=rtpmap:50 VP9/90000\na=extmap:7 urn:3gpp:video-orientation\n"
+    numbers, ids = PayloadTypes(), ExtensionIds()
+    numbers.learn(SessionDescription.parse(text))
+    ids.learn(SessionDescription.parse(text))
+    first, second = numbers.assign("video", [VP8, Codec(50, "VP9", 90000)])
+    assert (first.payload_type, second.payload_type) == (50, 98)
+    assert [entry.id for entry in ids.downstream("video")] == [7]
+
+
+def test_a_codec_that_is_not_forwarded_gets_no_number() -> None:
+    assert PayloadTypes().assign("audio", [Codec(9, "G722", 8000)]) == []
 
 
 def test_red_names_the_payload_type_of_opus() -> None:

@@ -185,6 +185,18 @@ def test_a_data_channel_is_rejected_wherever_it_stands() -> None:
     assert answer.media[1].candidates
 
 
+def test_a_rejected_line_needs_neither_mid_nor_bundle() -> None:
+    text = (
+        vector("firefox-offer-av-datachannel")
+        .replace("a=mid:2\r\n", "")
+        .replace("BUNDLE 0 1 2", "BUNDLE 0 1 0")
+    )
+    session = make_session()
+    session.apply_offer(text)
+    answer = SessionDescription.parse(session.create_answer())
+    assert (answer.media[2].stopped, answer.media[2].mid, answer.bundle()) == (True, None, ("0", "1"))
+
+
 def test_only_a_data_channel_is_nothing_to_negotiate() -> None:
     error = failure(vector("chromium-offer-datachannel"))
     assert error.reason == "sdp-unsupported"

@@ -421,6 +421,67 @@ def test_a_client_without_retransmissions_is_told_of_none() -> None:
     assert {entry.ssrc for entry in line.ssrc_attributes} == {1}
 
 
+def test_a_client_that_gives_one_number_two_meanings_never_gets_it_twice_on_a_line() -> None:
+    session, browser = make_session(), Browser()
+    browser.add("video")
+    browser_offers(session, browser)
+    video = session.acquire_sender("video", "peer", "t", [VP8], "cname")
+    exchange(session, browser)
+    browser.transceivers[1].sends = True
+    head, first, second = browser.offer().split("m=")
+    # VP8 is 96 on the first line; on the second, on which both send, VP9 is 96 and there is no VP8.
+    second = second.replace(":96 VP8", ":96 VP9").replace(":98 VP9", ":98 x")
+    session.apply_offer("m=".join([head, first, second]))
+    session.create_answer()
+    assert not video.active
+    line = SessionDescription.parse(session.create_offer()).media[1]
+    assert (line.direction, line.formats) == ("recvonly", ("96", "97", "108", "109"))
+
+
+def test_on_a_line_with_both_directions_we_send_with_the_codecs_of_our_track() -> None:
+    session, browser = make_session(), Browser()
+    video = session.acquire_sender("video", "peer", "t", [H264], "cname")
+    exchange(session, browser)
+    browser.transceivers[0].sends = True
+    browser_offers(session, browser)
+    assert [codec.name for codec in video.codecs] == ["H264"]
+    session.restart_ice(local_transport(1))
+    line = exchange(session, browser).media[0]
+    assert line.direction == "sendrecv"
+    assert [codec.name for codec in video.codecs] == ["H264"]
+    assert [codec.name for codec in session.receivers[0].codecs] == ["VP8", "VP9", "H264"]
+
+
+def test_a_slot_refused_in_an_answer_is_not_given_to_the_next_track() -> None:
+    session, browser = make_session(), Browser()
+    video = acquire(session, "video", "one")
+    exchange(session, browser)
+    session.release_sender(video)
+    exchange(session, browser)
+    acquire(session, "video", "two")
+    browser.transceivers[0].receives = False
+    exchange(session, browser)
+    assert not video.active
+    assert not session.needs_offer
+    session.release_sender(video)
+    assert acquire(session, "video", "three") is not video
+
+
+def test_lost_offers_keep_their_order_whoever_waited_before_them() -> None:
+    session = make_session()
+    early = acquire(session, "audio", "early")
+    acquire(session, "video")
+    session.release_sender(early)
+    first = SessionDescription.parse(session.create_offer())
+    assert [media.kind for media in first.media] == ["video"]
+    session.rollback()
+    assert acquire(session, "audio", "again") is early
+    for _ in range(2):
+        offer = SessionDescription.parse(session.create_offer())
+        assert [(media.kind, media.mid) for media in offer.media] == [("video", "s0"), ("audio", "s1")]
+        session.rollback()
+
+
 # --- misuse and limits ---
 
 

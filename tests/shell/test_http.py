@@ -19,7 +19,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket
 from sfu import exchange, http
 from sfu.config import ConfigError, HostPort, Settings
 from sfu.http import HttpFront, HttpStatistics, Readiness, open_listeners, public_url
-from sfu.upgrade import RequestInfo
+from sfu.upgrade import ReplayStream, RequestInfo
 
 LOCAL = HostPort("127.0.0.1", 0)
 
@@ -622,6 +622,12 @@ async def test_tls(root: Path, certificate: tuple[Path, Path]) -> None:
         await secure.send_all(get("/healthz"))
         assert (await secure.receive_some()).startswith(b"HTTP/1.1 200 OK")
         await trio.aclose_forcefully(secure)
+        refused = trio.SSLStream(
+            await site.connect(), context, server_hostname="127.0.0.1", https_compatible=True
+        )
+        await refused.send_all(get("/ws?" + "x" * 5000))
+        assert (await refused.receive_some()).startswith(b"HTTP/1.1 414 ")
+        await trio.aclose_forcefully(refused)
         # Plain HTTP, and a connection that breaks in the handshake.
         plain = await site.connect()
         async with plain:
@@ -671,6 +677,31 @@ async def test_url_of_an_ipv6_address_has_brackets() -> None:
     assert public_url(settings, listeners).startswith("http://[::1]:")
     for listener in listeners:
         await listener.aclose()
+
+
+async def test_replay_stream_is_a_stream() -> None:
+    near, far = trio.testing.memory_stream_pair()
+    stream = ReplayStream(near, b"request", b"rest")
+    assert await stream.receive_some(4) == b"requ"
+    assert await stream.receive_some() == b"est"
+    with trio.move_on_after(0):
+        await stream.receive_some()
+        pytest.fail("what is behind the request has to wait")
+    stream.opened.set()
+    assert await stream.receive_some(1) == b"r"
+    await far.send_all(b"new")
+    assert await stream.receive_some(100) == b"est"
+    assert await stream.receive_some() == b"new"
+    await stream.wait_send_all_might_not_block()
+    await stream.send_all(b"answer")
+    assert await far.receive_some() == b"answer"
+    await stream.aclose()
+    assert await far.receive_some() == b""
+
+
+async def test_client_that_has_gone_has_no_address() -> None:
+    with trio.socket.socket() as unconnected:
+        assert exchange.Exchange(trio.SocketStream(unconnected)).remote_host() == ""
 
 
 async def test_accepting_can_end_while_connections_live_on(root: Path) -> None:

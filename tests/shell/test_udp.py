@@ -262,6 +262,32 @@ def test_kernel_grants_large_buffers() -> None:
         assert statistics.kernel_drops == 0
 
 
+def test_buffers_without_the_right_to_force_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = socket.socket.setsockopt
+    asked: list[int] = []
+
+    def setsockopt(self: socket.socket, level: int, option: int, value: int) -> None:
+        if level == socket.SOL_SOCKET:
+            if option in (32, 33):  # SO_SNDBUFFORCE, SO_RCVBUFFORCE
+                raise PermissionError(errno.EPERM, "Operation not permitted")
+            asked.append(option)
+        original(self, level, option, value)
+
+    monkeypatch.setattr(socket.socket, "setsockopt", setsockopt)
+    with MediaSocket.open("127.0.0.1", 0):
+        assert sorted(asked) == sorted([socket.SO_RCVBUF, socket.SO_SNDBUF])
+
+
+async def test_wake_up_for_nothing_is_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running("127.0.0.1") as (media, recorder):
+        original = media._batch.receive
+        results = [-errno.EAGAIN]
+        monkeypatch.setattr(media._batch, "receive", lambda fd: results.pop() if results else original(fd))
+        flood(media, 1)
+        await recorder.wait_for(1)
+    assert media._drops == {}
+
+
 async def test_kernel_drops_are_seen() -> None:
     with MediaSocket.open("127.0.0.1", 0) as media:
         media._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)

@@ -37,8 +37,11 @@ from sfu.rtp.srtp import InboundSrtp, OutboundSrtp
 CHECK_INTERVAL = 0.05
 """Seconds between checks until one is answered (RFC 8445 section 14.2)."""
 
-KEEPALIVE_INTERVAL = 2.5
+KEEPALIVE_INTERVAL = 2.66
 """Seconds between checks afterwards, as Chromium does."""
+
+CONSENT_INTERVAL = 5.5
+"""Seconds between Firefox's."""
 
 MAX_RECEIVED = 100_000
 """Packets kept for whoever looks at them."""
@@ -80,6 +83,9 @@ class ScriptedClient:
         self.credentials = make_credentials(random)
         self.nominates = True
         """Whether checks carry USE-CANDIDATE once one was answered."""
+        self.renominates = True
+        """Whether checks go on to nominate after a nomination, as Chromium's do. Firefox's do not: those that
+        follow are for consent alone, and come more slowly."""
         self.validated = False
         """A check was answered."""
         self.nominated = False
@@ -162,8 +168,9 @@ class ScriptedClient:
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
         if self._next_check is not None and now >= self._next_check:
-            self._outgoing.append(self.check(nominate=self.validated and self.nominates))
-            self._next_check = now + (KEEPALIVE_INTERVAL if self.nominated else CHECK_INTERVAL)
+            nominate = self.nominates and self.validated and (self.renominates or not self.nominated)
+            self._outgoing.append(self.check(nominate=nominate))
+            self._next_check = now + (self._pause() if self.nominated else CHECK_INTERVAL)
         self.dtls.handle_timeout(now)
         self._follow_dtls()
 
@@ -218,6 +225,9 @@ class ScriptedClient:
 
     # Inside
 
+    def _pause(self) -> float:
+        return KEEPALIVE_INTERVAL if self.renominates else CONSENT_INTERVAL
+
     def _receive_stun(self, message: StunMessage, now: float) -> None:
         assert self._remote is not None, "nothing is answered before it is asked"
         nominated = dict(self._transactions).get(message.transaction_id)
@@ -234,7 +244,7 @@ class ScriptedClient:
         if nominated and not self.nominated:
             self.nominated = True
             if self._next_check is not None:
-                self._next_check = now + KEEPALIVE_INTERVAL
+                self._next_check = now + self._pause()
         if self.nominated and not self._started:
             self._started = True
             self.dtls.start(now)

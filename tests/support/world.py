@@ -7,6 +7,7 @@ and what is left at its end can be counted.
 import itertools
 import json
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -87,7 +88,8 @@ class World:
             self.nursery.start_soon(self._serve, far)
             # Any stream will do, whatever the annotation says.
             websocket = await wrap_client_stream(nursery, cast(trio.SocketStream, near), "server", "/ws")
-            client = Client(self, user, websocket, near, Path(ADDRESS, Address("192.0.2.7", next(self._ports))))
+            path = Path(ADDRESS, Address("192.0.2.7", next(self._ports)))
+            client = Client(self.media.arrive, user, websocket, near, path)
             self.media.clients[client.path] = client.receive_datagram
             nursery.start_soon(client.run)
             try:
@@ -123,8 +125,15 @@ class Client:
     """A client: it answers offers by itself, and connects as far as it is let."""
 
     def __init__(
-        self, around: World, user: str, websocket: WebSocketConnection, stream: trio.abc.Stream, path: Path
+        self,
+        send: Callable[[bytes, Path], None],
+        user: str,
+        websocket: WebSocketConnection,
+        stream: trio.abc.Stream,
+        path: Path,
     ) -> None:
+        """`send` carries a datagram on `path` to the server; `websocket` runs over `stream`."""
+        self._send = send
         self._stream = stream
         self.path = path
         self.user = user
@@ -135,12 +144,11 @@ class Client:
         self.closed: ConnectionClosed | None = None
         self.reads = True
         """Whether it reads its WebSocket."""
-        self._world = around
         self.budget = 10**9
         """Datagrams that it may still send."""
         self._remote: Remote | None = None
         self._changed = trio.Event()
-        self._number = 0
+        self._numbers: Counter[int] = Counter()
 
     # --- what it does ---
 
@@ -167,11 +175,10 @@ class Client:
 
     def send(self, transceiver: Transceiver, payload: bytes) -> None:
         """Send a packet of a published track."""
-        self._number += 1
+        self._numbers[transceiver.ssrc] += 1
+        number = self._numbers[transceiver.ssrc]
         payload_type = int(self.browser.numbers.formats[transceiver.kind].split()[0])
-        packet = RtpPacket(
-            payload_type, True, self._number, self._number * 3000, transceiver.ssrc, (), (), payload
-        )
+        packet = RtpPacket(payload_type, True, number, number * 3000, transceiver.ssrc, (), (), payload)
         self.machine.send_rtp(packet)
         self._flush()
 
@@ -234,7 +241,7 @@ class Client:
         for datagram in self.machine.outgoing(trio.current_time()):
             if self.budget:
                 self.budget -= 1
-                self._world.media.arrive(datagram, self.path)
+                self._send(datagram, self.path)
 
     def _wake(self) -> None:
         self._changed.set()

@@ -7,8 +7,10 @@ from sfu.rtp.rtcp import (
     SdesItem,
     SenderReport,
     SourceDescription,
+    feedback_for,
     parse_compound,
 )
+from sfu.rtp.srtp import MAX_RTCP_PLAINTEXT
 from sfu.transport.compound import MAX_COMPOUND, feedback, reports
 
 
@@ -76,3 +78,22 @@ def test_long_feedback_is_split_between_packets() -> None:
     assert len(datagrams) > 1
     assert all(len(data) <= MAX_COMPOUND for data in datagrams)
     assert [packet for data in datagrams for packet in parse_compound(data)[2:]] == asked
+
+
+def test_nack_of_scattered_losses_is_several_nacks() -> None:
+    nack = GenericNack(1, 7, tuple(range(0, 500 * 17, 17)))
+    datagrams = feedback([nack], 1, "us")
+    assert all(len(data) <= MAX_COMPOUND for data in datagrams)
+    nacks = [packet for data in datagrams for packet in parse_compound(data)[2:]]
+    assert {type(packet) for packet in nacks} == {GenericNack}
+    assert [number for packet in nacks if isinstance(packet, GenericNack) for number in packet.lost] == [
+        *nack.lost
+    ]
+
+
+def test_longest_transport_wide_feedback_fits() -> None:
+    # 500 packets, every other lost, whose arrivals are too far apart for one byte each.
+    arrivals = [(number, number * 0.05) for number in range(0, 1000, 2)]
+    messages = feedback_for(arrivals, first=0, sender_ssrc=1, media_ssrc=2, feedback_count=0)
+    datagrams = feedback(messages, 1, "a name of 16 byte")
+    assert max(map(len, datagrams)) <= MAX_RTCP_PLAINTEXT

@@ -79,6 +79,18 @@ def test_padding_only_packets_leave_no_hole() -> None:
     assert stream.statistics().packets == 5
 
 
+def test_a_late_packet_before_padding_is_the_newest_to_forward() -> None:
+    stream = published()
+    publisher = Publisher(stream)
+    first = publisher.send(KEY_FRAME)
+    late = publisher.packet()
+    publisher.receive(publisher.packet(b"", padding_size=200), 0.0)
+    media = publisher.receive(late, 0.01)
+    assert media is not None
+    assert not media.in_order
+    assert stream.newest == media.sequence == first.sequence + 1
+
+
 def test_a_late_padding_only_packet_and_a_packet_before_the_first() -> None:
     stream = published()
     publisher = Publisher(stream)

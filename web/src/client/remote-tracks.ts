@@ -31,15 +31,15 @@ export interface SlotChanges {
   added: RemoteTrack[];
 }
 
-/** The slots on which the server sends a track that `sourceOf` knows (null: it has been unpublished). */
+/** The slots on which the server sends a track that `sourceOf` knows (null: it is not published). */
 export function readSlots(
   sections: readonly Section[],
-  sourceOf: (peerId: string, trackId: string, kind: Kind) => Source | null,
+  sourceOf: (peerId: string, trackId: string) => Source | null,
 ): Slot[] {
   return sections.flatMap(({ mid, kind, sends, msid }) => {
     if (!sends || msid === null) return [];
     const { streamId: peerId, trackId } = msid;
-    const source = sourceOf(peerId, trackId, kind);
+    const source = sourceOf(peerId, trackId);
     return source === null ? [] : [{ mid, kind, peerId, trackId, source }];
   });
 }

@@ -37,6 +37,7 @@ export class Room extends Emitter<RoomEvents> {
   readonly #publications = new Publications();
   #state: ConnectionState = "idle";
   #joining: Deferred<undefined> | null = null;
+  #leaving: Promise<void> | null = null;
   #joinTimer: ReturnType<typeof setTimeout> | undefined;
   #signaling: SignalingConnection | null = null;
   #session: Session | null = null;
@@ -88,6 +89,8 @@ export class Room extends Emitter<RoomEvents> {
    */
   async join(options: JoinOptions): Promise<void> {
     this.#change("join");
+    // Whoever heard that may have left again at once.
+    if (this.state !== "connecting") throw new RoomError("left", "left the room");
     const joining = deferred<undefined>();
     this.#joining = joining;
     this.#joinTimer = setTimeout(() => {
@@ -140,7 +143,14 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   /** Leaves for good, whatever is under way; resolves when the server knows. All publications end. */
-  async leave(): Promise<void> {
+  leave(): Promise<void> {
+    this.#leaving ??= this.#leave().finally(() => {
+      this.#leaving = null;
+    });
+    return this.#leaving;
+  }
+
+  async #leave(): Promise<void> {
     const signaling = this.#signaling;
     this.#signaling = null;
     this.#change("leave");
@@ -148,14 +158,8 @@ export class Room extends Emitter<RoomEvents> {
     const closed = signaling?.close();
     this.#finish(new RoomError("left", "left the room"));
     for (const publication of this.publications) this.#endPublication(publication, "left");
-    if (signaling === null) return;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const deadline = new Promise((resolve) => {
-      timer = setTimeout(resolve, LEAVE_DEADLINE_MS);
-    });
-    await Promise.race([closed, deadline]);
-    clearTimeout(timer);
-    this.#change("closed");
+    if (closed !== undefined) await withDeadline(closed, LEAVE_DEADLINE_MS);
+    if (this.#state === "leaving") this.#change("closed");
   }
 
   /** Figures of what is received and sent now, per track. */
@@ -270,7 +274,7 @@ export class Room extends Emitter<RoomEvents> {
       return;
     }
     const publication = mid === null ? null : this.#publications.byMid(mid);
-    if (publication?.trackId !== null) return;
+    if (publication === null || publication.trackId === track.trackId) return;
     publication.accept(track.trackId);
     this.emit("published", publication);
   }
@@ -324,7 +328,6 @@ export class Room extends Emitter<RoomEvents> {
     const slots = readSlots(sections, (...track) => this.#roster.sourceOf(...track));
     const received = connection.receivedTracks();
     const { removed, added } = this.#remoteTracks.update(slots, (mid) => received.get(mid) ?? null);
-    this.#roster.keepRetired(new Set(sections.flatMap(({ msid }) => msid?.trackId ?? [])));
     for (const track of removed) this.emit("trackUnsubscribed", track);
     for (const track of added) this.emit("trackSubscribed", track);
   }
@@ -333,10 +336,13 @@ export class Room extends Emitter<RoomEvents> {
   #fail(error: RoomError): void {
     const signaling = this.#signaling;
     this.#signaling = null;
-    const event = this.#state === "joining" && error.kind === "refused" ? "refused" : "lost";
-    this.#change(event, error);
+    const previous = this.#state;
+    const isRefusal = previous === "joining" && error.kind === "refused";
+    const state = (this.#state = nextState(previous, isRefusal ? "refused" : "lost"));
     void signaling?.close();
     this.#finish(error);
+    // Last, when nothing of the old stay is left: whoever hears this may join again at once.
+    this.emit("stateChanged", { state, previous, error });
   }
 
   /** Lets go of everything that belongs to one stay in a room; publications remain. */
@@ -347,23 +353,34 @@ export class Room extends Emitter<RoomEvents> {
     this.#publications.setConnection(null);
     this.#session = null;
     this.#announcedMediaState = "";
-    const { removed } = this.#remoteTracks.update([], () => null);
-    for (const track of removed) this.emit("trackUnsubscribed", track);
-    for (const { peer } of this.#roster.replaceAll([])) this.emit("peerLeft", peer);
-    this.#roster = new Roster();
     this.#joining?.reject(error);
     this.#joining = null;
+    const { removed } = this.#remoteTracks.update([], () => null);
+    const left = this.#roster.replaceAll([]);
+    this.#roster = new Roster();
+    for (const track of removed) this.emit("trackUnsubscribed", track);
+    for (const { peer } of left) this.emit("peerLeft", peer);
   }
 
-  #change(event: ConnectionEvent, error: RoomError | null = null): void {
+  #change(event: ConnectionEvent): void {
     const previous = this.#state;
     this.#state = nextState(previous, event);
-    if (this.#state !== previous) this.emit("stateChanged", { state: this.#state, previous, error });
+    if (this.#state !== previous) this.emit("stateChanged", { state: this.#state, previous, error: null });
   }
 }
 
 /** How long to wait for the server's goodbye, in ms. */
 const LEAVE_DEADLINE_MS = 2000;
+
+/** Waits for `promise`, but no longer than `limitMs`. */
+async function withDeadline(promise: Promise<void>, limitMs: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const deadline = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, limitMs);
+  });
+  await Promise.race([promise, deadline]);
+  clearTimeout(timer);
+}
 
 function defaultUrl(): string {
   const url = new URL("ws", location.href);

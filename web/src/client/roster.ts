@@ -1,8 +1,6 @@
 /** Who else is in the room, and what they publish: a record kept from the server's messages. */
 import {
   ALL_OFF,
-  defaultSource,
-  type Kind,
   type MediaState,
   type PeerIdentity,
   type PeerInfo,
@@ -26,12 +24,6 @@ export type RosterChange =
 /** The other peers of a room. */
 export class Roster {
   readonly #peers = new Map<string, RemotePeer>();
-  /**
-   * Tracks that were unpublished while a slot still carries them: the message and the offer that empties the slot
-   * are two things. Bounded by `keepRetired`.
-   */
-  readonly #retired = new Set<string>();
-
   get peers(): ReadonlyMap<string, RemotePeer> {
     return this.#peers;
   }
@@ -50,8 +42,6 @@ export class Roster {
         mediaState: info.mediaState,
         tracks: new Map(info.tracks.map((track) => [track.trackId, track])),
       };
-      for (const trackId of known?.tracks.keys() ?? []) this.#retired.add(trackId);
-      for (const trackId of peer.tracks.keys()) this.#retired.delete(trackId);
       this.#peers.set(peer.peerId, peer);
       if (known === undefined) changes.push({ change: "joined", peer });
       else if (!sameMediaState(known.mediaState, peer.mediaState))
@@ -72,7 +62,6 @@ export class Roster {
     const peer = this.#peers.get(peerId);
     if (peer === undefined) return [];
     this.#peers.delete(peerId);
-    for (const trackId of peer.tracks.keys()) this.#retired.add(trackId);
     return [{ change: "left", peer }];
   }
 
@@ -86,14 +75,12 @@ export class Roster {
   }
 
   published(peerId: string, track: TrackInfo): void {
-    this.#retired.delete(track.trackId);
     const peer = this.#peers.get(peerId);
     if (peer === undefined) return;
     this.#peers.set(peerId, { ...peer, tracks: new Map(peer.tracks).set(track.trackId, track) });
   }
 
   unpublished(peerId: string, trackId: string): void {
-    this.#retired.add(trackId);
     const peer = this.#peers.get(peerId);
     if (peer === undefined) return;
     const tracks = new Map(peer.tracks);
@@ -101,15 +88,14 @@ export class Roster {
     this.#peers.set(peerId, { ...peer, tracks });
   }
 
-  /** What a track in a slot is; null when it has been unpublished. A track never heard of is the usual one of its kind. */
-  sourceOf(peerId: string, trackId: string, kind: Kind): Source | null {
-    if (this.#retired.has(trackId)) return null;
-    return this.#peers.get(peerId)?.tracks.get(trackId)?.source ?? defaultSource(kind);
-  }
-
-  /** Forgets all retired tracks but those that a slot still carries. */
-  keepRetired(inSlots: ReadonlySet<string>): void {
-    for (const trackId of this.#retired) if (!inSlots.has(trackId)) this.#retired.delete(trackId);
+  /**
+   * What a track in a slot is; null while it is not published.
+   *
+   * Messages and descriptions tell the same story at different speeds: an offer that is still being applied may
+   * carry the track of somebody who has left meanwhile. Who is here, and with what, is for the messages to say.
+   */
+  sourceOf(peerId: string, trackId: string): Source | null {
+    return this.#peers.get(peerId)?.tracks.get(trackId)?.source ?? null;
   }
 }
 

@@ -134,9 +134,12 @@ describe("publishing", () => {
     await settle();
     await world.answer();
     world.socket.deliver("track-published", { ...CAMERA, trackId: "mine", peerId: "me", mid: "c0" });
+    world.socket.deliver("track-published", { ...CAMERA, trackId: "mine", peerId: "me", mid: "c0" });
     await expect(publication.ready).resolves.toBe("mine");
     expect(publication.trackId).toBe("mine");
-    expect(world.takeEvents()).toContain("published mine camera");
+    expect(world.takeEvents().filter((event) => event.startsWith("published"))).toEqual([
+      "published mine camera",
+    ]);
   });
 
   it("unpublishes, and uses the transceiver again for the next of its kind and source", async () => {
@@ -337,12 +340,22 @@ describe("receiving", () => {
     expect(world.takeEvents()).toEqual(["-track ann t-cam camera", "-peer ann"]);
   });
 
-  it("takes an unknown track for the usual one of its kind until it learns better", async () => {
+  it("waits until it has been told what a track is and whose", async () => {
     await world.join([peer("ann")]);
     await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-scr" });
+    expect(world.room.remoteTracks).toEqual([]);
     world.takeEvents();
     world.socket.deliver("track-published", { ...SCREEN, peerId: "ann" });
-    expect(world.takeEvents()).toEqual(["-track ann t-scr camera", "+track ann t-scr screen"]);
+    expect(world.takeEvents()).toEqual(["+track ann t-scr screen"]);
+  });
+
+  it("shows no ghost when somebody leaves while the offer with their tracks is being applied", async () => {
+    await world.join([peer("ann", [CAMERA])]);
+    const applied = world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" });
+    world.socket.deliver("peer-left", { peerId: "ann", userId: "u", name: "Ann" });
+    await applied;
+    expect(world.room.remoteTracks).toEqual([]);
+    expect(world.takeEvents()).not.toContain("+track ann t-cam camera");
   });
 
   it("follows the media states of others", async () => {
@@ -389,7 +402,8 @@ describe("negotiating", () => {
   });
 
   it("goes back when the browser cannot answer the server's offer", async () => {
-    await world.join();
+    await world.join([peer("ann")]);
+    world.socket.deliver("track-published", { ...CAMERA, peerId: "ann" });
     world.connection.failures.add("setLocalDescription");
     await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" });
     expect(world.connection.history).toEqual(["remote offer", "rollback"]);
@@ -518,6 +532,29 @@ describe("leaving", () => {
     expect(mic.ended).toBe("left");
   });
 
+  it("can be asked for twice", async () => {
+    await world.join();
+    const left = [world.room.leave(), world.room.leave()];
+    world.socket.end();
+    await Promise.all(left);
+    await world.room.leave();
+    expect(world.room.state).toBe("closed");
+    expect(world.socket.of("leave")).toHaveLength(1);
+  });
+
+  it("can be done by whoever hears of the join, or of the leaving", async () => {
+    world.room.once("stateChanged", () => void world.room.leave());
+    await expect(world.room.join({ roomId: "r", name: "n" })).rejects.toMatchObject({ kind: "left" });
+    expect(world.sockets).toEqual([]);
+    expect(world.room.state).toBe("closed");
+    await world.join();
+    world.room.once("stateChanged", () => void world.room.leave());
+    const left = world.room.leave();
+    world.socket.end();
+    await left;
+    expect(world.room.state).toBe("closed");
+  });
+
   it("does not wait long for a server that does not say goodbye", async () => {
     await world.join();
     const left = world.room.leave();
@@ -533,9 +570,23 @@ describe("losing the room", () => {
     await world.join([peer("ann")]);
     world.takeEvents();
     world.socket.end(1006);
-    expect(world.takeEvents()).toEqual(["failed: lost", "-peer ann"]);
+    expect(world.takeEvents()).toEqual(["-peer ann", "failed: lost"]);
     expect(world.room.publications).toHaveLength(1);
     expect(world.connection.signalingState).toBe("closed");
+  });
+
+  it("can be joined again by whoever hears of the loss", async () => {
+    await world.join([peer("ann", [CAMERA])]);
+    world.room.on("stateChanged", ({ state }) => {
+      if (state === "failed") void world.room.join({ roomId: "lobby", name: "Me", url: "ws://test/ws" });
+    });
+    world.socket.end();
+    expect(world.room.state).toBe("connecting");
+    world.socket.open();
+    world.socket.deliver("join", { success: true, peerId: "me again" });
+    world.socket.deliver("room-state", { peers: [] });
+    expect(world.room.session?.peerId).toBe("me again");
+    expect(world.connections).toHaveLength(2);
   });
 
   it("fails when no media can flow, but not when that may heal", async () => {

@@ -1,0 +1,71 @@
+"""Memory of an idle peer: how much a server grows with each.
+
+    python -m benchmarks.memory
+
+An idle peer is connected (WebSocket, ICE, DTLS, SRTP keys), has offered a microphone and a camera, receives
+those of the other person in its room of two, and nobody sends a packet: what a muted call costs. The packet
+history of a video that runs comes on top; it is bounded by a setting, and its size needs no measuring.
+
+Resident memory is read as the server reports it to the kernel. It grows in steps, so the figure is the slope
+through several sizes, from the tenth peer on: what the first ones cause is the start's and not theirs.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from statistics import linear_regression
+from typing import Final
+
+import trio
+from browser.sfu_process import open_sfu
+
+from benchmarks.crowd import all_connected, gather
+from benchmarks.usage import resident_bytes
+
+SIZES: Final = (10, 50, 100, 150, 200)
+"""Peers at which memory is read."""
+
+ROOM: Final = 2
+"""Peers in a room."""
+
+SETTLE: Final = 2.0
+"""Seconds from the last connection until memory is read: negotiations end, reports begin."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run gave."""
+
+    sizes: tuple[int, ...]
+    resident_kib: tuple[float, ...]
+    """The server's resident memory at these numbers of peers."""
+    kib_per_peer: float
+    """The slope through them."""
+
+
+async def measure(sizes: tuple[int, ...] = SIZES) -> Result:
+    """Do one run against a server of its own."""
+    resident = []
+    async with (
+        open_sfu({"SFU_ANNOUNCED_IPS": "127.0.0.1"}, options=()) as server,
+        gather(server.url, server.udp_port) as crowd,
+    ):
+        for size in sizes:
+            while len(crowd.members) < size:
+                number = len(crowd.members)
+                await crowd.join(f"user{number}", f"room{number // ROOM}", ("audio", "video"))
+            await all_connected(crowd)
+            await trio.sleep(SETTLE)
+            resident.append(resident_bytes(server.child.pid) / 1024)
+    return Result(sizes, tuple(resident), linear_regression(sizes, resident).slope)
+
+
+def main() -> None:
+    """Parse the command line, measure, print JSON."""
+    parser = argparse.ArgumentParser(description="memory of an idle peer, one run")
+    parser.parse_args()
+    print(json.dumps(asdict(trio.run(measure))))
+
+
+if __name__ == "__main__":
+    main()
