@@ -111,7 +111,7 @@ class Conference:
             self._failed_resumes += 1
             return None
         keep = request.transport == "keep" and not peer.connection.transport.ended
-        peer.name = request.name
+        peer.name = request.name or peer.name
         peer.room.resume(peer, request.session_token or "", None if keep else self._make_connection(now), now)
         self._resumes += 1
         return peer

@@ -142,8 +142,8 @@ class Pong(msgspec.Struct, frozen=True):
 class Joined(Message, frozen=True):
     """S→C. Acknowledges a `Join`; a `RoomState` follows.
 
-    `transport` says what the client's `transport` came to: "keep" that the connection goes on, "new" that it has
-    to make one.
+    `transport` says what the client's own came to: "keep" that the connection goes on, "new" that the client
+    has to make one.
     """
 
     message_type = "join"

@@ -149,7 +149,7 @@ class Room:
         self._touched.add(peer)
 
     def _replace_connection(self, peer: Peer, connection: Connection, now: float) -> None:
-        """Go on with a new connection: the same subscriptions, the same tracks once they are published again."""
+        """Go on with a new connection: its subscriptions, and its tracks once they are published again."""
         old = peer.connection
         for subscription in old.subscriptions:
             connection.subscribe(subscription.track)

@@ -117,7 +117,18 @@ def test_messages_to_clients_have_the_names_of_the_specification() -> None:
     track = TrackInfo("t", "audio", "mic", ())
     peer = PeerInfo("p", "u", "n", state, suspended=False, tracks=(track,))
     cases: list[tuple[ServerMessage, dict[str, object]]] = [
-        (Joined("p", "r"), {"peerId": "p", "roomId": "r", "success": True, "resumed": False}),
+        (
+            Joined("p", "r", "s", "t", resumed=True, transport="keep"),
+            {
+                "peerId": "p",
+                "roomId": "r",
+                "sessionId": "s",
+                "sessionToken": "t",
+                "resumed": True,
+                "transport": "keep",
+                "success": True,
+            },
+        ),
         (
             RoomState((peer,), (SubscriptionInfo("t", "p", None),)),
             {

@@ -199,14 +199,19 @@ class Guest:
         data = message["data"]
         if message["type"] == "answer":
             self.browser.receive_answer(data["sdp"])
-            self._connect(data["sdp"])
-        elif message["type"] == "offer" and self.answers:
+            self.connect(data["sdp"])
+        elif message["type"] in ("offer", "ice-restart-offer") and self.answers:
             answer = self.own(self.browser.answer(data["sdp"]))
-            self._connect(data["sdp"])
+            self.connect(data["sdp"])
             text = json.dumps({"type": "answer", "data": {"sdp": answer, "type": "answer"}})
             self.hall.conference.receive_message(self.peer, text, self.hall.now)
 
-    def _connect(self, sdp: str) -> None:
+    def forget_remote(self) -> None:
+        """The next description is that of another transport."""
+        self._remote = None
+
+    def connect(self, sdp: str) -> None:
+        """Check connectivity with the server of a description, unless that is going on."""
         remote = description_of(sdp)
         if remote != self._remote:
             self._remote = remote

@@ -111,6 +111,7 @@ class World:
 @asynccontextmanager
 async def world(**settings: Any) -> AsyncIterator[World]:
     """Run a server; at the end it is stopped, unless it has ended before."""
+    settings.setdefault("session_ttl_sec", 1)
     media = MemoryMedia()
     server = Server(
         Settings(http_addr=HostPort("127.0.0.1", 0), announced_ips=(ADDRESS.host,), **settings), media
