@@ -197,9 +197,7 @@ class Connection:
             ice_restarts=self._ice_restarts,
             subscribed=self._subscribed,
             unsubscribed=self._unsubscribed,
-            subscriptions=sum(
-                subscription.stream is not None for subscription in self._subscriptions.values()
-            ),
+            subscriptions=sum(subscription.stream is not None for subscription in self._subscriptions.values()),
         )
 
     def _restart_ice(self, now: float) -> None:

@@ -126,6 +126,11 @@ class PeerTransport:
         return self._control.ssrc
 
     @property
+    def quality(self) -> QualityStatistics:
+        """What the peer reports of how the outgoing streams arrive."""
+        return self._control.quality.statistics()
+
+    @property
     def credentials(self) -> Credentials:
         """Ours, for the next description: those of a restart as soon as it has begun."""
         return self._channel.ice.pending or self._channel.ice.local
@@ -153,7 +158,7 @@ class PeerTransport:
             dtls=dtls,
             received=self._streams.totals(),
             sent=sent,
-            quality=self._control.quality.statistics(),
+            quality=self.quality,
         )
 
     # What negotiation decides
