@@ -21,7 +21,7 @@ test: .venv/test.stamp ## everything: checks, web, packaging, fuzzing, and all t
 check: .venv/test.stamp web/node_modules/.stamp ## linters and types only: ruff, flake8-async, mypy, tsc, eslint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/flake8 sfu tests fuzz tools benchmarks
+	tools/flake8
 	$(BIN)/mypy
 	cd web && ../tools/npm run check
 

@@ -10,11 +10,12 @@ import struct
 
 from sfu.errors import BadPacket
 from sfu.ice import attributes as a
-from sfu.ice.agent import MAX_PATHS, IceLiteAgent
+from sfu.ice.agent import IceLiteAgent
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState
 from sfu.ice.path import Address, Path
+from sfu.ice.paths import MAX_PATHS
 from sfu.ice.stun import BINDING, HEADER, MessageClass, StunMessage, local_ufrag
 
 LOCAL = Credentials("ours", "a password of some length")

@@ -14,9 +14,9 @@ from sfu.dtls import Event as DtlsEvent
 from sfu.dtls.srtp import SrtpProtectionProfile
 from sfu.errors import BadPacket
 from sfu.ice import attributes as a
-from sfu.ice.agent import MAX_PATHS
 from sfu.ice.credentials import Credentials
 from sfu.ice.path import Address, Path
+from sfu.ice.paths import MAX_PATHS
 from sfu.ice.stun import MessageClass, StunMessage
 from sfu.rtp import extensions
 from sfu.rtp.srtp import MAX_INBOUND_SSRCS, MAX_PLAINTEXT, OutboundSrtp

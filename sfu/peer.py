@@ -1,10 +1,9 @@
-"""One peer's tasks: its signaling, its timers, and the boundary around them.
+"""One peer's task: its signaling, and the boundary around it.
 
 What happens in the room is decided by `sfu.conference`; here is only who waits for what. The peer is gone when
 `PeerTask.run` has returned.
 """
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -22,8 +21,8 @@ CLOSE_CODES: Final = {"left": 1000, "server stopping": 1001, "replaced": 4000}
 INTERNAL_ERROR: Final = 1011
 """The close code for every other reason."""
 
-CLOSE_TIMEOUT: Final = 2.0
-"""Seconds for a client's last messages and the closing handshake."""
+CONNECTION_LOST: Final = 4001
+"""The close code for a client that stalled, should it still read: it may resume."""
 
 log = get_logger(__name__)
 
@@ -37,8 +36,6 @@ class PeerTask:
         """The newest: it wins over every one before."""
         self._server = server
         self._scope = trio.CancelScope()
-        self._timer = trio.CancelScope()
-        self._wake_at = math.inf
         self._attached = trio.Event()
 
     async def run(self) -> None:
@@ -49,9 +46,7 @@ class PeerTask:
         reason = "server stopping"
         try:
             with self._scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._timers)
-                    await self._run_session()
+                await self._run_session()
         except* Exception as group:
             reason = "internal error"
             log.error("peer failed", peer=self.peer.id, exc_info=group)
@@ -59,20 +54,20 @@ class PeerTask:
             self._server.remove(self.peer, reason)
             ended = self.peer.ended or reason
             log.info("peer gone", peer=self.peer.id, room=self.peer.room.id, reason=ended)
-            with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await self.signaling.close(CLOSE_CODES.get(ended, INTERNAL_ERROR), ended)
+            self.signaling.retire(CLOSE_CODES.get(ended, INTERNAL_ERROR), ended)
 
     def attach(self, signaling: Signaling) -> None:
         """Go on with another WebSocket: the session has been resumed on it."""
-        self.signaling.cancel("the session was resumed on another connection")
+        self.signaling.retire(CLOSE_CODES["replaced"], "replaced")
         self.signaling = signaling
         self._attached.set()
+        log.info("peer resumed", peer=self.peer.id, room=self.peer.room.id)
 
     async def _run_session(self) -> None:
         """Serve one WebSocket after the other; between two of them the session is suspended.
 
-        Only signaling ends then: the timers, and with them the media, go on. How long, is the session's
-        deadline, which the timers watch.
+        Only signaling ends then: timers and media go on. For how long, is the session's deadline, which is one
+        of the timers.
         """
         while True:
             self._attached = trio.Event()
@@ -81,28 +76,13 @@ class PeerTask:
             if signaling is self.signaling:
                 self._server.suspend(self.peer)
                 log.info("peer suspended", peer=self.peer.id, room=self.peer.room.id)
-                signaling.gone.set()
+                signaling.retire(CONNECTION_LOST, "connection lost")
                 await self._attached.wait()
-            else:
-                with trio.move_on_after(CLOSE_TIMEOUT):
-                    await signaling.close(CLOSE_CODES["replaced"], "replaced")
-            log.info("peer resumed", peer=self.peer.id, room=self.peer.room.id)
 
     def stop(self, reason: str) -> None:
-        """End the peer's tasks: it has left its room."""
+        """End the peer's task: it has left its room."""
         self._scope.cancel(reason)
 
-    def wake_at(self, time: float | None) -> None:
-        """Let the timers run at `time` (`trio.current_time()` seconds), or not at all for `None`."""
-        self._wake_at = math.inf if time is None else time
-        self._timer.deadline = self._wake_at
-
-    async def _timers(self) -> None:
-        while True:
-            with trio.CancelScope(deadline=self._wake_at) as self._timer:
-                await trio.sleep_forever()
-            self._wake_at = math.inf
-            self._server.tick(self.peer)
-
-    def _receive(self, text: str | bytes) -> None:
+    def _receive(self, text: str | bytes) -> float:
         self._server.receive_message(self.peer, text)
+        return self.peer.bucket.pause()

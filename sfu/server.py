@@ -3,6 +3,7 @@
     beside it             signals, and the operators' port (`sfu.admin`), up to the end
     root nursery
     ├─ media socket      one reader for the datagrams of all peers
+    ├─ timers            one for the deadlines of all peers
     └─ connections       page requests and WebSockets
        └─ rooms          a nursery per room, in it one per peer
           └─ accepting   the public TCP port
@@ -30,6 +31,7 @@ from sfu.conference.errors import Unavailable
 from sfu.conference.limits import Limits
 from sfu.conference.messages import Join
 from sfu.conference.peer import Peer
+from sfu.conference.rate import TokenBucket
 from sfu.conference.room import Room
 from sfu.config import Settings, blame
 from sfu.dtls.certificate import Certificate
@@ -39,7 +41,8 @@ from sfu.ice.path import Address, Path
 from sfu.logs import get_logger
 from sfu.peer import PeerTask
 from sfu.room import RoomTask
-from sfu.signaling import Signaling, greet
+from sfu.signaling import CLOSE_TIMEOUT, Signaling, greet
+from sfu.timers import Timers
 from sfu.transport.egress import Egress
 from sfu.udp import MediaSocket, Receive
 from sfu.upgrade import RequestInfo
@@ -85,15 +88,19 @@ class Server:
         self.front = HttpFront(settings, STATIC_ROOT, self.talk, self._readiness)
         """Answers on the public TCP port."""
         self._tasks: dict[Peer, PeerTask] = {}
+        self._timers: Timers[Peer] = Timers()
         self._room_tasks: dict[Room, RoomTask] = {}
         self._rooms: trio.Nursery | None = None
         self._stopping = trio.Event()
+        self._talks = 0
+        self._silence = trio.Event()
 
-    async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[str]) -> None:  # noqa: ASYNC114 - see .flake8
         """Serve until `stop`; reports the page's URL when the ports are open. Raises `ConfigError`."""
         listeners = await open_listeners(self._settings)
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self._receive, self._settle)
+            root.start_soon(self._timers.run, self._tick)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as rooms:
                     self._rooms = rooms
@@ -107,6 +114,9 @@ class Server:
                         accepting.cancel_scope.cancel("the server stops")
                     self._end_rooms()
                     rooms.cancel_scope.deadline = trio.current_time() + STOP_TIMEOUT
+                with trio.move_on_after(CLOSE_TIMEOUT):
+                    if self._talks:
+                        await self._silence.wait()
                 connections.cancel_scope.cancel("the server stops")
             root.cancel_scope.cancel("the server stops")
 
@@ -131,12 +141,6 @@ class Server:
         self.conference.receive_message(peer, text, now)
         self._settle(now)
 
-    def tick(self, peer: Peer) -> None:
-        """Do what is due for `peer`."""
-        now = trio.current_time()
-        self.conference.handle_timeout(peer, now)
-        self._settle(now)
-
     def suspend(self, peer: Peer) -> None:
         """Note that a peer's WebSocket is gone."""
         now = trio.current_time()
@@ -148,6 +152,7 @@ class Server:
         now = trio.current_time()
         self.conference.remove(peer, reason, now)
         self._settle(now)
+        self._timers.discard(peer)
         self._tasks.pop(peer, None)
 
     def forget_room(self, room: Room) -> None:
@@ -164,8 +169,17 @@ class Server:
         def join(request: Join) -> None:
             self._join(request, signaling)
 
-        if await greet(websocket, join):
-            await signaling.gone.wait()
+        settings = self._settings
+        bucket = TokenBucket(settings.messages_per_second, settings.messages_burst, trio.current_time())
+        self._talks += 1
+        try:
+            if await greet(websocket, join, bucket):
+                await signaling.finish()
+        finally:
+            self._talks -= 1
+            if not self._talks:
+                self._silence.set()
+                self._silence = trio.Event()
 
     def _join(self, request: Join, signaling: Signaling) -> None:
         if self._stopping.is_set() or self._rooms is None:
@@ -201,6 +215,15 @@ class Server:
             except Exception:
                 self._fail(peer, now)
 
+    def _tick(self, peer: Peer) -> None:
+        """Do what is due for a peer."""
+        now = trio.current_time()
+        try:
+            self.conference.handle_timeout(peer, now)
+        except Exception:
+            self._fail(peer, now)
+        self._settle(now)
+
     def _settle(self, now: float) -> None:
         """Carry out what the last step led to: messages, datagrams and timers of all peers it touched."""
         while touched := self.conference.take_touched(now):
@@ -219,8 +242,10 @@ class Server:
             return
         for message in peer.take_messages():
             task.signaling.post(message)
-        task.wake_at(peer.next_timeout())
-        if peer.ended is not None:
+        if peer.ended is None:
+            self._timers.set(peer, peer.next_timeout())
+        else:
+            self._timers.discard(peer)
             task.stop(peer.ended)
 
     def _fail(self, peer: Peer, now: float) -> None:

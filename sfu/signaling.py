@@ -1,9 +1,11 @@
 """One client's WebSocket: from the upgrade to its end.
 
 Before the join a client is nobody: it may ping and it may try to join. From the join on the connection is a
-`Signaling`, which the peer's nursery runs: a reader, a writer behind a bounded outbox, and a keepalive.
+`Signaling`, which the peer's task runs: a reader, and beside it a writer while there is something to write, and
+a ping after silence. Most connections are idle most of the time, and a task that waits takes 3 KiB.
 """
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -11,7 +13,7 @@ from typing import Final
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from sfu.conference.errors import Conflict, Refused
+from sfu.conference.errors import Conflict, Refused, TooManyRequests
 from sfu.conference.messages import (
     BadMessage,
     ClientMessage,
@@ -23,6 +25,7 @@ from sfu.conference.messages import (
     refusal,
     serialize,
 )
+from sfu.conference.rate import TokenBucket
 from sfu.logs import get_logger
 
 OUTBOX: Final = 1024
@@ -33,13 +36,19 @@ JOIN_TIMEOUT: Final = 60.0
 """Seconds that a client may stay silent before it has joined."""
 
 KEEPALIVE: Final = 15.0
-"""Seconds between pings: proxies drop connections that are idle for 30 s or 60 s."""
+"""Seconds of silence after which a client is pinged: proxies drop connections idle for 30 s or 60 s."""
 
 STALL_TIMEOUT: Final = 20.0
 """Seconds that a ping or a message may take to get through before the client counts as gone."""
 
 REFUSED_FOR_GOOD: Final = (401, 403)
 """Codes after which another try on the same connection is pointless (SPEC section 2)."""
+
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds for a client's last messages and the closing handshake."""
+
+NORMAL_CLOSURE: Final = 1000
+"""The WebSocket close code of an ordinary end (RFC 6455 section 7.4.1)."""
 
 POLICY_VIOLATION: Final = 1008
 """The WebSocket close code for those (RFC 6455 section 7.4.1)."""
@@ -52,58 +61,85 @@ class Signaling:
 
     def __init__(self, websocket: WebSocketConnection) -> None:
         self._websocket = websocket
-        self._outbox, self._waiting = trio.open_memory_channel[ServerMessage](OUTBOX)
+        self._outbox: list[ServerMessage] = []
         self._scope = trio.CancelScope()
-        self.gone = trio.Event()
-        """Set when the peer is done with this WebSocket."""
+        self._nursery: trio.Nursery | None = None
+        self._writing = False
+        self._retired = trio.Event()
+        self._code, self._reason = NORMAL_CLOSURE, ""
 
-    def cancel(self, reason: str) -> None:
-        """End `run`: another connection has taken over."""
+    def retire(self, code: int, reason: str) -> None:
+        """Note that the peer is done with this WebSocket: `run` ends, and `finish` closes it with `code`."""
+        self._code, self._reason = code, reason
         self._scope.cancel(reason)
+        self._retired.set()
+
+    async def finish(self) -> None:
+        """Wait until the peer is done with the WebSocket, send what still waits, and close it.
+
+        The messages and the closing handshake together take `CLOSE_TIMEOUT` at most.
+        """
+        await self._retired.wait()
+        with trio.move_on_after(CLOSE_TIMEOUT):
+            with contextlib.suppress(ConnectionClosed):
+                while self._outbox:
+                    await send(self._websocket, self._outbox.pop(0))
+            await self._websocket.aclose(self._code, self._reason)
 
     def post(self, message: ServerMessage) -> None:
         """Queue a message. A client that leaves its outbox full is cut off."""
-        try:
-            self._outbox.send_nowait(message)
-        except trio.WouldBlock:
+        if len(self._outbox) >= OUTBOX:
             self._scope.cancel("the client does not read")
+            return
+        self._outbox.append(message)
+        self._wake_writer()
 
-    async def run(self, handle: Callable[[str | bytes], None]) -> None:
-        """Give each message to `handle`, until the connection has ended or stalled."""
+    async def run(self, handle: Callable[[str | bytes], float]) -> None:
+        """Give each message to `handle`, until the connection has ended or stalled.
+
+        `handle` returns for how many seconds not to read: what the client sends meanwhile waits in its own
+        memory, as TCP tells it to.
+        """
         with self._scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write)
-                nursery.start_soon(self._keep_alive)
+            async with trio.open_nursery() as self._nursery:
+                self._wake_writer()
                 try:
-                    while True:
-                        handle(await self._websocket.get_message())
+                    await self._read(handle, self._nursery)
                 except ConnectionClosed:
                     self._scope.cancel("the client closed the connection")
+                finally:
+                    self._nursery = None
 
-    async def close(self, code: int, reason: str) -> None:
-        """Send what still waits and end the connection. The caller bounds how long that may take."""
-        try:
-            while True:
-                await send(self._websocket, self._waiting.receive_nowait())
-        except (trio.WouldBlock, ConnectionClosed):
-            await self._websocket.aclose(code, reason)
-        finally:
-            self.gone.set()
+    async def _read(self, handle: Callable[[str | bytes], float], nursery: trio.Nursery) -> None:
+        while True:
+            pause = 0.0
+            with trio.move_on_after(KEEPALIVE) as silence:
+                # No variable for the message: it would hold a description of 4 KB until the next one comes.
+                pause = handle(await self._websocket.get_message())
+            if silence.cancelled_caught:
+                nursery.start_soon(self._ping)
+            if pause:
+                await trio.sleep(pause)
+
+    def _wake_writer(self) -> None:
+        if self._outbox and not self._writing and self._nursery is not None:
+            self._writing = True
+            self._nursery.start_soon(self._write)
 
     async def _write(self) -> None:
         try:
-            async for message in self._waiting:
+            while self._outbox:
                 with trio.fail_after(STALL_TIMEOUT):
-                    await send(self._websocket, message)
+                    await send(self._websocket, self._outbox.pop(0))
         except (ConnectionClosed, trio.TooSlowError):
             self._scope.cancel("the client does not read")
+        finally:
+            self._writing = False
 
-    async def _keep_alive(self) -> None:
+    async def _ping(self) -> None:
         try:
-            while True:
-                await trio.sleep(KEEPALIVE)
-                with trio.fail_after(STALL_TIMEOUT):
-                    await self._websocket.ping()
+            with trio.fail_after(STALL_TIMEOUT):
+                await self._websocket.ping()
         except (ConnectionClosed, trio.TooSlowError):
             self._scope.cancel("the client does not answer")
 
@@ -113,16 +149,19 @@ async def send(websocket: WebSocketConnection, message: ServerMessage) -> None:
     await websocket.send_message(serialize(message, datetime.now(UTC)))
 
 
-async def greet(websocket: WebSocketConnection, join: Callable[[Join], None]) -> bool:
+async def greet(websocket: WebSocketConnection, join: Callable[[Join], None], bucket: TokenBucket) -> bool:
     """Serve a client that is nobody yet; return True when `join` has taken it in, False when it is gone.
 
-    `join` raises `Refused` to refuse; the client may try again, except where that is pointless.
+    `join` raises `Refused` to refuse; the client may try again, except where that is pointless. `bucket` says
+    how fast it may speak until then.
     """
     try:
         while True:
             with trio.fail_after(JOIN_TIMEOUT):
                 text = await websocket.get_message()
             try:
+                if not bucket.take(trio.current_time()):
+                    raise TooManyRequests("too many messages: slow down")
                 message: ClientMessage = parse(text)
                 if isinstance(message, Join):
                     join(message)
@@ -133,6 +172,9 @@ async def greet(websocket: WebSocketConnection, join: Callable[[Join], None]) ->
                     await send(websocket, refusal(Conflict("join a room first"), message.message_type))
             except BadMessage as error:
                 await send(websocket, refusal(error, error.message_type))
+            except TooManyRequests as error:
+                await send(websocket, refusal(error))
+                await trio.sleep(bucket.pause())
             except Refused as error:
                 log.info("join refused", code=error.code, reason=str(error))
                 await send(websocket, refusal(error, Join.message_type))

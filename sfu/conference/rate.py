@@ -9,12 +9,22 @@ class TokenBucket:
         self._burst = burst
         self._tokens = burst
         self._updated_at = now
+        self._refused = False
 
     def take(self, now: float) -> bool:
         """Return whether one more event may pass at `now` (seconds), and if so count it."""
         self._tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate)
         self._updated_at = now
-        if self._tokens < 1:
+        self._refused = self._tokens < 1
+        if self._refused:
             return False
         self._tokens -= 1
         return True
+
+    def pause(self) -> float:
+        """Return for how many seconds not to listen: 0.0, except after a refusal.
+
+        Whoever goes on speaking while refused would cost a refusal for every message. So one is refused, and
+        then nothing is heard until the next may pass.
+        """
+        return (1 - self._tokens) / self._rate if self._refused else 0.0

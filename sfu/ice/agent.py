@@ -12,8 +12,7 @@ prove that he receives there (the DTLS handshake proves it once); and a check is
 consent is the peer's checks arriving, not our checks being answered.
 """
 
-from collections import Counter, OrderedDict, deque
-from dataclasses import dataclass
+from collections import Counter, deque
 from typing import Any
 
 from sfu.errors import BadPacket
@@ -35,12 +34,10 @@ from sfu.ice.events import (
     IceEvent,
     IceState,
     IceStatistics,
-    PathRetired,
-    PathSelected,
-    PathValidated,
     StateChanged,
 )
 from sfu.ice.path import Path
+from sfu.ice.paths import ValidatedPaths
 from sfu.ice.stun import (
     BINDING,
     MessageClass,
@@ -57,33 +54,8 @@ Firefox does so, Chromium checks every 2.5 s), so less would flicker in every qu
 FAILED_AFTER = 30.0
 """Seconds without an authenticated check until consent is gone (RFC 7675 section 5.1)."""
 
-STALE_AFTER = 7.0
-"""Seconds without a check after which the selected path gives way to another that is being checked."""
-
-OVERDUE_AFTER = 3.5
-"""The same where the other was never seen before: then the reason is rather a new NAT mapping than a lost
-check, and Firefox, which checks every 4 to 6 s, will not be back with the next one soon."""
-
-FORGET_AFTER = 60.0
-"""Seconds without a check after which a path is forgotten. Chromium keeps spare paths by a check every 25 s."""
-
 MAX_ANSWERS = 64
 """Answers that wait to be sent; a check whose answer is lost is repeated."""
-
-MAX_PATHS = 16
-"""Validated paths kept. A laptop with Wi-Fi, cable and VPN on IPv4 and IPv6 makes six; each costs a route."""
-
-
-@dataclass(slots=True)
-class _Validated:
-    """What is remembered of a validated path."""
-
-    path: Path
-    checked_at: float
-    priority: int = 0
-    """Of the peer's candidate, as its last nominating check said; Firefox's consent checks say another one."""
-    checked_plainly: bool = False
-    """There was a check without USE-CANDIDATE: a nomination after it was a decision."""
 
 
 class IceLiteAgent:
@@ -98,18 +70,13 @@ class IceLiteAgent:
         """The peer's, once its description is known. A lite agent needs them for nothing but this record: a
         check is authenticated by our password, and its USERNAME is valid by its first half (section 7.3)."""
         self.state = IceState.NEW
-        self.selected: Path | None = None
-        """Where to send: the first validated path until one is nominated; `None` before, and once failed."""
-        self._nominated = False
-        # Least recently checked first, so that the eldest is found without a search.
-        self._validated: OrderedDict[Path, _Validated] = OrderedDict()
         self._checked_at = now
         self._alive_at = now
         # Both are drained after every batch of datagrams; a datagram adds one answer and a handful of events.
         self._outgoing: deque[tuple[bytes, Path]] = deque(maxlen=MAX_ANSWERS)
         self._events: deque[IceEvent] = deque()
+        self._paths = ValidatedPaths(self._events)
         self._checks = 0
-        self._path_changes = 0
         self._drops: Counter[str] = Counter()
 
     # The five verbs
@@ -150,8 +117,7 @@ class IceLiteAgent:
             return None
         if self.state is IceState.CHECKING:
             return self._checked_at + FAILED_AFTER
-        eldest = next(iter(self._validated.values()))
-        deadline = min(self._checked_at + FAILED_AFTER, eldest.checked_at + FORGET_AFTER)
+        deadline = min(self._checked_at + FAILED_AFTER, self._paths.next_timeout())
         if self.state is not IceState.DISCONNECTED:
             deadline = min(deadline, self._alive_at + DISCONNECTED_AFTER)
         return deadline
@@ -161,13 +127,12 @@ class IceLiteAgent:
         if self.state in (IceState.NEW, IceState.FAILED, IceState.CLOSED):
             return
         if now >= self._checked_at + FAILED_AFTER:
-            self._fail()
+            self._paths.clear()
+            self._set_state(IceState.FAILED)
             return
         if self.state is IceState.CHECKING:
             return
-        old = [known.path for known in self._validated.values() if now >= known.checked_at + FORGET_AFTER]
-        for path in old:
-            self._forget(path)
+        self._paths.forget_old(now)
         if now >= self._alive_at + DISCONNECTED_AFTER:
             self._set_state(IceState.DISCONNECTED)
 
@@ -210,14 +175,19 @@ class IceLiteAgent:
 
         A sign of life, which puts off `DISCONNECTED`; consent comes from checks alone (RFC 7675 section 5.1).
         """
-        if path in self._validated:
+        if path in self._paths:
             self._alive_at = now
             if self.state is IceState.DISCONNECTED:
                 self._set_state(self._connected_state())
 
+    @property
+    def selected(self) -> Path | None:
+        """Where to send: the first validated path until one is nominated; `None` before, and once failed."""
+        return self._paths.selected
+
     def is_validated(self, path: Path) -> bool:
         """Whether an authenticated check came along this path, not too long ago."""
-        return path in self._validated
+        return path in self._paths
 
     def ufrags(self) -> list[str]:
         """The fragments that route a check to this agent now."""
@@ -228,7 +198,7 @@ class IceLiteAgent:
         if self.state is IceState.CLOSED:
             return
         self._outgoing.clear()
-        self._forget_all()
+        self._paths.clear()
         self._events.extend(CredentialsRetired(ufrag) for ufrag in self.ufrags())
         self._set_state(IceState.CLOSED)
 
@@ -237,8 +207,8 @@ class IceLiteAgent:
         return IceStatistics(
             checks=self._checks,
             drops=dict(self._drops),
-            paths=len(self._validated),
-            path_changes=self._path_changes,
+            paths=len(self._paths),
+            path_changes=self._paths.changes,
         )
 
     # One check
@@ -288,82 +258,23 @@ class IceLiteAgent:
     def _learn(self, request: StunMessage, path: Path, credentials: Credentials, now: float) -> None:
         """Draw the conclusions from an authenticated check."""
         self._checked_at = self._alive_at = now
-        known = self._validated.get(path)
-        silence_allowed = STALE_AFTER if known else OVERDUE_AFTER
-        if known is None:
-            known = _Validated(path, now)
-            self._validated[path] = known
-            self._events.append(PathValidated(path))
-        known.checked_at = now
-        self._validated.move_to_end(path)
-        takes_over = self._is_selected_silent(now - silence_allowed)
-
-        if not request.get(USE_CANDIDATE):
-            known.checked_plainly = True
-            if takes_over:
-                self._select(path)
-        else:
-            known.priority = request.get(PRIORITY) or 0
-            restarts = credentials is self.pending
-            if takes_over or restarts or self._is_preferred(known):
-                self._nominated = True
-                self._select(path)
-            if restarts:
-                self._complete_restart(credentials)
-        # After the selection, so that the path in use is not the one to go.
-        while len(self._validated) > MAX_PATHS:
-            self._forget(next(old for old in self._validated if old not in (self.selected, path)))
+        nomination = (request.get(PRIORITY) or 0) if request.get(USE_CANDIDATE) else None
+        restarts = credentials is self.pending
+        self._paths.checked(path, now, nomination=nomination, decisive=restarts)
+        if restarts and nomination is not None:
+            self._complete_restart(credentials)
         self._set_state(self._connected_state())
-
-    def _is_selected_silent(self, since: float) -> bool:
-        """Whether sending may move though nobody decides so: nothing is selected, or that path went silent.
-
-        RFC 8445 leaves the choice to the controlling side alone. But where only its address changed
-        (a NAT forgot the mapping), a client that nominates once, as Firefox does, has no reason to do it again.
-        """
-        return self.selected is None or self._validated[self.selected].checked_at <= since
-
-    def _is_preferred(self, known: _Validated) -> bool:
-        """Whether a nomination moves sending away from the path in use, although that is alive.
-
-        The latest decision wins. A path nominated from its first check on was not decided for: aggressive
-        nomination (RFC 5245 section 8.1.1.2) does that with every path, and means the one of highest priority.
-        """
-        if not self._nominated or known.checked_plainly:
-            return True
-        assert self.selected is not None, "there is a path in use, or the first check takes over"
-        return known.priority >= self._validated[self.selected].priority
 
     # Changes
 
     def _connected_state(self) -> IceState:
-        return IceState.COMPLETED if self._nominated else IceState.CONNECTED
+        return IceState.COMPLETED if self._paths.nominated else IceState.CONNECTED
 
     def _set_state(self, state: IceState) -> None:
         if state is not self.state:
             self.state = state
             self._events.append(StateChanged(state))
 
-    def _select(self, path: Path) -> None:
-        if path != self.selected:
-            self._path_changes += self.selected is not None
-            self.selected = path
-            self._events.append(PathSelected(path))
-
     def _complete_restart(self, credentials: Credentials) -> None:
         self._events.append(CredentialsRetired(self.local.ufrag))
         self.local, self.pending = credentials, None
-
-    def _forget(self, path: Path) -> None:
-        del self._validated[path]
-        self._events.append(PathRetired(path))
-
-    def _forget_all(self) -> None:
-        self.selected = None
-        self._nominated = False
-        for path in list(self._validated):
-            self._forget(path)
-
-    def _fail(self) -> None:
-        self._forget_all()
-        self._set_state(IceState.FAILED)

@@ -136,8 +136,8 @@ class Chromium(Browser):
         if page is not None:
             page.handle(message["method"], message["params"])
 
-    async def new_page(self, url: str) -> ChromiumPage:
-        """Open a page in a browser context (and so a window) of its own and load `url`."""
+    async def new_page(self, url: str, *, preload: str = "() => {}") -> ChromiumPage:
+        """Open a page in a browser context (and so a window) of its own and load `url`; see `Browser`."""
         assert self._channel is not None
         call = self._channel.call
         context = (await call("Target.createBrowserContext", {"disposeOnDetach": True}))["browserContextId"]
@@ -149,7 +149,8 @@ class Chromium(Browser):
         session = (await call("Target.attachToTarget", {"targetId": target, "flatten": True}))["sessionId"]
         page = self._pages[session] = ChromiumPage(self._channel, context, target, session)
         for domain in ("Page", "Runtime", "Log"):
-            await self._channel.call(f"{domain}.enable", sessionId=session)
+            await call(f"{domain}.enable", sessionId=session)
+        await call("Page.addScriptToEvaluateOnNewDocument", {"source": f"({preload})()"}, sessionId=session)
         await page.goto(url)
         return page
 

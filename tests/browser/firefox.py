@@ -131,14 +131,15 @@ class Firefox(Browser):
         if page is not None and message["method"] == "log.entryAdded":
             page.record(LEVELS[params["level"]], str(params["text"]))
 
-    async def new_page(self, url: str) -> FirefoxPage:
-        """Open a page in a window and a container of its own and load `url`."""
+    async def new_page(self, url: str, *, preload: str = "() => {}") -> FirefoxPage:
+        """Open a page in a window and a container of its own and load `url`; see `Browser`."""
         assert self._channel is not None
         call = self._channel.call
         user = (await call("browser.createUserContext"))["userContext"]
         # A window each: a tab behind another one is hidden, and a hidden page is throttled.
         context = (await call("browsingContext.create", {"type": "window", "userContext": user}))["context"]
         page = self._pages[context] = FirefoxPage(self._channel, user, context)
+        await call("script.addPreloadScript", {"functionDeclaration": preload, "contexts": [context]})
         await page.goto(url)
         return page
 

@@ -77,8 +77,11 @@ class Browser(ABC):
     """``chromium`` or ``firefox``."""
 
     @abstractmethod
-    async def new_page(self, url: str) -> Page:
-        """Open a page with fresh storage and load `url` in it."""
+    async def new_page(self, url: str, *, preload: str = "() => {}") -> Page:
+        """Open a page with fresh storage and load `url` in it.
+
+        `preload` is a JavaScript function that runs before any script of any document of the page.
+        """
 
 
 def call_with_json(function: str) -> str:

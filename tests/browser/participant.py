@@ -13,7 +13,7 @@ import trio
 from browser.page import Browser, Page
 from browser.sfu_process import SfuProcess
 
-__all__ = ["Participant", "Received", "Snapshot", "enter", "join_to_first_frame"]
+__all__ = ["AUDIBLE", "Participant", "Received", "Snapshot", "enter", "join_to_first_frame"]
 
 SCRIPT = Path(__file__).with_name("participant.js")
 
@@ -159,7 +159,7 @@ class Participant:
                     return False
                 start = next((old for old in before.values() if old.mid == track.mid), None)
                 if source == "mic":
-                    if track.audio_energy <= (start.audio_energy if start else 0.0):
+                    if track.audio_energy < (start.audio_energy if start else 0.0) + AUDIBLE:
                         return False
                 elif track.frames < (start.frames if start else 0) + FRAMES or track.width == 0:
                     return False
@@ -167,6 +167,9 @@ class Participant:
 
         return await self.until(flows, f"{'+'.join(sources)} of {other.name} flows", seconds=seconds)
 
+
+AUDIBLE = 0.001
+"""Audio energy that counts as heard: Chromium's fake microphone gives 0.2 per second, Firefox's 0.01."""
 
 FRAMES = 10
 """Decoded frames that count as "video flows": more than one key frame, a third of a second of camera."""

@@ -107,6 +107,13 @@ async def test_console_and_uncaught_errors_are_collected(browser: Browser, url: 
     assert len(page.errors()) == 2
 
 
+async def test_preload_runs_first_in_every_document(browser: Browser, url: str) -> None:
+    page = await browser.new_page(url, preload="() => { window.early = document.readyState; }")
+    assert await page.evaluate("() => window.early") == "loading"
+    await page.reload()
+    assert await page.evaluate("() => window.early") == "loading"
+
+
 async def test_pages_are_separate_people(browser: Browser, url: str) -> None:
     first, second = await browser.new_page(url), await browser.new_page(url)
     await first.evaluate("() => { localStorage.setItem('who', 'first'); window.mark = 1; }")

@@ -1,5 +1,6 @@
 """The page that people open: form, tiles, buttons; through the DOM, as a person uses it."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,17 +33,40 @@ CLICK = "(selector) => document.querySelector(selector).click()"
 PRESENT = {"playing": True, "sounds": 1, "muted": False, "off": False}
 
 
+WATCH_CONNECTIONS = """
+() => {
+  window.connections = [];
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...parameters) {
+      super(...parameters);
+      window.connections.push(this);
+    }
+  };
+}
+"""
+
+STATISTICS = """
+async () => Promise.all(window.connections.map(async (connection) => ({
+  state: connection.connectionState,
+  local: connection.localDescription?.sdp,
+  remote: connection.remoteDescription?.sdp,
+  statistics: [...(await connection.getStats()).values()],
+})))
+"""
+
+
 @asynccontextmanager
-async def screenshot_on_failure(folder: Path, **pages: Page) -> AsyncIterator[None]:
-    """Save what each page shows when the block fails."""
+async def evidence_of_failure(folder: Path, **pages: Page) -> AsyncIterator[None]:
+    """Save what each page shows and what its connections know when the block fails."""
     await trio.lowlevel.checkpoint()
     try:
         yield
     except AssertionError:
-        with trio.move_on_after(5, shield=True):
+        with trio.move_on_after(10, shield=True):
             for name, page in pages.items():
                 (folder / f"{name}.png").write_bytes(await page.screenshot())
-            print("screenshots are in", folder)
+                (folder / f"{name}.json").write_text(json.dumps(await page.evaluate(STATISTICS), indent=1))
+            print("screenshots and statistics are in", folder)
         raise
 
 
@@ -58,9 +82,9 @@ async def tiles_become(page: Page, expected: dict[str, Any], *, seconds: float =
 
 async def test_a_call_by_hand(server: SfuProcess, chromium: Chromium, tmp_path: Path) -> None:
     """One comes by a link that joins at once, one fills in the form; they meet, mute, and one leaves."""
-    anna = await chromium.new_page(f"{server.url}/?room=page&name=Anna&autojoin=1")
-    ben = await chromium.new_page(f"{server.url}/?room=page")
-    async with screenshot_on_failure(tmp_path, anna=anna, ben=ben):
+    anna = await chromium.new_page(f"{server.url}/?room=page&name=Anna&autojoin=1", preload=WATCH_CONNECTIONS)
+    ben = await chromium.new_page(f"{server.url}/?room=page", preload=WATCH_CONNECTIONS)
+    async with evidence_of_failure(tmp_path, anna=anna, ben=ben):
         await ben.evaluate(
             "(name) => { document.querySelector('#name').value = name;"
             " document.querySelector('#join').requestSubmit(); }",

@@ -14,6 +14,15 @@ def test_a_burst_passes_at_once_and_then_the_rate_holds() -> None:
     assert sum(bucket.take(10.0) for _ in range(100)) == 40
 
 
+def test_after_a_refusal_nothing_is_heard_until_the_next_may_pass() -> None:
+    bucket = TokenBucket(rate=20, burst=2, now=0.0)
+    assert [(bucket.take(0.0), bucket.pause()) for _ in range(3)] == [(True, 0.0), (True, 0.0), (False, 0.05)]
+    assert not bucket.take(0.02)
+    assert abs(bucket.pause() - 0.03) < 1e-9
+    assert bucket.take(0.051)
+    assert bucket.pause() == 0.0
+
+
 @given(st.lists(st.floats(min_value=0, max_value=5), max_size=200))
 def test_never_more_than_the_burst_and_the_rate_together(gaps: list[float]) -> None:
     bucket = TokenBucket(rate=2, burst=5, now=0.0)

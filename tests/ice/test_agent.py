@@ -5,16 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.ice import attributes as a
-from sfu.ice.agent import (
-    DISCONNECTED_AFTER,
-    FAILED_AFTER,
-    FORGET_AFTER,
-    MAX_ANSWERS,
-    MAX_PATHS,
-    OVERDUE_AFTER,
-    STALE_AFTER,
-    IceLiteAgent,
-)
+from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER, MAX_ANSWERS, IceLiteAgent
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import (
     CredentialsAdded,
@@ -26,6 +17,7 @@ from sfu.ice.events import (
     StateChanged,
 )
 from sfu.ice.path import Address, Path
+from sfu.ice.paths import FORGET_AFTER, MAX_PATHS, OVERDUE_AFTER, STALE_AFTER
 from sfu.ice.stun import MessageClass, StunMessage
 
 OURS = Credentials("ours", "our password of some length")

@@ -700,8 +700,8 @@ async def test_replay_stream_is_a_stream() -> None:
 
 
 async def test_client_that_has_gone_has_no_address() -> None:
-    with trio.socket.socket() as unconnected:
-        assert exchange.Exchange(trio.SocketStream(unconnected)).remote_host() == ""
+    async with trio.SocketStream(trio.socket.socket()) as unconnected:
+        assert exchange.Exchange(unconnected).remote_host() == ""
 
 
 async def test_accepting_can_end_while_connections_live_on(root: Path) -> None:

@@ -67,7 +67,7 @@ async def running(host: str, *, echo: bool = False) -> AsyncIterator[tuple[Media
     with MediaSocket.open(host, 0) as media:
         recorder = Recorder(media, echo=echo)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(media.run, recorder.receive, recorder.after_batch)  # noqa: ASYNC113 - no start()
+            nursery.start_soon(media.run, recorder.receive, recorder.after_batch)
             yield media, recorder
             nursery.cancel_scope.cancel("the test is over")
 

@@ -91,12 +91,13 @@ class World:
             path = Path(ADDRESS, Address("192.0.2.7", next(self._ports)))
             client = Client(self.media.arrive, user, websocket, near, path)
             self.media.clients[client.path] = client.receive_datagram
-            nursery.start_soon(client.run)
+            await nursery.start(_run_client, client)
             try:
                 yield client
             finally:
                 del self.media.clients[client.path]
-                await client.vanish()
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                    await client.vanish()
                 nursery.cancel_scope.cancel("the client is gone")
 
     async def _serve(self, stream: trio.abc.Stream) -> None:
@@ -122,6 +123,11 @@ async def world(**settings: Any) -> AsyncIterator[World]:
         server.stop()
 
 
+async def _run_client(client: "Client", *, task_status: trio.TaskStatus[None]) -> None:
+    task_status.started()
+    await client.run()
+
+
 class Client:
     """A client: it answers offers by itself, and connects as far as it is let."""
 
@@ -141,6 +147,8 @@ class Client:
         self.websocket = websocket
         self.browser = Browser()
         self.machine = ScriptedClient(random=os.urandom, now=trio.current_time(), certificate=CERTIFICATE)
+        self.fingerprint = CERTIFICATE.fingerprint()
+        """What its descriptions say."""
         self.messages: list[dict[str, Any]] = []
         self.closed: ConnectionClosed | None = None
         self.reads = True
@@ -255,4 +263,4 @@ class Client:
             self.machine.set_remote(remote, trio.current_time())
 
     def _own(self, sdp: str) -> str:
-        return with_transport(sdp, self.machine.credentials, CERTIFICATE.fingerprint())
+        return with_transport(sdp, self.machine.credentials, self.fingerprint)

@@ -1,0 +1,300 @@
+"""A whole server on real ports in this process, a call through it, and what an attack may not change.
+
+    async with attacked() as (scene, call):
+        ...             # throw something at scene.http, scene.media.address
+
+Server and clients share one event loop, so a delay that the server causes is seen by everybody at once, and
+what is left afterwards (tasks, files, routes) can be counted.
+"""
+
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import structlog
+import trio
+from sdp.support import Transceiver
+from structlog.typing import EventDict
+from support.media import DELTA_FRAME, KEY_FRAME
+from support.world import Client
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+
+from sfu.config import HostPort, Settings
+from sfu.ice.path import Address, Path
+from sfu.server import Server
+from sfu.udp import MediaSocket
+
+HOST = "127.0.0.1"
+
+PACE = 0.01
+"""Seconds between two packets of a video; audio has half as many."""
+
+KEY_FRAME_EVERY = 100
+"""Frames."""
+
+PATIENCE = 20.0
+"""Seconds in which anything happens on a busy machine."""
+
+TOLERABLE_DELAY = 1.0
+"""Seconds that a packet may take from client to client while attacks go on, on a busy machine, in one process
+with everybody. What a person would notice is less; what no attack may do is stop the server for a while."""
+
+COMPLAINTS = frozenset({"warning", "error", "critical"})
+"""Log levels that no attack may cause: whoever can fill the log can hide in it."""
+
+FAST = {"messages_per_second": 100_000, "messages_burst": 100_000}
+"""For attacks that the limit on messages would stop before they begin."""
+
+SECRET = "correct horse battery staple"
+"""Stands in every packet of the call, and never elsewhere."""
+
+
+class Stage:
+    """The server, and ways to it for friend and foe."""
+
+    def __init__(self, server: Server, media: MediaSocket, url: str, log: list[EventDict]) -> None:
+        self.server = server
+        self.media = media
+        self.http = Address(HOST, int(url.rstrip("/").rpartition(":")[2]))
+        """The public TCP port."""
+        self.log = log
+
+    @asynccontextmanager
+    async def client(self, user: str) -> AsyncIterator["PortClient"]:
+        """A well-behaved client that has not joined."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            sock.bind((HOST, 0))
+            sock.connect(self.media.address)
+            async with self.websocket() as (websocket, stream), trio.open_nursery() as nursery:
+                client = PortClient(user, websocket, stream, sock)
+                nursery.start_soon(client.run)
+                try:
+                    yield client
+                finally:
+                    nursery.cancel_scope.cancel("the client is gone")
+
+    @asynccontextmanager
+    async def websocket(self) -> AsyncIterator[tuple[WebSocketConnection, trio.SocketStream]]:
+        """A WebSocket and the stream below it; at the end it is gone without a word."""
+        async with trio.open_nursery() as nursery:
+            stream = await trio.open_tcp_stream(*self.http)
+            try:
+                with trio.fail_after(PATIENCE):
+                    websocket = await wrap_client_stream(nursery, stream, f"{HOST}:{self.http.port}", "/ws")
+                yield websocket, stream
+            finally:
+                await trio.aclose_forcefully(stream)
+                nursery.cancel_scope.cancel("the client is gone")
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator["Call"]:
+        """Two clients who send each other audio and video for as long as the block lasts."""
+        async with self.client("alice") as alice, self.client("bob") as bob, trio.open_nursery() as nursery:
+            call = Call(self, alice, bob)
+            await call.begin()
+            nursery.start_soon(call.run)
+            await call.is_undisturbed()
+            yield call
+            nursery.cancel_scope.cancel("the call is over")
+
+    def complaints(self) -> list[EventDict]:
+        """What the server has logged that an operator would have to look at."""
+        return [entry for entry in self.log if entry["log_level"] in COMPLAINTS]
+
+    def drops(self, user: str | None = None) -> dict[str, int]:
+        """Counts of dropped datagrams by reason: those of nobody, or those for a user."""
+        if user is None:
+            return self.server.conference.statistics().drops | dict(self.media.statistics().drops)
+        rooms = self.server.conference.rooms.values()
+        peer = next(peer for room in rooms for peer in room.peers.values() if peer.user_id == user)
+        return dict(peer.connection.transport.statistics().drops)
+
+    def messages(self, message_type: str) -> dict[str, int]:
+        """Counts of clients' messages of a type by result."""
+        counts = self.server.conference.statistics().messages
+        return {result: count for (name, result), count in counts.items() if name == message_type}
+
+    def remains(self) -> dict[str, int]:
+        """Everything of which there is more while somebody is there."""
+        conference, http = self.server.conference.statistics(), self.server.front.statistics()
+        return {
+            "rooms": conference.rooms,
+            "peers": conference.peers,
+            "routes": conference.routes,
+            "peer and room tasks": self.server.tasks,
+            "trio tasks": trio.lowlevel.current_statistics().tasks_living,
+            "connections": http.connections,
+            "websockets": http.websockets,
+            "files": len(os.listdir("/proc/self/fd")),
+        }
+
+
+@asynccontextmanager
+async def stage(**settings: Any) -> AsyncIterator[Stage]:
+    """Run a server on free ports; at the end it is stopped, and has had no reason to complain."""
+    everything: dict[str, Any] = {
+        "http_addr": HostPort(HOST, 0),
+        "announced_ips": (HOST,),
+        "room_ttl_sec": 0,
+        **settings,
+    }
+    with structlog.testing.capture_logs() as log, MediaSocket.open(HOST, 0) as media:
+        server = Server(Settings(**everything), media)
+        async with trio.open_nursery() as nursery:
+            url = await nursery.start(server.run)
+            scene = Stage(server, media, url, log)
+            yield scene
+            server.stop()
+    assert scene.complaints() == []
+    assert scene.remains()["peers"] == scene.remains()["routes"] == scene.remains()["connections"] == 0
+
+
+@asynccontextmanager
+async def attacked(**settings: Any) -> AsyncIterator[tuple[Stage, "Call"]]:
+    """Run a call, which whatever the block does must not disturb, and of which nothing may be left."""
+    async with stage(**settings) as scene, scene.call() as call:
+        before = scene.remains()
+        yield scene, call
+        delay = await call.is_undisturbed()
+        assert delay < TOLERABLE_DELAY, f"a packet took {delay:.1f} s"
+        await becomes(scene.remains, before)
+        await call.is_undisturbed()
+
+
+class PortClient(Client):
+    """A client whose datagrams pass a UDP socket of its own."""
+
+    def __init__(
+        self, user: str, websocket: WebSocketConnection, stream: trio.SocketStream, sock: socket.socket
+    ) -> None:
+        local = Address(*sock.getsockname())
+        super().__init__(self.datagram, user, websocket, stream, Path(Address(*sock.getpeername()), local))
+        self.arrived: dict[bytes, float] = {}
+        """Payloads of the packets that came, and when."""
+        self.overhear: Callable[[bytes], object] | None = None
+        """Is given each datagram that leaves."""
+        self._socket = sock
+
+    def datagram(self, data: bytes, _path: Path | None = None) -> None:
+        """Send a datagram from this client's address."""
+        if self.overhear is not None:
+            self.overhear(data)
+        self._socket.send(data)
+
+    async def run(self) -> None:
+        """Read the WebSocket and the socket, and run the transport's timers."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(super().run)
+            nursery.start_soon(self._receive)
+
+    async def _receive(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            with suppress(BlockingIOError):
+                while True:
+                    self.receive_datagram(self._socket.recv(2048))
+            now = trio.current_time()
+            while self.machine.rtp:
+                self.arrived[self.machine.rtp.popleft().payload] = now
+
+
+class Call:
+    """Two clients in a call. Every packet must arrive, and soon."""
+
+    def __init__(self, scene: Stage, alice: PortClient, bob: PortClient) -> None:
+        self.alice = alice
+        self.bob = bob
+        self.sent: dict[PortClient, dict[bytes, float]] = {alice: {}, bob: {}}
+        """Payloads of each client's packets, and when they left."""
+        self._scene = scene
+        self._checked = 0.0
+
+    async def begin(self, room: str = "call") -> None:
+        """Let both join and connect, and wait until what they send arrives."""
+        clients = self.alice, self.bob
+        for client in clients:
+            await client.join(room)
+            await client.publish("audio", "video")
+        for client, other in (clients, clients[::-1]):
+            await client.connect()
+            await client.until(lambda client=client: sum(bool(x.track) for x in client.browser.lines) == 2)  # type: ignore[misc]
+            await other.until(lambda other=other: other.machine.connected)  # type: ignore[misc]
+        self._checked = trio.current_time()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        number = 0
+        while True:
+            for client in self.sent:
+                audio, video = client.browser.transceivers[:2]
+                self._send(client, video, DELTA_FRAME if number % KEY_FRAME_EVERY else KEY_FRAME, number)
+                if number % 2:
+                    self._send(client, audio, b"opus", number)
+            number += 1
+            await trio.sleep(PACE)
+
+    def _send(self, client: PortClient, transceiver: Transceiver, start: bytes, number: int) -> None:
+        payload = start + f" {SECRET} {number}".encode()
+        self.sent[client][payload] = trio.current_time()
+        client.send(transceiver, payload)
+
+    async def is_undisturbed(self) -> float:
+        """Hold that everything sent since the last time has arrived; return the longest way in seconds."""
+        delays = [0.0]
+        for sender, receiver in ((self.alice, self.bob), (self.bob, self.alice)):
+            due = {payload: at for payload, at in self.sent[sender].items() if at >= self._checked}
+            await becomes(lambda due=due, receiver=receiver: due.keys() - receiver.arrived.keys(), set())  # type: ignore[misc]
+            delays += [receiver.arrived[payload] - at for payload, at in due.items()]
+            assert receiver.closed is None
+            assert receiver.heard("error") == []
+            assert not any(sender.user == left["userId"] for left in receiver.heard("peer-left"))
+        self._checked = trio.current_time()
+        return max(delays)
+
+
+# --- what attackers need ---
+
+
+async def tell(websocket: WebSocketConnection, message_type: str, **data: Any) -> None:
+    """Send one well-formed message."""
+    await websocket.send_message(json.dumps({"type": message_type, "data": data}))
+
+
+async def hear(websocket: WebSocketConnection, *types: str) -> dict[str, Any]:
+    """Return the data of the next message of one of the types."""
+    with trio.fail_after(PATIENCE):
+        while True:
+            message: dict[str, Any] = json.loads(await websocket.get_message())
+            if message["type"] in types:
+                data: dict[str, Any] = message["data"]
+                return data
+
+
+async def enter(websocket: WebSocketConnection, room: str = "beside the call") -> None:
+    """Enter a room. Alone in it, the server has nothing to offer and so does look at offers."""
+    await tell(websocket, "join", roomId=room, userId="mallory", name="Mallory")
+    assert (await hear(websocket, "join"))["success"]
+
+
+async def close_code(websocket: WebSocketConnection) -> int:
+    """Return the code with which the server closes the connection."""
+    with trio.fail_after(PATIENCE):
+        while True:
+            try:
+                await websocket.get_message()
+            except ConnectionClosed as closed:
+                return 1006 if closed.reason is None else closed.reason.code
+
+
+async def becomes(what: Callable[[], object], expected: object) -> None:
+    """Wait until `what` returns `expected`; fail with what it returns instead."""
+    with trio.move_on_after(PATIENCE):
+        while True:
+            if what() == expected:
+                return
+            await trio.sleep(PACE)
+    raise AssertionError(f"{what()} instead of {expected}")
