@@ -14,7 +14,7 @@ A failure ends its connection only: network errors are counted, anything else is
 import functools
 import ssl
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -158,7 +158,10 @@ class HttpFront:
             return
         self._connections += 1
         try:
-            await self._requests(Exchange(stream))
+            # What the requests took (h11's state, their headers) is let go before the WebSocket, which is long.
+            upgrade = await self._requests(Exchange(stream))
+            if upgrade is not None:
+                await self._websocket(*upgrade)
         except* _NETWORK_ERRORS:
             self._drops["broken"] += 1
         except* Exception:
@@ -169,8 +172,8 @@ class HttpFront:
             # Without a TLS goodbye: it would have to be waited for, and HTTP marks its own ends.
             await trio.aclose_forcefully(stream)
 
-    async def _requests(self, exchange: Exchange) -> None:
-        """Answer one request after the other, until one of the sides wants to close."""
+    async def _requests(self, exchange: Exchange) -> tuple[ReplayStream, RequestInfo] | None:
+        """Answer one request after the other, until one of the sides wants to close or a WebSocket."""
         timeout = HEAD_TIMEOUT
         while True:
             request: h11.Request | None = None
@@ -178,7 +181,7 @@ class HttpFront:
                 with self._wait(timeout) as scope:
                     request = await exchange.next_request()
                 if scope.cancelled_caught or request is None:
-                    return
+                    return None
                 path = path_of(request)
                 await exchange.skip_body()
                 if path != "/ws":
@@ -186,15 +189,14 @@ class HttpFront:
                 elif refused := refusal(request, self._settings.allowed_origins):
                     response = refused
                 else:
-                    await self._websocket(exchange, request)
-                    return
+                    return _upgrade(exchange, request)
             except Refused as refused_request:
                 response = refused_request.response
             except h11.RemoteProtocolError as error:
                 response = protocol_error(error, exchange)
             self._responses[response.status] += 1
             if not await exchange.respond(response):
-                return
+                return None
             timeout = IDLE_TIMEOUT
 
     @contextmanager
@@ -226,21 +228,25 @@ class HttpFront:
             return as_json(status, {"status": readiness.status})
         return self._site.get(path, header(request, b"if-none-match"))
 
-    async def _websocket(self, exchange: Exchange, request: h11.Request) -> None:
+    async def _websocket(self, stream: ReplayStream, info: RequestInfo) -> None:
         self._responses[HTTPStatus.SWITCHING_PROTOCOLS] += 1
         self._websockets += 1
-        info = RequestInfo(
-            target=request.target.decode("latin-1"),
-            origin=header(request, b"origin"),
-            user_agent=header(request, b"user-agent") or "",
-            remote=exchange.remote_host(),
-        )
 
-        async def talk(connection: WebSocketConnection) -> None:
-            await self._handler(connection, info)
+        def talk(connection: WebSocketConnection) -> Awaitable[None]:
+            return self._handler(connection, info)
 
-        stream = ReplayStream(exchange.stream, as_bytes(request), exchange.unparsed())
         try:
             await run_websocket(stream, self._settings.max_message_bytes, talk)
         finally:
             self._websockets -= 1
+
+
+def _upgrade(exchange: Exchange, request: h11.Request) -> tuple[ReplayStream, RequestInfo]:
+    """Return what a WebSocket needs of the request that asked for it."""
+    info = RequestInfo(
+        target=request.target.decode("latin-1"),
+        origin=header(request, b"origin"),
+        user_agent=header(request, b"user-agent") or "",
+        remote=exchange.remote_host(),
+    )
+    return ReplayStream(exchange.stream, as_bytes(request), exchange.unparsed()), info

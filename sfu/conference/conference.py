@@ -172,7 +172,12 @@ class Conference:
     # --- signaling ---
 
     def receive_message(self, peer: Peer, text: str | bytes, now: float) -> None:
-        """Do what a message asks; a refusal goes back to the client as an `error` message."""
+        """Do what a message asks; a refusal goes back to the client as an `error` message.
+
+        A message that was on its way when its peer ended does nothing.
+        """
+        if peer.ended is not None:
+            return
         message_type = None
         result = "ok"
         try:

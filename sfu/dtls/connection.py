@@ -9,7 +9,6 @@ peer repeats itself, and that at a limited rate. What no DTLS can prevent is a f
 handshake takes for the peer's; here DTLS is reached only from an address that ICE has verified.
 """
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -131,7 +130,7 @@ class DtlsConnection:
         self._refused_renegotiation_at: float | None = None
         self._peer_alert = ""
         self._outgoing: list[bytes] = []
-        self._events: deque[Event] = deque()
+        self._events: list[Event] = []
 
     # The five verbs
 
@@ -174,8 +173,7 @@ class DtlsConnection:
 
     def events(self) -> list[Event]:
         """Return what has happened since the last call."""
-        events = list(self._events)
-        self._events.clear()
+        events, self._events = self._events, []
         return events
 
     # Data, closing, keys

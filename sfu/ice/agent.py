@@ -12,7 +12,7 @@ prove that he receives there (the DTLS handshake proves it once); and a check is
 consent is the peer's checks arriving, not our checks being answered.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from typing import Any
 
 from sfu.errors import BadPacket
@@ -73,8 +73,8 @@ class IceLiteAgent:
         self._checked_at = now
         self._alive_at = now
         # Both are drained after every batch of datagrams; a datagram adds one answer and a handful of events.
-        self._outgoing: deque[tuple[bytes, Path]] = deque(maxlen=MAX_ANSWERS)
-        self._events: deque[IceEvent] = deque()
+        self._outgoing: list[tuple[bytes, Path]] = []
+        self._events: list[IceEvent] = []
         self._paths = ValidatedPaths(self._events)
         self._checks = 0
         self._drops: Counter[str] = Counter()
@@ -107,8 +107,9 @@ class IceLiteAgent:
 
     def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
         """Answers to send, each along the path of its check."""
-        datagrams = list(self._outgoing)
-        self._outgoing.clear()
+        if not self._outgoing:
+            return []
+        datagrams, self._outgoing = self._outgoing, []
         return datagrams
 
     def next_timeout(self) -> float | None:
@@ -138,7 +139,9 @@ class IceLiteAgent:
 
     def events(self) -> list[IceEvent]:
         """What happened since the last call, in order."""
-        events = list(self._events)
+        if not self._events:
+            return []
+        events = self._events.copy()
         self._events.clear()
         return events
 
@@ -253,6 +256,8 @@ class IceLiteAgent:
             if isinstance(error, UnknownAttributesError):
                 attributes.append((UNKNOWN_ATTRIBUTES, error.types))
         response = StunMessage(message_class, request.transaction_id, tuple(attributes))
+        if len(self._outgoing) == MAX_ANSWERS:
+            del self._outgoing[0]
         self._outgoing.append((response.serialize(credentials.pwd.encode()), path))
 
     def _learn(self, request: StunMessage, path: Path, credentials: Credentials, now: float) -> None:

@@ -4,7 +4,7 @@ The choice is the controlling side's (RFC 8445 section 8), and it says so by USE
 decide here is what clients mean who say it too often, too seldom, or no more because their address has changed.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from sfu.ice.events import IceEvent, PathRetired, PathSelected, PathValidated
@@ -39,7 +39,7 @@ class _Validated:
 class ValidatedPaths:
     """The validated paths of one agent. What changes is told by events, put where the agent puts its own."""
 
-    def __init__(self, events: deque[IceEvent]) -> None:
+    def __init__(self, events: list[IceEvent]) -> None:
         self.selected: Path | None = None
         """Where to send: the first validated path until one is nominated; `None` while there is none."""
         self.nominated = False

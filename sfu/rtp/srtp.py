@@ -92,10 +92,17 @@ def _session(profile: str, key: bytes, salt: bytes, ssrc_type: int) -> tuple[Srt
     return row, pylibsrtp.Session(policy)
 
 
-class _Direction:
-    """A session, its raw context, and a buffer to work in."""
+# One work buffer for all sessions, each of which would have 3 KiB of its own otherwise. A packet is in it only
+# while one call lasts, and there is one thread.
+_memory: Final = _ffi.new("char[]", MAX_CIPHERTEXT)
+_buffer: Final = _ffi.buffer(_memory)
+_length: Final = _ffi.new("int[1]")
 
-    __slots__ = ("_binding", "_buffer", "_length", "_memory", "_session", "context", "profile")
+
+class _Direction:
+    """A session and its raw context."""
+
+    __slots__ = ("_binding", "_session", "context", "profile")
 
     profile: SrtpProfile
     context: Any | None
@@ -107,9 +114,6 @@ class _Direction:
         self.profile, session = _session(profile, key, salt, ssrc_type)
         self._session: pylibsrtp.Session | None = session
         self.context = binding.context(session)
-        self._memory = _ffi.new("char[]", MAX_CIPHERTEXT)
-        self._buffer = _ffi.buffer(self._memory)
-        self._length = _ffi.new("int[1]")
 
     def close(self) -> None:
         """Free libsrtp's memory now. Using the object afterwards is a `TypeError`; closing again is not."""
@@ -118,13 +122,13 @@ class _Direction:
         self._session = None
 
     def _run(self, transform: Transform, data: bytes) -> bytes:
-        length = self._length
+        length = _length
         size = length[0] = len(data)
-        self._buffer[0:size] = data
-        status = transform(self.context, self._memory, length)
+        _buffer[0:size] = data
+        status = transform(self.context, _memory, length)
         if status != STATUS_OK:
             raise BadPacket(_REASONS.get(status, "srtp-failed"), f"libsrtp status {status}, {size} bytes")
-        result: bytes = self._buffer[0 : length[0]]
+        result: bytes = _buffer[0 : length[0]]
         return result
 
 

@@ -91,6 +91,12 @@ that remembers them would otherwise take 20 KiB for its own copies."""
 
 
 @lru_cache(CACHED_CODECS)
+def shared(codec: Codec) -> Codec:
+    """One object for all equal codecs. Sessions negotiate the same few again and again, and keep them."""
+    return codec
+
+
+@lru_cache(CACHED_CODECS)
 def _make_codec(
     rtpmap: RtpMap, fmtp: Fmtp | None, feedback: frozenset[str], rtx_payload_type: int | None
 ) -> Codec:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sfu.sdp.attributes import ExtMap
 from sfu.sdp.capabilities import EXTENSIONS, EXTENSIONS_BY_URI, KINDS, MAX_ID, codec_row, usual_codec
-from sfu.sdp.codecs import Codec, Identity, codecs_of
+from sfu.sdp.codecs import Codec, Identity, codecs_of, shared
 from sfu.sdp.grammar import receives
 from sfu.sdp.model import SessionDescription
 
@@ -65,7 +65,7 @@ class PayloadTypes:
         for codec in wanted:
             number = self._codecs.get(codec.identity) or self._new(kind, codec)
             if number is not None:
-                found.setdefault(codec.identity, replace(number, feedback=codec.feedback))
+                found.setdefault(codec.identity, shared(replace(number, feedback=codec.feedback)))
         return list(found.values())
 
     def _new(self, kind: str, wanted: Codec) -> Codec | None:

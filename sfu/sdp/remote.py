@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from sfu.sdp.attributes import ExtMap, Rid
 from sfu.sdp.capabilities import EXTENSIONS_BY_URI, KINDS, accepted_extensions, upstream_codecs
-from sfu.sdp.codecs import Codec, codecs_of
+from sfu.sdp.codecs import Codec, codecs_of, shared
 from sfu.sdp.errors import SdpError
 from sfu.sdp.grammar import direction_of, receives, sends
 from sfu.sdp.mline import MLine, make_receiver
@@ -182,7 +182,7 @@ def _read_answer_line(media: MediaDescription, section: Section, bundle: set[str
     offered = {codec.identity: codec for codec in section.codecs}
     # An answer may add formats of its own (RFC 3264 section 6.1); what we did not offer is not used.
     accepted = [
-        replace(codec, name=ours.name, feedback=codec.feedback & ours.feedback)
+        shared(replace(codec, name=ours.name, feedback=codec.feedback & ours.feedback))
         for codec in codecs_of(media)
         if (ours := offered.get(codec.identity)) is not None
     ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from sfu.sdp.attributes import ExtMap
 from sfu.sdp.capabilities import accepted_extensions, downstream_codecs
-from sfu.sdp.codecs import Codec, find
+from sfu.sdp.codecs import Codec, find, shared
 from sfu.sdp.grammar import direction_of
 from sfu.sdp.mline import NOTHING_TOLD, MLine, Sender, Told
 from sfu.sdp.numbering import ExtensionIds, PayloadTypes
@@ -36,7 +36,7 @@ def sendable_codecs(line: MLine, sender: Sender) -> tuple[Codec, ...]:
     """Of the codecs that the client offered, those of the track in the slot, with feedback for sending."""
     offered = [codec for codec in line.codecs if find(sender.wanted, codec)]
     return tuple(
-        replace(ours, feedback=ours.feedback & theirs.feedback)
+        shared(replace(ours, feedback=ours.feedback & theirs.feedback))
         for ours, theirs in zip(downstream_codecs(line.kind, offered), offered, strict=True)
     )
 

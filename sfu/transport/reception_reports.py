@@ -1,6 +1,5 @@
 """What the receiver of an outgoing stream reports about it (RFC 3550 section 6.4.1)."""
 
-from collections import deque
 from typing import Final, NamedTuple
 
 from sfu.rtp.ntp import compact_ntp, seconds_from_compact
@@ -40,11 +39,11 @@ class ReceptionReports:
         self.lost = self.jitter = 0
         self.round_trip = None
         self._counted: tuple[int, int] | None = None  # highest sequence number and loss of the newest block
-        self._sent: deque[tuple[int, float]] = deque(maxlen=SENT_REMEMBERED)
+        self._sent: tuple[tuple[int, float], ...] = ()
 
     def sent(self, ntp_time: int, now: float) -> None:
         """A sender report with this NTP time leaves."""
-        self._sent.append((compact_ntp(ntp_time), now))
+        self._sent = (*self._sent, (compact_ntp(ntp_time), now))[-SENT_REMEMBERED:]
 
     def receive(self, block: ReportBlock, now: float) -> Progress:
         """A report block came. Returns what is new in it."""

@@ -47,16 +47,9 @@ class LossyRelay:
         self._random = random.Random(seed)
         self._upstream: dict[tuple[str, int], trio.socket.SocketType] = {}
 
-    async def run(
-        self,
-        front: trio.socket.SocketType,
-        server: tuple[str, int],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
+    async def run(self, front: trio.socket.SocketType, server: tuple[str, int]) -> None:
         """Relay between the bound socket `front` and the server, for ever."""
         async with trio.open_nursery() as nursery:
-            task_status.started()
             while True:
                 data, client = await front.recvfrom(DATAGRAM_SIZE)
                 upstream = self._upstream.get(client)
@@ -96,6 +89,6 @@ async def open_relay(host: str, port: int, server: tuple[str, int], *, seed: int
     with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as front:
         await front.bind((host, port))
         async with trio.open_nursery() as nursery:
-            await nursery.start(relay.run, front, server)
+            nursery.start_soon(relay.run, front, server)
             yield relay
             nursery.cancel_scope.cancel()

@@ -70,9 +70,8 @@ class Channel:
         result: Json = call.reply["result"]
         return result
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self) -> None:
         """Read until the connection ends; then fail the calls that still wait."""
-        task_status.started()
         await trio.lowlevel.checkpoint()
         try:
             while True:
@@ -117,6 +116,6 @@ async def open_channel(url: str, on_event: Callable[[Json], None]) -> AsyncItera
     """Connect to a browser's debugging WebSocket for the length of the block."""
     async with open_websocket(url) as connection, trio.open_nursery() as nursery:
         channel = Channel(connection, on_event)
-        await nursery.start(channel.run)
+        nursery.start_soon(channel.run)
         yield channel
         nursery.cancel_scope.cancel("the browser is closed")

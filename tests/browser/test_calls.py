@@ -69,11 +69,17 @@ async def is_smooth(receiver: Participant, publisher: Participant) -> None:
     assert after[camera].width / after[camera].height == pytest.approx(16 / 9, rel=0.02)
 
 
+async def both_ways_are_smooth(one: Participant, other: Participant) -> None:
+    """Assert `is_smooth` for both at the same time."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(is_smooth, one, other)
+        nursery.start_soon(is_smooth, other, one)
+
+
 async def test_two_in_chromium(server: SfuProcess, chromium: Chromium) -> None:
     anna, ben = await call(server, "two", (chromium, "Anna"), (chromium, "Ben"))
     await everybody_sees_everybody(anna, ben)
-    await is_smooth(anna, ben)
-    await is_smooth(ben, anna)
+    await both_ways_are_smooth(anna, ben)
     await nobody_complains(anna, ben)
 
 
@@ -81,8 +87,7 @@ async def test_chromium_and_firefox(server: SfuProcess, chromium: Chromium, fire
     """Different browsers, whichever comes first."""
     anna, ben = await call(server, "chromium first", (chromium, "Anna"), (firefox, "Ben"))
     await everybody_sees_everybody(anna, ben)
-    await is_smooth(anna, ben)
-    await is_smooth(ben, anna)
+    await both_ways_are_smooth(anna, ben)
     await nobody_complains(anna, ben)
     await anna.leave()
     await ben.leave()
@@ -198,16 +203,17 @@ async def test_only_receiving(server: SfuProcess, chromium: Chromium) -> None:
     await nobody_complains(anna, ben)
 
 
-@pytest.mark.parametrize("codec", ["vp8", "vp9", "h264", "av1"])
-async def test_codecs(server: SfuProcess, chromium: Chromium, codec: str) -> None:
-    """Each codec that Chromium sends arrives as that codec and decodes."""
-    anna = await enter(server, chromium, "Anna")
-    await anna.join("codec", codec=codec)
-    ben = await enter(server, chromium, "Ben")
-    await ben.join("codec", publish=())
-    now = await ben.sees_and_hears(anna)
-    assert now.received["Anna", "camera"].codec.lower() == f"video/{codec}"
-    await nobody_complains(anna, ben)
+async def test_codecs(server: SfuProcess, chromium: Chromium) -> None:
+    """Each codec that Chromium sends (VP8 is in every other test) arrives as that codec and decodes."""
+    for codec in ("vp9", "h264", "av1"):
+        anna, ben = await enter(server, chromium, "Anna"), await enter(server, chromium, "Ben")
+        await anna.join(codec, codec=codec)
+        await ben.join(codec, publish=())
+        now = await ben.sees_and_hears(anna)
+        assert now.received["Anna", "camera"].codec.lower() == f"video/{codec}"
+        await nobody_complains(anna, ben)
+        await anna.page.close()
+        await ben.page.close()
 
 
 async def test_both_sides_offer_at_once(server: SfuProcess, chromium: Chromium) -> None:

@@ -438,3 +438,13 @@ def test_a_peer_that_closes_its_connection_stays_until_its_signaling_ends() -> N
     assert bob.peer.ended is None
     hall.leave(bob)
     assert alice.heard("peer-left")
+
+
+def test_a_message_that_comes_after_its_peer_was_replaced_does_nothing() -> None:
+    hall = Hall()
+    (bob,) = pictures(hall, "bob")
+    ghost = hall.enter("alice")
+    hall.enter("alice")
+    ghost.publish("video")
+    assert bob.heard("track-published") == [bob.heard("track-published")[0]]
+    assert bob.peer.connection.subscriptions == ()

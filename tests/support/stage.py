@@ -72,6 +72,7 @@ class Stage:
             async with self.websocket() as (websocket, stream), trio.open_nursery() as nursery:
                 client = PortClient(user, websocket, stream, sock)
                 nursery.start_soon(client.run)
+                nursery.start_soon(client.receive_datagrams)
                 try:
                     yield client
                 finally:
@@ -132,6 +133,10 @@ class Stage:
             "files": len(os.listdir("/proc/self/fd")),
         }
 
+    async def settles(self, before: dict[str, int]) -> None:
+        """Wait until `remains` is what it was before; fail if something is left."""
+        await becomes(self.remains, before)
+
 
 @asynccontextmanager
 async def stage(**settings: Any) -> AsyncIterator[Stage]:
@@ -161,7 +166,7 @@ async def attacked(**settings: Any) -> AsyncIterator[tuple[Stage, "Call"]]:
         yield scene, call
         delay = await call.is_undisturbed()
         assert delay < TOLERABLE_DELAY, f"a packet took {delay:.1f} s"
-        await becomes(scene.remains, before)
+        await scene.settles(before)
         await call.is_undisturbed()
 
 
@@ -185,13 +190,8 @@ class PortClient(Client):
             self.overhear(data)
         self._socket.send(data)
 
-    async def run(self) -> None:
-        """Read the WebSocket and the socket, and run the transport's timers."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(super().run)
-            nursery.start_soon(self._receive)
-
-    async def _receive(self) -> None:
+    async def receive_datagrams(self) -> None:
+        """Read the socket until cancelled; `run` does the rest."""
         while True:
             await trio.lowlevel.wait_readable(self._socket)
             with suppress(BlockingIOError):
@@ -200,6 +200,7 @@ class PortClient(Client):
             now = trio.current_time()
             while self.machine.rtp:
                 self.arrived[self.machine.rtp.popleft().payload] = now
+            self.machine.rtcp.clear()
 
 
 class Call:
