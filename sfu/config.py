@@ -150,6 +150,9 @@ class Settings:
     udp_addr: HostPort = _setting(
         IP_PORT, HostPort("0.0.0.0", 7882), "Where all media arrives (UDP, one port)."
     )
+    admin_addr: HostPort = _setting(
+        HOST_PORT, HostPort("127.0.0.1", 9090), "Where operators are answered: metrics, tasks (TCP)."
+    )
     announced_ips: tuple[str, ...] = _setting(
         IPS, (), "Addresses that clients send media to (1:1 NAT).", default_text="the host's own"
     )

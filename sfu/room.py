@@ -8,6 +8,7 @@ import trio
 from sfu.conference.room import Room
 from sfu.logs import get_logger
 from sfu.peer import PeerTask
+from sfu.tasks import count_tasks
 
 if TYPE_CHECKING:
     from sfu.server import Server
@@ -26,9 +27,11 @@ class RoomTask:
         self._early: list[PeerTask] = []
         self._deadline = math.inf
         self._lifetime = trio.CancelScope()
+        self._task: trio.lowlevel.Task | None = None
 
     async def run(self) -> None:
         """Run until the room has been empty for its time to live; then nothing of it is left."""
+        self._task = trio.lowlevel.current_task()
         log.info("room opened", room=self.room.id)
         try:
             async with trio.open_nursery() as nursery:
@@ -46,6 +49,11 @@ class RoomTask:
         finally:
             self._server.forget_room(self.room)
             log.info("room closed", room=self.room.id)
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks the room has: its own, and those of its peers."""
+        return 0 if self._task is None else count_tasks(self._task)
 
     def admit(self, task: PeerTask) -> None:
         """Start a peer's tasks: the only way into this nursery."""

@@ -1,5 +1,6 @@
 """The server: the root nursery and what it owns.
 
+    beside it             signals, and the operators' port (`sfu.admin`), up to the end
     root nursery
     ├─ media socket      one reader for the datagrams of all peers
     ├─ timers            one for the deadlines of all peers
@@ -23,6 +24,7 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from sfu.addresses import announced_hosts
+from sfu.admin import Admin
 from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
 from sfu.conference.errors import Unavailable
@@ -127,6 +129,10 @@ class Server:
     def tasks(self) -> int:
         """Peers and rooms that have tasks."""
         return len(self._tasks) + len(self._room_tasks)
+
+    def tasks_per_room(self) -> dict[str, int]:
+        """Return how many tasks each room has, by room id."""
+        return {room.id: task.tasks for room, task in self._room_tasks.items()}
 
     def stop(self) -> None:
         """Let `run` end in good order."""
@@ -292,9 +298,13 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
         media = MediaSocket.open(*settings.udp_addr)
     with media, trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         server = Server(settings, media)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_at_signal, server, signals)
-            task_status.started(await nursery.start(server.run))
+        async with trio.open_nursery() as beside:
+            beside.start_soon(_stop_at_signal, server, signals)
+            operators = await beside.start(Admin(settings, server, media).run)
+            log.info("answering operators", url=operators)
+            async with trio.open_nursery() as serving:
+                task_status.started(await serving.start(server.run))
+            beside.cancel_scope.cancel("the server has stopped")
 
 
 async def _stop_at_signal(server: Server, signals: AsyncIterator[int]) -> None:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from sfu.config import rows
+from sfu.series import SERIES
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +18,15 @@ def test_readme_has_every_setting_as_it_is() -> None:
     ]
     written = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `SFU_")]
     assert written == table
+
+
+def test_operations_has_every_metric_as_it_is() -> None:
+    table = [
+        f"| `{series.name}` |{''.join(f' `{label}`,' for label in series.labels).rstrip(',')} | {series.help} |"
+        for series in SERIES
+    ]
+    text = (ROOT / "docs" / "operations.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("| `sfu_")] == table
 
 
 def test_links_between_documents_lead_somewhere() -> None:

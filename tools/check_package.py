@@ -35,7 +35,7 @@ def check(folder: Path) -> None:
     command = environment / "bin" / "trio-sfu"
     assert run(command, "--version").startswith("trio-sfu, version ")
     server = subprocess.Popen(
-        [command, "--http-addr", "127.0.0.1:0", "--udp-addr", "127.0.0.1:0"],
+        [command, "--http-addr", "127.0.0.1:0", "--udp-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"],
         stdout=subprocess.PIPE,
         text=True,
         cwd=folder,

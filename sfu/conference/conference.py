@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sfu.conference.connection import Connection
 from sfu.conference.errors import BadRequest, Forbidden, Refused, TooManyRequests, Unavailable
+from sfu.conference.ledger import Ledger
 from sfu.conference.limits import Limits
 from sfu.conference.messages import CLIENT_MESSAGES, BadMessage, Join, parse, refusal
 from sfu.conference.peer import Peer
@@ -23,7 +24,7 @@ from sfu.ice.events import (
 from sfu.ice.path import Path
 from sfu.transport.demux import TransportTable
 from sfu.transport.egress import Egress
-from sfu.transport.events import Failed, KeyFrameRequested, Media, StreamStarted
+from sfu.transport.events import Failed, KeyFrameRequested, Media, Secured, StreamStarted
 from sfu.transport.fan_out import fan_out
 
 
@@ -45,6 +46,8 @@ class ConferenceStatistics:
     """Sessions that were resumed."""
     failed_resumes: int
     """Joins that named a session and did not prove it."""
+    handshakes: dict[str, int]
+    """DTLS handshakes by result: ``ok``, or the reason of the failure."""
 
 
 class Conference:
@@ -62,6 +65,8 @@ class Conference:
         random: Callable[[int], bytes],
     ) -> None:
         self.rooms: dict[str, Room] = {}
+        self.ledger = Ledger()
+        """What the connections counted that have ended."""
         self._touched: set[Peer] = set()
         self._table: TransportTable[Peer] = TransportTable()
         self._limits = limits
@@ -73,6 +78,7 @@ class Conference:
         self._nobody, _ = Session.create(random)
         self._nobody.end()
         self._messages: Counter[tuple[str, str]] = Counter()
+        self._handshakes: Counter[str] = Counter()
         self._resumes = self._failed_resumes = 0
 
     # --- coming and going ---
@@ -133,7 +139,7 @@ class Conference:
         if room and not old and len(room.peers) >= limits.max_peers_per_room:
             raise Unavailable("the room is full")
         if room is None:
-            room = Room(request.room_id, limits, self._random, self._table, self._touched)
+            room = Room(request.room_id, limits, self._random, self._table, self._touched, self.ledger)
             self.rooms[request.room_id] = room
         if old:
             self.remove(old, "replaced", now)
@@ -219,6 +225,7 @@ class Conference:
             suspended=sum(peer.suspended for room in self.rooms.values() for peer in room.peers.values()),
             resumes=self._resumes,
             failed_resumes=self._failed_resumes,
+            handshakes=dict(self._handshakes),
         )
 
     def take_touched(self, now: float) -> list[Peer]:
@@ -246,10 +253,19 @@ class Conference:
                 case StateChanged(IceState.FAILED) if not peer.suspended and peer.ended is None:
                     # The client is there, its network is not what it was.
                     peer.connection.restart_ice(now)
-                case Failed("fingerprint-mismatch" as reason):
-                    peer.tell(refusal(Forbidden("the DTLS certificate is not the one of the description")))
-                    peer.room.remove(peer, reason, now)
+                case Secured():
+                    self._note_handshake(peer, "ok")
+                case Failed(reason):
+                    self._note_handshake(peer, reason)
+                    if reason == "fingerprint-mismatch":
+                        peer.tell(refusal(Forbidden("the DTLS certificate is not the one of the description")))
+                        peer.room.remove(peer, reason, now)
                 case PathValidated() | PathRetired() | CredentialsAdded() | CredentialsRetired():
                     self._table.apply(peer, (event,))
                 case _:
                     pass  # the rest is for statistics
+
+    def _note_handshake(self, peer: Peer, result: str) -> None:
+        if peer.connection.handshake is None:  # what fails later is no handshake
+            peer.connection.handshake = result
+            self._handshakes[result] += 1

@@ -5,8 +5,9 @@ peer has one connection at a time and may go through several.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from sfu.conference.negotiation import Negotiation
+from sfu.conference.negotiation import Negotiation, NegotiationStatistics
 from sfu.conference.subscription import Subscription
 from sfu.conference.track import Track
 from sfu.dtls.certificate import Certificate
@@ -14,8 +15,24 @@ from sfu.ice.credentials import Credentials, make_credentials
 from sfu.ice.path import Path
 from sfu.rtp.history import DEPTH
 from sfu.sdp import BundleSession, LocalTransport, Sender, SessionDescription, TooManyLines
-from sfu.transport.peer import PeerTransport
+from sfu.transport.peer import PeerTransport, TransportStatistics
 from sfu.transport.sender import SendStream
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatistics:
+    """Counts since the connection was made."""
+
+    transport: TransportStatistics
+    negotiation: NegotiationStatistics
+    ice_restarts: int
+    """New ICE credentials, whoever wanted them."""
+    subscribed: int
+    """Subscriptions made."""
+    unsubscribed: int
+    """Subscriptions ended, those included that end with the connection."""
+    subscriptions: int
+    """Those that are forwarded now."""
 
 
 class Connection:
@@ -53,6 +70,11 @@ class Connection:
         self.negotiation = Negotiation(now)
         self._subscriptions: dict[str, Subscription] = {}
         self._streams: dict[int, SendStream] = {}
+        self.closed = False
+        """Whether it has ended: its counts change no more."""
+        self.handshake: str | None = None
+        """How DTLS's handshake has ended: ``ok``, or the reason why it failed."""
+        self._ice_restarts = self._subscribed = self._unsubscribed = 0
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
@@ -127,6 +149,7 @@ class Connection:
     def subscribe(self, track: Track) -> None:
         """Forward `track` to this client as soon as that is negotiated."""
         self._subscriptions[track.id] = Subscription(track)
+        self._subscribed += 1
         self.negotiation.request()
 
     def unsubscribe(self, track: Track, now: float) -> None:
@@ -134,6 +157,7 @@ class Connection:
         subscription = self._subscriptions.pop(track.id, None)
         if subscription is None:
             return
+        self._unsubscribed += 1
         self._stop(subscription, now)
         if subscription.slot is not None:
             self.sdp.release_sender(subscription.slot)
@@ -160,10 +184,24 @@ class Connection:
         """End the connection: what it forwards stops, and its transport says goodbye."""
         for subscription in self._subscriptions.values():
             self._stop(subscription, now)
+        self._unsubscribed += len(self._subscriptions)
         self._subscriptions.clear()
         self.transport.close(now)
+        self.closed = True
+
+    def statistics(self) -> ConnectionStatistics:
+        """Return the counts so far."""
+        return ConnectionStatistics(
+            transport=self.transport.statistics(),
+            negotiation=self.negotiation.statistics(),
+            ice_restarts=self._ice_restarts,
+            subscribed=self._subscribed,
+            unsubscribed=self._unsubscribed,
+            subscriptions=sum(subscription.stream is not None for subscription in self._subscriptions.values()),
+        )
 
     def _restart_ice(self, now: float) -> None:
+        self._ice_restarts += 1
         credentials = make_credentials(self._random)
         self.sdp.restart_ice(self._describe(credentials))
         self.transport.restart_ice(credentials, now)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from sfu.conference.connection import Connection
 from sfu.conference.errors import BadRequest, Conflict, Forbidden
+from sfu.conference.ledger import Ledger
 from sfu.conference.limits import Limits
 from sfu.conference.messages import (
     Answer,
@@ -52,6 +53,7 @@ class Room:
         random: Callable[[int], bytes],
         table: TransportTable[Peer],
         touched: set[Peer],
+        ledger: Ledger,
     ) -> None:
         self.id = room_id
         self.peers: dict[str, Peer] = {}
@@ -59,6 +61,7 @@ class Room:
         self._random = random
         self._table = table
         self._touched = touched
+        self._ledger = ledger
 
     # --- coming and going ---
 
@@ -114,7 +117,7 @@ class Room:
         self._table.remove(peer)
         for track in tuple(peer.tracks.values()):
             self._unpublish(track, now)
-        peer.connection.close(now)
+        self._close(peer.connection, now)
         self._tell(self.peers.values(), peer.left())
 
     def handle_timeout(self, peer: Peer, now: float) -> None:
@@ -150,7 +153,7 @@ class Room:
         old = peer.connection
         for subscription in old.subscriptions:
             connection.subscribe(subscription.track)
-        old.close(now)
+        self._close(old, now)
         peer.farewell += old.outgoing(now)
         self._table.remove(peer)
         peer.connection = connection
@@ -158,6 +161,10 @@ class Room:
         for track in peer.tracks.values():
             track.sleep()
         peer.reclaim_deadline = now + RECLAIM_TIMEOUT if peer.tracks else None
+
+    def _close(self, connection: Connection, now: float) -> None:
+        connection.close(now)
+        self._ledger.add(connection.statistics())
 
     # --- signaling ---
 

@@ -23,6 +23,7 @@ from sfu.rtp.rtcp import (
 )
 from sfu.transport import compound
 from sfu.transport.receiver import ReceiveStream
+from sfu.transport.reported_quality import ReportedQuality
 from sfu.transport.reports import ReportTimer
 from sfu.transport.sender import SendStream
 from sfu.transport.streams import StreamTable
@@ -40,6 +41,8 @@ class Control:
         """Tell it of every packet with a transport-wide sequence number."""
         self.senders: dict[int, SendStream] = {}
         """The outgoing streams by SSRC."""
+        self.quality = ReportedQuality()
+        """What the peer says of how the outgoing streams arrive."""
         self.key_frame_requests: list[ReceiveStream] = []
         """Published streams of which the peer wants a key frame; taken by the owner."""
         self.repetitions: list[bytes] = []
@@ -83,7 +86,7 @@ class Control:
             sender = self.senders.get(block.ssrc)
             if sender is None:
                 continue
-            sender.receive_report(block, now)
+            self.quality.add(sender.receive_report(block, now), sender.jitter)
             if sender.round_trip is not None:
                 # The same way and back as for what the peer publishes.
                 for stream in self._streams.streams():

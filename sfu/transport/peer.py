@@ -28,9 +28,11 @@ from sfu.transport.demux import Kind
 from sfu.transport.events import Closed, Failed, KeyFrameRequested, Media, Secured, StreamEnded, StreamStarted
 from sfu.transport.outlet import Outlet
 from sfu.transport.receiver import ReceiveStream
+from sfu.transport.reported_quality import QualityStatistics
 from sfu.transport.secure import SecureChannel
 from sfu.transport.sender import SendStream
 from sfu.transport.streams import StreamTable
+from sfu.transport.totals import ReceiveTotals, SendTotals
 
 TransportEvent = IceEvent | Secured | Closed | Failed | StreamStarted | StreamEnded | Media | KeyFrameRequested
 
@@ -50,6 +52,12 @@ class TransportStatistics:
     """Datagrams and packets dropped, by reason, those of ICE and DTLS included."""
     ice: IceStatistics
     dtls: DtlsStatistics
+    received: ReceiveTotals
+    """Of all published streams."""
+    sent: SendTotals
+    """Of all outgoing streams."""
+    quality: QualityStatistics
+    """What the peer reports of how those arrive."""
 
 
 class PeerTransport:
@@ -118,6 +126,11 @@ class PeerTransport:
         return self._control.ssrc
 
     @property
+    def quality(self) -> QualityStatistics:
+        """What the peer reports of how the outgoing streams arrive."""
+        return self._control.quality.statistics()
+
+    @property
     def credentials(self) -> Credentials:
         """Ours, for the next description: those of a restart as soon as it has begun."""
         return self._channel.ice.pending or self._channel.ice.local
@@ -127,11 +140,14 @@ class PeerTransport:
         return self._channel.ice.ufrags()
 
     def statistics(self) -> TransportStatistics:
-        """Counters for metrics; each stream has its own."""
+        """Counters for metrics. Each stream has its own too."""
         ice, dtls = self._channel.ice.statistics(), self._channel.dtls.statistics()
         drops = self._drops + self._channel.drops
         drops.update(ice.drops)
         drops.update(dtls.dropped)
+        sent = SendTotals()
+        for stream in self.senders:
+            sent.add(stream.statistics())
         return TransportStatistics(
             state=self.state,
             rtp_packets=self._rtp_packets,
@@ -140,6 +156,9 @@ class PeerTransport:
             drops=drops,
             ice=ice,
             dtls=dtls,
+            received=self._streams.totals(),
+            sent=sent,
+            quality=self.quality,
         )
 
     # What negotiation decides

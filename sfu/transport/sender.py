@@ -28,7 +28,7 @@ from sfu.transport.egress import Egress
 from sfu.transport.media import MediaPacket
 from sfu.transport.outlet import Outlet
 from sfu.transport.receiver import Kind, ReceiveStream
-from sfu.transport.reception_reports import ReceptionReports
+from sfu.transport.reception_reports import Progress, ReceptionReports
 from sfu.transport.retransmission import RetransmissionLimit, Retransmitter
 from sfu.transport.stream_statistics import SendStatistics
 from sfu.transport.translation import Translation
@@ -261,12 +261,18 @@ class SendStream:
         if self.source is not None and not self._paused:
             self.source.request_key_frame(now)
 
-    def receive_report(self, block: ReportBlock, now: float) -> None:
-        """A report block of the receiver about this stream's SSRC."""
+    def receive_report(self, block: ReportBlock, now: float) -> Progress:
+        """A report block of the receiver about this stream's SSRC. Returns what is new in it."""
         self._mid_packets = min(self._mid_packets, 1)  # it has found its m-line; one more ends the phase
-        self._reports.receive(block, now)
+        progress = self._reports.receive(block, now)
         if self.round_trip is not None:
             self._limit.set_round_trip(self.round_trip)
+        return progress
+
+    @property
+    def jitter(self) -> float:
+        """Interarrival jitter in seconds, as the receiver's latest report says."""
+        return self._reports.jitter / self._clock_rate if self._clock_rate else 0.0
 
     @property
     def round_trip(self) -> float | None:
@@ -302,7 +308,7 @@ class SendStream:
             key_frame_requests=self._key_frame_requests,
             fraction_lost=reports.fraction_lost,
             lost=reports.lost,
-            jitter_seconds=reports.jitter / self._clock_rate if self._clock_rate else 0.0,
+            jitter_seconds=self.jitter,
             round_trip=reports.round_trip,
             dropped=dict(self._dropped),
         )

@@ -17,6 +17,7 @@ from sfu.rtp.packet import RtpPacket
 from sfu.sdp.mline import Receiver
 from sfu.transport.events import StreamEnded, StreamStarted
 from sfu.transport.receiver import ReceiveStream
+from sfu.transport.totals import ReceiveTotals
 
 REPLACE_AFTER = 1.0
 """Seconds that a stream must be silent before another SSRC may take its place on an m-line unannounced. A
@@ -42,6 +43,7 @@ class StreamTable:
         """SSRCs whose decryption state is not needed any more; taken by the owner."""
         self.events: list[StreamStarted | StreamEnded] = []
         """Taken by the owner."""
+        self._ended = ReceiveTotals()
         self._local_ssrc = local_ssrc
         self._drops = drops
         self._history_depth = history_depth
@@ -58,6 +60,14 @@ class StreamTable:
     def streams(self) -> Iterable[ReceiveStream]:
         """All streams there are."""
         return self.media.values()
+
+    def totals(self) -> ReceiveTotals:
+        """The sum over all streams, those included that have ended."""
+        totals = ReceiveTotals()
+        totals.add(self._ended)
+        for stream in self.media.values():
+            totals.add(stream.statistics())
+        return totals
 
     def set_receivers(self, receivers: Iterable[Receiver], now: float) -> None:
         """Follow a negotiation: streams that it ended are closed, those that go on learn their new codecs."""
@@ -232,6 +242,7 @@ class StreamTable:
 
     def _end(self, stream: ReceiveStream, now: float) -> None:
         stream.close(now)
+        self._ended.add(stream.statistics())
         del self.media[stream.ssrc]
         if stream.rtx_ssrc is not None:
             self.repairs.pop(stream.rtx_ssrc, None)

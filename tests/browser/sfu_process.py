@@ -102,6 +102,7 @@ async def open_sfu(
     env = {name: value for name, value in os.environ.items() if not name.startswith("SFU_")}
     env |= {
         "SFU_HTTP_ADDR": "127.0.0.1:0",
+        "SFU_ADMIN_ADDR": "127.0.0.1:0",
         "SFU_UDP_ADDR": "0.0.0.0:0",
         "SFU_LOG_FORMAT": "json",
         "PYTHONUNBUFFERED": "1",

@@ -2,7 +2,7 @@
 
 from sfu.rtp.ntp import compact_ntp
 from sfu.rtp.rtcp import ReportBlock
-from sfu.transport.reception_reports import SENT_REMEMBERED, ReceptionReports
+from sfu.transport.reception_reports import SENT_REMEMBERED, Progress, ReceptionReports
 
 NTP = 0xE123_4567_8000_0000
 
@@ -32,3 +32,36 @@ def test_only_the_latest_reports_are_remembered() -> None:
         reports.sent(NTP + (count << 32), float(count))
     reports.receive(ReportBlock(1, 0, 0, 0, 0, compact_ntp(NTP), 0), 99.0)
     assert reports.round_trip is None
+
+
+def block(highest: int, lost: int) -> ReportBlock:
+    return ReportBlock(1, 0, lost, highest, 0, 0, 0)
+
+
+def test_progress_is_the_difference_of_two_blocks() -> None:
+    reports = ReceptionReports()
+    assert reports.receive(block(1000, 7), 1.0) == Progress(0, 0, None)
+    assert reports.receive(block(1100, 12), 2.0) == Progress(100, 5, None)
+    assert reports.receive(block(1100, 12), 3.0) == Progress(0, 0, None)
+    assert reports.receive(block(1110, 10), 4.0) == Progress(10, -2, None)
+
+
+def test_a_block_that_was_overtaken_counts_nothing_and_nothing_twice() -> None:
+    reports = ReceptionReports()
+    reports.receive(block(1000, 0), 1.0)
+    reports.receive(block(1100, 5), 2.0)
+    assert reports.receive(block(1050, 3), 3.0) == Progress(0, 0, None)
+    assert reports.receive(block(1120, 6), 4.0) == Progress(20, 1, None)
+
+
+def test_progress_over_the_wrap_of_the_extended_number() -> None:
+    reports = ReceptionReports()
+    reports.receive(block(0xFFFF_FFF0, 0), 1.0)
+    assert reports.receive(block(0x10, 0), 2.0) == Progress(0x20, 0, None)
+
+
+def test_progress_has_the_round_trip_of_its_own_block_alone() -> None:
+    reports = ReceptionReports()
+    reports.sent(NTP, 10.0)
+    assert reports.receive(ReportBlock(1, 0, 0, 0, 0, compact_ntp(NTP), 0), 10.5).round_trip == 0.5
+    assert reports.receive(block(1, 0), 11.0).round_trip is None

@@ -1,0 +1,221 @@
+"""Metrics: well formed, complete, and a label set goes with its peer, track or room."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+from support.media import DELTA_FRAME, KEY_FRAME
+from support.world import Client, World, world
+from trio.testing import MockClock
+
+from sfu.meter import INTERVAL, LoopLag, Meter
+from sfu.metrics import exposition
+from sfu.rtp.rtcp import ReceiverReport, ReportBlock
+from sfu.series import SERIES
+from sfu.snapshot import Snapshot, take_snapshot
+from sfu.udp import SocketStatistics
+
+
+class QuietSocket:
+    """Stands in for the media socket."""
+
+    def statistics(self) -> SocketStatistics:
+        """Return constant counters."""
+        return SocketStatistics(1, 2, 3, 4, {"ENETUNREACH": 5}, 6, 7, 8)
+
+
+class Scrape:
+    """What one look at the metrics gave."""
+
+    def __init__(self, text: str) -> None:
+        self.families = {family.name: family for family in text_string_to_metric_families(text)}
+        self.samples: list[Sample] = [sample for family in self.families.values() for sample in family.samples]
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return the one value of these labels."""
+        (value,) = [sample.value for sample in self.samples if (sample.name, sample.labels) == (name, labels)]
+        return value
+
+    def labels(self, name: str) -> set[str]:
+        """Return all values that a label `name` has anywhere."""
+        return {sample.labels[name] for sample in self.samples if name in sample.labels}
+
+
+class Watch:
+    """Looks at a world's metrics."""
+
+    def __init__(self, around: World) -> None:
+        self.around = around
+        self.meter = Meter(around.server.conference)
+        self.lag = LoopLag()
+
+    async def snapshot(self) -> Snapshot:
+        """Read the counters."""
+        return await take_snapshot(self.around.server, QuietSocket(), self.meter, self.lag)
+
+    async def scrape(self) -> Scrape:
+        """Do what Prometheus does."""
+        return Scrape(exposition(await self.snapshot()).decode())
+
+
+@asynccontextmanager
+async def watched_call(**settings: object) -> AsyncIterator[tuple[Watch, Client, Client]]:
+    """Alice sends bob a video, bob has reported on it, and two readings of rates were taken."""
+    async with (
+        world(**settings) as around,
+        around.client("alice") as alice,
+        around.client("bob") as bob,
+    ):
+        watch = Watch(around)
+        for client in (alice, bob):
+            await client.join()
+        await alice.publish("video")
+        await alice.connect()
+        await bob.connect()
+        alice.send(alice.browser.transceivers[0], KEY_FRAME)
+        await bob.until(lambda: bob.machine.rtp)
+        for highest in (1000, 1100):
+            block = ReportBlock(bob.machine.rtp[0].ssrc, 0, highest // 100, highest, 900, 0, 0)
+            bob.machine.send_rtcp([ReceiverReport(1, (block,))])
+            bob._flush()
+            await trio.sleep(0.1)
+            await watch.meter.read()
+            alice.send(alice.browser.transceivers[0], DELTA_FRAME)
+            await trio.sleep(INTERVAL)
+        yield watch, alice, bob
+
+
+def peer_id(client: Client) -> str:
+    """Its own."""
+    return str(client.heard("join")[0]["peerId"])
+
+
+async def test_what_a_call_shows(autojump_clock: MockClock) -> None:
+    async with watched_call() as (watch, alice, bob):
+        scrape = await watch.scrape()
+        (track,) = alice.heard("track-published")
+        assert scrape.value("sfu_rooms") == 1
+        assert scrape.value("sfu_peers") == scrape.value("sfu_active_sessions_total") == 2
+        assert scrape.value("sfu_suspended_sessions_total") == 0
+        assert (
+            scrape.value("sfu_tasks_per_room", room="room") == watch.around.server.tasks_per_room()["room"] > 4
+        )
+        assert scrape.value("sfu_ice_connection_state", state="completed") == 2
+        assert scrape.value("sfu_ice_connection_state", state="failed") == 0
+        assert scrape.value("sfu_dtls_handshakes_total", result="ok") == 2
+        assert scrape.value("sfu_signaling_messages_total", type="join", result="ok") == 2
+        assert scrape.value("sfu_subscriptions_active") == 1
+        assert scrape.value("sfu_subscription_changes_total", action="subscribe") == 1
+        assert scrape.value("sfu_rtp_packets_total", direction="in") == 3
+        assert scrape.value("sfu_rtp_packets_total", direction="out") == 3
+        assert scrape.value("sfu_pli_requests_total") >= 1
+        rate = scrape.value(
+            "sfu_track_bitrate_bytes", peer=peer_id(alice), track=track["trackId"], direction="in"
+        )
+        assert rate == pytest.approx(len(DELTA_FRAME) / (INTERVAL + 0.1))
+        assert rate == scrape.value(
+            "sfu_track_bitrate_bytes", peer=peer_id(bob), track=track["trackId"], direction="out"
+        )
+        assert scrape.value("sfu_packet_loss_ratio", peer=peer_id(bob)) == pytest.approx(0.01)
+        assert peer_id(alice) not in scrape.families["sfu_packet_loss_ratio"].samples[0].labels.values()
+        assert scrape.value("sfu_jitter_ms_count", peer=peer_id(bob)) == 1
+        assert scrape.value("sfu_jitter_ms_bucket", peer=peer_id(bob), le="5.0") == 0
+        assert scrape.value("sfu_jitter_ms_bucket", peer=peer_id(bob), le="10.0") == 1
+        assert scrape.value("sfu_jitter_ms_sum", peer=peer_id(bob)) == pytest.approx(10.0)
+        assert scrape.value("sfu_udp_bytes_total", direction="out") == 4
+        assert scrape.value("sfu_drops_total", place="socket", reason="ENETUNREACH") == 5
+        assert scrape.value("sfu_drops_total", place="socket", reason="receive-buffer-full") == 6
+        assert scrape.value("process_open_fds") > 0
+
+
+async def test_bounds_are_those_of_the_specification(autojump_clock: MockClock) -> None:
+    async with watched_call() as (watch, _, bob):
+        scrape = await watch.scrape()
+
+        def bounds(name: str) -> list[float]:
+            return [
+                float(sample.labels["le"])
+                for sample in scrape.samples
+                if sample.name == f"{name}_bucket" and sample.labels.get("peer") == peer_id(bob)
+            ]
+
+        assert bounds("sfu_jitter_ms") == [1, 5, 10, 20, 50, 100, 200, float("inf")]
+        assert bounds("sfu_rtt_ms") == [10, 25, 50, 100, 200, 500, 1000, float("inf")]
+
+
+async def test_label_sets_go_with_their_peer_track_and_room(autojump_clock: MockClock) -> None:
+    async with watched_call(room_ttl_sec=0, session_ttl_sec=1) as (watch, alice, bob):
+        scrape = await watch.scrape()
+        assert scrape.labels("peer") == {peer_id(alice), peer_id(bob)}
+        assert len(scrape.labels("track")) == 1
+        assert scrape.labels("room") == {"room"}
+        before = scrape
+        await alice.say("leave")
+        await bob.until(lambda: bob.heard("peer-left"))
+        scrape = await watch.scrape()
+        assert scrape.labels("peer") == {peer_id(bob)}
+        assert scrape.labels("track") == set()
+        await bob.vanish()
+        await trio.sleep(10)
+        scrape = await watch.scrape()
+        assert scrape.labels("peer") == scrape.labels("room") == set()
+        assert scrape.value("sfu_rooms") == scrape.value("sfu_peers") == scrape.value("sfu_routes") == 0
+        counters = [family for family in before.families.values() if family.type == "counter"]
+        for sample in [sample for family in counters for sample in family.samples]:
+            if sample.name.startswith("sfu_"):
+                assert scrape.value(sample.name, **sample.labels) >= sample.value
+        await watch.meter.read()
+        assert not watch.meter._tracks
+        assert not watch.meter._losses
+
+
+async def test_a_peer_that_leaves_while_counters_are_read_is_counted_once(autojump_clock: MockClock) -> None:
+    async with watched_call() as (watch, alice, bob):
+        before = await watch.snapshot()
+        conference = watch.around.server.conference
+        alices = conference.rooms["room"].peers[peer_id(alice)]
+
+        async def leave() -> None:
+            await trio.lowlevel.checkpoint()
+            watch.around.server.remove(alices, "left")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leave)
+            during = await watch.snapshot()
+        after = await watch.snapshot()
+        assert during.totals.rtp_packets == after.totals.rtp_packets == before.totals.rtp_packets
+        assert during.totals.sent == after.totals.sent
+        assert [peer.id for peer in during.peers] == [peer.id for peer in after.peers] == [peer_id(bob)]
+
+
+async def test_every_series_is_written_and_has_a_type(autojump_clock: MockClock) -> None:
+    async with watched_call() as (watch, _, _):
+        text = exposition(await watch.snapshot()).decode()
+        scrape = Scrape(text)
+        for series in SERIES:
+            family = scrape.families[series.name.removesuffix("_total" if series.kind == "counter" else "\0")]
+            assert (family.type, family.documentation) == (series.kind, series.help)
+            for sample in family.samples:
+                assert set(sample.labels) - {"le"} == set(series.labels)
+        assert len(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)) == len(scrape.families)
+
+
+def test_names_follow_the_rules() -> None:
+    names = [series.name for series in SERIES]
+    assert len(set(names)) == len(names)
+    for series in SERIES:
+        assert re.fullmatch(r"sfu_[a-z_]+", series.name)
+        assert series.help.endswith(".")
+        if series.kind == "counter":
+            assert series.name.endswith("_total")
+
+
+async def test_ids_of_clients_are_escaped(autojump_clock: MockClock) -> None:
+    async with world() as around, around.client("alice") as alice:
+        room = 'a"b\\c é'
+        await alice.join(room)
+        assert (await Watch(around).scrape()).labels("room") == {room}
