@@ -300,7 +300,7 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
         server = Server(settings, media)
         async with trio.open_nursery() as beside:
             beside.start_soon(_stop_at_signal, server, signals)
-            operators = await beside.start(Admin(settings, server, media).run)
+            operators = await beside.start(Admin(settings, server, media).serve)
             log.info("answering operators", url=operators)
             async with trio.open_nursery() as serving:
                 task_status.started(await serving.start(server.run))
