@@ -48,7 +48,7 @@ class Admin:
             "/debug/tasks": self._tasks,
         }
 
-    async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+    async def serve(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; reports the port's URL when it is open. Raises `ConfigError`."""
         address = self._settings.admin_addr
         with blame("admin_addr", address):

@@ -34,7 +34,7 @@ async def running(host: str = "127.0.0.1") -> AsyncIterator[str]:
     settings = Settings(admin_addr=HostPort(host, 0))
     with MediaSocket.open("127.0.0.1", 0) as media:
         async with trio.open_nursery() as nursery:
-            yield await nursery.start(Admin(settings, Server(settings, media), media).run)
+            yield await nursery.start(Admin(settings, Server(settings, media), media).serve)
             nursery.cancel_scope.cancel("the test is over")
 
 
@@ -162,4 +162,4 @@ async def test_a_port_that_is_taken_is_a_wrong_setting() -> None:
         settings = Settings(admin_addr=HostPort("127.0.0.1", port))
         taken = pytest.raises(ConfigError, match=r"^SFU_ADMIN_ADDR=127\.0\.0\.1:\d+: Address already in use")
         with MediaSocket.open("127.0.0.1", 0) as media, taken:
-            await Admin(settings, Server(settings, media), media).run()
+            await Admin(settings, Server(settings, media), media).serve()

@@ -102,7 +102,7 @@ async def test_what_a_call_shows(autojump_clock: MockClock) -> None:
         assert scrape.value("sfu_peers") == scrape.value("sfu_active_sessions_total") == 2
         assert scrape.value("sfu_suspended_sessions_total") == 0
         assert (
-            scrape.value("sfu_tasks_per_room", room="room") == watch.around.server.tasks_per_room()["room"] > 4
+            scrape.value("sfu_tasks_per_room", room="room") == watch.around.server.tasks_per_room()["room"] >= 3
         )
         assert scrape.value("sfu_ice_connection_state", state="completed") == 2
         assert scrape.value("sfu_ice_connection_state", state="failed") == 0
