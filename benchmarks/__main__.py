@@ -129,8 +129,10 @@ def main() -> None:
             results["forwarding"] = forwarding(options, reference)
         print(forwarding_table(results["forwarding"]), end="\n\n")
     if "memory" in wanted:
-        results["memory"] = run_module("memory")
-        print(f"memory: {results['memory']['kib_per_peer']:.0f} KiB per idle peer", end="\n\n")
+        results["memory"] = [run_module("memory", "--room", str(room)) for room in (1, 2)]
+        for result in results["memory"]:
+            print(f"memory: {result['kib_per_peer']:.0f} KiB per idle peer, {result['room']} in a room")
+        print()
     if "join" in wanted and not join.available():
         print("no Chromium: the time to the first frame is left out")
     elif "join" in wanted:

@@ -40,6 +40,9 @@ SAMPLE: Final = 101
 TICK: Final = 0.02
 """Seconds between two looks at the clients' timers."""
 
+BUFFER_SIZE: Final = 64 << 20
+"""Asked-for kernel buffers, in bytes: two seconds of fifty receivers, should somebody else take the CPU."""
+
 REPORT_INTERVAL: Final = 1.0
 """Seconds between a client's RTCP reports, as browsers send them for video."""
 
@@ -53,7 +56,7 @@ class Crowd:
     def __init__(self, url: str, server_port: int, nursery: trio.Nursery) -> None:
         """`url` is the page's; `server_port` the UDP port of the server, on 127.0.0.1."""
         self.members: list[Member] = []
-        self.socket = MediaSocket.open("0.0.0.0", 0)
+        self.socket = MediaSocket.open("0.0.0.0", 0, buffer_size=BUFFER_SIZE)
         self.server = Address("127.0.0.1", server_port)
         self.certificate = Certificate.generate(datetime.now(UTC), os.urandom)
         """Of all clients: making one takes time and proves nothing here."""
@@ -72,10 +75,10 @@ class Crowd:
         member = Member(self, len(self.members), profiles)
         self.members.append(member)
         self._by_path[member.path] = member
-        await self._nursery.start(member.run, self._url, name, room, publish)
+        await self._nursery.start(member.attend, self._url, name, room, publish)
         return member
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def carry(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry datagrams and run the clients' timers until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.socket.run, self._receive, self._after_batch)
@@ -127,7 +130,7 @@ class Member:
 
     # --- signaling ---
 
-    async def run(
+    async def attend(
         self,
         url: str,
         name: str,
@@ -222,7 +225,7 @@ async def gather(url: str, server_port: int) -> AsyncIterator[Crowd]:
     async with trio.open_nursery() as nursery:
         crowd = Crowd(url, server_port, nursery)
         with crowd.socket:
-            await nursery.start(crowd.run)
+            await nursery.start(crowd.carry)
             yield crowd
             nursery.cancel_scope.cancel("the benchmark is over")
 

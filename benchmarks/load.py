@@ -24,7 +24,7 @@ import trio
 from browser.sfu_process import open_sfu
 from sdp.support import Transceiver
 
-from benchmarks.crowd import Crowd, Member, all_connected, gather, until
+from benchmarks.crowd import TICK, Crowd, Member, all_connected, gather, until
 from benchmarks.usage import cpu_seconds, separate
 from sfu.dtls import SrtpProtectionProfile
 from sfu.rtp.packet import RtpPacket
@@ -51,8 +51,9 @@ WARM_UP: Final = 1.5
 """Seconds of media before measuring: the first packets of each stream take another way through the server (they
 carry a MID), until the receivers' first reports."""
 
-STRAGGLERS: Final = 0.3
-"""Seconds without sending after which nothing is on the way any more."""
+SILENCE: Final = 2.0
+"""Seconds without a packet after which what has not come is lost. Long, since on a busy machine the server may
+have to wait for a CPU: it is late then, and loses nothing."""
 
 
 class Publisher:
@@ -132,9 +133,9 @@ class Result:
     busy: float
     """CPU time of the server per second."""
     lost: int
-    """Packets that should have arrived and did not, from the end of the warm-up to the last straggler."""
+    """Packets that the server should have sent and did not, from the end of the warm-up on."""
     generator_drops: int
-    """Of these, those that the generator's own socket had no room for."""
+    """Packets that the server sent and the generator's own socket had no room for: it was too slow."""
     disorder: int
     """Packets that arrived out of order, or after a gap."""
     verified: int
@@ -156,7 +157,7 @@ async def measure(receivers: int, profile: str, rate: float | None, seconds: flo
             await run.send_for(WARM_UP / 2, rate=300.0)
             await until(lambda: all(member.packets for member in audience), "media at every receiver")
             await run.send_for(WARM_UP, rate=300.0)
-            await trio.sleep(STRAGGLERS)
+            await run.stragglers()
             return await run.measure(profile, seconds, server.child.pid)
 
 
@@ -183,7 +184,9 @@ class _Run:
         cpu, elapsed = cpu_seconds(pid) - cpu, trio.current_time() - start
         arrived = self._received - received
         packets_in = publisher.sent - sent
-        await trio.sleep(STRAGGLERS)
+        await self.stragglers(received + packets_in * len(audience))
+        missing = packets_in * len(audience) - (self._received - received)
+        drops = self._crowd.socket.statistics().kernel_drops - drops
         return Result(
             receivers=len(audience),
             profile=profile,
@@ -193,11 +196,22 @@ class _Run:
             packets_out=arrived,
             cpu_us=cpu / arrived * 1e6,
             busy=cpu / elapsed,
-            lost=packets_in * len(audience) - (self._received - received),
-            generator_drops=self._crowd.socket.statistics().kernel_drops - drops,
+            lost=max(0, missing - drops),
+            generator_drops=drops,
             disorder=sum(member.disorder for member in audience) - disorder,
             verified=sum(member.verified for member in audience),
         )
+
+    async def stragglers(self, total: int | None = None) -> None:
+        """Wait until the receivers have `total` packets together, or nothing comes any more."""
+        newest = trio.current_time()
+        while True:
+            before = self._received
+            await trio.sleep(TICK)
+            if self._received != before:
+                newest = trio.current_time()
+            if self._received == total or trio.current_time() > newest + SILENCE:
+                return
 
     async def send_for(self, seconds: float, rate: float | None) -> None:
         """Send at `rate`, or as fast as it goes, for a time. The loop never sleeps, see the module's text."""

@@ -2,9 +2,10 @@
 
     python -m benchmarks.memory
 
-An idle peer is connected (WebSocket, ICE, DTLS, SRTP keys), has offered a microphone and a camera, receives
-those of the other person in its room of two, and nobody sends a packet: what a muted call costs. The packet
-history of a video that runs comes on top; it is bounded by a setting, and its size needs no measuring.
+An idle peer is connected (WebSocket, ICE, DTLS, SRTP keys), has offered a microphone and a camera, and nobody
+sends a packet: what a muted call costs. In a room of two it also has what it takes to receive the other's two
+tracks. The packet history of a video that runs comes on top; it is bounded by a setting, and its size needs no
+measuring.
 
 Resident memory is read as the server reports it to the kernel. It grows in steps, so the figure is the slope
 through several sizes, from the tenth peer on: what the first ones cause is the start's and not theirs.
@@ -21,21 +22,22 @@ from browser.sfu_process import open_sfu
 
 from benchmarks.crowd import all_connected, gather
 from benchmarks.usage import resident_bytes
+from sfu.signaling import KEEPALIVE
 
-SIZES: Final = (10, 50, 100, 150, 200)
+SIZES: Final = (10, 100, 200)
 """Peers at which memory is read."""
 
-ROOM: Final = 2
-"""Peers in a room."""
-
-SETTLE: Final = 2.0
-"""Seconds from the last connection until memory is read: negotiations end, reports begin."""
+SETTLE: Final = KEEPALIVE + 3.0
+"""Seconds from the last connection until memory is read. After a ping, nothing holds the long messages of the
+beginning any more."""
 
 
 @dataclass(frozen=True)
 class Result:
     """What one run gave."""
 
+    room: int
+    """Peers in a room."""
     sizes: tuple[int, ...]
     resident_kib: tuple[float, ...]
     """The server's resident memory at these numbers of peers."""
@@ -43,8 +45,8 @@ class Result:
     """The slope through them."""
 
 
-async def measure(sizes: tuple[int, ...] = SIZES) -> Result:
-    """Do one run against a server of its own."""
+async def measure(room: int, sizes: tuple[int, ...] = SIZES) -> Result:
+    """Do one run against a server of its own, with `room` peers in each room."""
     resident = []
     async with (
         open_sfu({"SFU_ANNOUNCED_IPS": "127.0.0.1"}, options=()) as server,
@@ -53,18 +55,18 @@ async def measure(sizes: tuple[int, ...] = SIZES) -> Result:
         for size in sizes:
             while len(crowd.members) < size:
                 number = len(crowd.members)
-                await crowd.join(f"user{number}", f"room{number // ROOM}", ("audio", "video"))
+                await crowd.join(f"user{number}", f"room{number // room}", ("audio", "video"))
             await all_connected(crowd)
             await trio.sleep(SETTLE)
             resident.append(resident_bytes(server.child.pid) / 1024)
-    return Result(sizes, tuple(resident), linear_regression(sizes, resident).slope)
+    return Result(room, sizes, tuple(resident), linear_regression(sizes, resident).slope)
 
 
 def main() -> None:
     """Parse the command line, measure, print JSON."""
     parser = argparse.ArgumentParser(description="memory of an idle peer, one run")
-    parser.parse_args()
-    print(json.dumps(asdict(trio.run(measure))))
+    parser.add_argument("--room", type=int, default=2, help="peers in a room")
+    print(json.dumps(asdict(trio.run(measure, parser.parse_args().room))))
 
 
 if __name__ == "__main__":

@@ -114,7 +114,8 @@ def main() -> None:
     first, last = settled[0], settled[-1]
     print(
         f"from second {first.second:.0f} to {last.second:.0f}: "
-        f"memory {last.resident_kib - first.resident_kib:+.0f} KiB of {first.resident_kib:.0f}, tasks {last.tasks - first.tasks:+d} of {first.tasks}, "
+        f"memory {last.resident_kib - first.resident_kib:+.0f} KiB of {first.resident_kib:.0f}, "
+        f"tasks {last.tasks - first.tasks:+d} of {first.tasks}, "
         f"threads {last.threads - first.threads:+d}, descriptors {last.descriptors - first.descriptors:+d}; "
         f"CPU {(last.cpu_seconds - first.cpu_seconds) / max(1.0, last.second - first.second):.3f}"
     )

@@ -15,7 +15,7 @@ from sfu.signaling import Signaling
 if TYPE_CHECKING:
     from sfu.server import Server
 
-CLOSE_CODES: Final = {"left": 1000, "server stopping": 1001, "replaced": 4000}
+CLOSE_CODES: Final = {"left": 1000, "server stopping": 1001, "fingerprint-mismatch": 1008, "replaced": 4000}
 """WebSocket close codes by the reason for which a peer ended (RFC 6455 section 7.4)."""
 
 INTERNAL_ERROR: Final = 1011

@@ -51,6 +51,9 @@ from sfu.upgrade import RequestInfo
 STOP_TIMEOUT: Final = 5.0
 """Seconds that the rooms have for their goodbyes when the server stops."""
 
+OBSERVE_INTERVAL: Final = 10.0
+"""Seconds between two lines of the debug log that say how much there is of everything."""
+
 STATIC_ROOT: Final = FilePath(__file__).parent / "web"
 """Where the build leaves the page (package data)."""
 
@@ -106,6 +109,8 @@ class Server:
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self._receive, self._settle)
             root.start_soon(self._timers.run, self._tick)
+            if self._settings.log_level == "debug":
+                root.start_soon(self._observe)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as rooms:
                     self._rooms = rooms
@@ -266,6 +271,14 @@ class Server:
         self._settle(now)
         for room_task in tuple(self._room_tasks.values()):
             room_task.close()
+
+    async def _observe(self) -> None:
+        """Log what a leak would show in: tasks that do not end, rooms and peers that nobody forgets."""
+        while True:
+            await trio.sleep(OBSERVE_INTERVAL)
+            now = self.conference.statistics()
+            tasks = trio.lowlevel.current_statistics().tasks_living
+            log.debug("running", rooms=now.rooms, peers=now.peers, routes=now.routes, tasks=tasks)
 
     def _readiness(self) -> Readiness:
         return Readiness(not self._stopping.is_set(), "stopping" if self._stopping.is_set() else "ok")

@@ -143,8 +143,8 @@ class MediaSocket:
         self._drops: Counter[str] = Counter()
 
     @classmethod
-    def open(cls, host: str, port: int) -> Self:
-        """Bind a socket to `host` and `port` (0: any free one).
+    def open(cls, host: str, port: int, *, buffer_size: int = BUFFER_SIZE) -> Self:
+        """Bind a socket to `host` and `port` (0: any free one), with kernel buffers of `buffer_size` bytes.
 
         An IPv6 host makes an IPv6 socket, and ``::`` one that takes IPv4 as well. Raises `OSError` if the
         address cannot be bound.
@@ -155,8 +155,8 @@ class MediaSocket:
             if codec.family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             sock.setsockopt(*codec.packet_info, 1)
-            _raise_buffer(sock, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
-            _raise_buffer(sock, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
+            _raise_buffer(sock, _SO_RCVBUFFORCE, socket.SO_RCVBUF, buffer_size)
+            _raise_buffer(sock, _SO_SNDBUFFORCE, socket.SO_SNDBUF, buffer_size)
             sock.bind((host, port))
             return cls(sock, codec)
         except BaseException:
@@ -276,8 +276,8 @@ def _plain_host(host: str) -> str:
     return host.partition("%")[0]
 
 
-def _raise_buffer(sock: socket.socket, forced: int, ordinary: int) -> None:
+def _raise_buffer(sock: socket.socket, forced: int, ordinary: int, size: int) -> None:
     try:
-        sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER_SIZE)  # past the system's limit, for CAP_NET_ADMIN
+        sock.setsockopt(socket.SOL_SOCKET, forced, size)  # past the system's limit, for CAP_NET_ADMIN
     except PermissionError:
-        sock.setsockopt(socket.SOL_SOCKET, ordinary, BUFFER_SIZE)
+        sock.setsockopt(socket.SOL_SOCKET, ordinary, size)

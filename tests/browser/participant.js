@@ -15,6 +15,7 @@ async () => {
 
   const createConnection = (configuration) => {
     connection = new RTCPeerConnection(configuration);
+    connections.push(connection);
     const { addTransceiver } = connection;
     connection.addTransceiver = function (media, init) {
       const transceiver = addTransceiver.call(this, media, init);
@@ -37,13 +38,16 @@ async () => {
   const local = new LocalMedia(room);
   const elements = new Map(); // trackId → the element that plays it
   const errors = [];
+  const states = []; // those of the room, in their order
+  const connections = []; // every RTCPeerConnection so far
   let screen = null; // the publication of the canvas
   let joinedAt = 0; // ms by performance.now(), when join was called
   let firstFrameAt = null; // the same, when the first remote video frame was shown
 
   room.on("error", (error) => errors.push(`${error.kind}: ${error.message}`));
-  room.on("stateChanged", ({ error }) => {
-    if (error !== null && error.kind !== "left") errors.push(`${error.kind}: ${error.message}`);
+  room.on("stateChanged", ({ state, error }) => {
+    states.push(state);
+    if (state === "failed") errors.push(`${error.kind}: ${error.message}`);
   });
   room.on("trackSubscribed", ({ trackId, kind, stream }) => {
     const element = document.createElement(kind);
@@ -126,14 +130,14 @@ async () => {
     connection: () => connection,
     tamperWith: (change) => (tamper = change),
 
-    async join(roomId, name, sources, videoCodec) {
+    async join(roomId, name, sources, videoCodec, userId) {
       codec = videoCodec;
       const failures = await local.start({ mic: sources.includes("mic"), camera: sources.includes("camera") });
       if (failures.length > 0) throw failures[0].error;
       if (sources.includes("screen")) await publish("screen");
       firstFrameAt = null;
       joinedAt = performance.now();
-      await room.join({ roomId, name });
+      await room.join({ roomId, name, ...(userId === "" ? {} : { userId }) });
     },
 
     unpublish(source) {
@@ -155,8 +159,14 @@ async () => {
       const received = await Promise.all(
         room.remoteTracks.map(async (remote) => describe(remote, await connection.getStats(remote.track))),
       );
+      const { negotiation } = await room.statistics();
       return {
         state: room.state,
+        states,
+        session: room.session === null ? null : [room.session.peerId, room.session.sessionId],
+        connections: connections.length,
+        negotiations: negotiation === null ? 0 : negotiation.offers + negotiation.answers,
+        suspended: [...room.peers.values()].filter(({ suspended }) => suspended).map(({ name }) => name),
         connection: connection?.connectionState ?? "none",
         peers: Object.fromEntries([...room.peers.values()].map(({ name, mediaState }) => [name, mediaState])),
         received,

@@ -64,6 +64,16 @@ class Snapshot:
 
     state: str
     """The library's connection state."""
+    states: list[str]
+    """All states of the library so far."""
+    session: tuple[str, str] | None
+    """Peer id and session id, while in a room."""
+    connections: int
+    """RTCPeerConnections that the library has opened so far."""
+    negotiations: int
+    """Offers and answers that it has made on the current one."""
+    suspended: list[str]
+    """Names of the others whose connection is broken."""
     connection: str
     """``RTCPeerConnection.connectionState``, ``none`` before there is one."""
     peers: dict[str, dict[str, bool]]
@@ -89,14 +99,20 @@ class Participant:
         self.browser = browser
 
     async def join(
-        self, room: str, *, publish: tuple[Source, ...] = ("mic", "camera"), codec: str = ""
+        self,
+        room: str,
+        *,
+        publish: tuple[Source, ...] = ("mic", "camera"),
+        codec: str = "",
+        user: str = "",
     ) -> None:
         """Join `room` and publish; returns when the server has let us in.
 
-        `codec` restricts what is sent as video: ``vp8``, ``vp9``, ``h264`` or ``av1``.
+        `codec` restricts what is sent as video: ``vp8``, ``vp9``, ``h264`` or ``av1``. Without a `user` id the
+        library takes one by chance.
         """
         await self.page.evaluate(
-            "(...arguments) => window.participant.join(...arguments)", room, self.name, publish, codec
+            "(...arguments) => window.participant.join(...arguments)", room, self.name, publish, codec, user
         )
 
     async def publish(self, source: Source) -> None:
@@ -124,6 +140,7 @@ class Participant:
         """Ask for everything at once."""
         raw = await self.page.evaluate("() => window.participant.snapshot()")
         received = [Received(**track) for track in raw.pop("received")]
+        raw["session"] = raw["session"] and tuple(raw["session"])
         return Snapshot(**raw, received={(track.peer, track.source): track for track in received})
 
     async def until(
@@ -187,11 +204,12 @@ async def join_to_first_frame(viewer: Participant, room: str, *, seconds: float 
     return now.first_frame_ms
 
 
-async def enter(server: SfuProcess, browser: Browser, name: str) -> Participant:
+async def enter(server: SfuProcess, browser: Browser, name: str, *, url: str | None = None) -> Participant:
     """Open a page of the server's origin with the client library in it; nothing is joined yet.
 
     The page is the library's own file shown as text: a document of the right origin with nothing else in it.
+    `url` is another way to the server, through a relay for example.
     """
-    page = await browser.new_page(f"{server.url}/client.js")
+    page = await browser.new_page(f"{url or server.url}/client.js")
     await page.evaluate(SCRIPT.read_text())
     return Participant(page, name, browser.name)

@@ -126,13 +126,13 @@ async def test_leave_and_come_back(server: SfuProcess, chromium: Chromium) -> No
 
 
 async def test_publisher_reloads(server: SfuProcess, chromium: Chromium) -> None:
-    """A page that goes away without a word, and comes back as a new person."""
+    """A page that goes away without a word, and comes back as the same person: nobody is there twice."""
     anna, ben = await call(server, "reload", (chromium, "Anna"), (chromium, "Ben"))
     await everybody_sees_everybody(anna, ben)
     await ben.reload()
     await ben.join("reload")
     await everybody_sees_everybody(anna, ben)
-    await anna.until(lambda now: len(now.received) == 2, "nothing is left of Ben's first visit")
+    await anna.until(lambda now: len(now.received) == 2, "Ben is there once")
     await nobody_complains(anna, ben)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import struct
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +17,7 @@ import trio
 from browser.chromium import Chromium
 from browser.participant import enter
 from browser.rpc import open_websocket
-from browser.sfu_process import SfuProcess
+from browser.sfu_process import SfuProcess, open_sfu
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 pytestmark = pytest.mark.browser
@@ -27,6 +28,13 @@ USERNAME = 0x0006
 
 HALF_OPEN = 1000
 """Connections that never finish their request."""
+
+
+@pytest.fixture
+async def server(deadline: None) -> AsyncIterator[SfuProcess]:
+    """A server that soon forgets those who go away without a word, as attackers do."""
+    async with open_sfu({"SFU_SESSION_TTL_SEC": "2"}) as running:
+        yield running
 
 
 def binding_request(ufrag: str) -> bytes:

@@ -11,6 +11,7 @@ import trio
 from browser.chromium import Chromium
 from browser.page import Page
 from browser.sfu_process import SfuProcess
+from browser.tcp_relay import open_tcp_relay
 
 pytestmark = pytest.mark.browser
 
@@ -23,6 +24,7 @@ TILES = """
       sounds: [...tile.querySelectorAll("audio")].filter((audio) => audio.currentTime > 0.5).length,
       muted: tile.classList.contains("is-muted"),
       off: tile.classList.contains("picture-off"),
+      away: tile.classList.contains("is-away"),
     }];
   }),
 )
@@ -30,7 +32,7 @@ TILES = """
 
 CLICK = "(selector) => document.querySelector(selector).click()"
 
-PRESENT = {"playing": True, "sounds": 1, "muted": False, "off": False}
+PRESENT = {"playing": True, "sounds": 1, "muted": False, "off": False, "away": False}
 
 
 WATCH_CONNECTIONS = """
@@ -103,3 +105,25 @@ async def test_a_call_by_hand(server: SfuProcess, chromium: Chromium, tmp_path: 
         await tiles_become(anna, {"Anna (you)": self_tile})
         assert await ben.evaluate("() => document.querySelector('#call').hidden")
         assert anna.errors() == ben.errors() == []
+
+
+async def test_reload_and_broken_connection(server: SfuProcess, chromium: Chromium, tmp_path: Path) -> None:
+    """A reload goes back into the call by itself; a broken connection is shown on both sides, and heals."""
+    self_tile = {**PRESENT, "sounds": 0}
+    async with open_tcp_relay(server.url) as (relay, url):
+        anna = await chromium.new_page(f"{server.url}/?room=page&name=Anna&autojoin=1")
+        ben = await chromium.new_page(f"{url}/?room=page&name=Ben&autojoin=1")
+        async with screenshot_on_failure(tmp_path, anna=anna, ben=ben):
+            await tiles_become(anna, {"Anna (you)": self_tile, "Ben": PRESENT})
+            await ben.reload()
+            await tiles_become(ben, {"Ben (you)": self_tile, "Anna": PRESENT})
+            await tiles_become(anna, {"Anna (you)": self_tile, "Ben": PRESENT})
+
+            relay.cut()
+            await tiles_become(anna, {"Anna (you)": self_tile, "Ben": {**PRESENT, "away": True}})
+            await tiles_become(ben, {"Ben (you)": {**self_tile, "away": True}, "Anna": PRESENT})
+            relay.restore()
+            await tiles_become(anna, {"Anna (you)": self_tile, "Ben": PRESENT})
+            await tiles_become(ben, {"Ben (you)": self_tile, "Anna": PRESENT})
+            assert await ben.evaluate("() => document.querySelector('#notice').hidden")
+            assert anna.errors() == []

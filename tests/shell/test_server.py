@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
+import structlog
 import trio
 from support.media import DELTA_FRAME, KEY_FRAME
 from support.world import Client, World, world
@@ -10,6 +11,7 @@ from trio.testing import MockClock
 
 from sfu.conference.conference import Conference
 from sfu.ice.path import Path
+from sfu.server import OBSERVE_INTERVAL
 from sfu.signaling import JOIN_TIMEOUT, KEEPALIVE, OUTBOX, STALL_TIMEOUT
 from sfu.transport.peer import PeerTransport
 
@@ -266,3 +268,26 @@ async def test_a_bug_in_one_peers_messages_costs_that_peer_alone(
         await bob.say("ping")
         await alice.until(lambda: alice.heard("peer-left"))
         assert len(transports(around)) == 1
+
+
+# --- what the server says about itself ---
+
+
+async def test_the_debug_log_says_how_much_there_is(autojump_clock: MockClock) -> None:
+    with structlog.testing.capture_logs() as captured:
+        async with world(log_level="debug") as around, around.client("alice") as alice:
+            await alice.join()
+            await trio.sleep(OBSERVE_INTERVAL + 1)
+    lines = [entry for entry in captured if entry["event"] == "running"]
+    assert [(line["rooms"], line["peers"]) for line in lines] == [(1, 1)]
+    assert lines[0]["tasks"] > 1
+
+
+async def test_an_idle_peer_has_one_task(autojump_clock: MockClock) -> None:
+    """Tasks that wait would be most of its memory: timers are common, and writers end when all is written."""
+    async with world() as around, around.client("alice") as alice:
+        await trio.sleep(1)
+        before = trio.lowlevel.current_statistics().tasks_living
+        await alice.join()
+        await trio.sleep(1)
+        assert trio.lowlevel.current_statistics().tasks_living == before + 2, "the room's and the peer's"

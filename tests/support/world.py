@@ -229,9 +229,13 @@ class Client:
                     self.browser.receive_answer(data["sdp"])
                     self._connect(data["sdp"])
                 elif message["type"] == "offer":
+                    lost = self.browser.pending is not None
                     answer = self._own(self.browser.answer(data["sdp"]))
                     self._connect(data["sdp"])
                     await self.say("answer", sdp=answer, type="answer")
+                    if lost:
+                        # Ours crossed the server's, which went first: perfect negotiation's polite side.
+                        await self.say("offer", sdp=self._own(self.browser.offer()), type="offer")
                 self._wake()
         except ConnectionClosed as closed:
             self.closed = closed

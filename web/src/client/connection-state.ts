@@ -1,8 +1,4 @@
-/**
- * The states of a client's membership in a room, and what leads from one to the next.
- *
- * Reconnection belongs here: it is a state between "joined" and "failed" that `lost` leads to.
- */
+/** The states of a client's membership in a room, and what leads from one to the next. */
 
 /** Where a client stands. */
 export type ConnectionState =
@@ -14,6 +10,8 @@ export type ConnectionState =
   | "joining"
   /** In the room. */
   | "joined"
+  /** In the room for the others, but without the server's ear: on the way back to "joined". Media may go on. */
+  | "reconnecting"
   /** Leaving on our own wish; the last messages are on their way. */
   | "leaving"
   /** Left. */
@@ -22,13 +20,24 @@ export type ConnectionState =
   | "failed";
 
 /** What changes the state. */
-export type ConnectionEvent = "join" | "opened" | "accepted" | "refused" | "lost" | "leave" | "closed";
+export type ConnectionEvent =
+  | "join"
+  | "opened"
+  | "accepted"
+  | "refused"
+  /** The connection broke, and the way back has begun. */
+  | "interrupted"
+  /** It is over: there is no way, or no way back. */
+  | "lost"
+  | "leave"
+  | "closed";
 
 const TRANSITIONS: Record<ConnectionState, Partial<Record<ConnectionEvent, ConnectionState>>> = {
   idle: { join: "connecting", leave: "idle" },
   connecting: { opened: "joining", lost: "failed", leave: "leaving" },
   joining: { accepted: "joined", refused: "failed", lost: "failed", leave: "leaving" },
-  joined: { lost: "failed", leave: "leaving" },
+  joined: { interrupted: "reconnecting", lost: "failed", leave: "leaving" },
+  reconnecting: { accepted: "joined", refused: "failed", lost: "failed", leave: "leaving" },
   leaving: { closed: "closed", leave: "leaving" },
   closed: { join: "connecting", leave: "closed" },
   failed: { join: "connecting", leave: "closed" },

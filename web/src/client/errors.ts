@@ -6,8 +6,10 @@ export type RoomErrorKind =
   | "unreachable"
   /** The server would not let us in; `code` says why. */
   | "refused"
-  /** The server stopped answering, or the WebSocket broke. */
+  /** The connection broke while joining, or broke later and could not be had back. */
   | "lost"
+  /** The session goes on elsewhere: in another window, for example. */
+  | "replaced"
   /** No media can flow: ICE or DTLS failed. */
   | "media-failed"
   /** The two sides could not agree on what to send. */

@@ -11,6 +11,12 @@ export type ConnectionFactory = (configuration: RTCConfiguration) => RTCPeerConn
 /** Sends one message to the server. */
 export type Send = <Type extends keyof ClientMessages>(type: Type, data: ClientMessages[Type]) => void;
 
+/** A message of the server that is about negotiation. */
+export type NegotiationMessage = Extract<
+  ServerMessage,
+  { type: "offer" | "answer" | "ice-restart-offer" | "ice-candidate" }
+>;
+
 /** Whom a media connection talks to. */
 export interface MediaConnectionHooks {
   send: Send;
@@ -82,8 +88,8 @@ export class MediaConnection {
   }
 
   /** Takes a message of the server that is about negotiation. */
-  receive(message: Extract<ServerMessage, { type: "offer" | "answer" | "ice-candidate" }>): void {
-    if (message.type === "offer") {
+  receive(message: NegotiationMessage): void {
+    if (message.type === "offer" || message.type === "ice-restart-offer") {
       this.#negotiator.remoteOffer(message.data.sdp);
     } else if (message.type === "answer") {
       this.#negotiator.remoteAnswer(message.data.sdp);
@@ -96,6 +102,16 @@ export class MediaConnection {
   /** The server answered our offer with an error. */
   offerRefused(code: number): void {
     this.#negotiator.refused(code);
+  }
+
+  /** Messages get lost from now on; media goes on. */
+  signalingLost(): void {
+    this.#negotiator.signalingLost();
+  }
+
+  /** The session has been resumed with this connection: what was under way is taken up again. */
+  signalingRestored(): void {
+    this.#negotiator.signalingRestored();
   }
 
   /** What the server sends, as its last description says. */

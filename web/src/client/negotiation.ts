@@ -7,6 +7,10 @@
  * connection and are handled beside it: an offer that nobody answers, an offer that the server refuses, and a
  * description that the browser does not take.
  *
+ * The way to the server may also break in the middle and come back while the connection itself lives. Then each
+ * side makes its own offer once more if that is not answered. Ours is sent again as it was: the server may have
+ * taken it and only its answer was lost, so that its m-sections and their mids are agreed already.
+ *
  * The machine decides; `negotiator.ts` carries out what it decides on an RTCPeerConnection. Exactly one operation
  * is under way at any time: the states ending in "-ing" wait for its result.
  */
@@ -25,6 +29,9 @@ export type Input =
   | { is: "remote-offer"; sdp: string }
   | { is: "remote-answer"; sdp: string }
   | { is: "refused"; code: number }
+  /** Messages to and from the server get lost from now on; or they get through again. */
+  | { is: "signaling-lost" }
+  | { is: "signaling-restored" }
   /** `nextTimeout` has come. */
   | { is: "timeout" }
   /** The connection is over. */
@@ -100,6 +107,11 @@ export class Negotiation {
   #wanted = false;
   /** The server's offer that arrived during an operation. A newer one replaces it: the server has dropped the older. */
   #waitingOffer: string | null = null;
+  #hasSignaling = true;
+  /** Our offer while it waits for its answer. */
+  #offer = "";
+  /** The server has forgotten the offer that is being answered: it makes it again. */
+  #answersInVain = false;
   /** When the wait for an answer ends. */
   #answerDeadline = Infinity;
   /** No offer of ours before this. */
@@ -126,9 +138,9 @@ export class Negotiation {
 
   /** When `timeout` is due, or null. */
   nextTimeout(): number | null {
+    if (!this.#hasSignaling) return null;
     if (this.#state === "offered") return this.#answerDeadline;
-    if (this.#state === "stable" && this.#wanted) return this.#notBefore;
-    return null;
+    return this.#state === "stable" && this.#wanted ? this.#notBefore : null;
   }
 
   /**
@@ -143,6 +155,8 @@ export class Negotiation {
     }
     // The result of an operation may still arrive after the end.
     if (this.#state === "closed") return [];
+    if (input.is === "signaling-lost") return this.#loseSignaling();
+    if (input.is === "signaling-restored") return this.#restoreSignaling(now);
     const handler = this.#transitions[this.#state][input.is] as
       ((input: Input, now: number) => Action[]) | undefined;
     if (handler !== undefined) return handler(input, now);
@@ -177,9 +191,9 @@ export class Negotiation {
       "offer-made": (input, now) => {
         if (this.#waitingOffer !== null) return this.#collide(this.#waitingOffer);
         this.#state = "offered";
-        this.#answerDeadline = now + ANSWER_DEADLINE_MS;
+        this.#offer = input.sdp;
         this.#counters.offers += 1;
-        return [{ do: "send-offer", sdp: input.sdp }];
+        return this.#hasSignaling ? this.#sendOffer(now) : [];
       },
       failed: (input, now) => this.#recover(`offer: ${input.error}`, now),
     },
@@ -210,6 +224,7 @@ export class Negotiation {
       needed: this.#want,
       "remote-offer": this.#keep,
       "answer-made": (input, now) => {
+        if (this.#answersInVain) return this.#succeed(now);
         this.#counters.answers += 1;
         return [{ do: "send-answer", sdp: input.sdp }, ...this.#succeed(now)];
       },
@@ -226,10 +241,29 @@ export class Negotiation {
     },
   };
 
+  #loseSignaling(): Action[] {
+    this.#hasSignaling = false;
+    this.#answerDeadline = Infinity;
+    this.#waitingOffer = null;
+    this.#answersInVain = true;
+    return [];
+  }
+
+  #restoreSignaling(now: number): Action[] {
+    this.#hasSignaling = true;
+    if (this.#state === "offered") return this.#sendOffer(now);
+    return this.#state === "stable" ? this.#next(now) : [];
+  }
+
+  #sendOffer(now: number): Action[] {
+    this.#answerDeadline = now + ANSWER_DEADLINE_MS;
+    return [{ do: "send-offer", sdp: this.#offer }];
+  }
+
   /** In a stable state: the next operation, if there is one. The server's offer goes first: it is waiting. */
   #next(now: number): Action[] {
     if (this.#waitingOffer !== null) return this.#answer(this.#waitingOffer);
-    if (!this.#wanted || now < this.#notBefore) return [];
+    if (!this.#wanted || !this.#hasSignaling || now < this.#notBefore) return [];
     this.#wanted = false;
     this.#state = "offering";
     return [{ do: "make-offer" }];
@@ -237,6 +271,7 @@ export class Negotiation {
 
   #answer(sdp: string): Action[] {
     this.#waitingOffer = null;
+    this.#answersInVain = false;
     this.#state = "answering";
     return [{ do: "answer-offer", sdp }];
   }

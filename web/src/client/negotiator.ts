@@ -1,4 +1,5 @@
 /** Carries out what `Negotiation` decides, on an RTCPeerConnection. */
+import { Alarm } from "./alarm.js";
 import { type Action, type Input, Negotiation, type NegotiationStatistics } from "./negotiation.js";
 
 /** Whom a negotiator talks to. */
@@ -19,7 +20,9 @@ export class Negotiator {
   readonly #connection: RTCPeerConnection;
   readonly #hooks: NegotiatorHooks;
   readonly #machine = new Negotiation();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #alarm = new Alarm(() => {
+    this.#step({ is: "timeout" });
+  });
   /** Candidates that belong to a description which has not been sent yet: they must not overtake it. */
   #candidates: (RTCIceCandidate | null)[] = [];
 
@@ -53,6 +56,15 @@ export class Negotiator {
     this.#step({ is: "refused", code });
   }
 
+  /** The way to the server is gone: what is sent gets lost until `signalingRestored`. */
+  signalingLost(): void {
+    this.#step({ is: "signaling-lost" });
+  }
+
+  signalingRestored(): void {
+    this.#step({ is: "signaling-restored" });
+  }
+
   /** Ends it. The connection itself is the caller's to close. */
   close(): void {
     this.#connection.onnegotiationneeded = null;
@@ -63,7 +75,7 @@ export class Negotiator {
 
   #step(input: Input): void {
     const actions = this.#machine.step(input, performance.now());
-    this.#setTimer();
+    this.#alarm.set(this.#machine.nextTimeout());
     for (const action of actions) this.#perform(action);
   }
 
@@ -131,18 +143,6 @@ export class Negotiator {
     const candidates = this.#candidates;
     this.#candidates = [];
     for (const candidate of candidates) this.#hooks.sendCandidate(candidate);
-  }
-
-  #setTimer(): void {
-    clearTimeout(this.#timer);
-    const due = this.#machine.nextTimeout();
-    if (due === null) return;
-    this.#timer = setTimeout(
-      () => {
-        this.#step({ is: "timeout" });
-      },
-      Math.max(0, due - performance.now()),
-    );
   }
 }
 

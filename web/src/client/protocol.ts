@@ -43,12 +43,25 @@ export interface PeerInfo extends PeerIdentity {
   tracks: TrackInfo[];
 }
 
+/** Whether a session goes on with the RTCPeerConnection that it had, or with a new one. */
+export type Transport = "new" | "keep";
+
 /** The data of each message that a client sends, by type. */
 export interface ClientMessages {
-  join: { roomId: string; userId: string; name: string; token?: string };
+  join: {
+    roomId: string;
+    userId: string;
+    name: string;
+    token?: string;
+    /** The session to come back to; `transport` says whether the RTCPeerConnection that it had still lives. */
+    sessionId?: string;
+    sessionToken?: string;
+    transport?: Transport;
+  };
   offer: { sdp: string; type: "offer"; peerId: string; tracks: { mid: string; source: Source }[] };
   answer: { sdp: string; type: "answer"; peerId: string };
   "ice-candidate": { candidate: string; sdpMid: string | null; sdpMLineIndex: number | null };
+  "ice-restart-request": Record<string, never>;
   "media-state": MediaState;
   leave: Record<string, never>;
   ping: Record<string, unknown>;
@@ -62,6 +75,7 @@ export interface ServerMessages {
     peerId: string;
     roomId: string;
     resumed: boolean;
+    transport: Transport;
     sessionId: string;
     sessionToken: string;
     iceServers: RTCIceServer[];
@@ -70,8 +84,11 @@ export interface ServerMessages {
   "room-state": { peers: PeerInfo[] };
   "peer-joined": PeerIdentity;
   "peer-left": { peerId: string };
+  "peer-suspended": { peerId: string };
+  "peer-resumed": { peerId: string };
   offer: { sdp: string };
   answer: { sdp: string };
+  "ice-restart-offer": { sdp: string };
   "ice-candidate": { candidate: string; sdpMid: string | null; sdpMLineIndex: number | null };
   "track-published": TrackInfo & { peerId: string; mid: string | null };
   "track-unpublished": { trackId: string; peerId: string };
@@ -129,6 +146,7 @@ const READERS: { [Type in keyof ServerMessages]: (fields: Fields) => ServerMessa
     peerId: f.string("peerId", ""),
     roomId: f.string("roomId", ""),
     resumed: f.boolean("resumed", false),
+    transport: f.oneOf("transport", ["new", "keep"] as const, "new"),
     sessionId: f.string("sessionId", ""),
     sessionToken: f.string("sessionToken", ""),
     iceServers: f.list("iceServers", readIceServer, []),
@@ -137,8 +155,11 @@ const READERS: { [Type in keyof ServerMessages]: (fields: Fields) => ServerMessa
   "room-state": (f) => ({ peers: f.list("peers", readPeer) }),
   "peer-joined": readIdentity,
   "peer-left": (f) => ({ peerId: f.string("peerId") }),
+  "peer-suspended": (f) => ({ peerId: f.string("peerId") }),
+  "peer-resumed": (f) => ({ peerId: f.string("peerId") }),
   offer: (f) => ({ sdp: f.string("sdp") }),
   answer: (f) => ({ sdp: f.string("sdp") }),
+  "ice-restart-offer": (f) => ({ sdp: f.string("sdp") }),
   "ice-candidate": (f) => ({
     candidate: f.string("candidate", ""),
     sdpMid: f.stringOrNull("sdpMid"),

@@ -7,19 +7,22 @@ import type { RemotePeer } from "./roster.js";
 
 /** The events of a room, and what comes with each. */
 export interface RoomEvents {
-  /** The membership changed its state; `error` says why when it is "failed". */
+  /** The membership changed its state; `error` says why when it is "failed" or "reconnecting". */
   stateChanged: { state: ConnectionState; previous: ConnectionState; error: RoomError | null };
-  /** State of the media connection: "disconnected" may heal, "failed" is followed by the room's own failure. */
+  /** State of the media connection: "disconnected" may heal, "failed" is followed by another connection. */
   transportChanged: RTCPeerConnectionState;
   /** Somebody is in the room: those who came before us are announced too. */
   peerJoined: RemotePeer;
   peerLeft: RemotePeer;
+  /** Somebody's connection broke: they come back (`peerResumed`), or they leave after all. */
+  peerSuspended: RemotePeer;
+  peerResumed: RemotePeer;
   /** Somebody switched a microphone, camera or screen on or off. */
   mediaStateChanged: RemotePeer;
   /** Somebody's track is received from now on, or no longer. */
   trackSubscribed: RemoteTrack;
   trackUnsubscribed: RemoteTrack;
-  /** A track of ours is published, or no longer. */
+  /** A track of ours is published, on a new connection once more; or it is no longer. */
   published: Publication;
   publicationEnded: { publication: Publication; reason: EndReason };
   /** Something went wrong and the room goes on; what ends the room comes with `stateChanged`. */
@@ -37,6 +40,11 @@ export interface JoinOptions {
   url?: string;
   /** A signed join token, where the server asks for one. */
   token?: string;
+  /**
+   * Whether to keep the session in this tab's sessionStorage, so that a reload of the page comes back to it
+   * instead of joining as somebody new; by default true.
+   */
+  remember?: boolean;
 }
 
 /** What the server gave us when it let us in. */

@@ -1,48 +1,52 @@
 /** A room, as a program in a browser uses it. */
-import { type ConnectionEvent, type ConnectionState, nextState } from "./connection-state.js";
+import { type ConnectionState, nextState } from "./connection-state.js";
 import { type Deferred, deferred } from "./deferred.js";
 import { Emitter } from "./emitter.js";
 import { RoomError } from "./errors.js";
 import { type ConnectionFactory, MediaConnection } from "./media-connection.js";
+import { MediaRecovery } from "./media-recovery.js";
+import { Membership, type MembershipEnvironment } from "./membership.js";
+import { type NetworkWatch, watchNetwork } from "./network.js";
 import { type EndReason, Publication, Publications, type PublishOptions } from "./publications.js";
-import type { MediaState, ServerMessage, ServerMessages } from "./protocol.js";
+import type { MediaState, ServerMessage, ServerMessages, Transport } from "./protocol.js";
 import type { JoinOptions, RoomEvents, Session } from "./room-events.js";
 import { readSlots, type RemoteTrack, RemoteTracks } from "./remote-tracks.js";
 import { type RemotePeer, Roster, type RosterChange } from "./roster.js";
-import { SignalingConnection, type SocketFactory } from "./signaling.js";
+import { SessionStore } from "./session-store.js";
 import { type RoomStatistics, summarize } from "./stats.js";
 
 /** How a room reaches the world; tests put fakes here. */
-export interface RoomEnvironment {
-  createSocket: SocketFactory;
+export interface RoomEnvironment extends MembershipEnvironment {
   createConnection: ConnectionFactory;
+  watchNetwork: NetworkWatch;
 }
-
-/** How long the server may take from the first byte to being in the room, in ms. */
-export const JOIN_DEADLINE_MS = 15_000;
 
 const BROWSER: RoomEnvironment = {
   createSocket: (url) => new WebSocket(url),
   createConnection: (configuration) => new RTCPeerConnection(configuration),
+  random: () => Math.random(),
+  sessions: new SessionStore(() => sessionStorage),
+  watchNetwork,
 };
 
 /**
  * One person's membership in one room: publishes tracks, and reports the tracks of the others.
  *
- * It may be joined again after it was left or has failed; what was published and not withdrawn is then
- * published again.
+ * When the connection to the server breaks, it comes back by itself, and as the same somebody if that is at all
+ * possible; media goes on meanwhile as far as it can. It may be joined again after it was left or has failed; what
+ * was published and not withdrawn is then published again.
  */
 export class Room extends Emitter<RoomEvents> {
   readonly #environment: RoomEnvironment;
+  readonly #membership: Membership;
   readonly #publications = new Publications();
-  #state: ConnectionState = "idle";
   #joining: Deferred<undefined> | null = null;
-  #leaving: Promise<void> | null = null;
-  #joinTimer: ReturnType<typeof setTimeout> | undefined;
-  #signaling: SignalingConnection | null = null;
-  #session: Session | null = null;
+  /** Set between an acknowledgement and its room-state: how the session goes on. */
+  #entry: Transport | null = null;
   #iceServers: RTCIceServer[] = [];
   #connection: MediaConnection | null = null;
+  #recovery: MediaRecovery | null = null;
+  #stopWatching: (() => void) | null = null;
   #roster = new Roster();
   #remoteTracks = new RemoteTracks();
   #announcedMediaState = "";
@@ -50,15 +54,37 @@ export class Room extends Emitter<RoomEvents> {
   constructor(environment: Partial<RoomEnvironment> = {}) {
     super();
     this.#environment = { ...BROWSER, ...environment };
+    this.#membership = new Membership(this.#environment, {
+      stateChanged: (change) => {
+        this.#stateChanged(change);
+      },
+      accepted: ({ resumed, transport, iceServers }) => {
+        this.#iceServers = iceServers;
+        this.#entry = resumed ? transport : "new";
+        if (this.#entry === "new") this.#dropConnection();
+      },
+      message: (message) => {
+        this.#receive(message);
+      },
+      invalid: (reason) => {
+        this.emit("error", new RoomError("protocol", `the server sent something unreadable: ${reason}`));
+      },
+      transport: () => (this.#connection === null ? "new" : "keep"),
+    });
   }
 
   get state(): ConnectionState {
-    return this.#state;
+    return this.#membership.state;
+  }
+
+  /** Whether we are in the room, if only for the others: "joined" or "reconnecting". */
+  get inRoom(): boolean {
+    return this.state === "joined" || this.state === "reconnecting";
   }
 
   /** Our own ids in the room, or null while not in one. */
   get session(): Session | null {
-    return this.#session;
+    return this.#membership.session;
   }
 
   /** The others in the room, by peerId. */
@@ -88,33 +114,9 @@ export class Room extends Emitter<RoomEvents> {
    * called meanwhile. Throws when already in a room or on the way.
    */
   async join(options: JoinOptions): Promise<void> {
-    this.#change("join");
-    // Whoever heard that may have left again at once.
-    if (this.state !== "connecting") throw new RoomError("left", "left the room");
-    const joining = deferred<undefined>();
-    this.#joining = joining;
-    this.#joinTimer = setTimeout(() => {
-      this.#fail(new RoomError("unreachable", "the server did not let us in in time"));
-    }, JOIN_DEADLINE_MS);
-    try {
-      this.#signaling = new SignalingConnection(options.url ?? defaultUrl(), this.#environment.createSocket, {
-        opened: () => {
-          this.#sendJoin(options);
-        },
-        message: (message) => {
-          this.#receive(message);
-        },
-        invalid: (reason) => {
-          this.emit("error", new RoomError("protocol", `the server sent something unreadable: ${reason}`));
-        },
-        closed: (reason) => {
-          this.#fail(new RoomError(this.#state === "connecting" ? "unreachable" : "lost", reason));
-        },
-      });
-    } catch (error) {
-      // The browser refuses some addresses at once, "ws:" from an "https:" page for example.
-      this.#fail(new RoomError("unreachable", String(error)));
-    }
+    nextState(this.state, "join"); // throws where that makes no sense
+    const joining = (this.#joining = deferred<undefined>());
+    this.#membership.join(options);
     await joining.promise;
   }
 
@@ -143,23 +145,11 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   /** Leaves for good, whatever is under way; resolves when the server knows. All publications end. */
-  leave(): Promise<void> {
-    this.#leaving ??= this.#leave().finally(() => {
-      this.#leaving = null;
-    });
-    return this.#leaving;
-  }
-
-  async #leave(): Promise<void> {
-    const signaling = this.#signaling;
-    this.#signaling = null;
-    this.#change("leave");
-    signaling?.send("leave", {});
-    const closed = signaling?.close();
+  async leave(): Promise<void> {
+    const left = this.#membership.leave();
     this.#finish(new RoomError("left", "left the room"));
     for (const publication of this.publications) this.#endPublication(publication, "left");
-    if (closed !== undefined) await withDeadline(closed, LEAVE_DEADLINE_MS);
-    if (this.#state === "leaving") this.#change("closed");
+    await left;
   }
 
   /** Figures of what is received and sent now, per track. */
@@ -167,48 +157,38 @@ export class Room extends Emitter<RoomEvents> {
     const report = await this.#connection?.getStats();
     return {
       ...summarize(report ?? new Map<string, never>(), this.#remoteTracks.all, this.#publications.all),
-      signaling: this.#signaling?.statistics() ?? null,
+      signaling: this.#membership.statistics(),
       negotiation: this.#connection?.negotiationStatistics() ?? null,
     };
   }
 
-  #sendJoin(options: JoinOptions): void {
-    this.#change("opened");
-    const { roomId, name, token } = options;
-    const userId = options.userId ?? crypto.randomUUID();
-    this.#signaling?.send("join", { roomId, userId, name, ...(token === undefined ? {} : { token }) });
+  #stateChanged(change: RoomEvents["stateChanged"]): void {
+    if (change.state === "reconnecting") {
+      this.#entry = null;
+      this.#announcedMediaState = "";
+      this.#connection?.signalingLost();
+      this.#recovery?.step("signaling-lost");
+    }
+    // First, so that nothing of the old stay is left when somebody who hears this joins again at once.
+    if (change.state === "failed") this.#finish(change.error);
+    this.emit("stateChanged", change);
   }
 
   #receive(message: ServerMessage): void {
-    if (this.#state === "joining") this.#receiveJoining(message);
-    else if (this.#state === "joined") this.#receiveJoined(message);
-  }
-
-  #receiveJoining(message: ServerMessage): void {
-    if (message.type === "join" && message.data.success) {
-      const { peerId, roomId, sessionId, sessionToken, iceServers } = message.data;
-      this.#session = { peerId, roomId, sessionId, sessionToken };
-      this.#iceServers = iceServers;
-      this.#change("accepted");
-    } else if (message.type === "join") {
-      this.#fail(new RoomError("refused", message.data.reason, { request: "join" }));
-    } else if (message.type === "error") {
-      const { code, message: text, type } = message.data;
-      this.#fail(new RoomError("refused", text, { code, request: type }));
-    }
-  }
-
-  #receiveJoined(message: ServerMessage): void {
     switch (message.type) {
       case "room-state":
         this.#applyRoster(this.#roster.replaceAll(message.data.peers));
-        if (this.#joining !== null) this.#entered(this.#joining, this.#session);
+        if (this.#entry !== null) this.#entered(this.#entry);
         break;
       case "peer-joined":
         this.#applyRoster(this.#roster.joined(message.data));
         break;
       case "peer-left":
         this.#applyRoster(this.#roster.left(message.data.peerId));
+        break;
+      case "peer-suspended":
+      case "peer-resumed":
+        this.#applyRoster(this.#roster.suspended(message.data.peerId, message.type === "peer-suspended"));
         break;
       case "media-state":
         this.#applyRoster(this.#roster.mediaState(message.data.peerId, message.data));
@@ -218,6 +198,10 @@ export class Room extends Emitter<RoomEvents> {
         break;
       case "track-unpublished":
         this.#trackUnpublished(message.data);
+        break;
+      case "ice-restart-offer":
+        this.#recovery?.step("restart-offered");
+        this.#connection?.receive(message);
         break;
       case "offer":
       case "answer":
@@ -234,41 +218,81 @@ export class Room extends Emitter<RoomEvents> {
     }
   }
 
-  /** Entering is complete: we know who is here, and so how many slots the first offer should bring. */
-  #entered(joining: Deferred<undefined>, session: Session | null): void {
-    clearTimeout(this.#joinTimer);
+  /** We are in the room, or in it again, and know who is here. */
+  #entered(entry: Transport): void {
+    this.#entry = null;
+    if (entry === "keep" && this.#connection === null) {
+      // What the server has kept failed here while it was on the way back.
+      this.#membership.renew();
+      return;
+    }
+    this.#stopWatching ??= this.#environment.watchNetwork(() => {
+      this.#membership.networkChanged();
+      this.#recovery?.step("network");
+    });
+    this.#recovery ??= this.#careForMedia();
+    if (this.#connection === null) {
+      this.#connection = this.#connect();
+      this.#recovery.step("replaced");
+    } else {
+      this.#connection.signalingRestored();
+    }
+    this.#recovery.step("signaling-restored");
+    this.#announceMediaState();
+    this.#joining?.resolve(undefined);
+    this.#joining = null;
+  }
+
+  /** Opens a connection whose first offer brings our publications, and a slot for each track that is there. */
+  #connect(): MediaConnection {
     const expected = [...this.peers.values()].flatMap(({ tracks }) => [...tracks.values()]);
-    this.#connection = new MediaConnection(
+    return new MediaConnection(
       this.#environment.createConnection,
       this.#iceServers,
-      session?.peerId ?? "",
+      this.session?.peerId ?? "",
       this.#publications,
       expected.map(({ kind }) => kind),
       {
-        send: (type, data) => this.#signaling?.send(type, data),
+        send: (type, data) => {
+          this.#membership.send(type, data);
+        },
         remoteDescriptionChanged: () => {
           this.#updateRemoteTracks();
         },
         stateChanged: (state) => {
           this.emit("transportChanged", state);
-          if (state === "failed") this.#fail(new RoomError("media-failed", "no media can reach the server"));
+          if (state === "connected" || state === "disconnected" || state === "failed") {
+            this.#recovery?.step(state);
+          }
         },
         withdraw: () => {
           for (const publication of this.#publications.unaccepted) this.#endPublication(publication, "refused");
         },
         giveUp: (reason) => {
-          this.#fail(new RoomError("negotiation-failed", reason));
+          this.#membership.fail(new RoomError("negotiation-failed", reason));
         },
       },
     );
-    this.#announceMediaState();
-    this.#joining = null;
-    joining.resolve(undefined);
+  }
+
+  #careForMedia(): MediaRecovery {
+    return new MediaRecovery({
+      askForRestart: () => {
+        this.#membership.send("ice-restart-request", {});
+      },
+      replace: () => {
+        this.#dropConnection();
+        this.#membership.renew();
+      },
+      giveUp: () => {
+        this.#membership.fail(new RoomError("media-failed", "no media can reach the server"));
+      },
+    });
   }
 
   #trackPublished(data: ServerMessages["track-published"]): void {
     const { peerId, mid, ...track } = data;
-    if (peerId !== this.#session?.peerId) {
+    if (peerId !== this.session?.peerId) {
       this.#roster.published(peerId, track);
       this.#updateRemoteTracks();
       return;
@@ -280,7 +304,7 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   #trackUnpublished({ peerId, trackId }: ServerMessages["track-unpublished"]): void {
-    if (peerId !== this.#session?.peerId) {
+    if (peerId !== this.session?.peerId) {
       this.#roster.unpublished(peerId, trackId);
       this.#updateRemoteTracks();
       return;
@@ -303,21 +327,19 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Tells the others what is switched on here, when it has changed. */
   #announceMediaState(): void {
-    if (this.#state !== "joined") return;
+    if (this.state !== "joined") return;
     const state = this.#publications.mediaState;
     const text = JSON.stringify(state);
     if (text === this.#announcedMediaState) return;
     this.#announcedMediaState = text;
-    this.#signaling?.send("media-state", state);
+    this.#membership.send("media-state", state);
   }
 
   #applyRoster(changes: RosterChange[]): void {
     // Tracks of those who left go first, so that a tile never outlives its person.
     this.#updateRemoteTracks();
     for (const { change, peer } of changes) {
-      if (change === "joined") this.emit("peerJoined", peer);
-      else if (change === "left") this.emit("peerLeft", peer);
-      else this.emit("mediaStateChanged", peer);
+      this.emit(ROSTER_EVENTS[change], peer);
     }
   }
 
@@ -332,28 +354,27 @@ export class Room extends Emitter<RoomEvents> {
     for (const track of added) this.emit("trackSubscribed", track);
   }
 
-  /** The one place where a membership is lost: by a refusal, a broken WebSocket, or media that cannot flow. */
-  #fail(error: RoomError): void {
-    const signaling = this.#signaling;
-    this.#signaling = null;
-    const previous = this.#state;
-    const isRefusal = previous === "joining" && error.kind === "refused";
-    const state = (this.#state = nextState(previous, isRefusal ? "refused" : "lost"));
-    void signaling?.close();
-    this.#finish(error);
-    // Last, when nothing of the old stay is left: whoever hears this may join again at once.
-    this.emit("stateChanged", { state, previous, error });
-  }
-
-  /** Lets go of everything that belongs to one stay in a room; publications remain. */
-  #finish(error: RoomError): void {
-    clearTimeout(this.#joinTimer);
+  /** Closes the RTCPeerConnection, and ends what was received through it; publications remain. */
+  #dropConnection(): void {
     this.#connection?.close();
     this.#connection = null;
     this.#publications.setConnection(null);
-    this.#session = null;
+    const { removed } = this.#remoteTracks.update([], () => null);
+    for (const track of removed) this.emit("trackUnsubscribed", track);
+  }
+
+  /** Lets go of everything that belongs to one stay in a room; publications remain. */
+  #finish(error: RoomError | null): void {
+    this.#stopWatching?.();
+    this.#stopWatching = null;
+    this.#recovery?.close();
+    this.#recovery = null;
+    this.#entry = null;
     this.#announcedMediaState = "";
-    this.#joining?.reject(error);
+    this.#dropConnection();
+    for (const { peer } of this.#roster.replaceAll([])) this.emit("peerLeft", peer);
+    this.#roster = new Roster();
+    if (error !== null) this.#joining?.reject(error);
     this.#joining = null;
     const { removed } = this.#remoteTracks.update([], () => null);
     const left = this.#roster.replaceAll([]);
@@ -361,31 +382,13 @@ export class Room extends Emitter<RoomEvents> {
     for (const track of removed) this.emit("trackUnsubscribed", track);
     for (const { peer } of left) this.emit("peerLeft", peer);
   }
-
-  #change(event: ConnectionEvent): void {
-    const previous = this.#state;
-    this.#state = nextState(previous, event);
-    if (this.#state !== previous) this.emit("stateChanged", { state: this.#state, previous, error: null });
-  }
 }
 
-/** How long to wait for the server's goodbye, in ms. */
-const LEAVE_DEADLINE_MS = 2000;
-
-/** Waits for `promise`, but no longer than `limitMs`. */
-async function withDeadline(promise: Promise<void>, limitMs: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const deadline = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, limitMs);
-  });
-  await Promise.race([promise, deadline]);
-  clearTimeout(timer);
-}
-
-function defaultUrl(): string {
-  const url = new URL("ws", location.href);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.search = "";
-  url.hash = "";
-  return url.href;
-}
+/** The event that tells of each change in who is here. */
+const ROSTER_EVENTS = {
+  joined: "peerJoined",
+  left: "peerLeft",
+  suspended: "peerSuspended",
+  resumed: "peerResumed",
+  "media-state": "mediaStateChanged",
+} as const satisfies Record<RosterChange["change"], keyof RoomEvents>;

@@ -11,6 +11,8 @@ import {
 /** Somebody else in the room. A change makes a new object; the old one stays as it was. */
 export interface RemotePeer extends PeerIdentity {
   readonly mediaState: MediaState;
+  /** Its connection broke, and it may come back: nobody knows yet. Its media may go on meanwhile. */
+  readonly suspended: boolean;
   /** What this peer publishes, by trackId. */
   readonly tracks: ReadonlyMap<string, TrackInfo>;
 }
@@ -19,6 +21,8 @@ export interface RemotePeer extends PeerIdentity {
 export type RosterChange =
   | { change: "joined"; peer: RemotePeer }
   | { change: "left"; peer: RemotePeer }
+  | { change: "suspended"; peer: RemotePeer }
+  | { change: "resumed"; peer: RemotePeer }
   | { change: "media-state"; peer: RemotePeer };
 
 /** The other peers of a room. */
@@ -40,12 +44,16 @@ export class Roster {
         userId: info.userId,
         name: info.name,
         mediaState: info.mediaState,
+        suspended: info.suspended,
         tracks: new Map(info.tracks.map((track) => [track.trackId, track])),
       };
       this.#peers.set(peer.peerId, peer);
-      if (known === undefined) changes.push({ change: "joined", peer });
-      else if (!sameMediaState(known.mediaState, peer.mediaState))
-        changes.push({ change: "media-state", peer });
+      if (known === undefined) {
+        changes.push({ change: "joined", peer });
+        continue;
+      }
+      if (known.suspended !== peer.suspended) changes.push(suspension(peer));
+      if (!sameMediaState(known.mediaState, peer.mediaState)) changes.push({ change: "media-state", peer });
     }
     return changes;
   }
@@ -53,7 +61,7 @@ export class Roster {
   joined(identity: PeerIdentity): RosterChange[] {
     if (this.#peers.has(identity.peerId)) return [];
     const { peerId, userId, name } = identity;
-    const peer: RemotePeer = { peerId, userId, name, mediaState: ALL_OFF, tracks: new Map() };
+    const peer: RemotePeer = { peerId, userId, name, mediaState: ALL_OFF, suspended: false, tracks: new Map() };
     this.#peers.set(peerId, peer);
     return [{ change: "joined", peer }];
   }
@@ -63,6 +71,15 @@ export class Roster {
     if (peer === undefined) return [];
     this.#peers.delete(peerId);
     return [{ change: "left", peer }];
+  }
+
+  /** Its connection broke, or is there again. */
+  suspended(peerId: string, suspended: boolean): RosterChange[] {
+    const peer = this.#peers.get(peerId);
+    if (peer === undefined || peer.suspended === suspended) return [];
+    const changed = { ...peer, suspended };
+    this.#peers.set(peerId, changed);
+    return [suspension(changed)];
   }
 
   mediaState(peerId: string, state: MediaState): RosterChange[] {
@@ -97,6 +114,10 @@ export class Roster {
   sourceOf(peerId: string, trackId: string): Source | null {
     return this.#peers.get(peerId)?.tracks.get(trackId)?.source ?? null;
   }
+}
+
+function suspension(peer: RemotePeer): RosterChange {
+  return { change: peer.suspended ? "suspended" : "resumed", peer };
 }
 
 function sameMediaState(a: MediaState, b: MediaState): boolean {

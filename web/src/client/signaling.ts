@@ -2,10 +2,19 @@
 import { type ClientMessages, decode, encode, type ServerMessage } from "./protocol.js";
 
 /** When nothing has arrived for this long, ask for a sign of life, in ms. */
-export const PING_AFTER_MS = 15_000;
+export const PING_AFTER_MS = 12_000;
 
-/** When nothing has arrived this long after asking, the connection is dead, in ms. */
-export const PONG_WITHIN_MS = 10_000;
+/** When nothing has arrived this long after asking, the connection is dead, in ms: within 20 s all in all. */
+export const PONG_WITHIN_MS = 8000;
+
+/** The same where there is reason to think that it is dead. A lost packet comes again after about 1 s. */
+export const PROBE_WITHIN_MS = 4000;
+
+/** The close code with which the server says that the session goes on with another connection. */
+export const REPLACED = 4000;
+
+/** The close code with which the server says that it does not want us (RFC 6455, section 7.4.1). */
+export const POLICY_VIOLATION = 1008;
 
 /** Opens a WebSocket; tests put a fake here. */
 export type SocketFactory = (url: string) => WebSocket;
@@ -17,7 +26,7 @@ export interface SignalingHooks {
   /** A message that cannot be understood; it has been dropped. */
   invalid(reason: string): void;
   /** The connection is over, or never came to be; called once, and not after `close`. */
-  closed(reason: string): void;
+  closed(reason: string, code: number): void;
 }
 
 /** Counters, for tests and for a statistics display. */
@@ -57,7 +66,7 @@ export class SignalingConnection {
     };
     // An error event carries no reason and is always followed by a close event.
     this.#socket.onclose = (event) => {
-      this.#end(event.reason === "" ? `WebSocket closed (${event.code})` : event.reason);
+      this.#end(event.reason === "" ? `WebSocket closed (${event.code})` : event.reason, event.code);
     };
   }
 
@@ -115,25 +124,39 @@ export class SignalingConnection {
     }
   }
 
+  /** Asks for a sign of life now: the network has changed, and the connection may not have survived that. */
+  probe(): void {
+    if (this.#over || this.#socket.readyState !== WebSocketState.open) return;
+    clearTimeout(this.#liveness);
+    this.#ask(PROBE_WITHIN_MS);
+  }
+
   /** The server lives: starts the wait for its next sign of life. */
   #heard(): void {
     clearTimeout(this.#liveness);
     this.#liveness = setTimeout(() => {
-      this.send("ping", { sentAt: performance.now() });
-      this.#liveness = setTimeout(() => {
-        this.#end("the server does not answer");
-        this.#socket.close();
-      }, PONG_WITHIN_MS);
+      this.#ask(PONG_WITHIN_MS);
     }, PING_AFTER_MS);
   }
 
-  #end(reason: string): void {
+  #ask(withinMs: number): void {
+    this.send("ping", { sentAt: performance.now() });
+    this.#liveness = setTimeout(() => {
+      this.#end("the server does not answer", ABNORMAL);
+      this.#socket.close();
+    }, withinMs);
+  }
+
+  #end(reason: string, code: number): void {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#liveness);
-    this.#hooks.closed(reason);
+    this.#hooks.closed(reason, code);
   }
 }
+
+/** What browsers report as the close code of a connection that was cut (RFC 6455, section 7.4.1). */
+const ABNORMAL = 1006;
 
 /** WebSocket.readyState by name, also where there is no global WebSocket. */
 const WebSocketState = { open: 1, closed: 3 } as const;

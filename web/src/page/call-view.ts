@@ -22,6 +22,11 @@ export class CallView {
     room.on("mediaStateChanged", (peer) => {
       this.#showPeer(peer);
     });
+    for (const event of ["peerSuspended", "peerResumed"] as const) {
+      room.on(event, (peer) => {
+        this.#showPeer(peer);
+      });
+    }
     room.on("peerLeft", ({ peerId }) => {
       grid.remove(peerId);
     });
@@ -31,8 +36,11 @@ export class CallView {
     room.on("trackUnsubscribed", (track) => {
       this.#removeTrack(track);
     });
+    room.on("stateChanged", ({ state }) => {
+      grid.get(SELF)?.setAway(state === "reconnecting");
+    });
     media.on("changed", () => {
-      if (room.state === "joined") this.#showSelf();
+      if (room.inRoom) this.#showSelf();
     });
   }
 
@@ -70,6 +78,7 @@ export class CallView {
     tile.setName(peer.name);
     tile.setMuted(!peer.mediaState.micEnabled);
     tile.setPictureOff(!peer.mediaState.cameraEnabled);
+    tile.setAway(peer.suspended);
   }
 
   #addTrack({ peerId, trackId, kind, source, stream }: RemoteTrack): void {

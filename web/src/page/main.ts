@@ -1,7 +1,15 @@
 /** The page: a lobby with name, room and preview, and the call. */
 import { LocalMedia, Room, type RoomError, type Source } from "../client/index.js";
 import { CallView } from "./call-view.js";
-import { linkTo, readRequest, rememberDevices, rememberName, userIdOfThisTab } from "./preferences.js";
+import {
+  interruptedCall,
+  linkTo,
+  readRequest,
+  rememberCall,
+  rememberDevices,
+  rememberName,
+  userIdOfThisTab,
+} from "./preferences.js";
 import { TileGrid } from "./tiles.js";
 import { captureInWords, endInWords, roomErrorInWords } from "./words.js";
 
@@ -9,6 +17,7 @@ import { captureInWords, endInWords, roomErrorInWords } from "./words.js";
 const DEFAULT_ROOM = "lobby";
 
 const UNSTABLE = "Your connection is unstable: trying to get it back…";
+const RECONNECTING = "The connection to the server is lost: trying to get it back…";
 
 const lobby = element("lobby");
 const call = element("call");
@@ -75,6 +84,7 @@ async function join(): Promise<void> {
     // The change of the state tells the person.
     return;
   }
+  rememberCall(roomId);
   document.title = `${roomId} – trio-sfu`;
   element("room-name").textContent = roomId;
   view.start(name);
@@ -84,7 +94,7 @@ async function join(): Promise<void> {
 
 function showState(error: RoomError | null): void {
   const { state } = room;
-  const inCall = state === "joined";
+  const { inRoom: inCall } = room;
   call.hidden = !inCall;
   lobby.hidden = inCall;
   joinButton.disabled = state === "connecting" || state === "joining";
@@ -93,10 +103,18 @@ function showState(error: RoomError | null): void {
     view.stop();
     document.title = "trio-sfu";
     playSound.hidden = true;
+    if (state === "leaving" || state === "failed") rememberCall("");
     if (state === "closed" || state === "failed") joinButton.focus();
   }
-  if (error !== null) notify(roomErrorInWords(error));
+  if (state === "reconnecting") notify(RECONNECTING);
+  else if (error !== null) notify(roomErrorInWords(error));
+  else if (state === "joined") settle(RECONNECTING);
   refresh();
+}
+
+/** Takes a message away if it is the one that is shown. */
+function settle(message: string): void {
+  if (element("notice-text").textContent === message) notify(null);
 }
 
 room.on("stateChanged", ({ error }) => {
@@ -104,15 +122,21 @@ room.on("stateChanged", ({ error }) => {
 });
 room.on("transportChanged", (state) => {
   if (state === "disconnected") notify(UNSTABLE);
-  else if (state === "connected" && element("notice-text").textContent === UNSTABLE) notify(null);
+  else if (state === "connected") settle(UNSTABLE);
 });
 room.on("peerJoined", (peer) => {
   say(`${peer.name} is here`);
   refresh();
 });
 room.on("peerLeft", (peer) => {
-  if (room.state === "joined") say(`${peer.name} has left`);
+  if (room.inRoom) say(`${peer.name} has left`);
   refresh();
+});
+room.on("peerSuspended", (peer) => {
+  say(`${peer.name} is reconnecting`);
+});
+room.on("peerResumed", (peer) => {
+  say(`${peer.name} is back`);
 });
 room.on("publicationEnded", ({ publication, reason }) => {
   const words = endInWords(publication.source, reason);
@@ -166,7 +190,7 @@ async function start(): Promise<void> {
   (request.name === "" ? nameInput : joinButton).focus();
   refresh();
   const capturing = media.start(request);
-  if (request.autojoin) await join();
+  if (request.autojoin || (request.room !== "" && request.room === interruptedCall())) await join();
   const words = (await capturing).map(captureInWords).filter((each) => each !== null);
   if (words.length > 0) notify(words.join(" "));
 }

@@ -3,6 +3,7 @@
 const NAME_KEY = "trio-sfu.name";
 const OFF_KEY = "trio-sfu.off";
 const USER_KEY = "trio-sfu.user";
+const CALL_KEY = "trio-sfu.call";
 
 /** What the address of the page asks for: `?room=…&name=…&autojoin=1&mic=0&camera=0`. */
 export interface Request {
@@ -49,6 +50,19 @@ export function userIdOfThisTab(): string {
   const userId = crypto.getRandomValues(new Uint32Array(4)).join("-");
   remember(sessionStorage, USER_KEY, userId);
   return userId;
+}
+
+/** Remembers in which room this tab is; empty: in none. */
+export function rememberCall(room: string): void {
+  remember(sessionStorage, CALL_KEY, room);
+}
+
+/** The room that a reload of the page has interrupted; empty when it has interrupted nothing. */
+export function interruptedCall(): string {
+  // A duplicated tab starts with the same storage, but must not push the first one out of the call.
+  const [navigation] = performance.getEntriesByType("navigation");
+  const isReload = (navigation as PerformanceNavigationTiming | undefined)?.type === "reload";
+  return (isReload ? recall(sessionStorage, CALL_KEY) : null) ?? "";
 }
 
 /** The address that brings somebody else to this room. */

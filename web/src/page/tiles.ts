@@ -44,6 +44,11 @@ export class Tile {
     this.element.classList.toggle("picture-off", off);
   }
 
+  /** Says that the connection broke and may come back. */
+  setAway(away: boolean): void {
+    this.element.classList.toggle("is-away", away);
+  }
+
   /** Shows this stream's picture; null shows the initials. */
   setVideo(stream: MediaStream | null): void {
     if (this.#video.srcObject === stream) return;

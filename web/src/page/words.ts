@@ -31,6 +31,8 @@ export function roomErrorInWords(error: RoomError): string {
       return "The server cannot be reached. Check your connection and try again.";
     case "lost":
       return "The connection to the server was lost. Join again to go on.";
+    case "replaced":
+      return "You have joined from another window, and this one has left.";
     case "media-failed":
       return "Sound and picture cannot reach the server; a firewall may block UDP. Join again to retry.";
     case "negotiation-failed":

@@ -1,5 +1,6 @@
 /**
- * Two ends, messages under way, offers at any time from both: they always come to agree.
+ * Two ends, messages under way, offers at any time from both, a way between them that breaks and takes with it what
+ * is under way: they always come to agree.
  *
  * The server here is the smallest one that follows the protocol: impolite, with an answer deadline. What a
  * description carries is a counter of changes for each end, so that agreement can be seen.
@@ -94,6 +95,11 @@ class Server {
     }
   }
 
+  /** The client is back after a break: an offer of ours that is out is made again. */
+  resume(): void {
+    this.pendingOffer = null;
+  }
+
   tick(now: number): void {
     if (this.pendingOffer !== null && now - this.offeredAt > 8000) this.pendingOffer = null;
     if (this.pendingOffer === null && this.confirmed < this.change) {
@@ -104,11 +110,13 @@ class Server {
   }
 }
 
-function run(seed: number): void {
+/** One history that `seed` determines; `breaks` is how likely the way breaks in each of its steps. */
+function run(seed: number, breaks: number): void {
   const random = seeded(seed);
   const client = new Client();
   const server = new Server();
   const steps = 60 + Math.floor(random() * 200);
+  let isBroken = false;
   for (let step = 0, now = 0; step < steps + 2000; step += 1) {
     const calm = step >= steps;
     now += calm ? 50 : random() * 300;
@@ -117,14 +125,24 @@ function run(seed: number): void {
       client.input({ is: "needed" }, now);
     }
     if (!calm && random() < 0.2) server.change += 1;
-    if (random() < 0.5) server.tick(now);
+    if (!isBroken && !calm && random() < breaks) {
+      isBroken = true;
+      client.input({ is: "signaling-lost" }, now);
+    } else if (isBroken && (calm || random() < 0.1)) {
+      isBroken = false;
+      // What was under way, or was sent to nobody, is lost.
+      client.sent.length = server.sent.length = 0;
+      server.resume();
+      client.input({ is: "signaling-restored" }, now);
+    }
+    if (!isBroken && random() < 0.5) server.tick(now);
     if (random() < 0.5) client.finishOperation(now);
     // Each direction keeps its order, as a WebSocket does.
-    if (random() < 0.5)
+    if (!isBroken && random() < 0.5)
       deliver(client.sent.shift(), (message) => {
         server.receive(message);
       });
-    if (random() < 0.5) {
+    if (!isBroken && random() < 0.5) {
       deliver(server.sent.shift(), ({ type, change }) => {
         client.input({ is: type === "offer" ? "remote-offer" : "remote-answer", sdp: String(change) }, now);
       });
@@ -150,6 +168,10 @@ function deliver(message: Message | undefined, receive: (message: Message) => vo
 
 describe("two ends that offer at any time", () => {
   it("agree in the end, for 300 seeds", () => {
-    for (let seed = 1; seed <= 300; seed += 1) run(seed);
+    for (let seed = 1; seed <= 300; seed += 1) run(seed, 0);
+  });
+
+  it("agree in the end also when the way between them breaks again and again, for 300 seeds", () => {
+    for (let seed = 1; seed <= 300; seed += 1) run(seed, 0.1);
   });
 });

@@ -200,6 +200,58 @@ describe("descriptions that the browser does not take", () => {
   });
 });
 
+describe("a way to the server that breaks and comes back", () => {
+  const lost: Input = { is: "signaling-lost" };
+  const restored: Input = { is: "signaling-restored" };
+  const sendOurs: Action[] = [{ do: "send-offer", sdp: "ours" }];
+
+  it("has our unanswered offer sent again, however long it took", () => {
+    const machine = new Negotiation();
+    feed(machine, needed, offerMade, lost);
+    expect(machine.nextTimeout()).toBeNull();
+    expect(machine.step({ is: "timeout" }, 10 * ANSWER_DEADLINE_MS)).toEqual([]);
+    expect(machine.step(restored, 100_000)).toEqual(sendOurs);
+    expect(machine.nextTimeout()).toBe(100_000 + ANSWER_DEADLINE_MS);
+    expect(machine.statistics()).toMatchObject({ offers: 1, unanswered: 0 });
+  });
+
+  it("has an offer sent that was made meanwhile", () => {
+    const machine = new Negotiation();
+    feed(machine, needed, lost);
+    expect(feed(machine, offerMade)).toEqual([]);
+    expect(feed(machine, restored)).toEqual(sendOurs);
+  });
+
+  it("has no offer made before it is back", () => {
+    const machine = new Negotiation();
+    expect(feed(machine, lost, needed)).toEqual([]);
+    expect(machine.nextTimeout()).toBeNull();
+    expect(feed(machine, restored)).toEqual([{ do: "make-offer" }]);
+  });
+
+  it("has the server's offer not answered: the server makes another", () => {
+    const machine = new Negotiation();
+    feed(machine, remoteOffer, lost, restored);
+    expect(feed(machine, answerMade)).toEqual([]);
+    expect(machine.state).toBe("stable");
+    feed(machine, remoteOffer);
+    expect(feed(machine, answerMade)).toEqual([{ do: "send-answer", sdp: "our answer" }]);
+  });
+
+  it("has an offer of the server forgotten that was waiting", () => {
+    const machine = new Negotiation();
+    feed(machine, needed, offerMade, remoteAnswer, remoteOffer, lost, restored);
+    expect(feed(machine, { is: "answer-applied" })).toEqual([]);
+    expect(machine.state).toBe("stable");
+  });
+
+  it("changes nothing after the end, nor when nothing is under way", () => {
+    const machine = new Negotiation();
+    expect(feed(machine, lost, restored)).toEqual([]);
+    expect(feed(machine, { is: "close" }, lost, restored)).toEqual([]);
+  });
+});
+
 describe("its end and its limits", () => {
   it("does nothing after close", () => {
     const machine = new Negotiation();

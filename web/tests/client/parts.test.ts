@@ -24,11 +24,18 @@ describe("nextState", () => {
       "connecting",
       "joining",
       "joined",
+      "reconnecting",
       "leaving",
       "closed",
       "failed",
     ];
     for (const state of states) expect(["idle", "leaving", "closed"]).toContain(nextState(state, "leave"));
+  });
+
+  it("goes round when the connection breaks", () => {
+    expect(nextState("joined", "interrupted")).toBe("reconnecting");
+    expect(nextState("reconnecting", "accepted")).toBe("joined");
+    expect(nextState("reconnecting", "lost")).toBe("failed");
   });
 
   it("throws at what makes no sense", () => {

@@ -31,7 +31,8 @@ describe("decode", () => {
         success: true,
         peerId: "p",
         roomId: "r",
-        resumed: false,
+        resumed: true,
+        transport: "keep",
         sessionId: "s",
         sessionToken: "t",
         iceServers: [{ urls: "stun:x" }],
@@ -40,13 +41,18 @@ describe("decode", () => {
       success: true,
       peerId: "p",
       roomId: "r",
-      resumed: false,
+      resumed: true,
+      transport: "keep",
       sessionId: "s",
       sessionToken: "t",
       iceServers: [{ urls: ["stun:x"] }],
       reason: "",
     });
-    expect(dataOf("join", { success: false })).toMatchObject({ peerId: "", iceServers: [] });
+    expect(dataOf("join", { success: false })).toMatchObject({
+      peerId: "",
+      transport: "new",
+      iceServers: [],
+    });
   });
 
   it("reads a room", () => {

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { RoomError } from "../../src/client/errors.js";
 import { ANSWER_DEADLINE_MS } from "../../src/client/negotiation.js";
-import { JOIN_DEADLINE_MS, Room } from "../../src/client/room.js";
-import { PING_AFTER_MS, PONG_WITHIN_MS } from "../../src/client/signaling.js";
+import { FIRST_DELAY_MS } from "../../src/client/reconnection.js";
+import { JOIN_DEADLINE_MS } from "../../src/client/membership.js";
+import { Room } from "../../src/client/room.js";
 import { track } from "../fakes/media.js";
 import { peer, settle, World } from "../fakes/world.js";
 
@@ -221,7 +222,7 @@ describe("publishing", () => {
     expect(world.takeEvents()).toEqual(["error request-refused 403", "unpublished camera: refused"]);
     await expect(camera.ready).rejects.toMatchObject({ kind: "request-refused" });
     expect(mic.ended).toBeNull();
-    await vi.advanceTimersByTimeAsync(60_000);
+    await vi.advanceTimersByTimeAsync(10_000);
     expect(world.socket.of("offer")).toHaveLength(2);
   });
 
@@ -484,9 +485,31 @@ describe("leaving", () => {
       await world.join();
       world.socket.deliver("offer", { sdp: "v=0\r\n" });
     },
-    "after a failure": async () => {
+    "after a failure": () => {
+      world.startJoin();
+      world.socket.end();
+    },
+    "while waiting to reconnect": async () => {
       await world.join();
       world.socket.end();
+    },
+    "while reconnecting": async () => {
+      await world.join();
+      world.socket.end();
+      await vi.advanceTimersByTimeAsync(FIRST_DELAY_MS);
+      world.socket.open();
+    },
+    "after the acknowledgement of a reconnection": async () => {
+      await world.join();
+      world.socket.end();
+      await vi.advanceTimersByTimeAsync(FIRST_DELAY_MS);
+      world.socket.open();
+      world.socket.deliver("join", { success: true, peerId: "me", resumed: true, transport: "keep" });
+    },
+    "while media does not flow": async () => {
+      await world.join();
+      world.connection.become("connected");
+      world.connection.become("disconnected");
     },
   };
 
@@ -497,6 +520,8 @@ describe("leaving", () => {
       if (world.sockets.length > 0) world.socket.end(1000);
       await left;
       await settle();
+      expect(world.storage.length).toBe(0);
+      expect(world.changeNetwork).toBeNull();
       expect(world.room.state).toBe(phase === "while idle" ? "idle" : "closed");
       expect(world.room.session).toBeNull();
       expect(world.room.publications).toEqual([]);
@@ -565,51 +590,18 @@ describe("leaving", () => {
 });
 
 describe("losing the room", () => {
-  it("fails when the WebSocket breaks; publications stay for the next join", async () => {
-    world.room.publish(track("audio"));
-    await world.join([peer("ann")]);
-    world.takeEvents();
-    world.socket.end(1006);
-    expect(world.takeEvents()).toEqual(["-peer ann", "failed: lost"]);
-    expect(world.room.publications).toHaveLength(1);
-    expect(world.connection.signalingState).toBe("closed");
-  });
-
   it("can be joined again by whoever hears of the loss", async () => {
     await world.join([peer("ann", [CAMERA])]);
     world.room.on("stateChanged", ({ state }) => {
       if (state === "failed") void world.room.join({ roomId: "lobby", name: "Me", url: "ws://test/ws" });
     });
-    world.socket.end();
+    world.socket.end(4000);
     expect(world.room.state).toBe("connecting");
     world.socket.open();
     world.socket.deliver("join", { success: true, peerId: "me again" });
     world.socket.deliver("room-state", { peers: [] });
     expect(world.room.session?.peerId).toBe("me again");
     expect(world.connections).toHaveLength(2);
-  });
-
-  it("fails when no media can flow, but not when that may heal", async () => {
-    await world.join();
-    world.takeEvents();
-    world.connection.become("connected");
-    world.connection.become("disconnected");
-    expect(world.room.state).toBe("joined");
-    world.connection.become("failed");
-    expect(world.takeEvents().at(-1)).toBe("failed: media-failed");
-    expect(world.socket.closeCode).toBe(1000);
-  });
-
-  it("asks a silent server for a sign of life, and gives up without one", async () => {
-    await world.join();
-    vi.advanceTimersByTime(PING_AFTER_MS);
-    expect(world.socket.of("ping")).toHaveLength(1);
-    world.socket.deliver("pong", world.socket.of("ping")[0]);
-    vi.advanceTimersByTime(PING_AFTER_MS);
-    expect(world.socket.of("ping")).toHaveLength(2);
-    vi.advanceTimersByTime(PONG_WITHIN_MS);
-    expect(world.room.state).toBe("failed");
-    expect(vi.getTimerCount()).toBe(0);
   });
 });
 

@@ -2,8 +2,10 @@
 import { vi } from "vitest";
 import { Room } from "../../src/client/room.js";
 import type { RoomEvents } from "../../src/client/room-events.js";
+import { SessionStore } from "../../src/client/session-store.js";
 import { description, FakeConnection } from "./connection.js";
 import { FakeStream } from "./media.js";
+import { FakeStorage } from "./storage.js";
 import { FakeSocket } from "./socket.js";
 
 /** Lets everything happen that waits for nothing but its turn. */
@@ -26,10 +28,21 @@ export class World {
   /** The events of the room in their order, shortened to what tests compare. */
   readonly events: string[] = [];
   readonly room: Room;
+  readonly storage: Storage;
+  /** Says that the network has changed; null while nobody listens. */
+  changeNetwork: (() => void) | null = null;
 
-  constructor() {
+  /** A page; `storage` is what an earlier one of the same tab has left behind. */
+  constructor(storage: Storage = new FakeStorage()) {
     vi.stubGlobal("MediaStream", FakeStream);
+    this.storage = storage;
     this.room = new Room({
+      random: () => 0,
+      sessions: new SessionStore(() => storage),
+      watchNetwork: (changed) => {
+        this.changeNetwork = changed;
+        return () => (this.changeNetwork = null);
+      },
       createSocket: (url) => {
         const socket = new FakeSocket(url);
         this.sockets.push(socket);
@@ -45,6 +58,8 @@ export class World {
     this.#log("transportChanged", (state) => `transport ${state}`);
     this.#log("peerJoined", ({ peerId }) => `+peer ${peerId}`);
     this.#log("peerLeft", ({ peerId }) => `-peer ${peerId}`);
+    this.#log("peerSuspended", ({ peerId }) => `?peer ${peerId}`);
+    this.#log("peerResumed", ({ peerId }) => `!peer ${peerId}`);
     this.#log("mediaStateChanged", ({ peerId }) => `media ${peerId}`);
     this.#log("trackSubscribed", ({ peerId, trackId, source }) => `+track ${peerId} ${trackId} ${source}`);
     this.#log("trackUnsubscribed", ({ peerId, trackId, source }) => `-track ${peerId} ${trackId} ${source}`);
@@ -82,11 +97,21 @@ export class World {
   /** Joins a room in which `peers` are. */
   async join(peers: unknown[] = [], ack: Record<string, unknown> = {}): Promise<void> {
     const { joined } = this.startJoin();
+    await this.admit(peers, ack);
+    await joined;
+  }
+
+  /** The server takes the connection, and lets us into a room in which `peers` are. */
+  async admit(peers: unknown[] = [], ack: Record<string, unknown> = {}): Promise<void> {
     this.socket.open();
     this.socket.deliver("join", { ...ACK, ...ack });
     this.socket.deliver("room-state", { peers, subscriptions: [] });
-    await joined;
     await settle();
+  }
+
+  /** The server lets us back into our session. */
+  async readmit(transport: "keep" | "new", peers: unknown[] = []): Promise<void> {
+    await this.admit(peers, { resumed: true, transport, sessionToken: `t${this.sockets.length}` });
   }
 
   /** The server answers our last offer: what we send it receives, and on spare slots it sends `slots` by index. */

@@ -225,11 +225,74 @@ describe("the call", () => {
     expect(notice()).toBeNull();
   });
 
-  it("ends with a reason when the server goes away, and keeps the devices", async () => {
+  it("stays when the connection breaks, says so, and goes on", async () => {
+    vi.useFakeTimers();
     socket().end();
-    await settle();
+    expect(inCall()).toBe(true);
+    expect(notice()).toMatch(/trying to get it back/);
+    expect(find(".is-self").classList.contains("is-away")).toBe(true);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(sockets).toHaveLength(2);
+    await admit();
+    expect(notice()).toBeNull();
+    expect(find(".is-self").classList.contains("is-away")).toBe(false);
+    vi.useRealTimers();
+  });
+
+  it("ends with a reason when the server stays away, and keeps the devices", async () => {
+    vi.useFakeTimers();
+    socket().end();
+    await vi.advanceTimersByTimeAsync(120_000);
     expect(inCall()).toBe(false);
     expect(notice()).toMatch(/was lost/);
     expect(find("#preview-off").hidden).toBe(true);
+    vi.useRealTimers();
+  });
+
+  it("gives way to the same person in another window", async () => {
+    socket().end(4000, "replaced");
+    await settle();
+    expect(inCall()).toBe(false);
+    expect(notice()).toMatch(/another window/);
+  });
+
+  it("tells when somebody else's connection breaks", () => {
+    socket().deliver("peer-joined", { peerId: "ann", userId: "a", name: "Ann" });
+    socket().deliver("peer-suspended", { peerId: "ann" });
+    expect(find("#status").textContent).toBe("Ann is reconnecting");
+    expect(find(".tile:not(.is-self)").classList.contains("is-away")).toBe(true);
+    socket().deliver("peer-resumed", { peerId: "ann" });
+    expect(find("#status").textContent).toBe("Ann is back");
+    expect(find(".tile:not(.is-self)").classList.contains("is-away")).toBe(false);
+  });
+});
+
+describe("a reload", () => {
+  const reloaded = (type: string) => {
+    vi.spyOn(performance, "getEntriesByType").mockReturnValue([{ type } as PerformanceNavigationTiming]);
+  };
+
+  it("goes back into the call by itself", async () => {
+    await open("?name=Ada&room=lab&autojoin=1");
+    await admit();
+    vi.resetModules();
+    reloaded("reload");
+    await open("?room=lab");
+    expect(sockets).toHaveLength(2);
+  });
+
+  it("does not after the call was left, nor in a copy of the tab", async () => {
+    await open("?name=Ada&room=lab&autojoin=1");
+    await admit();
+    vi.resetModules();
+    reloaded("navigate");
+    await open("?room=lab");
+    expect(sockets).toHaveLength(1);
+    reloaded("reload");
+    find("#leave").click();
+    await settle();
+    vi.resetModules();
+    await open("?room=lab");
+    expect(sockets).toHaveLength(1);
   });
 });

@@ -1,0 +1,88 @@
+"""A network between browsers and the server's TCP port that a test may cut: a relay in user space.
+
+Cut, it ends every connection without a goodbye and refuses new ones, as a router does that has lost its way;
+media, which is UDP, does not come this way. *Frozen*, it passes nothing on and tells nobody, as a dead radio
+link.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import trio
+
+__all__ = ["TcpRelay", "open_tcp_relay"]
+
+CHUNK = 65536
+"""Bytes read at once."""
+
+MAX_CONNECTIONS = 256
+"""At a time; a browser keeps a handful for each page."""
+
+
+class TcpRelay:
+    """Forwards TCP connections to the server."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._connections: set[trio.CancelScope] = set()
+        self._is_cut = False
+        self._flows = trio.Event()
+        self._flows.set()
+
+    def cut(self) -> None:
+        """End all connections; new ones are closed at once until `restore`."""
+        self._is_cut = True
+        for scope in self._connections:
+            scope.cancel("the test cut the network")
+
+    def restore(self) -> None:
+        """Let connections through again, and what was frozen flow."""
+        self._is_cut = False
+        self._flows.set()
+
+    def freeze(self) -> None:
+        """Pass nothing on until `restore`; connections stay open."""
+        self._flows = trio.Event()
+
+    async def serve(self, client: trio.SocketStream) -> None:
+        """Relay one connection, for `trio.serve_tcp`."""
+        async with client:
+            if self._is_cut:
+                return
+            assert len(self._connections) < MAX_CONNECTIONS, "more connections than a test should need"
+            with trio.CancelScope() as scope:
+                self._connections.add(scope)
+                try:
+                    await self._relay(client)
+                finally:
+                    self._connections.discard(scope)
+
+    async def _relay(self, client: trio.SocketStream) -> None:
+        server = await trio.open_tcp_stream(*self._server)
+        async with server, trio.open_nursery() as nursery:
+            nursery.start_soon(self._pump, client, server)
+            await self._pump(server, client)
+            nursery.cancel_scope.cancel("the server has closed the connection")
+
+    async def _pump(self, source: trio.SocketStream, sink: trio.SocketStream) -> None:
+        """Copy one direction until its end."""
+        try:
+            while data := await source.receive_some(CHUNK):
+                await self._flows.wait()
+                await sink.send_all(data)
+            await sink.send_eof()
+        except trio.BrokenResourceError:
+            pass  # one end has gone, and the other learns of it
+
+
+@asynccontextmanager
+async def open_tcp_relay(server_url: str) -> AsyncIterator[tuple[TcpRelay, str]]:
+    """Run a relay in front of ``http://host:port`` for the length of the block; yields it and its own URL."""
+    host, _, port = server_url.removeprefix("http://").rpartition(":")
+    relay = TcpRelay(host, int(port))
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, relay.serve, 0, host="127.0.0.1")
+        listeners: list[trio.SocketListener] = await nursery.start(serve)
+        yield relay, f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel("the relay is not needed any more")

@@ -1,0 +1,125 @@
+/**
+ * When to try to reach the server again, and when to stop trying: a machine without a browser.
+ *
+ *     up ──lost──> waiting ──timeout, network──> trying ──succeeded──> up
+ *     up ──renew───────────────────────────────> trying
+ *                     ^─── lost, timeout ───────── │ ──> over
+ *
+ * Delays grow and are drawn at random: after a server's restart its clients must not come back all at once.
+ */
+
+/** What happened. */
+export type ReconnectionInput =
+  /** The connection, or the try to get one, has ended. */
+  | "lost"
+  /** The connection is good, but a new one is wanted. */
+  | "renew"
+  /** We are in the room again. */
+  | "succeeded"
+  /** The network has changed or come back: what is under way may be futile, and waiting is. */
+  | "network"
+  /** `nextTimeout` has come. */
+  | "timeout";
+
+/** What is to be done about it. */
+export type ReconnectionAction =
+  /** Close what there is and open a new connection. */
+  | "try"
+  /** Close what there is: nothing comes of it. */
+  | "abandon"
+  /** Close what there is, for good. */
+  | "give-up";
+
+type State = "up" | "waiting" | "trying" | "over";
+type Row = Partial<Record<ReconnectionInput, (now: number) => ReconnectionAction | null>>;
+
+/** The first delay in ms, and the longest; each is up to a half shorter by chance. */
+export const FIRST_DELAY_MS = 500;
+export const MAX_DELAY_MS = 10_000;
+
+/** How long one try may take, in ms: two losses of the first packet of a TCP connection take 3 s. */
+export const TRY_WITHIN_MS = 10_000;
+
+/** How long to keep trying, in ms: twice the time for which a server keeps a session by default. */
+export const GIVE_UP_AFTER_MS = 60_000;
+
+/** A connection that breaks sooner than this, in ms, counts as one more failure in a row. */
+export const LASTING_MS = 10_000;
+
+/** The way back into one room. It starts when the room has been joined. */
+export class Reconnection {
+  readonly #random: () => number;
+  #state: State = "up";
+  #failures = 0;
+  #upSince: number;
+  #giveUpAt = Infinity;
+  #due = Infinity;
+
+  /** `random` gives numbers in [0, 1). Times are milliseconds of a monotonic clock. */
+  constructor(random: () => number, now: number) {
+    this.#random = random;
+    this.#upSince = now;
+  }
+
+  /** When `timeout` is due, or null. */
+  nextTimeout(): number | null {
+    return this.#state === "waiting" || this.#state === "trying" ? this.#due : null;
+  }
+
+  /** Takes one input and returns what to do. An input that has no meaning in the state changes nothing. */
+  step(input: ReconnectionInput, now: number): ReconnectionAction | null {
+    return this.#transitions[this.#state][input]?.(now) ?? null;
+  }
+
+  readonly #transitions: Record<State, Row> = {
+    up: {
+      lost: (now) => {
+        this.#begin(now);
+        return this.#wait(now);
+      },
+      renew: (now) => {
+        this.#begin(now);
+        return this.#try(now);
+      },
+    },
+    waiting: {
+      // However late it is: a computer that slept through all of this deserves one try.
+      timeout: (now) => this.#try(now),
+      network: (now) => this.#try(now),
+    },
+    trying: {
+      succeeded: (now) => {
+        this.#state = "up";
+        this.#upSince = now;
+        return null;
+      },
+      lost: (now) => this.#wait(now),
+      network: (now) => this.#try(now),
+      timeout: (now) => this.#wait(now) ?? "abandon",
+    },
+    over: {},
+  };
+
+  #begin(now: number): void {
+    if (now - this.#upSince >= LASTING_MS) this.#failures = 0;
+    this.#giveUpAt = now + GIVE_UP_AFTER_MS;
+  }
+
+  #try(now: number): "try" {
+    this.#state = "trying";
+    this.#due = now + TRY_WITHIN_MS;
+    return "try";
+  }
+
+  #wait(now: number): "give-up" | null {
+    if (now >= this.#giveUpAt) {
+      this.#state = "over";
+      return "give-up";
+    }
+    const longest = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures);
+    this.#failures += 1;
+    this.#state = "waiting";
+    this.#due = now + longest * (1 - this.#random() / 2);
+    return null;
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * What to do about media that does not flow: wait, restart ICE, or build a new connection. Without a browser: a machine.
+ *
+ *     connecting ──connected──> flowing <──connected── interrupted
+ *                                  └──disconnected──────────^
+ *     each of them ──failed──> connecting, on a new connection
+ *
+ * An ICE restart keeps everything but the path: the server makes the offer for it, and media goes on along the
+ * old path meanwhile if that still works.
+ */
+
+/** What happened. */
+export type RecoveryInput =
+  /** The RTCPeerConnection's states; the others say nothing that these do not. */
+  | "connected"
+  | "disconnected"
+  | "failed"
+  /** The browser says that the network is another one. */
+  | "network"
+  /** The server's offer for an ICE restart is here. */
+  | "restart-offered"
+  /** The way to the server for messages is gone, or there again. */
+  | "signaling-lost"
+  | "signaling-restored"
+  /** A new RTCPeerConnection has taken the place of the old. */
+  | "replaced"
+  /** `nextTimeout` has come. */
+  | "timeout";
+
+/** What is to be done about it. */
+export type RecoveryAction =
+  /** Ask the server for an ICE restart. */
+  | "ask-restart"
+  /** Build a new RTCPeerConnection. */
+  | "replace"
+  /** No connection gets through. */
+  | "give-up";
+
+type State = "connecting" | "flowing" | "interrupted";
+type Row = Partial<Record<RecoveryInput, (now: number) => RecoveryAction | null>>;
+
+/** How long media may stop before a restart is asked for, in ms: shorter breaks mostly heal by themselves. */
+export const RESTART_AFTER_MS = 3000;
+
+/** How long to wait for what an ICE restart brings before asking for another, in ms. */
+export const RESTART_AGAIN_MS = 8000;
+
+/** Connections in a row that never got through, after which no other is built. */
+export const MAX_FAILED_CONNECTIONS = 3;
+
+/** The care for media during one stay in a room, over as many connections as it takes. */
+export class Recovery {
+  #state: State = "connecting";
+  #failures = 0;
+  #hasSignaling = true;
+  /** A restart that was asked for, or would have been with signaling, and that no offer has brought yet. */
+  #wanted = false;
+  #restartAt = Infinity;
+
+  /** When `timeout` is due, or null. */
+  nextTimeout(): number | null {
+    return this.#state === "interrupted" && this.#hasSignaling ? this.#restartAt : null;
+  }
+
+  /** Takes one input and returns what to do. Times are milliseconds of a monotonic clock. */
+  step(input: RecoveryInput, now: number): RecoveryAction | null {
+    return (this.#transitions[this.#state][input] ?? this.#always[input])?.(now) ?? null;
+  }
+
+  /** What each state does with its inputs. */
+  readonly #transitions: Record<State, Row> = {
+    connecting: {
+      connected: () => this.#flow(),
+    },
+    flowing: {
+      disconnected: (now) => {
+        this.#state = "interrupted";
+        this.#restartAt = now + RESTART_AFTER_MS;
+        return null;
+      },
+      network: (now) => this.#ask(now),
+    },
+    interrupted: {
+      connected: () => this.#flow(),
+      network: (now) => this.#ask(now),
+      timeout: (now) => (now < this.#restartAt ? null : this.#ask(now)),
+      "signaling-restored": (now) => {
+        this.#hasSignaling = true;
+        return this.#ask(now);
+      },
+    },
+  };
+
+  /** What an input means where the state has no row for it. */
+  readonly #always: Row = {
+    failed: () => {
+      this.#failures += 1;
+      return this.#failures < MAX_FAILED_CONNECTIONS ? "replace" : "give-up";
+    },
+    replaced: () => {
+      this.#state = "connecting";
+      this.#wanted = false;
+      return null;
+    },
+    "restart-offered": () => {
+      this.#wanted = false;
+      return null;
+    },
+    "signaling-lost": () => {
+      this.#hasSignaling = false;
+      return null;
+    },
+    "signaling-restored": (now) => {
+      this.#hasSignaling = true;
+      return this.#wanted ? this.#ask(now) : null;
+    },
+  };
+
+  #flow(): null {
+    this.#state = "flowing";
+    this.#failures = 0;
+    return null;
+  }
+
+  #ask(now: number): "ask-restart" | null {
+    this.#wanted = true;
+    this.#restartAt = now + RESTART_AGAIN_MS;
+    return this.#hasSignaling ? "ask-restart" : null;
+  }
+}

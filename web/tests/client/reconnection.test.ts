@@ -1,0 +1,110 @@
+import { describe, expect, it } from "vitest";
+import {
+  FIRST_DELAY_MS,
+  GIVE_UP_AFTER_MS,
+  LASTING_MS,
+  MAX_DELAY_MS,
+  Reconnection,
+  TRY_WITHIN_MS,
+} from "../../src/client/reconnection.js";
+
+const START = 1_000_000;
+
+/** A machine whose delays are the longest possible (`chance` 0) or shorter. */
+function machine(chance = 0): Reconnection {
+  return new Reconnection(() => chance, START);
+}
+
+/** Fails at every try; returns the delays before each, and when it gave up. */
+function failAlways(reconnection: Reconnection, tryMs: number): { delays: number[]; endedAfter: number } {
+  const delays: number[] = [];
+  let now = START + LASTING_MS;
+  const lostAt = now;
+  let action = reconnection.step("lost", now);
+  while (action !== "give-up") {
+    const due = reconnection.nextTimeout() ?? NaN;
+    delays.push(due - now);
+    expect(reconnection.step("timeout", due)).toBe("try");
+    now = due + tryMs;
+    action = reconnection.step("lost", now);
+  }
+  expect(reconnection.nextTimeout()).toBeNull();
+  return { delays, endedAfter: now - lostAt };
+}
+
+describe("a server that stays away", () => {
+  it("is tried at longer and longer intervals, for about a minute", () => {
+    const { delays, endedAfter } = failAlways(machine(), 100);
+    expect(delays.slice(0, 7)).toEqual([500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
+    expect(endedAfter).toBeGreaterThanOrEqual(GIVE_UP_AFTER_MS);
+    expect(endedAfter).toBeLessThanOrEqual(GIVE_UP_AFTER_MS + MAX_DELAY_MS + 100);
+  });
+
+  it("is tried at times that differ from client to client, by up to a half", () => {
+    expect(failAlways(machine(0.9999), 0).delays[0]).toBeCloseTo(FIRST_DELAY_MS / 2, 0);
+    expect(failAlways(machine(0.5), 0).delays.slice(0, 2)).toEqual([375, 750]);
+  });
+
+  it("is tried once by a computer that slept meanwhile, however late that is", () => {
+    const reconnection = machine();
+    reconnection.step("lost", START);
+    const late = START + 10 * GIVE_UP_AFTER_MS;
+    expect(reconnection.step("timeout", late)).toBe("try");
+    expect(reconnection.step("lost", late + 10)).toBe("give-up");
+  });
+
+  it("does not hold a try for ever", () => {
+    const reconnection = machine();
+    reconnection.step("lost", START);
+    reconnection.step("timeout", START + 500);
+    expect(reconnection.nextTimeout()).toBe(START + 500 + TRY_WITHIN_MS);
+    expect(reconnection.step("timeout", START + 500 + TRY_WITHIN_MS)).toBe("abandon");
+    expect(reconnection.nextTimeout()).toBe(START + 500 + TRY_WITHIN_MS + 1000);
+  });
+});
+
+describe("a server that comes back", () => {
+  it("starts the delays anew, when the connection has lasted", () => {
+    const reconnection = machine();
+    let now = START;
+    for (const [lasting, delay] of [
+      [0, 500],
+      [LASTING_MS - 1, 1000],
+      [LASTING_MS - 1, 2000],
+      [LASTING_MS, 500],
+    ] as const) {
+      now += lasting;
+      expect(reconnection.step("lost", now)).toBeNull();
+      expect((reconnection.nextTimeout() ?? NaN) - now).toBe(delay);
+      now += delay;
+      expect(reconnection.step("timeout", now)).toBe("try");
+      expect(reconnection.step("succeeded", now)).toBeNull();
+      expect(reconnection.nextTimeout()).toBeNull();
+    }
+  });
+
+  it("is tried at once when the network has changed, again if need be", () => {
+    const reconnection = machine();
+    expect(reconnection.step("network", START)).toBeNull();
+    reconnection.step("lost", START);
+    expect(reconnection.step("network", START + 10)).toBe("try");
+    expect(reconnection.step("network", START + 20)).toBe("try");
+    expect(reconnection.nextTimeout()).toBe(START + 20 + TRY_WITHIN_MS);
+  });
+
+  it("is called again at once when a new connection is wanted", () => {
+    const reconnection = machine();
+    expect(reconnection.step("renew", START)).toBe("try");
+    expect(reconnection.step("renew", START)).toBeNull();
+    expect(reconnection.step("succeeded", START + 50)).toBeNull();
+  });
+
+  it("takes a success or a timeout out of place as nothing", () => {
+    const reconnection = machine();
+    expect(reconnection.step("succeeded", START)).toBeNull();
+    expect(reconnection.step("timeout", START)).toBeNull();
+    reconnection.step("lost", START);
+    expect(reconnection.step("lost", START)).toBeNull();
+    expect(reconnection.nextTimeout()).toBe(START + FIRST_DELAY_MS);
+  });
+});
