@@ -181,6 +181,7 @@ async def test_a_peer_that_leaves_while_counters_are_read_is_counted_once(autoju
 
         async def leave() -> None:
             watch.around.server.remove(alices, "left")
+            await trio.lowlevel.checkpoint()
 
         async with trio.open_nursery() as nursery:
             # Runs at the first checkpoint, which comes after alice was looked at.
