@@ -113,7 +113,7 @@ async def test_reload_and_broken_connection(server: SfuProcess, chromium: Chromi
     async with open_tcp_relay(server.url) as (relay, url):
         anna = await chromium.new_page(f"{server.url}/?room=page&name=Anna&autojoin=1")
         ben = await chromium.new_page(f"{url}/?room=page&name=Ben&autojoin=1")
-        async with screenshot_on_failure(tmp_path, anna=anna, ben=ben):
+        async with evidence_of_failure(tmp_path, anna=anna, ben=ben):
             await tiles_become(anna, {"Anna (you)": self_tile, "Ben": PRESENT})
             await ben.reload()
             await tiles_become(ben, {"Ben (you)": self_tile, "Anna": PRESENT})

@@ -84,7 +84,7 @@ class Mallory(Guest):
         self.messages.append(message)
         # An answer that rejects every m-line has no transport.
         if message["type"] == "answer" and "a=fingerprint:" in message["data"]["sdp"]:
-            self._connect(message["data"]["sdp"])
+            self.connect(message["data"]["sdp"])
 
 
 def mangled(text: str, random: Random) -> str:
@@ -274,7 +274,8 @@ class Disorder(RuleBasedStateMachine):
             for peer in room.peers.values():
                 assert peer.ended is None
                 assert len(peer.tracks) <= LIMITS.max_tracks_per_peer
-                assert all(mid == track.mid and track.publisher is peer for mid, track in peer.tracks.items())
+                assert all(key == track.id and track.publisher is peer for key, track in peer.tracks.items())
+                assert len({track.mid for track in peer.tracks.values()}) == len(peer.tracks)
                 others = [other for other in room.peers.values() if other is not peer]
                 tracks = {track for other in others for track in other.tracks.values()}
                 assert {subscription.track for subscription in peer.connection.subscriptions} == tracks

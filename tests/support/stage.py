@@ -142,6 +142,7 @@ class Stage:
 async def stage(**settings: Any) -> AsyncIterator[Stage]:
     """Run a server on free ports; at the end it is stopped, and has had no reason to complain."""
     everything: dict[str, Any] = {
+        "session_ttl_sec": 0,  # who drops its connection is gone at once
         "http_addr": HostPort(HOST, 0),
         "announced_ips": (HOST,),
         "room_ttl_sec": 0,
