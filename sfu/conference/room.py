@@ -295,8 +295,6 @@ class Room:
                 receivers[receiver.mid] = receiver
         for mid, receiver in receivers.items():
             source = sources.get(mid, DEFAULT_SOURCE[receiver.kind])
-            if not peer.grants.may_publish(receiver.kind, source):
-                continue  # begun by an answer; an offer is refused. What belongs to no track goes nowhere.
             dormant = peer.dormant_track(receiver.kind, source)
             if dormant is None:
                 self._publish(peer, receiver, source, now)

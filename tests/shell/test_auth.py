@@ -300,11 +300,3 @@ async def test_a_resumed_session_keeps_its_grants_and_needs_no_token(autojump_cl
             await alice.say("join", roomId="room", userId="alice", **{**proof, "sessionToken": "wrong"})
             await alice.until(lambda: alice.heard("error"))
             assert alice.heard("error")[0]["code"] == 401
-
-
-def test_screens_are_what_the_client_calls_so() -> None:
-    grants = Grants(frozenset({"screen"}))
-    assert grants.may_publish("video", "screen")
-    assert grants.may_publish("audio", "screen")
-    assert not grants.may_publish("video", "camera")
-    assert not grants.may_publish("audio", "mic")
