@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 import trio
@@ -64,6 +64,64 @@ def serve(file: str | None, **flags: str | None) -> None:
     logs.configure(settings.log_level, settings.log_format)
     _allow_many_files()
     sys.exit(run(settings))
+
+
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
+    """Read ``90``, ``15m``, ``1h`` or ``7d``."""
+    number, unit = (value, "s") if value[-1:].isdigit() else (value[:-1], value[-1:])
+    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(unit)
+    if seconds is None or not number.isascii() or not number.isdigit() or int(number) == 0:
+        raise click.BadParameter(f"{value!r}: allowed is a number with s, m, h or d, such as 1h")
+    return int(number) * seconds
+
+
+def _publish_grants(
+    _ctx: click.Context, _param: click.Parameter, value: str
+) -> frozenset[Literal["audio", "video", "screen"]]:
+    from sfu.conference.grants import EVERYTHING
+
+    wanted = {part.strip() for part in value.split(",") if part.strip()}
+    if wanted - EVERYTHING:
+        raise click.BadParameter(f"{value!r}: allowed are audio, video and screen, separated by commas")
+    return frozenset(grant for grant in EVERYTHING if grant in wanted)
+
+
+@main.command()
+@click.option("--room", required=True, help="Room that it lets in.")
+@click.option("--user", required=True, help="User id that it is for.")
+@click.option(
+    "--ttl", default="1h", show_default=True, callback=_seconds, help="How long it can be used to join."
+)
+@click.option(
+    "--publish",
+    default="audio,video,screen",
+    show_default=True,
+    callback=_publish_grants,
+    help="What may be published; empty for nothing.",
+)
+@click.option("--subscribe/--no-subscribe", default=True, help="Whether others may be seen and heard.")
+@click.option("--admin", is_flag=True, help="Allow managing others.")
+@click.option("--config", "file", metavar="FILE", help="TOML file with settings.  [SFU_CONFIG]")
+def token(
+    room: str,
+    user: str,
+    ttl: int,
+    publish: frozenset[Literal["audio", "video", "screen"]],
+    subscribe: bool,
+    admin: bool,
+    file: str | None,
+) -> None:
+    """Print a token to join with, signed with the secret of the setting SFU_AUTH_SECRET."""
+    from sfu import auth
+    from sfu.conference.grants import Grants
+
+    try:
+        secret = config.load({}, os.environ, Path(file) if file else None).auth_secret
+        if secret is None:
+            raise ConfigError("SFU_AUTH_SECRET is not set: a token needs a secret to be signed with")
+    except ConfigError as error:
+        sys.exit(_refuse([error]))
+    click.echo(auth.make_token(secret, room, user, Grants(publish, subscribe, admin), ttl=ttl))
 
 
 def run(settings: Settings) -> int:

@@ -103,6 +103,18 @@ ORIGINS: Final = Kind(
 FILE: Final = Kind(_parse_file, "the path of a file that exists", "FILE")
 
 
+def _parse_secret(text: str) -> str:
+    if len(text.encode()) < MIN_SECRET:
+        raise ValueError("too short")
+    return text
+
+
+MIN_SECRET: Final = 32
+"""Bytes of a shared secret: as many as HS256's hash has (RFC 7518 section 3.2)."""
+
+SECRET: Final = Kind(_parse_secret, f"at least {MIN_SECRET} bytes, as `openssl rand -hex 32` gives", "SECRET")
+
+
 def integer(low: int, high: int) -> Kind:
     """Return the kind of a whole number from `low` to `high`."""
 
@@ -127,10 +139,13 @@ def choice(*words: str) -> Kind:
     return Kind(parse, " or ".join(words), "|".join(words))
 
 
-def _setting(kind: Kind, default: Any, help_text: str, *, default_text: str = "") -> Any:
-    """Declare a row of the table; `default_text` says in words what a default that is computed later is."""
-    metadata = {"kind": kind, "help": help_text, "default_text": default_text}
-    return field(default=default, metadata=metadata)
+def _setting(kind: Kind, default: Any, help_text: str, *, default_text: str = "", secret: bool = False) -> Any:
+    """Declare a row of the table; `default_text` says in words what a default that is computed later is.
+
+    The value of one that is `secret` is never shown.
+    """
+    metadata = {"kind": kind, "help": help_text, "default_text": default_text, "secret": secret}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +170,12 @@ class Settings:
     )
     announced_ips: tuple[str, ...] = _setting(
         IPS, (), "Addresses that clients send media to (1:1 NAT).", default_text="the host's own"
+    )
+    auth_secret: str | None = _setting(
+        SECRET, None, "Who joins needs a token signed with it (HS256).", default_text="none", secret=True
+    )
+    auth_jwks: Path | None = _setting(
+        FILE, None, "The same, signed with a key of this file (JWKS).", default_text="none"
     )
     log_level: str = _setting(
         choice("debug", "info", "warning", "error"), "info", "Least level that is logged."
@@ -206,6 +227,8 @@ class Row:
     default_text: str
     """The default in words or as one would write it."""
     help: str
+    secret: bool
+    """Whether its value must not be shown."""
 
     @property
     def flag(self) -> str:
@@ -227,6 +250,7 @@ def rows() -> tuple[Row, ...]:
             default=row.default,
             default_text=row.metadata["default_text"] or str(row.default),
             help=row.metadata["help"],
+            secret=row.metadata["secret"],
         )
         for row in dataclasses.fields(Settings)
     )
@@ -295,4 +319,6 @@ def _parsed(row: Row, source: str, text: str) -> Any:
     try:
         return row.kind.parse(text)
     except ValueError as error:
-        raise ConfigError(f"{source}={text!r}: allowed is {row.kind.allowed}") from error
+        shown = "***" if row.secret else repr(text)
+        # The parser's own error may have the text in it.
+        raise ConfigError(f"{source}={shown}: allowed is {row.kind.allowed}") from None if row.secret else error

@@ -19,6 +19,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 SECRET_FIELDS: Final = frozenset(
     {
+        "auth_secret",
         "authorization",
         "cookie",
         "ice_pwd",

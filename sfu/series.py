@@ -136,6 +136,13 @@ SERIES: Final[tuple[Series, ...]] = (
         lambda s: s.conference.messages.items(),
         ("type", "result"),
     ),
+    Series(
+        "counter",
+        "sfu_auth_refusals_total",
+        "Joins refused for want of a good token, by reason.",
+        lambda s: _each(s.refusals),
+        ("reason",),
+    ),
     # Their media.
     Series(
         "gauge",

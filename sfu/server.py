@@ -25,6 +25,7 @@ from trio_websocket import WebSocketConnection
 
 from sfu.addresses import announced_hosts
 from sfu.admin import Admin
+from sfu.auth import open_door
 from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
 from sfu.conference.errors import Unavailable
@@ -87,7 +88,11 @@ class Server:
             messages_burst=settings.messages_burst,
             session_ttl=settings.session_ttl_sec,
         )
-        self.conference = Conference(limits, self._make_connection, media.egress, os.urandom)
+        self.door = open_door(settings)
+        """Decides who may join."""
+        self.conference = Conference(
+            limits, self._make_connection, media.egress, os.urandom, self.door.authenticate
+        )
         self.front = HttpFront(settings, STATIC_ROOT, self.talk, self._readiness)
         """Answers on the public TCP port."""
         self._tasks: dict[Peer, PeerTask] = {}
@@ -302,6 +307,8 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
             beside.start_soon(_stop_at_signal, server, signals)
             operators = await beside.start(Admin(settings, server, media).serve)
             log.info("answering operators", url=operators)
+            if not server.door.asks:
+                log.warning("anybody may join any room: neither SFU_AUTH_SECRET nor SFU_AUTH_JWKS is set")
             async with trio.open_nursery() as serving:
                 task_status.started(await serving.start(server.run))
             beside.cancel_scope.cancel("the server has stopped")

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import trio
 
+from sfu.auth import Doorkeeper
 from sfu.conference.conference import Conference, ConferenceStatistics
 from sfu.conference.connection import Connection, ConnectionStatistics
 from sfu.conference.ledger import Ledger
@@ -26,6 +27,7 @@ class Measured(Protocol):
 
     conference: Conference
     front: HttpFront
+    door: Doorkeeper
 
     def tasks_per_room(self) -> dict[str, int]:
         """Return how many tasks each room has, by room id."""
@@ -63,6 +65,8 @@ class Snapshot:
     """By room id."""
     socket: SocketStatistics
     http: HttpStatistics
+    refusals: Mapping[str, int]
+    """Joins refused for want of a good token, by reason."""
     lag: Distribution
     """How late the event loop was, in milliseconds."""
 
@@ -94,6 +98,7 @@ async def take_snapshot(server: Measured, socket: MeasuredSocket, meter: Meter, 
         tasks=server.tasks_per_room(),
         socket=socket.statistics(),
         http=server.front.statistics(),
+        refusals=server.door.refusals(),
         lag=lag.statistics(),
     )
 

@@ -31,6 +31,7 @@ IMPURE = {
     "aioice",
     "asyncio",
     "concurrent",
+    "jwt",
     "logging",
     "multiprocessing",
     "prometheus_client",

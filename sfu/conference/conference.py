@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sfu.conference.connection import Connection
 from sfu.conference.errors import BadRequest, Forbidden, Refused, TooManyRequests, Unavailable
+from sfu.conference.grants import Authenticate, let_anybody_in
 from sfu.conference.ledger import Ledger
 from sfu.conference.limits import Limits
 from sfu.conference.messages import CLIENT_MESSAGES, BadMessage, Join, parse, refusal
@@ -63,7 +64,9 @@ class Conference:
         make_connection: Callable[[float], Connection],
         egress: Egress,
         random: Callable[[int], bytes],
+        authenticate: Authenticate = let_anybody_in,
     ) -> None:
+        """`authenticate` is asked at each fresh join; a session that is resumed has its own proof."""
         self.rooms: dict[str, Room] = {}
         self.ledger = Ledger()
         """What the connections counted that have ended."""
@@ -73,6 +76,7 @@ class Conference:
         self._make_connection = make_connection
         self._egress = egress
         self._random = random
+        self._authenticate = authenticate
         self._by_session: dict[str, Peer] = {}
         # What an unknown id is compared with, so that it takes as long as a known one.
         self._nobody, _ = Session.create(random)
@@ -89,7 +93,7 @@ class Conference:
         A session that cannot be resumed, for whatever reason, is a fresh join: the client is not told why.
 
         Raises:
-            Refused: an id is too long, or there is no place.
+            Refused: an id is too long, there is no place, or the client may not enter.
         """
         try:
             peer = self._resume(request, now) or self._enter(request, now)
@@ -125,9 +129,10 @@ class Conference:
     def _enter(self, request: Join, now: float) -> Peer:
         """A fresh join.
 
-        A user who is in the room already is replaced: without authentication a reloaded page cannot prove
-        that it is the same person, and a ghost beside it helps nobody.
+        A user who is in the room already is replaced: with authentication it is the same one; without, a
+        reloaded page cannot prove that, and a ghost beside it helps nobody.
         """
+        grants = self._authenticate(request)
         limits = self._limits
         for name, value in (("roomId", request.room_id), ("userId", request.user_id), ("name", request.name)):
             if len(value) > limits.max_id_length:
@@ -153,6 +158,7 @@ class Conference:
             session,
             self._make_connection(now),
             bucket,
+            grants,
         )
         self._by_session[session.id] = peer
         room.add(peer, token)

@@ -19,6 +19,12 @@ class BadRequest(Refused):
     code = 400
 
 
+class Unauthorized(Refused):
+    """The client has not proven who it is."""
+
+    code = 401
+
+
 class Forbidden(Refused):
     """The client may not do this, now or later."""
 

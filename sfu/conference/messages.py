@@ -51,6 +51,8 @@ class Join(Message, frozen=True):
     session_id: Text | None = None
     session_token: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
     transport: Literal["new", "keep"] = "new"
+    token: Annotated[str, msgspec.Meta(max_length=8192)] | None = None
+    """A signed token (JWT) that says who may enter, where the server asks for one."""
 
 
 class TrackSource(msgspec.Struct, frozen=True):

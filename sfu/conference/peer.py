@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from sfu.conference.connection import Connection
+from sfu.conference.grants import Grants
 from sfu.conference.messages import (
     Kind,
     MediaState,
@@ -36,6 +37,7 @@ class Peer:
         session: Session,
         connection: Connection,
         bucket: TokenBucket,
+        grants: Grants,
     ) -> None:
         self.id = peer_id
         self.user_id = user_id
@@ -44,6 +46,8 @@ class Peer:
         self.session = session
         self.connection = connection
         """The current one: a session may go through several."""
+        self.grants = grants
+        """What it may do, for as long as its session lasts."""
         self.bucket = bucket
         """How fast its client may send messages."""
         self.media_state = PeerMediaState(mic_enabled=False, camera_enabled=False, screen_enabled=False)

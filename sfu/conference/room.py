@@ -19,6 +19,7 @@ from sfu.conference.messages import (
     IceRestartRequest,
     Join,
     Joined,
+    Kind,
     Leave,
     MediaState,
     Offer,
@@ -80,7 +81,7 @@ class Room:
         self._table.add(peer)
         for other in others:
             for track in other.tracks.values():
-                peer.connection.subscribe(track)
+                self._subscribe(peer, track)
         self._welcome(peer, token, resumed=False, keep=False)
 
     def suspend(self, peer: Peer, deadline: float) -> None:
@@ -219,6 +220,8 @@ class Room:
                 raise Forbidden(
                     f"a peer may publish {self._limits.max_tracks_per_peer} tracks, not {published}"
                 )
+            sources = {track.mid: track.source for track in message.tracks}
+            self._check_grants(peer, description, sources)
             answer = peer.connection.answer_offer(description, now)
         except SdpError as error:
             raise BadRequest(f"offer: {error}") from None
@@ -226,7 +229,21 @@ class Room:
             return
         peer.tell(Answer(sdp=answer, type="answer", peer_id=peer.id))
         self._wake_publishers(peer)
-        self._update_tracks(peer, {track.mid: track.source for track in message.tracks}, now)
+        self._update_tracks(peer, sources, now)
+
+    def _check_grants(self, peer: Peer, offer: SessionDescription, sources: dict[str, Source]) -> None:
+        """Refuse an offer that publishes what the peer may not."""
+        for media in offer.media:
+            if media.kind in DEFAULT_SOURCE and not media.stopped and sends(media.direction):
+                kind: Kind = "audio" if media.kind == "audio" else "video"
+                source = self._source(peer, kind, media.mid, sources)
+                if not peer.grants.may_publish(kind, source):
+                    raise Forbidden(f"you may not publish {'a screen' if source == 'screen' else kind}")
+
+    def _source(self, peer: Peer, kind: Kind, mid: str | None, sources: dict[str, Source]) -> Source:
+        """What an m-line of the client carries: as it says now, as it said before, or as most do."""
+        known = peer.track_on(mid)
+        return sources.get(mid or "") or (known.source if known else DEFAULT_SOURCE[kind])
 
     def _handle_answer(self, peer: Peer, message: Answer, now: float) -> None:
         try:
@@ -294,7 +311,7 @@ class Room:
         peer.tell(track.published(to_publisher=True))
         for other in self._others(peer):
             other.tell(track.published())
-            other.connection.subscribe(track)
+            self._subscribe(other, track)
             self._touched.add(other)
 
     def _bring_back(self, track: Track, receiver: Receiver, now: float) -> None:
@@ -305,8 +322,12 @@ class Room:
         if not same:
             for other in self._others(track.publisher):
                 other.connection.unsubscribe(track, now)
-                other.connection.subscribe(track)
+                self._subscribe(other, track)
                 self._touched.add(other)
+
+    def _subscribe(self, peer: Peer, track: Track) -> None:
+        if peer.grants.subscribe:
+            peer.connection.subscribe(track)
 
     def _unpublish(self, track: Track, now: float) -> None:
         peer = track.publisher

@@ -12,6 +12,9 @@ from click.testing import CliRunner
 
 import sfu
 from sfu import cli, config, logs
+from sfu.auth import Doorkeeper
+from sfu.conference.grants import Grants
+from sfu.conference.messages import Join
 from sfu.config import ConfigError, Settings
 
 
@@ -63,6 +66,40 @@ def test_environment_becomes_settings(server: FakeServer) -> None:
     assert CliRunner().invoke(cli.main, [], env={"SFU_MAX_ROOMS": "4"}).exit_code == 0
     assert server.settings is not None
     assert server.settings.max_rooms == 4
+
+
+SECRET = "a secret of thirty-two bytes, or more"
+TOKEN = ["token", "--room", "daily", "--user", "alice"]
+
+
+def test_token(server: FakeServer) -> None:
+    arguments = [*TOKEN, "--ttl", "15m", "--publish", "audio, screen", "--no-subscribe", "--admin"]
+    result = CliRunner().invoke(cli.main, arguments, env={"SFU_AUTH_SECRET": SECRET})
+    assert result.exit_code == 0
+    request = Join(room_id="daily", user_id="alice", token=result.stdout.strip())
+    grants = Grants(frozenset({"audio", "screen"}), subscribe=False, admin=True)
+    assert Doorkeeper(SECRET).authenticate(request) == grants
+    result = CliRunner().invoke(cli.main, [*TOKEN, "--publish", ""], env={"SFU_AUTH_SECRET": SECRET})
+    request = Join(room_id="daily", user_id="alice", token=result.stdout.strip())
+    assert Doorkeeper(SECRET).authenticate(request) == Grants(publish=frozenset())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "secret", "complaint"),
+    [
+        ([], "", "SFU_AUTH_SECRET is not set"),
+        ([], "short", "SFU_AUTH_SECRET=***: allowed is at least 32 bytes"),
+        (["--ttl", "0"], SECRET, "'0': allowed is a number with s, m, h or d"),
+        (["--ttl", "1y"], SECRET, "'1y': allowed is"),
+        (["--ttl", ""], SECRET, "'': allowed is"),
+        (["--publish", "audio,all"], SECRET, "allowed are audio, video and screen"),
+    ],
+)
+def test_token_with_a_mistake(server: FakeServer, arguments: list[str], secret: str, complaint: str) -> None:
+    result = CliRunner().invoke(cli.main, [*TOKEN, *arguments], env={"SFU_AUTH_SECRET": secret})
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert result.stdout == ""
 
 
 def test_version() -> None:

@@ -150,3 +150,14 @@ def test_blame_names_the_setting() -> None:
         blame("udp_addr", HostPort("0.0.0.0", 7882)),
     ):
         raise OSError(98, "Address already in use")
+
+
+def test_a_secret_is_never_shown(tmp_path: Path) -> None:
+    secret = "a secret of thirty-two bytes, or more"
+    settings = load({}, {"SFU_AUTH_SECRET": secret})
+    assert settings.auth_secret == secret
+    assert secret not in repr(settings)
+    with pytest.raises(ConfigError) as caught:
+        load({"auth_secret": "hunter2"}, {})
+    assert str(caught.value).startswith("--auth-secret=***: allowed is at least 32 bytes")
+    assert caught.value.__cause__ is None

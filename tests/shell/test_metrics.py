@@ -180,10 +180,11 @@ async def test_a_peer_that_leaves_while_counters_are_read_is_counted_once(autoju
         alices = conference.rooms["room"].peers[peer_id(alice)]
 
         async def leave() -> None:
-            await trio.lowlevel.checkpoint()
             watch.around.server.remove(alices, "left")
+            await trio.lowlevel.checkpoint()
 
         async with trio.open_nursery() as nursery:
+            # Runs at the first checkpoint, which comes after alice was looked at.
             nursery.start_soon(leave)
             during = await watch.snapshot()
         after = await watch.snapshot()

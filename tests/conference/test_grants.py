@@ -1,0 +1,48 @@
+"""What grants allow, also where a client does not ask by an offer."""
+
+import pytest
+from support.conference import Hall
+
+from sfu.conference.grants import Grants
+
+SCREEN = Grants(frozenset({"screen"}))
+
+
+def test_screens_are_what_the_client_calls_so() -> None:
+    assert SCREEN.may_publish("video", "screen")
+    assert SCREEN.may_publish("audio", "screen")
+    assert not SCREEN.may_publish("video", "camera")
+    assert not SCREEN.may_publish("audio", "mic")
+
+
+def test_an_offer_may_leave_out_a_source_that_is_known() -> None:
+    hall = Hall()
+    alice = hall.enter("alice")
+    alice.peer.grants = SCREEN
+    alice.publish("video", source="screen")
+    alice.sources.clear()
+    alice.offer()
+    assert not alice.heard("error")
+    assert [track.source for track in alice.peer.tracks.values()] == ["screen"]
+
+
+@pytest.mark.parametrize("stops_by_answer", [True, False])
+def test_an_answer_never_begins_a_track(*, stops_by_answer: bool) -> None:
+    """Grants are checked at offers, so nothing may be published in another way."""
+    hall = Hall()
+    alice, bob = hall.enter("alice"), hall.enter("bob")
+    (video,) = alice.publish("video")
+    hall.run(1.0)
+    video.sends = False
+    if stops_by_answer:
+        bob.publish("audio")
+        hall.run(1.0)
+    else:
+        alice.offer()
+    assert not alice.peer.tracks
+    video.sends = True
+    answers = alice.peer.connection.statistics().negotiation.offers_sent
+    bob.publish("video")
+    hall.run(1.0)
+    assert alice.peer.connection.statistics().negotiation.offers_sent > answers
+    assert not alice.peer.tracks
