@@ -202,64 +202,59 @@ class RoomState(Message, frozen=True):
     subscriptions: tuple[SubscriptionInfo, ...]
 
 
-class PeerJoined(Message, frozen=True):
+class PeerNotice(Message, frozen=True):
+    """What is told of a peer that comes or goes."""
+
+    peer_id: str
+    user_id: str
+    name: str
+
+
+class PeerJoined(PeerNotice, frozen=True):
     """S→C. Somebody came."""
 
     message_type = "peer-joined"
-    peer_id: str
-    user_id: str
-    name: str
 
 
-class PeerLeft(Message, frozen=True):
+class PeerLeft(PeerNotice, frozen=True):
     """S→C. Somebody left for good."""
 
     message_type = "peer-left"
-    peer_id: str
-    user_id: str
-    name: str
 
 
-class PeerSuspended(Message, frozen=True):
+class PeerSuspended(PeerNotice, frozen=True):
     """S→C. Somebody's connection is gone; it may come back."""
 
     message_type = "peer-suspended"
-    peer_id: str
-    user_id: str
-    name: str
 
 
-class PeerResumed(Message, frozen=True):
+class PeerResumed(PeerNotice, frozen=True):
     """S→C. Somebody came back."""
 
     message_type = "peer-resumed"
+
+
+class TrackNotice(Message, frozen=True, omit_defaults=True):
+    """What is told of a track that begins or ends; `mid` stands in the publisher's own copy alone."""
+
+    track_id: str
+    kind: Kind
     peer_id: str
-    user_id: str
-    name: str
+    source: Source
+    layers: tuple[str, ...]
+    mid: str | None = None
 
 
-class TrackPublished(Message, frozen=True, omit_defaults=True):
-    """S→C. A track can be had; `mid` stands in the publisher's own copy alone."""
+class TrackPublished(TrackNotice, frozen=True):
+    """S→C. A track can be had."""
 
     message_type = "track-published"
-    track_id: str
-    kind: Kind
-    peer_id: str
-    source: Source
-    layers: tuple[str, ...]
-    mid: str | None = None
 
 
-class TrackUnpublished(Message, frozen=True, omit_defaults=True):
-    """S→C. A track has ended; `mid` stands in the publisher's own copy alone."""
+class TrackUnpublished(TrackNotice, frozen=True):
+    """S→C. A track has ended."""
 
     message_type = "track-unpublished"
-    track_id: str
-    kind: Kind
-    peer_id: str
-    source: Source
-    layers: tuple[str, ...]
-    mid: str | None = None
 
 
 class Error(Message, frozen=True, omit_defaults=True):
