@@ -18,7 +18,8 @@ Kind = Literal["audio", "video"]
 Source = Literal["mic", "camera", "screen"]
 
 MAX_SDP = 256 * 1024
-"""Characters of one session description; `sfu.sdp` takes no more either."""
+"""Characters of one session description: about a hundred m-lines of a browser. `sfu.sdp` reads up to twice
+that; here it has to fit into `max_message_bytes` whatever its characters become in JSON."""
 
 MAX_TRACK_SOURCES = 128
 """Entries in an offer's `tracks`: well above what a peer may publish, so that *that* limit answers."""
