@@ -4,7 +4,7 @@ import ipaddress
 
 import ifaddr
 
-from sfu.config import HostPort
+from sfu.kinds import HostPort
 
 
 def announced_hosts(bound: HostPort) -> tuple[str, ...]:

@@ -11,13 +11,14 @@ author wrote it, the value, and what is allowed.
 
 import contextlib
 import dataclasses
-import ipaddress
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from sfu.kinds import FILE, HOST_PORT, IP_PORT, IPS, ORIGINS, SECRET, HostPort, Kind, choice, integer
 
 PREFIX: Final = "SFU_"
 """What the environment variables of settings begin with."""
@@ -25,118 +26,6 @@ PREFIX: Final = "SFU_"
 
 class ConfigError(ValueError):
     """A setting that the server cannot start with; the text is one line for the person who wrote it."""
-
-
-class HostPort(NamedTuple):
-    """An address to listen on."""
-
-    host: str
-    """A textual IP address, without brackets, or (for TCP) a host name."""
-    port: int
-    """0 lets the system choose."""
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-class Kind(NamedTuple):
-    """How the text of a setting becomes its value."""
-
-    parse: Callable[[str], Any]
-    """Returns the value; raises `ValueError` for text that is not allowed."""
-    allowed: str
-    """What is allowed, for error messages and ``--help``."""
-    metavar: str
-    """One word that stands for the value in ``--help``."""
-
-
-def _parse_host_port(text: str) -> HostPort:
-    host, separator, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = str(ipaddress.IPv6Address(host[1:-1]))
-    elif ":" in host:
-        raise ValueError("an IPv6 address needs brackets")
-    if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("not HOST:PORT")
-    return HostPort(host, int(port))
-
-
-def _parse_ip_port(text: str) -> HostPort:
-    address = _parse_host_port(text)
-    ipaddress.ip_address(address.host)
-    return address
-
-
-def _parse_list(text: str) -> tuple[str, ...]:
-    return tuple(part for part in (part.strip() for part in text.split(",")) if part)
-
-
-def _parse_ips(text: str) -> tuple[str, ...]:
-    addresses = [ipaddress.ip_address(part) for part in _parse_list(text)]
-    if any(address.is_unspecified for address in addresses):
-        raise ValueError("a wildcard is no destination")
-    return tuple(str(address) for address in addresses)
-
-
-def _parse_origins(text: str) -> tuple[str, ...]:
-    origins = _parse_list(text)
-    for origin in origins:
-        scheme, separator, host = origin.partition("://")
-        if origin != "*" and not (scheme and separator and host and "/" not in host):
-            raise ValueError("not an origin")
-    return tuple(origin.lower() for origin in origins)
-
-
-def _parse_file(text: str) -> Path:
-    path = Path(text).expanduser()
-    if not path.is_file():
-        raise ValueError("no such file")
-    return path
-
-
-HOST_PORT: Final = Kind(_parse_host_port, "HOST:PORT such as 127.0.0.1:8080 or [::]:8080", "HOST:PORT")
-IP_PORT: Final = Kind(_parse_ip_port, "IP:PORT such as 0.0.0.0:7882 or [::]:7882", "IP:PORT")
-IPS: Final = Kind(_parse_ips, "IP addresses separated by commas", "IP,…")
-ORIGINS: Final = Kind(
-    _parse_origins, "origins such as https://example.org separated by commas, or *", "ORIGIN,…"
-)
-FILE: Final = Kind(_parse_file, "the path of a file that exists", "FILE")
-
-
-def _parse_secret(text: str) -> str:
-    if len(text.encode()) < MIN_SECRET:
-        raise ValueError("too short")
-    return text
-
-
-MIN_SECRET: Final = 32
-"""Bytes of a shared secret: as many as HS256's hash has (RFC 7518 section 3.2)."""
-
-SECRET: Final = Kind(_parse_secret, f"at least {MIN_SECRET} bytes, as `openssl rand -hex 32` gives", "SECRET")
-
-
-def integer(low: int, high: int) -> Kind:
-    """Return the kind of a whole number from `low` to `high`."""
-
-    def parse(text: str) -> int:
-        number = int(text)
-        if not low <= number <= high:
-            raise ValueError("out of range")
-        return number
-
-    return Kind(parse, f"a whole number from {low} to {high}", "N")
-
-
-def choice(*words: str) -> Kind:
-    """Return the kind of a setting that is one of `words`."""
-
-    def parse(text: str) -> str:
-        word = text.strip().lower()
-        if word not in words:
-            raise ValueError("not one of them")
-        return word
-
-    return Kind(parse, " or ".join(words), "|".join(words))
 
 
 def _setting(kind: Kind, default: Any, help_text: str, *, default_text: str = "", secret: bool = False) -> Any:

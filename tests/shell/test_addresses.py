@@ -7,7 +7,7 @@ import ifaddr
 import pytest
 
 from sfu.addresses import announced_hosts
-from sfu.config import HostPort
+from sfu.kinds import HostPort
 
 IPS = [
     "127.0.0.1",

@@ -11,7 +11,8 @@ import trio.testing
 
 from sfu import admin
 from sfu.admin import Admin
-from sfu.config import ConfigError, HostPort, Settings
+from sfu.config import ConfigError, Settings
+from sfu.kinds import HostPort
 from sfu.metrics import CONTENT_TYPE
 from sfu.server import Server
 from sfu.udp import MediaSocket

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sfu.config import ConfigError, HostPort, Settings, blame, load, rows
+from sfu.config import ConfigError, Settings, blame, load, rows
+from sfu.kinds import HostPort
 
 
 def test_defaults_need_nothing() -> None:

@@ -17,8 +17,9 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
 
 from sfu import exchange, http
-from sfu.config import ConfigError, HostPort, Settings
+from sfu.config import ConfigError, Settings
 from sfu.http import HttpFront, HttpStatistics, Readiness, open_listeners, public_url
+from sfu.kinds import HostPort
 from sfu.upgrade import ReplayStream, RequestInfo
 
 LOCAL = HostPort("127.0.0.1", 0)

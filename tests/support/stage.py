@@ -22,8 +22,9 @@ from support.media import DELTA_FRAME, KEY_FRAME
 from support.world import Client
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from sfu.config import HostPort, Settings
+from sfu.config import Settings
 from sfu.ice.path import Address, Path
+from sfu.kinds import HostPort
 from sfu.server import Server
 from sfu.udp import MediaSocket
 

@@ -21,9 +21,10 @@ from support.descriptions import with_transport
 from trio.testing import memory_stream_pair
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from sfu.config import HostPort, Settings
+from sfu.config import Settings
 from sfu.dtls import Certificate
 from sfu.ice.path import Address, Path
+from sfu.kinds import HostPort
 from sfu.rtp.packet import RtpPacket
 from sfu.server import Server
 from sfu.transport.egress import SLOT_SIZE, Egress
