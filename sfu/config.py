@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sfu.kinds import (
+    BOOLEAN,
     FILE,
     HOST_PORT,
     IP_PORT,
@@ -116,6 +117,9 @@ class Settings:
         integer(0, 86_400), 30, "Seconds that a session can be resumed after its connection was lost."
     )
     room_ttl_sec: int = _setting(integer(0, 86_400), 300, "Seconds that an empty room's metadata lives.")
+    auto_subscribe: bool = _setting(
+        BOOLEAN, True, "Whether everybody receives every track without asking.", default_text="true"
+    )
     max_connections: int = _setting(
         integer(1, 1_000_000), 8192, "TCP connections at a time; more are closed at once."
     )
