@@ -91,7 +91,12 @@ class Server:
         self.door = open_door(settings)
         """Decides who may join."""
         self.conference = Conference(
-            limits, self._make_connection, media.egress, os.urandom, self.door.authenticate
+            limits,
+            self._make_connection,
+            media.egress,
+            os.urandom,
+            self.door.authenticate,
+            auto_subscribe=settings.auto_subscribe,
         )
         self.front = HttpFront(settings, STATIC_ROOT, self.talk, self._readiness)
         """Answers on the public TCP port."""
