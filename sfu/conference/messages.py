@@ -350,6 +350,9 @@ ServerMessage = (
 CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {cls.message_type: cls for cls in get_args(ClientMessage)}
 """What a client may send, by the envelope's `type`."""
 
+SERVER_MESSAGES: dict[str, type[ServerMessage]] = {cls.message_type: cls for cls in get_args(ServerMessage)}
+"""What the server may send, by the envelope's `type`."""
+
 
 class _Envelope(msgspec.Struct):
     type: Annotated[str, msgspec.Meta(max_length=64)]
