@@ -76,6 +76,9 @@ class Settings:
         integer(0, 86_400), 30, "Seconds that a session can be resumed after its connection was lost."
     )
     room_ttl_sec: int = _setting(integer(0, 86_400), 300, "Seconds that an empty room's metadata lives.")
+    drain_sec: int = _setting(
+        integer(0, 3600), 5, "Seconds that clients have to move elsewhere when the server stops."
+    )
     max_connections: int = _setting(
         integer(1, 1_000_000), 8192, "TCP connections at a time; more are closed at once."
     )
