@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from sfu.state.address import FORMS, parse_address
+
 
 class HostPort(NamedTuple):
     """An address to listen on."""
@@ -92,6 +94,16 @@ MIN_SECRET: Final = 32
 """Bytes of a shared secret: as many as HS256's hash has (RFC 7518 section 3.2)."""
 
 SECRET: Final = Kind(_parse_secret, f"at least {MIN_SECRET} bytes, as `openssl rand -hex 32` gives", "SECRET")
+
+
+def _parse_text(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("not printable")
+    return text
+
+
+TEXT: Final = Kind(_parse_text, "printable text", "TEXT")
+REDIS_URL: Final = Kind(parse_address, FORMS, "URL")
 
 
 def integer(low: int, high: int) -> Kind:
