@@ -142,7 +142,9 @@ async def open_sfu(
             with trio.fail_after(2 * GRACE):
                 code = await server.stop()
             complaints = server.complaints()
-            assert code == (-signal.SIGKILL if server.killed else 0), f"the server ended with {code}; its log:\n{server.log_text()}"
+            assert code == (-signal.SIGKILL if server.killed else 0), (
+                f"the server ended with {code}; its log:\n{server.log_text()}"
+            )
             assert not complaints, "the server complained:\n" + "\n".join(complaints)
 
 

@@ -7,7 +7,7 @@ import trio
 from browser.chromium import Chromium
 from browser.firefox import Firefox
 from browser.participant import Participant, Snapshot, Source, enter
-from browser.sfu_process import SfuProcess, free_tcp_port, open_sfu
+from browser.sfu_process import free_tcp_port, open_sfu
 from support.redis import RedisServer, open_redis
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,11 @@ async def redis(deadline: None) -> AsyncIterator[RedisServer]:
 @pytest.fixture
 def settings(redis: RedisServer) -> Mapping[str, str]:
     """What one life of the server has in common with the next."""
-    return {"SFU_HTTP_ADDR": f"127.0.0.1:{free_tcp_port()}", "SFU_REDIS_URL": redis.url, "SFU_SESSION_TTL_SEC": "60"}
+    return {
+        "SFU_HTTP_ADDR": f"127.0.0.1:{free_tcp_port()}",
+        "SFU_REDIS_URL": redis.url,
+        "SFU_SESSION_TTL_SEC": "60",
+    }
 
 
 WATCHED = {
@@ -110,7 +114,9 @@ async def test_drained_server(
                 await person.until(lambda now: now.connections == 2, f"{person.name} has moved")
             await meet(people, both)
             seconds = trio.current_time() - started
-            print(f"media flows again {seconds:.2f} s after the server was told to stop, its successor's start included")
+            print(
+                f"media flows again {seconds:.2f} s after the server was told to stop, its successor's start included"
+            )
             record_property("drain_to_media_s", seconds)
             for person, old in zip(people, before, strict=True):
                 new = await person.snapshot()
