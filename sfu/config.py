@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sfu.kinds import (
+    BOOLEAN,
     FILE,
     HOST_PORT,
     IP_PORT,
@@ -118,6 +119,9 @@ class Settings:
     room_ttl_sec: int = _setting(integer(0, 86_400), 300, "Seconds that an empty room's metadata lives.")
     drain_sec: int = _setting(
         integer(0, 3600), 5, "Seconds that clients have to move elsewhere when the server stops."
+    )
+    auto_subscribe: bool = _setting(
+        BOOLEAN, True, "Whether everybody receives every track without asking.", default_text="true"
     )
     max_connections: int = _setting(
         integer(1, 1_000_000), 8192, "TCP connections at a time; more are closed at once."

@@ -106,6 +106,18 @@ TEXT: Final = Kind(_parse_text, "printable text", "TEXT")
 REDIS_URL: Final = Kind(parse_address, FORMS, "URL")
 
 
+def _parse_boolean(text: str) -> bool:
+    word = text.strip().lower()
+    if word in ("true", "yes", "on", "1"):
+        return True
+    if word in ("false", "no", "off", "0"):
+        return False
+    raise ValueError("neither true nor false")
+
+
+BOOLEAN: Final = Kind(_parse_boolean, "true or false", "true|false")
+
+
 def integer(low: int, high: int) -> Kind:
     """Return the kind of a whole number from `low` to `high`."""
 

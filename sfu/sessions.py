@@ -59,7 +59,7 @@ class Sessions:
             self._store.drop(session_id)
 
     def restore(self, found: list[tuple[SessionRecord, float]]) -> list[Peer]:
-        """Put back sessions that were found with their remaining seconds; return the peers that there are now."""
+        """Put back sessions, each with the seconds that remain to it; return the peers that there are now."""
         now = trio.current_time()
         restored = [self._conference.restore(record, now + remaining, now) for record, remaining in found]
         peers = [peer for peer in restored if peer is not None]

@@ -99,7 +99,7 @@ async def test_drained_server(
     settings: Mapping[str, str], chromium: Chromium, record_property: Callable[[str, object], None]
 ) -> None:
     """SIGTERM: clients go to the next server, which is there before this one has ended."""
-    async with open_sfu(settings | {"SFU_DRAIN_SEC": "10"}) as first:
+    async with open_sfu({**settings, "SFU_DRAIN_SEC": "10"}) as first:
         people = [await enter(first, chromium, name) for name in ("Anna", "Ben")]
         for person in people:
             await person.join("drain")
@@ -114,9 +114,7 @@ async def test_drained_server(
                 await person.until(lambda now: now.connections == 2, f"{person.name} has moved")
             await meet(people, both)
             seconds = trio.current_time() - started
-            print(
-                f"media flows again {seconds:.2f} s after the server was told to stop, its successor's start included"
-            )
+            print(f"media flows again {seconds:.2f} s after SIGTERM, the next start included")
             record_property("drain_to_media_s", seconds)
             for person, old in zip(people, before, strict=True):
                 new = await person.snapshot()

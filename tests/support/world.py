@@ -113,7 +113,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(store: Store | None = None, **settings: Any) -> AsyncIterator[World]:
+async def world(store: Store | None = None, /, **settings: Any) -> AsyncIterator[World]:
     """Run a server; at the end it is stopped, unless it has ended before. By default its store is its own."""
     settings = {"session_ttl_sec": 1, "drain_sec": 0} | settings
     media = MemoryMedia()
