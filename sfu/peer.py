@@ -50,18 +50,18 @@ class PeerTask:
 
         A failure is logged and costs this peer alone.
         """
-        reason = "server stopping"
+        failed = False
         try:
             with self._scope:
                 await self._run_session()
         except* Exception as group:
-            reason = "internal error"
+            failed = True
             log.error("peer failed", peer=self.peer.id, exc_info=group)
         finally:
-            self._server.remove(self.peer, reason)
-            ended = self.peer.ended or reason
-            log.info("peer gone", peer=self.peer.id, room=self.peer.room.id, reason=ended)
-            self._retire(ended)
+            self._server.forget_peer(self.peer, failed=failed)
+            reason = self.peer.ended or "unknown"
+            log.info("peer gone", peer=self.peer.id, room=self.peer.room.id, reason=reason)
+            self._retire(reason)
 
     def attach(self, signaling: Signaling) -> None:
         """Go on with this WebSocket: the session has been begun or resumed on it."""

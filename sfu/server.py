@@ -176,10 +176,13 @@ class Server:
         self.conference.suspend(peer, now)
         self._settle(now)
 
-    def remove(self, peer: Peer, reason: str) -> None:
-        """Take a peer whose tasks end out of its room."""
+    def forget_peer(self, peer: Peer, *, failed: bool) -> None:
+        """Let go of a peer whose task ends: it has left, it has `failed`, or only this server ends."""
         now = trio.current_time()
-        self.conference.remove(peer, reason, now)
+        if failed:
+            self.conference.remove(peer, "internal error", now)
+        else:
+            self.conference.surrender(peer, "server stopping", now)
         self._settle(now)
         self._timers.discard(peer)
         self._tasks.pop(peer, None)
