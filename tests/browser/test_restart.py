@@ -1,6 +1,8 @@
 """A server that is killed or told to stop, and the next one: people stay in their room (SPEC section 5)."""
 
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import pytest
 import trio
@@ -8,9 +10,9 @@ from browser.chromium import Chromium
 from browser.firefox import Firefox
 from browser.participant import Participant, Snapshot, Source, enter
 from browser.sfu_process import free_tcp_port, open_sfu
-from support.redis import RedisServer, open_redis
+from support.redis import RedisServer, needs_redis, redis_server
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, needs_redis]
 
 TRACKS: tuple[Source, ...] = ("mic", "camera")
 
@@ -18,8 +20,9 @@ TRACKS: tuple[Source, ...] = ("mic", "camera")
 @pytest.fixture
 async def redis(deadline: None) -> AsyncIterator[RedisServer]:
     """A Redis of its own."""
-    async with open_redis() as running:
-        yield running
+    with tempfile.TemporaryDirectory(prefix="sfu-redis-") as folder:
+        async with redis_server(Path(folder)) as running:
+            yield running
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def settings(redis: RedisServer) -> Mapping[str, str]:
     """What one life of the server has in common with the next."""
     return {
         "SFU_HTTP_ADDR": f"127.0.0.1:{free_tcp_port()}",
-        "SFU_REDIS_URL": redis.url,
+        "SFU_REDIS_URL": str(redis.address),
         "SFU_SESSION_TTL_SEC": "60",
     }
 
@@ -73,7 +76,7 @@ async def test_killed_server(
         anna, ben, carla = people
         for person in people:
             await person.join("restart")
-        await meet(people, dict.fromkeys(WATCHED, ("mic", "camera")))
+        await meet(people, {pair: TRACKS for pair in WATCHED})
         await ben.set_enabled("mic", False)
         await anna.until(lambda now: not now.peers["Ben"]["micEnabled"], "Anna sees that Ben is mute")
         await carla.unsubscribe("Anna", "camera")
@@ -103,7 +106,7 @@ async def test_drained_server(
         people = [await enter(first, chromium, name) for name in ("Anna", "Ben")]
         for person in people:
             await person.join("drain")
-        both = {("Anna", "Ben"): TRACKS, ("Ben", "Anna"): TRACKS}
+        both = {pair: TRACKS for pair in (("Anna", "Ben"), ("Ben", "Anna"))}
         await meet(people, both)
         before = [await person.snapshot() for person in people]
         first.terminate()

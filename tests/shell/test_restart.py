@@ -201,9 +201,9 @@ async def test_a_drain_ends_when_all_have_gone(autojump_clock: MockClock) -> Non
             await alice.join()
             await bob.join()
             around.server.stop()
-            for client in (alice, bob):
-                await client.until(lambda client=client: client.heard("server-draining"))
-                assert client.heard("server-draining") == [{"deadlineMs": 20_000}]
+            await alice.until(lambda: alice.heard("server-draining"))
+            await bob.until(lambda: bob.heard("server-draining"))
+            assert bob.heard("server-draining") == [{"deadlineMs": 20_000}]
             assert around.server.front._ready() == (False, "draining")
             started = trio.current_time()
             await trio.sleep(5)
