@@ -267,9 +267,7 @@ SERIES: Final[tuple[Series, ...]] = (
         "Time from Redis's first answer until the sessions of the last life were there.",
         lambda s: s.store.recovery,
     ),
-    Series(
-        "gauge", "sfu_store_healthy", "Whether changes are written at once.", lambda s: s.store.healthy
-    ),
+    Series("gauge", "sfu_store_healthy", "Whether changes are written at once.", lambda s: s.store.healthy),
     Series("gauge", "sfu_store_sessions", "Sessions that are kept at the store.", lambda s: s.store.sessions),
     Series("gauge", "sfu_store_backlog", "Of them, those yet to be written.", lambda s: s.store.backlog),
     Series(

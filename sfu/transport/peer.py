@@ -87,6 +87,7 @@ class PeerTransport:
         self._outgoing: list[tuple[bytes, Path]] = []
         self._events: list[TransportEvent] = []
         self._rtp_packets = self._rtp_octets = self._rtcp_packets = 0
+        self._removed = SendTotals()
 
     # What it looks like from outside
 
@@ -146,6 +147,7 @@ class PeerTransport:
         drops.update(ice.drops)
         drops.update(dtls.dropped)
         sent = SendTotals()
+        sent.add(self._removed)
         for stream in self.senders:
             sent.add(stream.statistics())
         return TransportStatistics(
@@ -183,12 +185,21 @@ class PeerTransport:
     def add_sender(self, stream: SendStream) -> None:
         """RTCP of and about this outgoing stream, which leaves through `outlet`, passes here from now on.
 
-        It lasts as long as the transport: another one with the same SSRC would begin with other sequence
-        numbers, and repeat SRTP nonces, so that is a `ValueError`. `bind` it to another source, or to none.
+        Another one with the same SSRC would begin with other sequence numbers, and repeat SRTP nonces, so that
+        is a `ValueError`. `bind` it to another source, or to none, for as long as its m-line lives.
         """
         if stream.ssrc in self._control.senders:
             raise ValueError(f"there is an outgoing stream with SSRC {stream.ssrc:#010x}")
         self._control.senders[stream.ssrc] = stream
+
+    def remove_sender(self, stream: SendStream, now: float) -> None:
+        """The m-line of an outgoing stream is gone for good; what it counted stays in `statistics`.
+
+        Its SSRC must not be used again.
+        """
+        del self._control.senders[stream.ssrc]
+        stream.bind(None, now)
+        self._removed.add(stream.statistics())
 
     def restart_ice(self, credentials: Credentials, now: float) -> None:
         """Begin an ICE restart; the old credentials and path serve until the peer nominates with the new."""

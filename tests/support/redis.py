@@ -128,12 +128,13 @@ class Middleman:
         self.connections = 0
         self._server = server
 
-    async def serve(self, *, task_status: trio.TaskStatus[object]) -> None:
+    async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Accept connections until cancelled."""
         with trio.socket.socket(trio.socket.AF_UNIX) as sock:
             await sock.bind(self.address.path)
             sock.listen()
-            await trio.serve_listeners(self._relay, [trio.SocketListener(sock)], task_status=task_status)
+            task_status.started()
+            await trio.serve_listeners(self._relay, [trio.SocketListener(sock)])
 
     async def _relay(self, client: trio.SocketStream) -> None:
         self.connections += 1

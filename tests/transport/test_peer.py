@@ -293,6 +293,17 @@ def test_ssrc_of_a_slot_is_given_once(call: Call) -> None:
         call.subscriber.transport.add_sender(call.slot)
 
 
+def test_a_slot_that_is_gone_leaves_its_counts_and_nothing_else(call: Call) -> None:
+    call.send(video(3))
+    sent = call.subscriber.transport.statistics().sent
+    call.subscriber.transport.remove_sender(call.slot, call.publisher.now)
+    assert list(call.subscriber.transport.senders) == []
+    assert call.slot.source is None
+    call.send(video(4))
+    assert call.subscriber.transport.statistics().sent == sent
+    assert sent.packets == len(call.received())
+
+
 @pytest.mark.parametrize(
     "request_",
     [PictureLossIndication(1, SLOT_SSRC), FullIntraRequest(1, (FirEntry(SLOT_SSRC, 1),))],
