@@ -1,7 +1,7 @@
 """A server that is killed or told to stop, and the next one: people stay in their room (SPEC section 5)."""
 
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,11 @@ WATCHED = {
     ("Carla", "Ben"): ("camera",),
 }
 """What each (first) receives of each (second) after Ben has muted himself and Carla does not watch Anna."""
+
+
+def everything(pairs: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], tuple[Source, ...]]:
+    """Let each of the `pairs` receive microphone and camera."""
+    return dict.fromkeys(pairs, TRACKS)
 
 
 async def meet(people: list[Participant], watched: Mapping[tuple[str, str], tuple[Source, ...]]) -> None:
