@@ -16,7 +16,7 @@ from sfu.dtls.certificate import Certificate
 from sfu.dtls.connection import DtlsStatistics
 from sfu.errors import BadPacket
 from sfu.ice.credentials import Credentials
-from sfu.ice.events import IceEvent, IceState, IceStatistics
+from sfu.ice.events import IceEvent, IceState, IceStatistics, PathSelected
 from sfu.ice.path import Path
 from sfu.rtp import extensions
 from sfu.rtp.history import DEPTH
@@ -301,9 +301,7 @@ class PeerTransport:
         control = self._control
         control.receive(data, now)
         self._rtcp_packets += 1
-        if control.key_frame_requests:
-            self._events += map(KeyFrameRequested, control.key_frame_requests)
-            control.key_frame_requests.clear()
+        self._follow_key_frame_requests()
         if control.repetitions:
             self._send(control.repetitions, rtcp=False)
             control.repetitions.clear()
@@ -327,10 +325,19 @@ class PeerTransport:
             self._events.append(event)
             if isinstance(event, Secured):
                 self._control.start(now)
+            elif isinstance(event, PathSelected) and self.outlet.srtp is not None:
+                self._control.begin_anew(now)
+                self._follow_key_frame_requests()
         if self.ended:
             self._streams.close(now)
             self._control.stop(now)
         self._follow_streams()
+
+    def _follow_key_frame_requests(self) -> None:
+        requests = self._control.key_frame_requests
+        if requests:
+            self._events += map(KeyFrameRequested, requests)
+            requests.clear()
 
     def _follow_streams(self) -> None:
         streams = self._streams

@@ -395,6 +395,25 @@ def test_subscriber_that_moves_gets_media_at_its_new_address(call: Call) -> None
     assert call.slot.outlet.path == moved
 
 
+def test_subscriber_that_moves_gets_a_key_frame_soon(call: Call) -> None:
+    call.run(1.0)
+    call.publisher.client.rtcp.clear()
+    call.subscriber.path = Path(call.subscriber.path.local, call.subscriber.path.remote._replace(port=50999))
+    call.subscriber.events.clear()
+    call.run(3.0)
+    assert KeyFrameRequested(*call.publisher.transport.streams) in call.subscriber.events
+    assert PictureLossIndication(call.publisher.transport.local_ssrc, SSRC) in call.publisher.client.rtcp
+
+
+def test_publisher_that_moves_is_asked_for_a_key_frame(call: Call) -> None:
+    call.run(1.0)
+    publisher = call.publisher
+    publisher.client.rtcp.clear()
+    publisher.path = Path(publisher.path.local, publisher.path.remote._replace(port=50999))
+    call.run(3.0)
+    assert PictureLossIndication(publisher.transport.local_ssrc, SSRC) in publisher.client.rtcp
+
+
 # The end
 
 
