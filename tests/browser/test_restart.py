@@ -35,7 +35,7 @@ def settings(redis: RedisServer) -> Mapping[str, str]:
     }
 
 
-WATCHED = {
+WATCHED: Mapping[tuple[str, str], tuple[Source, ...]] = {
     ("Anna", "Ben"): ("camera",),
     ("Anna", "Carla"): ("mic", "camera"),
     ("Ben", "Anna"): ("mic", "camera"),
@@ -81,7 +81,7 @@ async def test_killed_server(
         anna, ben, carla = people
         for person in people:
             await person.join("restart")
-        await meet(people, dict.fromkeys(WATCHED, TRACKS))
+        await meet(people, everything(WATCHED))
         await ben.set_enabled("mic", False)
         await anna.until(lambda now: not now.peers["Ben"]["micEnabled"], "Anna sees that Ben is mute")
         await carla.unsubscribe("Anna", "camera")
@@ -111,7 +111,7 @@ async def test_drained_server(
         people = [await enter(first, chromium, name) for name in ("Anna", "Ben")]
         for person in people:
             await person.join("drain")
-        both = dict.fromkeys((("Anna", "Ben"), ("Ben", "Anna")), TRACKS)
+        both = everything([("Anna", "Ben"), ("Ben", "Anna")])
         await meet(people, both)
         before = [await person.snapshot() for person in people]
         first.terminate()
