@@ -44,9 +44,10 @@ async def _index(link: Link, commands: Commands) -> list[str]:
     ids: set[str] = set()
     cursor: bytes | int = 0
     while True:
-        (reply,) = await link.ask([("SSCAN", key, cursor, "COUNT", CHUNK)])
+        (reply,) = await link.ask([("ZSCAN", key, cursor, "COUNT", CHUNK)])
         cursor, members = (*expect(reply, list), None, None)[:2]
-        ids.update(expect(member, bytes).decode("utf-8", "replace") for member in expect(members, list))
+        names = expect(members, list)[::2]  # between them are the scores
+        ids.update(expect(name, bytes).decode("utf-8", "replace") for name in names)
         if expect(cursor, bytes) == b"0":
             return sorted(ids)
 

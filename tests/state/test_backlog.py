@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from support.records import record
 
 from sfu.conference.records import SessionRecord
-from sfu.state.backlog import REFRESH_INTERVAL, Action, Backlog, Change, Outcome
+from sfu.state.backlog import LINGER, REFRESH_INTERVAL, Action, Backlog, Change, Outcome
 
 GRACE = 20.0
 LEASE = GRACE + 2 * REFRESH_INTERVAL
@@ -80,8 +80,8 @@ def test_what_redis_has_forgotten_needs_no_drop() -> None:
     settle_all(backlog, Outcome.FAILED, 0.0)  # but who knows
     backlog.drop(record(1).session_id)
     assert record(1).session_id in backlog
-    assert [change.action for change in backlog.take(10, LEASE - 1)] == [Action.DROP]
-    assert backlog.take(10, LEASE + 1) == []
+    assert [change.action for change in backlog.take(10, LEASE + LINGER - 1)] == [Action.DROP]
+    assert backlog.take(10, LEASE + LINGER + 1) == []
     assert backlog.sessions == 0
 
 
