@@ -138,10 +138,10 @@ def run(settings: Settings) -> int:
 
 async def _serve(settings: Settings) -> None:
     # Imported here so that `--help`, `--version` and a wrong setting answer at once.
-    from sfu import server
+    from sfu import process
 
     async with trio.open_nursery() as nursery:
-        url = await nursery.start(server.serve, settings)
+        url = await nursery.start(process.serve, settings)
         click.echo(f"trio-sfu {version('trio-sfu')} is ready: open {url}")  # the log goes to standard error
 
 

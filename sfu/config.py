@@ -117,6 +117,9 @@ class Settings:
         integer(0, 86_400), 30, "Seconds that a session can be resumed after its connection was lost."
     )
     room_ttl_sec: int = _setting(integer(0, 86_400), 300, "Seconds that an empty room's metadata lives.")
+    drain_sec: int = _setting(
+        integer(0, 3600), 5, "Seconds that clients have to move elsewhere when the server stops."
+    )
     auto_subscribe: bool = _setting(
         BOOLEAN, True, "Whether everybody receives every track without asking.", default_text="true"
     )

@@ -79,8 +79,8 @@ class MemoryStore:
 
     def drop(self, session_id: str) -> None:
         """See `sfu.store.Store.drop`."""
-        kept = self._memory.find(session_id)
         self._held.discard(session_id)
+        kept = self._memory.sessions.get(session_id)
         if kept is not None and kept.instance is self:
             del self._memory.sessions[session_id]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from sfu.conference.messages import ServerMessage
 from sfu.conference.peer import Peer
 from sfu.logs import get_logger
 from sfu.signaling import Signaling
@@ -15,14 +16,20 @@ from sfu.signaling import Signaling
 if TYPE_CHECKING:
     from sfu.server import Server
 
-CLOSE_CODES: Final = {"left": 1000, "server stopping": 1001, "fingerprint-mismatch": 1008, "replaced": 4000}
+CONNECTION_LOST: Final = 4001
+"""The close code for those who may resume: they stalled, or another server has their session."""
+
+CLOSE_CODES: Final = {
+    "left": 1000,
+    "server stopping": 1001,
+    "fingerprint-mismatch": 1008,
+    "replaced": 4000,
+    "claimed elsewhere": CONNECTION_LOST,
+}
 """WebSocket close codes by the reason for which a peer ended (RFC 6455 section 7.4)."""
 
 INTERNAL_ERROR: Final = 1011
 """The close code for every other reason."""
-
-CONNECTION_LOST: Final = 4001
-"""The close code for a client that stalled, should it still read: it may resume."""
 
 log = get_logger(__name__)
 
@@ -30,10 +37,10 @@ log = get_logger(__name__)
 class PeerTask:
     """Runs one peer, from its join to its end, over as many WebSockets as its session lasts."""
 
-    def __init__(self, server: "Server", peer: Peer, signaling: Signaling) -> None:
+    def __init__(self, server: "Server", peer: Peer) -> None:
         self.peer = peer
-        self.signaling = signaling
-        """The newest: it wins over every one before."""
+        self._signaling: Signaling | None = None
+        """The newest: it wins over every one before. None: this process has seen none yet."""
         self._server = server
         self._scope = trio.CancelScope()
         self._attached = trio.Event()
@@ -43,25 +50,29 @@ class PeerTask:
 
         A failure is logged and costs this peer alone.
         """
-        reason = "server stopping"
+        failed = False
         try:
             with self._scope:
                 await self._run_session()
         except* Exception as group:
-            reason = "internal error"
+            failed = True
             log.error("peer failed", peer=self.peer.id, exc_info=group)
         finally:
-            self._server.remove(self.peer, reason)
-            ended = self.peer.ended or reason
-            log.info("peer gone", peer=self.peer.id, room=self.peer.room.id, reason=ended)
-            self.signaling.retire(CLOSE_CODES.get(ended, INTERNAL_ERROR), ended)
+            self._server.forget_peer(self.peer, failed=failed)
+            reason = self.peer.ended or "unknown"
+            log.info("peer gone", peer=self.peer.id, room=self.peer.room.id, reason=reason)
+            self._retire(reason)
 
     def attach(self, signaling: Signaling) -> None:
-        """Go on with another WebSocket: the session has been resumed on it."""
-        self.signaling.retire(CLOSE_CODES["replaced"], "replaced")
-        self.signaling = signaling
+        """Go on with this WebSocket: the session has been begun or resumed on it."""
+        self._retire("replaced")
+        self._signaling = signaling
         self._attached.set()
-        log.info("peer resumed", peer=self.peer.id, room=self.peer.room.id)
+
+    def post(self, message: ServerMessage) -> None:
+        """Queue a message to the client."""
+        assert self._signaling is not None, "a peer without a client is told nothing"
+        self._signaling.post(message)
 
     async def _run_session(self) -> None:
         """Serve one WebSocket after the other; between two of them the session is suspended.
@@ -70,18 +81,23 @@ class PeerTask:
         of the timers.
         """
         while True:
+            await self._attached.wait()
             self._attached = trio.Event()
-            signaling = self.signaling
+            signaling = self._signaling
+            assert signaling is not None, "a WebSocket was attached"
             await signaling.run(self._receive)
-            if signaling is self.signaling:
+            if signaling is self._signaling:
                 self._server.suspend(self.peer)
                 log.info("peer suspended", peer=self.peer.id, room=self.peer.room.id)
                 signaling.retire(CONNECTION_LOST, "connection lost")
-                await self._attached.wait()
 
     def stop(self, reason: str) -> None:
         """End the peer's task: it has left its room."""
         self._scope.cancel(reason)
+
+    def _retire(self, reason: str) -> None:
+        if self._signaling is not None:
+            self._signaling.retire(CLOSE_CODES.get(reason, INTERNAL_ERROR), reason)
 
     def _receive(self, text: str | bytes) -> float:
         self._server.receive_message(self.peer, text)

@@ -62,6 +62,7 @@ def _drops(snapshot: Snapshot) -> Values:
         ("receive", totals.received.dropped),
         ("send", totals.sent.dropped),
         ("http", snapshot.http.drops),
+        ("store", {**snapshot.store.unreadable, "too-many-sessions": snapshot.store.refused}),
     )
     return [((place, reason), count) for place, counts in places for reason, count in counts.items()]
 
@@ -247,6 +248,34 @@ SERIES: Final[tuple[Series, ...]] = (
         "Packets sent to subscribers again.",
         lambda s: s.totals.sent.repeated,
     ),
+    # The state store.
+    Series(
+        "histogram",
+        "sfu_redis_latency_ms",
+        "Round trips to Redis: from sending commands together until the last reply.",
+        lambda s: s.store.latency,
+    ),
+    Series(
+        "counter",
+        "sfu_redis_errors_total",
+        "Connections to Redis that failed, and commands that it refused; the log says why.",
+        lambda s: sum(s.store.errors.values()),
+    ),
+    Series(
+        "histogram",
+        "sfu_state_recovery_duration_ms",
+        "Time from Redis's first answer until the sessions of the last life were there.",
+        lambda s: s.store.recovery,
+    ),
+    Series("gauge", "sfu_store_healthy", "Whether changes are written at once.", lambda s: s.store.healthy),
+    Series("gauge", "sfu_store_sessions", "Sessions that are kept at the store.", lambda s: s.store.sessions),
+    Series("gauge", "sfu_store_backlog", "Of them, those yet to be written.", lambda s: s.store.backlog),
+    Series(
+        "counter",
+        "sfu_store_sessions_lost_total",
+        "Sessions that another server has claimed.",
+        lambda s: s.store.lost,
+    ),
     # The process and its ports.
     Series(
         "counter",
@@ -289,7 +318,7 @@ SERIES: Final[tuple[Series, ...]] = (
     Series(
         "counter",
         "sfu_drops_total",
-        "What was dropped, by where (socket, route, transport, receive, send, http) and why.",
+        "What was dropped, by where (socket, route, transport, receive, send, http, store) and why.",
         _drops,
         ("place", "reason"),
     ),

@@ -1,20 +1,20 @@
 """The server: the root nursery and what it owns.
 
-    beside it             signals, and the operators' port (`sfu.admin`), up to the end
     root nursery
     ├─ media socket      one reader for the datagrams of all peers
     ├─ timers            one for the deadlines of all peers
+    ├─ state             sessions at the store, which may be Redis
     └─ connections       page requests and WebSockets
        └─ rooms          a nursery per room, in it one per peer
           └─ accepting   the public TCP port
 
-Leaving goes inside out: nobody new comes in; the rooms end while their WebSockets still live, so that every
-client is told; then the connections; then the socket on which the transports said goodbye.
+Leaving goes inside out: nobody new comes in, and clients are asked to go on elsewhere; the rooms end while the
+WebSockets still live, so that whoever stayed is told; then the connections; then, with everything written, the
+store; and with it the socket on which the transports said goodbye.
 """
 
 import os
-import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path as FilePath
@@ -24,7 +24,6 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from sfu.addresses import announced_hosts
-from sfu.admin import Admin
 from sfu.auth import open_door
 from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
@@ -33,8 +32,9 @@ from sfu.conference.limits import Limits
 from sfu.conference.messages import Join
 from sfu.conference.peer import Peer
 from sfu.conference.rate import TokenBucket
+from sfu.conference.records import SessionRecord
 from sfu.conference.room import Room
-from sfu.config import Settings, blame
+from sfu.config import Settings
 from sfu.dtls.certificate import Certificate
 from sfu.http import HttpFront, Readiness, open_listeners, public_url
 from sfu.ice.candidate import host_candidates
@@ -42,14 +42,19 @@ from sfu.ice.path import Address, Path
 from sfu.logs import get_logger
 from sfu.peer import PeerTask
 from sfu.room import RoomTask
+from sfu.sessions import Sessions
 from sfu.signaling import CLOSE_TIMEOUT, Signaling, greet
+from sfu.store import Store
 from sfu.timers import Timers
 from sfu.transport.egress import Egress
-from sfu.udp import MediaSocket, Receive
+from sfu.udp import Receive
 from sfu.upgrade import RequestInfo
 
 STOP_TIMEOUT: Final = 5.0
 """Seconds that the rooms have for their goodbyes when the server stops."""
+
+FLUSH_TIMEOUT: Final = 3.0
+"""Seconds that the store has for what is not written yet when the server stops."""
 
 OBSERVE_INTERVAL: Final = 10.0
 """Seconds between two lines of the debug log that say how much there is of everything."""
@@ -73,9 +78,11 @@ class Media(Protocol):
 class Server:
     """One running server. `run` is its life; everything else is called by its tasks, and waits for nothing."""
 
-    def __init__(self, settings: Settings, media: Media) -> None:
+    def __init__(self, settings: Settings, media: Media, store: Store) -> None:
+        """`store` keeps sessions; this is the only one to run and to use it."""
         self._settings = settings
         self._media = media
+        self.store = store
         hosts = settings.announced_ips or announced_hosts(settings.udp_addr)
         self._candidates = tuple(str(candidate) for candidate in host_candidates(hosts, media.address.port))
         self._certificate = Certificate.generate(datetime.now(UTC), os.urandom)
@@ -98,6 +105,7 @@ class Server:
             self.door.authenticate,
             auto_subscribe=settings.auto_subscribe,
         )
+        self._sessions = Sessions(self.conference, store, settings.session_ttl_sec)
         self.front = HttpFront(settings, STATIC_ROOT, self.talk, self._readiness)
         """Answers on the public TCP port."""
         self._tasks: dict[Peer, PeerTask] = {}
@@ -114,6 +122,7 @@ class Server:
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self._receive, self._settle)
             root.start_soon(self._timers.run, self._tick)
+            root.start_soon(self.store.run, self._restore, self._surrender)
             if self._settings.log_level == "debug":
                 root.start_soon(self._observe)
             async with trio.open_nursery() as connections:
@@ -127,12 +136,17 @@ class Server:
                         task_status.started(url)
                         await self._stopping.wait()
                         accepting.cancel_scope.cancel("the server stops")
+                    await self._drain()
                     self._end_rooms()
                     rooms.cancel_scope.deadline = trio.current_time() + STOP_TIMEOUT
                 with trio.move_on_after(CLOSE_TIMEOUT):
                     if self._talks:
                         await self._silence.wait()
                 connections.cancel_scope.cancel("the server stops")
+            with trio.move_on_after(FLUSH_TIMEOUT) as flushing:
+                await self.store.flush()
+            if flushing.cancelled_caught:
+                log.warning("stopping though not all sessions are stored")
             root.cancel_scope.cancel("the server stops")
 
     @property
@@ -162,10 +176,13 @@ class Server:
         self.conference.suspend(peer, now)
         self._settle(now)
 
-    def remove(self, peer: Peer, reason: str) -> None:
-        """Take a peer whose tasks end out of its room."""
+    def forget_peer(self, peer: Peer, *, failed: bool) -> None:
+        """Let go of a peer whose task ends: it has left, it has `failed`, or only this server ends."""
         now = trio.current_time()
-        self.conference.remove(peer, reason, now)
+        if failed:
+            self.conference.remove(peer, "internal error", now)
+        else:
+            self.conference.surrender(peer, "server stopping", now)
         self._settle(now)
         self._timers.discard(peer)
         self._tasks.pop(peer, None)
@@ -181,14 +198,14 @@ class Server:
         """Serve one WebSocket: nobody until the join, a peer from then on."""
         signaling = Signaling(websocket)
 
-        def join(request: Join) -> None:
-            self._join(request, signaling)
+        async def join(request: Join) -> None:
+            await self._join(request, signaling)
 
         settings = self._settings
         bucket = TokenBucket(settings.messages_per_second, settings.messages_burst, trio.current_time())
         self._talks += 1
         try:
-            if await greet(websocket, join, bucket):
+            if await greet(websocket, join, bucket, self.conference.count_message):
                 await signaling.finish()
         finally:
             self._talks -= 1
@@ -196,28 +213,46 @@ class Server:
                 self._silence.set()
                 self._silence = trio.Event()
 
-    def _join(self, request: Join, signaling: Signaling) -> None:
-        if self._stopping.is_set() or self._rooms is None:
+    async def _join(self, request: Join, signaling: Signaling) -> None:
+        claimed = await self._sessions.claim(request)
+        if self._stopping.is_set():
             raise Unavailable("the server is stopping")
         now = trio.current_time()
-        peer = self.conference.join(request, now)
-        task = self._tasks.get(peer)
-        if task is None:
-            self._admit(peer, signaling)
-        else:
-            task.attach(signaling)
+        peer = self.conference.join(request, now, claimed)
+        event = "peer resumed" if peer in self._tasks else "peer joined"
+        self._admit(peer).attach(signaling)
+        log.info(event, peer=peer.id, room=peer.room.id, user=peer.user_id)
         self._settle(now)
 
-    def _admit(self, peer: Peer, signaling: Signaling) -> None:
-        """Start the tasks of a new peer, and those of its room if that is new."""
+    def _admit(self, peer: Peer) -> PeerTask:
+        """Return the task of a peer; for a new one it is started, and that of its room if that is new."""
+        if peer in self._tasks:
+            return self._tasks[peer]
         assert self._rooms is not None, "a server that runs has a nursery for rooms"
         room_task = self._room_tasks.get(peer.room)
         if room_task is None:
             room_task = self._room_tasks[peer.room] = RoomTask(self, peer.room, self._settings.room_ttl_sec)
             self._rooms.start_soon(room_task.run)
-        task = self._tasks[peer] = PeerTask(self, peer, signaling)
+        task = self._tasks[peer] = PeerTask(self, peer)
         room_task.admit(task)
-        log.info("peer joined", peer=peer.id, room=peer.room.id, user=peer.user_id)
+        return task
+
+    # --- the store ---
+
+    def _restore(self, found: list[tuple[SessionRecord, float]]) -> None:
+        """Put back the sessions of this server's last life: suspended, until their clients come back."""
+        if not self._stopping.is_set():
+            for peer in self._sessions.restore(found):
+                self._admit(peer)
+            self._settle(trio.current_time())
+
+    def _surrender(self, session_id: str) -> None:
+        """Another server has claimed a session: it is no longer ours."""
+        peer = self.conference.find_session(session_id)
+        if peer is not None:
+            now = trio.current_time()
+            self.conference.surrender(peer, "claimed elsewhere", now)
+            self._settle(now)
 
     # --- packets and consequences ---
 
@@ -247,6 +282,7 @@ class Server:
                     self._settle_peer(peer, now)
                 except Exception:
                     self._fail(peer, now)
+        self._sessions.save()
         self._media.egress.flush()
 
     def _settle_peer(self, peer: Peer, now: float) -> None:
@@ -256,7 +292,7 @@ class Server:
         if task is None:
             return
         for message in peer.take_messages():
-            task.signaling.post(message)
+            task.post(message)
         if peer.ended is None:
             self._timers.set(peer, peer.next_timeout())
         else:
@@ -269,10 +305,24 @@ class Server:
             self._tasks[peer].stop("internal error")
         self.conference.remove(peer, "internal error", now)
 
+    async def _drain(self) -> None:
+        """Ask clients to come back elsewhere, and wait until they are gone or the time for that is over."""
+        now = trio.current_time()
+        self.conference.drain(self._settings.drain_sec * 1000)
+        self._settle(now)
+        log.info("draining", seconds=self._settings.drain_sec, connections=self._talks)
+        with trio.move_on_after(self._settings.drain_sec):
+            if self._talks:
+                await self._silence.wait()
+
     def _end_rooms(self) -> None:
+        """End all peers here; their sessions stay at the store, to be resumed elsewhere or after a restart."""
         now = trio.current_time()
         for peer in tuple(self._tasks):
-            self.conference.remove(peer, "server stopping", now)
+            self.conference.suspend(peer, now)
+        self._sessions.save()
+        for peer in tuple(self._tasks):
+            self.conference.surrender(peer, "server stopping", now)
         self._settle(now)
         for room_task in tuple(self._room_tasks.values()):
             room_task.close()
@@ -286,7 +336,9 @@ class Server:
             log.debug("running", rooms=now.rooms, peers=now.peers, routes=now.routes, tasks=tasks)
 
     def _readiness(self) -> Readiness:
-        return Readiness(not self._stopping.is_set(), "stopping" if self._stopping.is_set() else "ok")
+        if self._stopping.is_set():
+            return Readiness(False, "draining")
+        return Readiness(True, "ok" if self.store.healthy else "degraded")
 
     def _make_connection(self, now: float) -> Connection:
         return Connection(
@@ -296,32 +348,3 @@ class Server:
             now,
             history_depth=self._settings.history_packets,
         )
-
-
-async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
-    """Run a server until SIGINT or SIGTERM; reports the page's URL when the ports are open.
-
-    Raises:
-        ConfigError: a port cannot be had, or the certificate is no good.
-    """
-    with blame("udp_addr", settings.udp_addr):
-        media = MediaSocket.open(*settings.udp_addr)
-    with media, trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        server = Server(settings, media)
-        async with trio.open_nursery() as beside:
-            beside.start_soon(_stop_at_signal, server, signals)
-            operators = await beside.start(Admin(settings, server, media).serve)
-            log.info("answering operators", url=operators)
-            if not server.door.asks:
-                log.warning("anybody may join any room: neither SFU_AUTH_SECRET nor SFU_AUTH_JWKS is set")
-            async with trio.open_nursery() as serving:
-                task_status.started(await serving.start(server.run))
-            beside.cancel_scope.cancel("the server has stopped")
-
-
-async def _stop_at_signal(server: Server, signals: AsyncIterator[int]) -> None:
-    """Stop at the first signal. Later ones change nothing: stopping is bounded."""
-    async for number in signals:
-        log.info("stopping", signal=signal.Signals(number).name)
-        server.stop()
-        return

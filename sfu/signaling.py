@@ -6,7 +6,7 @@ a ping after silence. Most connections are idle most of the time, and a task tha
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -149,11 +149,16 @@ async def send(websocket: WebSocketConnection, message: ServerMessage) -> None:
     await websocket.send_message(serialize(message, datetime.now(UTC)))
 
 
-async def greet(websocket: WebSocketConnection, join: Callable[[Join], None], bucket: TokenBucket) -> bool:
+async def greet(
+    websocket: WebSocketConnection,
+    join: Callable[[Join], Awaitable[None]],
+    bucket: TokenBucket,
+    count: Callable[[str | None, str], None],
+) -> bool:
     """Serve a client that is nobody yet; return True when `join` has taken it in, False when it is gone.
 
     `join` raises `Refused` to refuse; the client may try again, except where that is pointless. `bucket` says
-    how fast it may speak until then.
+    how fast it may speak until then. `count` is told the type and the result of every other message.
     """
     try:
         while True:
@@ -164,15 +169,20 @@ async def greet(websocket: WebSocketConnection, join: Callable[[Join], None], bu
                     raise TooManyRequests("too many messages: slow down")
                 message: ClientMessage = parse(text)
                 if isinstance(message, Join):
-                    join(message)
+                    await join(message)
                     return True
+                if not isinstance(message, Ping | Pong):
+                    count(message.message_type, str(Conflict.code))
+                    await send(websocket, refusal(Conflict("join a room first"), message.message_type))
+                    continue
+                count(message.message_type, "ok")
                 if isinstance(message, Ping):
                     await send(websocket, Pong(message.data))
-                elif not isinstance(message, Pong):
-                    await send(websocket, refusal(Conflict("join a room first"), message.message_type))
             except BadMessage as error:
+                count(error.message_type, str(error.code))
                 await send(websocket, refusal(error, error.message_type))
             except TooManyRequests as error:
+                count(None, str(error.code))
                 await send(websocket, refusal(error))
                 await trio.sleep(bucket.pause())
             except Refused as error:

@@ -18,6 +18,8 @@ from sfu.conference.ledger import Ledger
 from sfu.conference.peer import Peer
 from sfu.http import HttpFront, HttpStatistics
 from sfu.meter import LoopLag, Meter, TrackKey, track_keys
+from sfu.state.statistics import StoreStatistics
+from sfu.store import Store
 from sfu.transport.histogram import Distribution
 from sfu.udp import SocketStatistics
 
@@ -28,6 +30,7 @@ class Measured(Protocol):
     conference: Conference
     front: HttpFront
     door: Doorkeeper
+    store: Store
 
     def tasks_per_room(self) -> dict[str, int]:
         """Return how many tasks each room has, by room id."""
@@ -67,6 +70,7 @@ class Snapshot:
     http: HttpStatistics
     refusals: Mapping[str, int]
     """Joins refused for want of a good token, by reason."""
+    store: StoreStatistics
     lag: Distribution
     """How late the event loop was, in milliseconds."""
 
@@ -99,6 +103,7 @@ async def take_snapshot(server: Measured, socket: MeasuredSocket, meter: Meter, 
         socket=socket.statistics(),
         http=server.front.statistics(),
         refusals=server.door.refusals(),
+        store=server.store.statistics(),
         lag=lag.statistics(),
     )
 

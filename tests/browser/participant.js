@@ -151,6 +151,12 @@ async () => {
       await local.set(source, enabled);
     },
 
+    async unsubscribe(name, source) {
+      const peer = [...room.peers.values()].find((each) => each.name === name);
+      const track = [...peer.tracks.values()].find((each) => each.source === source);
+      await room.unsubscribe(track.trackId);
+    },
+
     async leave() {
       await room.leave();
     },

@@ -132,6 +132,10 @@ class Participant:
         await self.page.reload()
         await self.page.evaluate(SCRIPT.read_text())
 
+    async def unsubscribe(self, name: str, source: Source) -> None:
+        """Receive a track of the participant `name` no longer."""
+        await self.page.evaluate("(...a) => window.participant.unsubscribe(...a)", name, source)
+
     async def leave(self) -> None:
         """Leave the room."""
         await self.page.evaluate("() => window.participant.leave()")

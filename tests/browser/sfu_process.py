@@ -43,6 +43,7 @@ class SfuProcess:
         self.child = child
         self.url = url
         """Where the page is; no slash at the end."""
+        self.killed = False
         self.expected_log = [r"anybody may join any room"]
         """Regular expressions: log lines of warning or worse that the test expects (searched in the line)."""
 
@@ -74,9 +75,31 @@ class SfuProcess:
         lines = [json.dumps(record).replace("\\n", "\n") for record in records]
         return [line for line in lines if not any(re.search(pattern, line) for pattern in self.expected_log)]
 
+    async def kill(self) -> None:
+        """Send SIGKILL: the server has no chance to do anything about its end."""
+        self.killed = True
+        self.child.kill_group()
+        await self.child.process.wait()
+
+    def terminate(self) -> None:
+        """Send SIGTERM and do not wait."""
+        self.child.process.terminate()
+
+    async def logs(self, event: str) -> None:
+        """Wait until the server has logged `event`; the caller bounds the time."""
+        await poll(lambda: any(record["event"] == event for record in self.log()) or None, self.child)
+
     async def stop(self) -> int:
         """Send SIGTERM and return the exit code (negative: it had to be killed)."""
         return await self.child.stop(signal.SIGTERM)
+
+
+def free_tcp_port() -> int:
+    """Return a TCP port that was free on loopback a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def free_udp_port() -> int:
@@ -107,6 +130,7 @@ async def open_sfu(
         "SFU_HTTP_ADDR": "127.0.0.1:0",
         "SFU_ADMIN_ADDR": "127.0.0.1:0",
         "SFU_UDP_ADDR": "0.0.0.0:0",
+        "SFU_DRAIN_SEC": "1",
         "SFU_LOG_FORMAT": "json",
         "PYTHONUNBUFFERED": "1",
         **(settings or {}),
@@ -121,7 +145,9 @@ async def open_sfu(
             with trio.fail_after(2 * GRACE):
                 code = await server.stop()
             complaints = server.complaints()
-            assert code == 0, f"the server ended with {code}; its log:\n{server.log_text()}"
+            assert code == (-signal.SIGKILL if server.killed else 0), (
+                f"the server ended with {code}; its log:\n{server.log_text()}"
+            )
             assert not complaints, "the server complained:\n" + "\n".join(complaints)
 
 

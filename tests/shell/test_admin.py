@@ -13,6 +13,7 @@ from sfu import admin
 from sfu.admin import Admin
 from sfu.config import ConfigError, Settings
 from sfu.kinds import HostPort
+from sfu.memory_store import MemoryStore
 from sfu.metrics import CONTENT_TYPE
 from sfu.server import Server
 from sfu.udp import MediaSocket
@@ -35,7 +36,9 @@ async def running(host: str = "127.0.0.1") -> AsyncIterator[str]:
     settings = Settings(admin_addr=HostPort(host, 0))
     with MediaSocket.open("127.0.0.1", 0) as media:
         async with trio.open_nursery() as nursery:
-            yield await nursery.start(Admin(settings, Server(settings, media), media).serve)
+            yield await nursery.start(
+                Admin(settings, Server(settings, media, MemoryStore("admin")), media).serve
+            )
             nursery.cancel_scope.cancel("the test is over")
 
 
@@ -163,4 +166,4 @@ async def test_a_port_that_is_taken_is_a_wrong_setting() -> None:
         settings = Settings(admin_addr=HostPort("127.0.0.1", port))
         taken = pytest.raises(ConfigError, match=r"^SFU_ADMIN_ADDR=127\.0\.0\.1:\d+: Address already in use")
         with MediaSocket.open("127.0.0.1", 0) as media, taken:
-            await Admin(settings, Server(settings, media), media).serve()
+            await Admin(settings, Server(settings, media, MemoryStore("admin")), media).serve()

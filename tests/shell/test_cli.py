@@ -19,10 +19,10 @@ from sfu.config import ConfigError, Settings
 
 
 class FakeServer(ModuleType):
-    """Stands in for `sfu.server`: notes its settings and ends as it is told."""
+    """Stands in for `sfu.process`: notes its settings and ends as it is told."""
 
     def __init__(self) -> None:
-        super().__init__("sfu.server")
+        super().__init__("sfu.process")
         self.settings: Settings | None = None
         self.failure: BaseException | None = None
 
@@ -38,8 +38,8 @@ class FakeServer(ModuleType):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
     fake = FakeServer()
-    monkeypatch.setitem(sys.modules, "sfu.server", fake)
-    monkeypatch.setattr(sfu, "server", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "sfu.process", fake)
+    monkeypatch.setattr(sfu, "process", fake, raising=False)
     monkeypatch.setattr(logs, "configure", lambda *_: None)
     for row in config.rows():
         monkeypatch.delenv(row.variable, raising=False)

@@ -12,11 +12,14 @@ from support.media import DELTA_FRAME, KEY_FRAME
 from support.world import Client, World, world
 from trio.testing import MockClock
 
+from sfu.memory_store import MemoryStore
 from sfu.meter import INTERVAL, LoopLag, Meter
 from sfu.metrics import exposition
 from sfu.rtp.rtcp import ReceiverReport, ReportBlock
 from sfu.series import SERIES
 from sfu.snapshot import Snapshot, take_snapshot
+from sfu.state.statistics import LATENCY_BOUNDS, RECOVERY_BOUNDS, StoreStatistics
+from sfu.transport.histogram import Histogram
 from sfu.udp import SocketStatistics
 
 
@@ -92,6 +95,43 @@ async def watched_call(**settings: object) -> AsyncIterator[tuple[Watch, Client,
 def peer_id(client: Client) -> str:
     """Its own."""
     return str(client.heard("join")[0]["peerId"])
+
+
+class TroubledStore(MemoryStore):
+    """A store that has been through a lot."""
+
+    def statistics(self) -> StoreStatistics:
+        """Return constant counters."""
+        latency, recovery = Histogram(LATENCY_BOUNDS), Histogram(RECOVERY_BOUNDS)
+        latency.observe(3.0)
+        recovery.observe(60.0)
+        return StoreStatistics(
+            healthy=False,
+            sessions=7,
+            backlog=3,
+            refused=1,
+            lost=2,
+            unreadable={"state-json": 4},
+            errors={"connection": 5, "full": 6},
+            latency=latency.statistics(),
+            recovery=recovery.statistics(),
+        )
+
+
+async def test_what_the_store_shows(autojump_clock: MockClock) -> None:
+    async with world(TroubledStore("metrics")) as around:
+        scrape = await Watch(around).scrape()
+    assert scrape.value("sfu_redis_errors_total") == 11
+    assert scrape.value("sfu_redis_latency_ms_bucket", le="2.0") == 0
+    assert scrape.value("sfu_redis_latency_ms_bucket", le="5.0") == 1
+    assert scrape.value("sfu_state_recovery_duration_ms_bucket", le="50.0") == 0
+    assert scrape.value("sfu_state_recovery_duration_ms_bucket", le="100.0") == 1
+    assert scrape.value("sfu_store_healthy") == 0
+    assert scrape.value("sfu_store_sessions") == 7
+    assert scrape.value("sfu_store_backlog") == 3
+    assert scrape.value("sfu_store_sessions_lost_total") == 2
+    assert scrape.value("sfu_drops_total", place="store", reason="state-json") == 4
+    assert scrape.value("sfu_drops_total", place="store", reason="too-many-sessions") == 1
 
 
 async def test_what_a_call_shows(autojump_clock: MockClock) -> None:
@@ -180,7 +220,7 @@ async def test_a_peer_that_leaves_while_counters_are_read_is_counted_once(autoju
         alices = conference.rooms["room"].peers[peer_id(alice)]
 
         async def leave() -> None:
-            watch.around.server.remove(alices, "left")
+            conference.remove(alices, "left", trio.current_time())
             await trio.lowlevel.checkpoint()
 
         async with trio.open_nursery() as nursery:

@@ -25,6 +25,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 from sfu.config import Settings
 from sfu.ice.path import Address, Path
 from sfu.kinds import HostPort
+from sfu.memory_store import MemoryStore
 from sfu.server import Server
 from sfu.udp import MediaSocket
 
@@ -150,7 +151,7 @@ async def stage(**settings: Any) -> AsyncIterator[Stage]:
         **settings,
     }
     with structlog.testing.capture_logs() as log, MediaSocket.open(HOST, 0) as media:
-        server = Server(Settings(**everything), media)
+        server = Server(Settings(**everything), media, MemoryStore("stage"))
         async with trio.open_nursery() as nursery:
             url = await nursery.start(server.run)
             scene = Stage(server, media, url, log)

@@ -25,8 +25,10 @@ from sfu.config import Settings
 from sfu.dtls import Certificate
 from sfu.ice.path import Address, Path
 from sfu.kinds import HostPort
+from sfu.memory_store import MemoryStore
 from sfu.rtp.packet import RtpPacket
 from sfu.server import Server
+from sfu.store import Store
 from sfu.transport.egress import SLOT_SIZE, Egress
 from sfu.udp import Receive
 from sfu.upgrade import ReplayStream, RequestInfo, run_websocket
@@ -111,12 +113,14 @@ class World:
 
 
 @asynccontextmanager
-async def world(**settings: Any) -> AsyncIterator[World]:
-    """Run a server; at the end it is stopped, unless it has ended before."""
-    settings.setdefault("session_ttl_sec", 1)
+async def world(store: Store | None = None, /, **settings: Any) -> AsyncIterator[World]:
+    """Run a server; at the end it is stopped, unless it has ended before. By default its store is its own."""
+    settings = {"session_ttl_sec": 1, "drain_sec": 0} | settings
     media = MemoryMedia()
     server = Server(
-        Settings(http_addr=HostPort("127.0.0.1", 0), announced_ips=(ADDRESS.host,), **settings), media
+        Settings(http_addr=HostPort("127.0.0.1", 0), announced_ips=(ADDRESS.host,), **settings),
+        media,
+        MemoryStore("world") if store is None else store,
     )
     async with trio.open_nursery() as websockets, trio.open_nursery() as running:
         await running.start(server.run)

@@ -1,0 +1,44 @@
+"""One server in one process: what it is made of by the settings, its signals, and its operators' port."""
+
+import signal
+from collections.abc import AsyncIterator
+
+import trio
+
+from sfu.admin import Admin
+from sfu.config import Settings, blame
+from sfu.logs import get_logger
+from sfu.server import Server
+from sfu.store import open_store
+from sfu.udp import MediaSocket
+
+log = get_logger(__name__)
+
+
+async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+    """Run a server until SIGINT or SIGTERM; reports the page's URL when the ports are open.
+
+    Raises:
+        ConfigError: a port cannot be had, or the certificate is no good.
+    """
+    with blame("udp_addr", settings.udp_addr):
+        media = MediaSocket.open(*settings.udp_addr)
+    with media, trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        server = Server(settings, media, open_store(settings))
+        async with trio.open_nursery() as beside:
+            beside.start_soon(_stop_at_signal, server, signals)
+            operators = await beside.start(Admin(settings, server, media).serve)
+            log.info("answering operators", url=operators)
+            if not server.door.asks:
+                log.warning("anybody may join any room: neither SFU_AUTH_SECRET nor SFU_AUTH_JWKS is set")
+            async with trio.open_nursery() as serving:
+                task_status.started(await serving.start(server.run))
+            beside.cancel_scope.cancel("the server has stopped")
+
+
+async def _stop_at_signal(server: Server, signals: AsyncIterator[int]) -> None:
+    """Stop at the first signal. Later ones change nothing: stopping is bounded."""
+    async for number in signals:
+        log.info("stopping", signal=signal.Signals(number).name)
+        server.stop()
+        return

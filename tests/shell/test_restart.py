@@ -1,0 +1,247 @@
+"""Sessions that outlive their server: restored, claimed, lost to another one, and handed over at a drain."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+from support.media import KEY_FRAME
+from support.world import Client, World, world
+from trio.testing import MockClock
+
+from sfu.conference.records import SessionRecord
+from sfu.memory_store import Memory, MemoryStore
+from sfu.peer import CONNECTION_LOST
+from sfu.state.statistics import StoreUnavailable
+
+LASTING = {"session_ttl_sec": 30}
+
+
+class Unreachable(MemoryStore):
+    """A store that cannot be asked."""
+
+    healthy = False
+
+    async def claim(self, session_id: str, step: Callable[[SessionRecord], SessionRecord | None]) -> None:
+        """Raise."""
+        await trio.lowlevel.checkpoint()
+        raise StoreUnavailable("nobody there")
+
+
+async def come_back(newcomer: Client, told: dict[str, Any], transport: str = "new") -> dict[str, Any]:
+    """Join with what an earlier connection was told of its session; return the acknowledgement."""
+    proof = {name: told[name] for name in ("sessionId", "sessionToken")}
+    joins = len(newcomer.heard("join"))
+    await newcomer.say("join", roomId="room", userId=newcomer.user, name="Back", transport=transport, **proof)
+    await newcomer.until(lambda: len(newcomer.heard("room-state")) > joins)
+    return newcomer.heard("join")[-1]
+
+
+async def live_and_die(memory: Memory, *users: str) -> dict[str, Client]:
+    """Run a server in which `users` publish a video each, and kill it."""
+    clients: dict[str, Client] = {}
+    async with world(MemoryStore("one", memory), **LASTING) as around, trio.open_nursery() as nursery:
+        for user in users:
+            clients[user] = await nursery.start(_publish_for_ever, around, user)
+        # A server that is killed says nothing to anybody, and neither do its clients to it.
+        around.running.cancel_scope.cancel("killed")
+        nursery.cancel_scope.cancel("killed")
+    return clients
+
+
+async def _publish_for_ever(around: World, user: str, *, task_status: trio.TaskStatus[Client]) -> None:
+    async with around.client(user) as client:
+        await client.join()
+        await client.publish("video")
+        await client.until(lambda: client.heard("track-published"))
+        task_status.started(client)
+        await trio.sleep_forever()
+
+
+async def test_a_restarted_server_takes_its_clients_back(autojump_clock: MockClock) -> None:
+    memory = Memory()
+    before = await live_and_die(memory, "alice", "bob")
+    (track,) = (each for each in before["bob"].heard("track-published") if "mid" in each)
+    async with (
+        world(MemoryStore("one", memory), **LASTING) as around,
+        around.client("alice") as alice,
+        around.client("bob") as bob,
+    ):
+        await trio.sleep(1)
+        assert around.server.conference.statistics().suspended == 2
+        told = await come_back(alice, before["alice"].heard("join")[0], transport="keep")
+        assert told["resumed"] is True
+        assert told["transport"] == "new"  # what it would keep has died with the server
+        assert told["peerId"] == before["alice"].heard("join")[0]["peerId"]
+        (other,) = alice.heard("room-state")[0]["peers"]
+        assert other["suspended"] is True
+        assert [each["trackId"] for each in other["tracks"]] == [track["trackId"]]
+        await alice.publish("video")
+
+        assert (await come_back(bob, before["bob"].heard("join")[0]))["resumed"] is True
+        await alice.until(lambda: alice.heard("peer-resumed"))
+        await bob.publish("video")
+        await bob.until(
+            lambda: [each["trackId"] for each in bob.heard("track-published")] == [track["trackId"]]
+        )
+        assert all("mid" in each for each in alice.heard("track-published"))  # of his she knows already
+        for client in (alice, bob):
+            await client.connect()
+        await alice.until(
+            lambda: "m=video" in alice.heard("offer")[-1]["sdp"] if alice.heard("offer") else None
+        )
+        bob.send(bob.browser.transceivers[0], KEY_FRAME)
+        await alice.until(lambda: alice.machine.rtp)
+        assert around.server.conference.statistics().resumes == 2
+
+
+async def test_who_does_not_come_back_leaves_nothing_behind(autojump_clock: MockClock) -> None:
+    memory = Memory()
+    before = await live_and_die(memory, "alice", "bob")
+    settings = LASTING | {"room_ttl_sec": 5}
+    async with world(MemoryStore("one", memory), **settings) as around, around.client("alice") as alice:
+        await come_back(alice, before["alice"].heard("join")[0])
+        await alice.until(lambda: alice.heard("peer-left"))
+        assert around.server.conference.statistics().peers == 1
+        await alice.say("leave")
+        await alice.until(lambda: alice.closed)
+        await trio.sleep(10)
+        assert around.server.tasks == 0
+        assert around.server.conference.statistics().rooms == 0
+        assert memory.sessions == {}
+
+
+async def test_a_room_of_restored_sessions_alone_ends_with_them(autojump_clock: MockClock) -> None:
+    memory = Memory()
+    await live_and_die(memory, "alice", "bob")
+    async with world(MemoryStore("one", memory), **(LASTING | {"room_ttl_sec": 5})) as around:
+        await trio.sleep(1)
+        assert around.server.tasks == 3
+        await trio.sleep(90)
+        assert around.server.tasks == 0
+        assert around.server.conference.statistics().rooms == 0
+        assert memory.sessions == {}
+
+
+async def test_the_same_user_may_join_anew_beside_a_restored_session(autojump_clock: MockClock) -> None:
+    memory = Memory()
+    before = await live_and_die(memory, "alice")
+    async with world(MemoryStore("one", memory), **LASTING) as around, around.client("alice") as alice:
+        await alice.join()
+        assert alice.heard("room-state")[0]["peers"] == []
+        assert alice.heard("join")[0]["peerId"] != before["alice"].heard("join")[0]["peerId"]
+        assert list(memory.sessions) == [alice.heard("join")[0]["sessionId"]]
+
+
+async def test_another_server_claims_a_session(autojump_clock: MockClock) -> None:
+    """The one that had it lets go of it; whoever is still there is told, and may come back."""
+    memory = Memory()
+    async with (
+        world(MemoryStore("one", memory), **LASTING) as first,
+        world(MemoryStore("two", memory), **LASTING) as second,
+        first.client("alice") as alice,
+        first.client("bob") as bob,
+        second.client("bob") as moved,
+    ):
+        await alice.join()
+        await bob.join()
+        told = await come_back(moved, bob.heard("join")[0])
+        assert told["resumed"] is True
+        assert told["peerId"] == bob.heard("join")[0]["peerId"]
+        await bob.until(lambda: bob.closed)
+        assert bob.closed is not None
+        assert bob.closed.reason is not None
+        assert bob.closed.reason.code == CONNECTION_LOST
+        await alice.until(lambda: alice.heard("peer-left"))
+        assert first.server.conference.statistics().peers == 1
+        # Its end there did not end it here.
+        await trio.sleep(120)
+        assert second.server.conference.statistics().peers == 1
+        assert told["sessionId"] in memory.sessions
+
+
+@pytest.mark.parametrize("wrong", ["token", "user", "session"])
+async def test_nobody_claims_what_they_cannot_prove(autojump_clock: MockClock, wrong: str) -> None:
+    memory = Memory()
+    async with (
+        world(MemoryStore("one", memory), **LASTING) as first,
+        world(MemoryStore("two", memory), **LASTING) as second,
+        first.client("bob") as bob,
+        second.client("mallory" if wrong == "user" else "bob") as thief,
+    ):
+        await bob.join()
+        told = dict(bob.heard("join")[0])
+        if wrong != "user":
+            told["sessionToken" if wrong == "token" else "sessionId"] = "00" * (32 if wrong == "token" else 16)
+        assert (await come_back(thief, told))["resumed"] is False
+        await trio.sleep(120)
+        assert bob.closed is None
+        assert second.server.conference.statistics().failed_resumes == 1
+
+
+async def test_a_store_that_cannot_be_asked_keeps_nobody_out(autojump_clock: MockClock) -> None:
+    async with (
+        world(Unreachable("one"), **LASTING) as around,
+        around.client("bob") as bob,
+        around.client("bob") as again,
+        around.client("carl") as carl,
+    ):
+        await bob.join()
+        # What this process knows it decides by itself; what it does not know begins anew.
+        assert (await come_back(again, bob.heard("join")[0]))["resumed"] is True
+        unknown = {"sessionId": "0" * 32, "sessionToken": "0"}
+        assert (await come_back(carl, unknown))["resumed"] is False
+        assert around.server.front._ready().status == "degraded"
+
+
+async def test_a_drain_ends_when_all_have_gone(autojump_clock: MockClock) -> None:
+    memory = Memory()
+    async with world(MemoryStore("one", memory), **LASTING, drain_sec=20) as around:
+        async with around.client("alice") as alice, around.client("bob") as bob:
+            await alice.join()
+            await bob.join()
+            around.server.stop()
+            await alice.until(lambda: alice.heard("server-draining"))
+            await bob.until(lambda: bob.heard("server-draining"))
+            assert bob.heard("server-draining") == [{"deadlineMs": 20_000}]
+            assert around.server.front._ready() == (False, "draining")
+            started = trio.current_time()
+            await trio.sleep(5)
+            assert around.server.tasks == 3
+        await trio.sleep(1)
+        assert around.server.tasks == 0
+        assert trio.current_time() - started < 7
+    assert [kept.record.suspended for kept in memory.sessions.values()] == [True, True]
+
+
+async def test_a_drain_is_bounded(autojump_clock: MockClock) -> None:
+    memory = Memory()
+    async with (
+        world(MemoryStore("one", memory), **LASTING, drain_sec=20) as around,
+        around.client("alice") as alice,
+        around.client("bob") as bob,
+    ):
+        await alice.join()
+        await bob.join()
+        started = trio.current_time()
+        around.server.stop()
+        await alice.until(lambda: alice.closed)
+        assert 20 <= trio.current_time() - started < 21
+        assert alice.closed is not None
+        assert alice.closed.reason is not None
+        assert alice.closed.reason.code == 1001
+    assert len(memory.sessions) == 2
+
+
+async def test_nobody_joins_a_server_that_is_draining(autojump_clock: MockClock) -> None:
+    async with (
+        world(drain_sec=20) as around,
+        around.client("alice") as alice,
+        around.client("bob") as bob,
+    ):
+        await alice.join()
+        around.server.stop()
+        await alice.until(lambda: alice.heard("server-draining"))
+        await bob.say("join", roomId="room", userId="bob", name="Bob")
+        await bob.until(lambda: bob.heard("error"))
+        assert bob.heard("error")[0]["code"] == 503
