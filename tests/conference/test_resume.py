@@ -68,6 +68,7 @@ def test_an_offer_that_nobody_is_there_for_is_no_reason_to_wake_up() -> None:
     hall = Hall()
     call(hall, "alice")
     bob = hall.enter("bob")
+    bob.say("ping")
     # The first offer is held back for a moment, and bob leaves in that moment.
     hall.conference.suspend(bob.peer, hall.now)
     hall.run(5.0)
