@@ -33,7 +33,7 @@ HOURS ?= 1
 fuzz-all: .venv/test.stamp ## fuzz everything for HOURS=h (1), JOBS=n at a time (cores), then merge corpora and report
 	$(BIN)/python fuzz/campaign.py $(T) --hours $(HOURS) $(if $(JOBS),--jobs $(JOBS))
 
-bench: .venv/test.stamp ## CPU per forwarded packet, join time, memory per peer: the numbers in the README
+bench: .venv/bench.stamp ## CPU per forwarded packet, join time, memory per peer: the numbers in the README
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove everything that was built or installed here
@@ -54,6 +54,10 @@ clean: ## remove everything that was built or installed here
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@# atheris has wheels for some interpreters only, and building it takes a compiler: do without it then.
 	$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: atheris || true
+	@touch $@
+
+.venv/bench.stamp: pyproject.toml .venv/test.stamp
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 web/node_modules/.stamp: web/package-lock.json | .venv/bin/python

@@ -6,6 +6,7 @@ the same half minute. Reported are medians over the rounds, of the ratios too.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -24,6 +25,9 @@ RESULTS: Final = Path(__file__).parent / "results"
 
 RATE: Final = 300.0
 """Packets per second from the publisher: 30 frames of ten packets, 2.9 Mbit/s."""
+
+COMPARED: Final = ("aiortc", "dpkt")
+"""What the protocol core is compared with."""
 
 Json = dict[str, Any]
 
@@ -84,6 +88,22 @@ def forwarding_table(runs: list[Json]) -> str:
     return "\n".join(lines)
 
 
+def protocol_table(result: Json) -> str:
+    """Medians of the protocol core beside other people's as a Markdown table."""
+    lines = ["| Work | sfu | other | ratio |", "|---|---|---|---|"]
+    for work, ours, theirs in (
+        ("RTP packet, extensions carried", "rtp_carried_sfu", "rtp_carried_dpkt"),
+        ("RTP packet, extensions understood", "rtp_understood_sfu", "rtp_understood_aiortc"),
+        ("DTLS handshake, both ends", "dtls_sfu", "dtls_aiortc"),
+    ):
+        other = theirs.rpartition("_")[2]
+        lines.append(
+            f"| {work} | {result[ours]:.2f} µs | {other} {result[theirs]:.2f} µs "
+            f"| {result[ours] / result[theirs]:.2f} |"
+        )
+    return "\n".join(lines)
+
+
 def _spread(values: list[float], digits: int) -> str:
     if not values:
         return "–"
@@ -106,7 +126,7 @@ def machine() -> Json:
 def main() -> None:
     """Parse the command line, run what is asked for, print tables, keep the raw results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("only", nargs="*", help="forwarding, memory, join (default: all)")
+    parser.add_argument("only", nargs="*", help="protocol, forwarding, memory, join (default: all)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measuring window")
     parser.add_argument("--receivers", type=int, nargs="+", default=[1, 10, 50])
@@ -114,12 +134,17 @@ def main() -> None:
     parser.add_argument("--saturated", action="store_true", help="also as fast as it goes")
     parser.add_argument("--joins", type=int, default=12)
     options = parser.parse_args()
-    wanted = options.only or ["forwarding", "memory", "join"]
-    if unknown := set(wanted) - {"forwarding", "memory", "join"}:
+    wanted = options.only or ["protocol", "forwarding", "memory", "join"]
+    if unknown := set(wanted) - {"protocol", "forwarding", "memory", "join"}:
         parser.error(f"there is no benchmark {', '.join(unknown)}")
     started = datetime.now(UTC)
     results: Json = {"started": started.isoformat(), "machine": machine()}
     print(", ".join(f"{name}: {value}" for name, value in results["machine"].items()))
+    if "protocol" in wanted and not all(importlib.util.find_spec(name) for name in COMPARED):
+        print(f"no {' or '.join(COMPARED)} (pip install -e '.[bench]'): the protocol core is left out")
+    elif "protocol" in wanted:
+        results["protocol"] = run_module("protocol")
+        print(protocol_table(results["protocol"]), end="\n\n")
     if "forwarding" in wanted:
         source = yardstick.find()
         if source is None:
