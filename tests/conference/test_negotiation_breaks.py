@@ -1,0 +1,134 @@
+"""What gets lost at the worst moment, one case at a time; `test_negotiation_convergence.py` looks for more."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.conference import Guest
+from support.shaky import ShakyCall
+
+from sfu.conference.negotiation import ANSWER_TIMEOUT, NegotiationStatistics
+
+
+def statistics(call: ShakyCall) -> NegotiationStatistics:
+    """The server's counts."""
+    return call.peer.connection.negotiation.statistics()
+
+
+def somebody_publishes(call: ShakyCall, kind: str) -> Guest:
+    """A guest comes who publishes, so that the server has something to offer."""
+    guest = call.hall.enter(f"guest {next(call.hall.ports)}")
+    guest.publish(kind)
+    call.settle()
+    return guest
+
+
+def call_with_camera() -> ShakyCall:
+    """A call in which the client publishes its camera, and all is agreed."""
+    call = ShakyCall()
+    call.client.publish("camera", call.hall.now)
+    call.calm()
+    return call
+
+
+def test_an_answer_and_an_offer_of_ours_that_are_lost_together_cost_the_client_no_track() -> None:
+    call = ShakyCall()
+    call.client.publish("camera", call.hall.now)
+    camera = call.client.published["camera"]
+    call.deliver_up(call.client.wire)
+    (track,) = call.peer.tracks
+    somebody_publishes(call, "audio")
+    call.lose_wire()
+    call.calm()
+    assert call.client.published["camera"] is camera
+    assert camera.mid == "0"
+    assert call.client.track_ids["camera"] == track
+    assert statistics(call).offers_repeated == 1
+
+
+def test_an_offer_that_brings_no_line_gives_way_as_ever_when_its_answer_was_lost() -> None:
+    call = call_with_camera()
+    call.client.restart_ice(call.hall.now)
+    call.deliver_up(call.client.wire)
+    somebody_publishes(call, "audio")
+    call.lose_wire()
+    call.calm()
+    assert statistics(call).offers_repeated == 0
+    assert call.client.published["camera"].mid == "0"
+
+
+def test_the_answer_to_an_offer_is_not_taken_for_that_to_an_ice_restart() -> None:
+    call = call_with_camera()
+    somebody_publishes(call, "audio")
+    call.client.ask_for_restart(call.hall.now)
+    while call.deliver_up(call.client.wire):
+        pass
+    # One offer is out: the restart waits for its answer.
+    assert statistics(call).offers_sent == 1
+    call.calm()
+    assert statistics(call).offers_sent == 2
+    assert statistics(call).answers_ignored == 0
+    assert call.peer.connection.statistics().ice_restarts == 1
+
+
+def test_an_answer_that_comes_after_its_offer_was_taken_back_and_made_anew_is_found_out() -> None:
+    call = call_with_camera()
+    guest = somebody_publishes(call, "audio")
+    call.calm()
+    # The line falls silent; the answer that says so is late; and meanwhile the line has got another track.
+    call.hall.leave(guest)
+    call.hall.guests.remove(guest)
+    call.settle()
+    call.hall.now += ANSWER_TIMEOUT
+    somebody_publishes(call, "audio")
+    call.hall.conference.handle_timeout(call.peer, call.hall.now)
+    call.settle()
+    assert statistics(call).offers_sent == 3
+    call.calm()
+    assert statistics(call).answers_missed == 1
+    assert statistics(call).answers_ignored == 1
+    assert statistics(call).offers_sent == 4
+
+
+def test_a_browser_that_does_not_take_our_answer_may_bring_its_lines_anew() -> None:
+    call = ShakyCall()
+    call.client.publish("camera", call.hall.now)
+    call.client.failing = True
+    call.deliver()
+    assert call.client.recoveries == 1
+    call.calm()
+    assert call.client.published["camera"].mid == "1"
+
+
+def test_a_connection_that_the_client_has_not_heard_of_is_not_kept() -> None:
+    call = call_with_camera()
+    call.break_wire()
+    call.reconnect("new")
+    call.deliver_up(call.client.wire)
+    call.lose_wire()  # and with it the reply: the client still has its old connection
+    call.break_wire()
+    connections = call.client.connections
+    call.reconnect("keep")
+    call.deliver()
+    assert call.client.connections == connections + 1
+    call.calm()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from(["audio", "video", "end"]), max_size=8))
+def test_changes_during_a_negotiation_lead_to_one_following_offer(changes: list[str]) -> None:
+    call = call_with_camera()
+    bob = call.bob
+    bob.publish("audio")
+    call.settle()
+    assert statistics(call).offers_sent == 1
+    told = set(call.hall.conference.rooms["room"].peers[bob.peer.id].tracks)
+    for change in changes:
+        sending = [one for one in bob.browser.transceivers if one.sends]
+        if change == "end" and sending:
+            sending[0].sends = False
+            bob.offer()
+        elif change != "end" and len(sending) < 6:
+            bob.publish(change)
+        call.settle()
+        assert statistics(call).offers_sent == 1
+    call.calm()
+    assert statistics(call).offers_sent == 1 + (set(bob.peer.tracks) != told)
