@@ -1,8 +1,18 @@
 """What the documents say about the code is true."""
 
+import doctest
+import importlib
+import pkgutil
 import re
 from pathlib import Path
+from types import ModuleType
 
+import pytest
+
+import sfu.dtls
+import sfu.ice
+import sfu.rtp
+import sfu.sdp
 from sfu.conference.messages import CLIENT_MESSAGES, SERVER_MESSAGES
 from sfu.config import rows
 from sfu.series import SERIES
@@ -50,3 +60,45 @@ def test_contributing_names_files_that_exist() -> None:
     table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where things go")[2].partition("## Rules")[0]
     for name in re.findall(r"`([\w/]+/[\w.]*)`", table):
         assert (ROOT / name).exists(), name
+
+
+LIBRARY = (sfu.rtp, sfu.dtls, sfu.ice, sfu.sdp)
+"""What people import without the server."""
+
+
+@pytest.mark.parametrize("package", LIBRARY, ids=lambda package: package.__name__)
+def test_examples_in_docstrings_run(package: ModuleType) -> None:
+    names = [row.name for row in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+    results = [
+        doctest.testmod(importlib.import_module(name), optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
+        for name in names
+    ]
+    assert sum(result.attempted for result in results) >= 3
+    assert sum(result.failed for result in results) == 0
+
+
+@pytest.mark.parametrize("package", LIBRARY, ids=lambda package: package.__name__)
+def test_public_names_are_there_documented_and_in_the_page(package: ModuleType) -> None:
+    page = (ROOT / "docs" / "library.md").read_text()
+    section = page.partition(f"## {package.__name__}\n")[2].partition("\n## ")[0]
+    for name in package.__all__:
+        public = getattr(package, name)
+        assert not isinstance(public, type) or public.__doc__, name
+        assert f"`{name}`" in section, name
+
+
+def test_the_library_is_typed() -> None:
+    assert (ROOT / "sfu" / "py.typed").exists()
+
+
+def test_examples_of_the_library_page_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)  # they read a recording of tests/vectors
+    examples = re.findall(
+        r"```python\n(.*?)```\n+```text\n(.*?)```", (ROOT / "docs" / "library.md").read_text(), re.DOTALL
+    )
+    assert len(examples) == 4
+    for code, printed in examples:
+        exec(compile(code, "docs/library.md", "exec"), {})
+        assert capsys.readouterr().out == printed

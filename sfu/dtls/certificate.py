@@ -75,6 +75,11 @@ def fingerprint_matches(der: bytes, fingerprint: tuple[str, str]) -> bool:
     """Compare a certificate with SDP's fingerprint ``(algorithm, "AB:CD:…")``, in constant time.
 
     Letter case does not matter. An algorithm that is unknown or too weak never matches.
+
+    >>> fingerprint_matches(b"abc", ("sha-1", "a9:99:3e:36:47:06:81:6a:ba:3e:25:71:78:50:c2:6c:9c:d0:d8:9d"))
+    False
+    >>> fingerprint_matches(b"abc", ("SHA-256", hashlib.sha256(b"abc").digest().hex(":")))
+    True
     """
     algorithm, value = fingerprint
     hash_name = FINGERPRINT_HASHES.get(algorithm.lower())

@@ -84,6 +84,14 @@ class DtlsConnection:
     Five verbs: `receive`, `outgoing`, `next_timeout`, `handle_timeout`, `events`; besides these `start` for a
     client, `send` and `close`, and the keys once `HandshakeCompleted` has been reported. Times are seconds
     of one monotonic clock; randomness is a function that returns so many random bytes.
+
+    >>> from datetime import UTC, datetime
+    >>> from os import urandom
+    >>> client = DtlsConnection("client", Certificate.generate(datetime.now(UTC), urandom), random=urandom)
+    >>> client.start(now=0.0)
+    >>> [client_hello] = client.outgoing(now=0.0)
+    >>> client.next_timeout() == INITIAL_TIMEOUT  # then it is sent again
+    True
     """
 
     def __init__(

@@ -1,5 +1,51 @@
 """ICE (RFC 8445) for a server on a public address: STUN messages, candidates and the lite agent.
 
 Nothing here touches a socket or a clock. Start reading at `sfu.ice.agent`, the state machine; the bytes
-it exchanges are in `sfu.ice.stun`.
+it exchanges are in `sfu.ice.stun`. Public are the names below and the rows of `sfu.ice.attributes`:
+
+* the machine: `IceLiteAgent`, its `IceState`, `IceStatistics`, and its events `StateChanged`, `PathValidated`,
+  `PathSelected`, `PathRetired`, `CredentialsAdded`, `CredentialsRetired` (together `IceEvent`)
+* what it is made with: `Credentials`, `make_credentials`, `Path`, `Address`
+* STUN: `StunMessage`, `MessageClass`, `local_ufrag`
+* candidates: `Candidate`, `host_candidates`, `parse_trickled`
 """
+
+from sfu.ice.agent import IceLiteAgent
+from sfu.ice.candidate import Candidate, host_candidates, parse_trickled
+from sfu.ice.credentials import Credentials, make_credentials
+from sfu.ice.events import (
+    CredentialsAdded,
+    CredentialsRetired,
+    IceEvent,
+    IceState,
+    IceStatistics,
+    PathRetired,
+    PathSelected,
+    PathValidated,
+    StateChanged,
+)
+from sfu.ice.path import Address, Path
+from sfu.ice.stun import MessageClass, StunMessage, local_ufrag
+
+__all__ = [
+    "Address",
+    "Candidate",
+    "Credentials",
+    "CredentialsAdded",
+    "CredentialsRetired",
+    "IceEvent",
+    "IceLiteAgent",
+    "IceState",
+    "IceStatistics",
+    "MessageClass",
+    "Path",
+    "PathRetired",
+    "PathSelected",
+    "PathValidated",
+    "StateChanged",
+    "StunMessage",
+    "host_candidates",
+    "local_ufrag",
+    "make_credentials",
+    "parse_trickled",
+]

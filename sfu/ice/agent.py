@@ -59,7 +59,17 @@ MAX_ANSWERS = 64
 
 
 class IceLiteAgent:
-    """Answers one peer's connectivity checks. See the module for the picture; verbs as everywhere."""
+    """Answers one peer's connectivity checks. See the module for the picture; verbs as everywhere.
+
+    >>> from sfu.ice.path import Address
+    >>> path = Path(None, Address("192.0.2.7", 5000))
+    >>> agent = IceLiteAgent(Credentials("ours", "a password of some length"), now=0.0)
+    >>> check = StunMessage(MessageClass.REQUEST, b"transaction!", ((USERNAME, "ours:theirs"),))
+    >>> agent.receive(check.serialize(b"a password of some length"), path, now=0.1)
+    >>> [(answer, towards)] = agent.outgoing(now=0.1)
+    >>> StunMessage.parse(answer).message_class, str(agent.selected)
+    (<MessageClass.SUCCESS: 2>, '*<->192.0.2.7:5000')
+    """
 
     def __init__(self, local: Credentials, *, now: float) -> None:
         self.local = local

@@ -49,6 +49,10 @@ class Candidate:
         """Read a candidate attribute, with or without `a=` before it.
 
         Raises `BadPacket("candidate", …)` if it does not follow the grammar.
+
+        >>> candidate = Candidate.parse("candidate:1 1 udp 2130706431 192.0.2.7 5000 typ host generation 0")
+        >>> candidate.type, str(candidate.address), candidate.extensions
+        ('host', '192.0.2.7:5000', (('generation', '0'),))
         """
         text = text.strip().removeprefix("a=")
         if len(text) > MAX_LENGTH or not text.startswith(_PREFIX):

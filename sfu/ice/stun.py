@@ -78,7 +78,13 @@ class RoleConflictError(StunError):
 
 @dataclass(frozen=True, slots=True)
 class StunMessage:
-    """One STUN message with its attributes decoded, in their order on the wire."""
+    """One STUN message with its attributes decoded, in their order on the wire.
+
+    >>> check = StunMessage(MessageClass.REQUEST, b"transaction!", ((USERNAME, "ours:theirs"),))
+    >>> again = StunMessage.parse(check.serialize(b"password"))
+    >>> again.get(USERNAME), again.has_integrity(b"password"), again.has_integrity(b"guessed")
+    ('ours:theirs', True, False)
+    """
 
     message_class: MessageClass
     transaction_id: bytes

@@ -23,6 +23,9 @@ def is_key_frame(codec_name: str, payload: bytes) -> bool:
     `codec_name` is the encoding name of ``a=rtpmap`` in any case. For video, true for the first packet of a key
     frame (for H.264 also for each IDR slice after it); false for a payload that is not of its format. Every
     packet of an audio codec, and of one that is not known here, is such a start.
+
+    >>> is_key_frame("VP8", bytes.fromhex("10 30 01 00 9d 01 2a")), is_key_frame("VP8", bytes.fromhex("10 31"))
+    (True, False)
     """
     check = _BY_CODEC.get(codec_name.upper())
     return check is None or check(payload)

@@ -62,6 +62,15 @@ class RtpPacket:
     `RtpPacket.parse(packet.serialize()) == packet` holds for every packet that can be serialized. The bytes
     of a parsed packet come back the same too, but for an extension block without elements and for padding that
     is not zeros. Assign new `extensions` and they are written anew, in the one-byte form wherever that fits.
+
+    >>> data = bytes.fromhex("906f 0007 000003c0 0000002a bede 0001 10300000") + b"opus"
+    >>> packet = RtpPacket.parse(data)
+    >>> packet.payload_type, packet.sequence_number, packet.timestamp, packet.ssrc
+    (111, 7, 960, 42)
+    >>> packet.extension(1), packet.payload
+    (b'0', b'opus')
+    >>> packet.serialize() == data
+    True
     """
 
     payload_type: int

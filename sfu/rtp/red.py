@@ -33,7 +33,13 @@ class RedBlock(NamedTuple):
 
 
 def parse_red(payload: bytes) -> tuple[RedBlock, ...]:
-    """The blocks of a payload, the primary last. Raises `BadPacket` when headers or data are cut off."""
+    """The blocks of a payload, the primary last. Raises `BadPacket` when headers or data are cut off.
+
+    >>> for block in parse_red(bytes.fromhex("ef0f0003 6f") + b"oldnew"):
+    ...     print(block)
+    RedBlock(payload_type=111, timestamp_offset=960, data=b'old')
+    RedBlock(payload_type=111, timestamp_offset=0, data=b'new')
+    """
     headers = []
     offset = 0
     while offset < len(payload) and payload[offset] & _FOLLOWED:

@@ -34,6 +34,14 @@ class SequenceMap:
     """Source sequence numbers to outgoing ones and back, each source number to at most one outgoing.
 
     No outgoing number is ever given to two source packets, which is also what keeps SRTP nonces unique.
+
+    >>> numbers = SequenceMap(first_out=20)
+    >>> numbers.begin(100)
+    >>> numbers.skip(103)
+    >>> [numbers.map(source) for source in (100, 101, 102, 103, 104)]
+    [20, 21, 22, None, 23]
+    >>> numbers.inverse(23)
+    104
     """
 
     __slots__ = ("_finished", "_first", "_next", "offset")

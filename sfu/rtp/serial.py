@@ -17,7 +17,11 @@ def timestamp_difference(a: int, b: int) -> int:
 
 
 def is_newer_sequence(a: int, b: int) -> bool:
-    """Whether sequence number `a` comes after `b`."""
+    """Whether sequence number `a` comes after `b`.
+
+    >>> is_newer_sequence(3, 65533), is_newer_sequence(65533, 3)
+    (True, False)
+    """
     return 0 < ((a - b) & 0xFFFF) < 0x8000
 
 
@@ -32,6 +36,10 @@ class Unwrapper:
     The first value stands for itself. Every later one is taken as the number nearest to the newest seen so
     far that has the same low bits, so values may arrive out of order by less than half the number space.
     A value older than the very first becomes negative, which keeps differences right.
+
+    >>> unwrapper = Unwrapper(16)
+    >>> [unwrapper.unwrap(number) for number in (65534, 65535, 1, 0)]
+    [65534, 65535, 65537, 65536]
     """
 
     __slots__ = ("_half", "_mask", "newest")

@@ -112,9 +112,16 @@ def _make_codec(
 
 
 def codecs_of(media: MediaDescription) -> list[Codec]:
-    """The codecs of an RTP m-line in order of preference, retransmission formats folded into what they repeat.
+    r"""The codecs of an RTP m-line in order of preference, retransmission formats folded into what they repeat.
 
     Formats without an rtpmap are left out: of WebRTC's codecs none has a static payload type.
+
+    >>> lines = "m=video 9 X 96 97\na=rtpmap:96 VP8/90000\na=rtpmap:97 rtx/90000\na=fmtp:97 apt=96\n"
+    >>> from sfu.sdp.model import SessionDescription
+    >>> text = "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nt=0 0\n" + lines
+    >>> [codec] = codecs_of(SessionDescription.parse(text).media[0])
+    >>> codec.name, codec.payload_type, codec.rtx_payload_type
+    ('VP8', 96, 97)
     """
     maps = {str(row.payload_type): row for row in reversed(media.rtpmaps)}
     fmtps = {row.format: row for row in reversed(media.fmtps)}

@@ -162,7 +162,15 @@ class SessionDescription(Section):
 
     @classmethod
     def parse(cls, text: str, limits: Limits = DEFAULT_LIMITS) -> Self:
-        """Read a description; raises `SdpError` with the number of the line that is wrong, and nothing else."""
+        r"""Read a description; raises `SdpError` with the number of the line that is wrong, and nothing else.
+
+        >>> text = "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nt=0 0\nm=audio 9 UDP/TLS/RTP/SAVPF 111\na=mid:0\n"
+        >>> [(media.kind, media.mid, media.formats) for media in SessionDescription.parse(text).media]
+        [('audio', '0', ('111',))]
+        >>> SessionDescription.parse(text + "a=rtpmap:x")
+        Traceback (most recent call last):
+        sfu.sdp.errors.SdpError: ...
+        """
         head, *media = split_sections(split_lines(text, limits), limits)
         if [line.type for line in head[:3]] != ["v", "o", "s"] or head[0].value != "0":
             raise SdpError("sdp-syntax", "a description starts with v=0, o= and s=", 1)

@@ -60,6 +60,9 @@ def parse_compound(data: bytes) -> list[RtcpPacket]:
     Reduced-size RTCP is accepted (RFC 5506): a datagram need not begin with a report. Raises `BadPacket`
     when any packet is malformed: after that nothing says where the next one would start. Unknown types and
     formats are returned as `UnknownRtcp`.
+
+    >>> parse_compound(bytes.fromhex("81cd0003 00000001 0000002a 00070001"))
+    [GenericNack(sender_ssrc=1, media_ssrc=42, lost=(7, 8))]
     """
     return [_decode(packet) for packet in split(data)]
 
@@ -68,6 +71,9 @@ def serialize_compound(packets: Iterable[RtcpPacket]) -> bytes:
     """One datagram of these packets, in this order. `ValueError` when a field does not fit the wire.
 
     Whether a report and a CNAME have to come first is the caller's to know: it depends on what was negotiated.
+
+    >>> serialize_compound([PictureLossIndication(sender_ssrc=1, media_ssrc=42)]).hex(" ", 4)
+    '81ce0002 00000001 0000002a'
     """
     return b"".join(packet.encode() for packet in packets)
 
