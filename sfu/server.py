@@ -3,6 +3,7 @@
     beside it             signals, and the operators' port (`sfu.admin`), up to the end
     root nursery
     ├─ media socket      one reader for the datagrams of all peers
+    ├─ media by TCP      one for each connection of a client without UDP
     ├─ timers            one for the deadlines of all peers
     └─ connections       page requests and WebSockets
        └─ rooms          a nursery per room, in it one per peer
@@ -37,8 +38,10 @@ from sfu.conference.room import Room
 from sfu.config import Settings, blame
 from sfu.dtls.certificate import Certificate
 from sfu.http import HttpFront, Readiness, open_listeners, public_url
-from sfu.ice.candidate import host_candidates
+from sfu.ice.candidate import host_candidates, tcp_passive_candidates
 from sfu.ice.path import Address, Path
+from sfu.ice_tcp import Handlers, IceTcp
+from sfu.kinds import HostPort
 from sfu.logs import get_logger
 from sfu.peer import PeerTask
 from sfu.room import RoomTask
@@ -73,11 +76,13 @@ class Media(Protocol):
 class Server:
     """One running server. `run` is its life; everything else is called by its tasks, and waits for nothing."""
 
-    def __init__(self, settings: Settings, media: Media) -> None:
+    def __init__(self, settings: Settings, media: Media, ice_tcp: IceTcp | None = None) -> None:
+        """`ice_tcp` is to be the sink of `media`; without it there is no media by TCP."""
         self._settings = settings
         self._media = media
-        hosts = settings.announced_ips or announced_hosts(settings.udp_addr)
-        self._candidates = tuple(str(candidate) for candidate in host_candidates(hosts, media.address.port))
+        self.ice_tcp = ice_tcp or IceTcp(None, max_connections=0)
+        """Media by TCP."""
+        self._candidates = self._announced()
         self._certificate = Certificate.generate(datetime.now(UTC), os.urandom)
         limits = Limits(
             max_rooms=settings.max_rooms,
@@ -108,6 +113,8 @@ class Server:
         listeners = await open_listeners(self._settings)
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self._receive, self._settle)
+            tcp = Handlers(self._receive, self._settle, self._is_claimed, self._lose)
+            root.start_soon(self.ice_tcp.run, tcp)
             root.start_soon(self._timers.run, self._tick)
             if self._settings.log_level == "debug":
                 root.start_soon(self._observe)
@@ -225,6 +232,21 @@ class Server:
             except Exception:
                 self._fail(peer, now)
 
+    def _is_claimed(self, path: Path) -> bool:
+        """Whether a path leads to a peer."""
+        return self.conference.owner(path) is not None
+
+    def _lose(self, path: Path) -> None:
+        """The connection that was `path` has ended."""
+        peer = self.conference.owner(path)
+        if peer is not None:
+            now = trio.current_time()
+            try:
+                self.conference.lose_path(peer, path, now)
+            except Exception:
+                self._fail(peer, now)
+            self._settle(now)
+
     def _tick(self, peer: Peer) -> None:
         """Do what is due for a peer."""
         now = trio.current_time()
@@ -280,6 +302,17 @@ class Server:
             tasks = trio.lowlevel.current_statistics().tasks_living
             log.debug("running", rooms=now.rooms, peers=now.peers, routes=now.routes, tasks=tasks)
 
+    def _announced(self) -> tuple[str, ...]:
+        """Return our candidates as descriptions have them, those for UDP first."""
+        settings = self._settings
+        hosts = settings.announced_ips or announced_hosts(settings.udp_addr)
+        candidates = host_candidates(hosts, self._media.address.port)
+        if self.ice_tcp.address is not None:
+            host, port = self.ice_tcp.address
+            hosts = settings.announced_ips or announced_hosts(HostPort(host, port))
+            candidates += tcp_passive_candidates(hosts, port, first_foundation=len(candidates) + 1)
+        return tuple(map(str, candidates))
+
     def _readiness(self) -> Readiness:
         return Readiness(not self._stopping.is_set(), "stopping" if self._stopping.is_set() else "ok")
 
@@ -299,10 +332,19 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
     Raises:
         ConfigError: a port cannot be had, or the certificate is no good.
     """
-    with blame("udp_addr", settings.udp_addr):
-        media = MediaSocket.open(*settings.udp_addr)
+    with blame("ice_tcp_addr", settings.ice_tcp_addr):
+        ice_tcp = IceTcp.open(settings.ice_tcp_addr, max_connections=settings.max_connections)
+    with ice_tcp:
+        with blame("udp_addr", settings.udp_addr):
+            media = MediaSocket.open(*settings.udp_addr, sink=ice_tcp)
+        await _serve_media(settings, media, ice_tcp, task_status)
+
+
+async def _serve_media(
+    settings: Settings, media: MediaSocket, ice_tcp: IceTcp, task_status: trio.TaskStatus[str]
+) -> None:
     with media, trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        server = Server(settings, media)
+        server = Server(settings, media, ice_tcp)
         async with trio.open_nursery() as beside:
             beside.start_soon(_stop_at_signal, server, signals)
             operators = await beside.start(Admin(settings, server, media).serve)
