@@ -93,6 +93,8 @@ async def open_sfu(
 ) -> AsyncIterator[SfuProcess]:
     """Run a server on free ports; `settings` are environment variables (``SFU_…``) beside the test's own.
 
+    Media by TCP is off: it would get through where a test breaks UDP. Tests about it turn it on.
+
     `options` are the interpreter's: a benchmark has none, since development mode is slow and large.
 
     At the end of the block AssertionError is raised when the server did not end cleanly or complained.
@@ -104,6 +106,7 @@ async def open_sfu(
         "SFU_HTTP_ADDR": "127.0.0.1:0",
         "SFU_ADMIN_ADDR": "127.0.0.1:0",
         "SFU_UDP_ADDR": "0.0.0.0:0",
+        "SFU_ICE_TCP_ADDR": "off",
         "SFU_LOG_FORMAT": "json",
         "PYTHONUNBUFFERED": "1",
         **(settings or {}),
