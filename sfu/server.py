@@ -15,7 +15,8 @@ client is told; then the connections; then the socket on which the transports sa
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path as FilePath
@@ -24,7 +25,7 @@ from typing import Final, Protocol
 import trio
 from trio_websocket import WebSocketConnection
 
-from sfu.addresses import announced_hosts
+from sfu.addresses import announced_candidates
 from sfu.admin import Admin
 from sfu.auth import open_door
 from sfu.conference.conference import Conference
@@ -38,10 +39,8 @@ from sfu.conference.room import Room
 from sfu.config import Settings, blame
 from sfu.dtls.certificate import Certificate
 from sfu.http import HttpFront, Readiness, open_listeners, public_url
-from sfu.ice.candidate import host_candidates, tcp_passive_candidates
 from sfu.ice.path import Address, Path
 from sfu.ice_tcp import Handlers, IceTcp
-from sfu.kinds import HostPort
 from sfu.logs import get_logger
 from sfu.peer import PeerTask
 from sfu.room import RoomTask
@@ -82,7 +81,7 @@ class Server:
         self._media = media
         self.ice_tcp = ice_tcp or IceTcp(None, max_connections=0)
         """Media by TCP."""
-        self._candidates = self._announced()
+        self._candidates = announced_candidates(settings.announced_ips, media.address, self.ice_tcp.address)
         self._certificate = Certificate.generate(datetime.now(UTC), os.urandom)
         limits = Limits(
             max_rooms=settings.max_rooms,
@@ -113,8 +112,8 @@ class Server:
         listeners = await open_listeners(self._settings)
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self._receive, self._settle)
-            tcp = Handlers(self._receive, self._settle, self._is_claimed, self._lose)
-            root.start_soon(self.ice_tcp.run, tcp)
+            handlers = Handlers(self._receive, self._settle, self._is_claimed, self._lose)
+            root.start_soon(self.ice_tcp.run, handlers)
             root.start_soon(self._timers.run, self._tick)
             if self._settings.log_level == "debug":
                 root.start_soon(self._observe)
@@ -125,7 +124,9 @@ class Server:
                         accept = partial(self.front.serve, listeners, handler_nursery=connections)
                         await accepting.start(accept)
                         url = public_url(self._settings, listeners)
-                        log.info("ready", url=url, udp=str(self._media.address), candidates=self._candidates)
+                        tcp = str(self.ice_tcp.address or "off")
+                        udp = str(self._media.address)
+                        log.info("ready", url=url, udp=udp, tcp=tcp, candidates=self._candidates)
                         task_status.started(url)
                         await self._stopping.wait()
                         accepting.cancel_scope.cancel("the server stops")
@@ -302,17 +303,6 @@ class Server:
             tasks = trio.lowlevel.current_statistics().tasks_living
             log.debug("running", rooms=now.rooms, peers=now.peers, routes=now.routes, tasks=tasks)
 
-    def _announced(self) -> tuple[str, ...]:
-        """Return our candidates as descriptions have them, those for UDP first."""
-        settings = self._settings
-        hosts = settings.announced_ips or announced_hosts(settings.udp_addr)
-        candidates = host_candidates(hosts, self._media.address.port)
-        if self.ice_tcp.address is not None:
-            host, port = self.ice_tcp.address
-            hosts = settings.announced_ips or announced_hosts(HostPort(host, port))
-            candidates += tcp_passive_candidates(hosts, port, first_foundation=len(candidates) + 1)
-        return tuple(map(str, candidates))
-
     def _readiness(self) -> Readiness:
         return Readiness(not self._stopping.is_set(), "stopping" if self._stopping.is_set() else "ok")
 
@@ -332,18 +322,10 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
     Raises:
         ConfigError: a port cannot be had, or the certificate is no good.
     """
-    with blame("ice_tcp_addr", settings.ice_tcp_addr):
-        ice_tcp = IceTcp.open(settings.ice_tcp_addr, max_connections=settings.max_connections)
-    with ice_tcp:
-        with blame("udp_addr", settings.udp_addr):
-            media = MediaSocket.open(*settings.udp_addr, sink=ice_tcp)
-        await _serve_media(settings, media, ice_tcp, task_status)
-
-
-async def _serve_media(
-    settings: Settings, media: MediaSocket, ice_tcp: IceTcp, task_status: trio.TaskStatus[str]
-) -> None:
-    with media, trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with (
+        _open_media(settings) as (media, ice_tcp),
+        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+    ):
         server = Server(settings, media, ice_tcp)
         async with trio.open_nursery() as beside:
             beside.start_soon(_stop_at_signal, server, signals)
@@ -354,6 +336,18 @@ async def _serve_media(
             async with trio.open_nursery() as serving:
                 task_status.started(await serving.start(server.run))
             beside.cancel_scope.cancel("the server has stopped")
+
+
+@contextmanager
+def _open_media(settings: Settings) -> Iterator[tuple[MediaSocket, IceTcp]]:
+    """Bind the two ports for media. Raises `ConfigError`."""
+    with blame("ice_tcp_addr", settings.ice_tcp_addr):
+        ice_tcp = IceTcp.open(settings.ice_tcp_addr, max_connections=settings.max_connections)
+    with ice_tcp:
+        with blame("udp_addr", settings.udp_addr):
+            media = MediaSocket.open(*settings.udp_addr, sink=ice_tcp)
+        with media:
+            yield media, ice_tcp
 
 
 async def _stop_at_signal(server: Server, signals: AsyncIterator[int]) -> None:
