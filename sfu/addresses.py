@@ -12,8 +12,8 @@ from sfu.ice.path import Address
 def announced_candidates(hosts: Sequence[str], udp: Address, tcp: Address | None) -> tuple[str, ...]:
     """Return the candidates of a server as descriptions have them, those for UDP first.
 
-    `udp` and `tcp` are what the ports for media are bound to; there need not be one for TCP. They are reached at
-    `hosts`, or, if those are none, where `announced_hosts` says.
+    `udp` and `tcp` are what the ports for media are bound to; there need not be one for TCP. They are reached
+    at `hosts`, or, if those are none, where `announced_hosts` says.
     """
     candidates = host_candidates(hosts or announced_hosts(udp), udp.port)
     if tcp is not None:

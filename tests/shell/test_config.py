@@ -167,3 +167,13 @@ def test_a_secret_is_never_shown(tmp_path: Path) -> None:
         load({"auth_secret": "hunter2"}, {})
     assert str(caught.value).startswith("--auth-secret=***: allowed is at least 32 bytes")
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("Off", False), ("1", True), (" no ", False)])
+def test_booleans(text: str, value: bool) -> None:
+    assert load({}, {"SFU_AUTO_SUBSCRIBE": text}).auto_subscribe is value
+
+
+def test_what_is_neither_true_nor_false() -> None:
+    with pytest.raises(ConfigError, match="SFU_AUTO_SUBSCRIBE='maybe': allowed is true or false"):
+        load({}, {"SFU_AUTO_SUBSCRIBE": "maybe"})
