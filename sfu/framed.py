@@ -65,6 +65,8 @@ class FramedConnection:
         taking the datagrams what `Deframer.receive` raises.
         """
         while True:
+            # Who ends a connection closes its socket at once, which may be before its task has begun to wait.
+            await trio.lowlevel.checkpoint_if_cancelled()
             await trio.lowlevel.wait_readable(self._socket)
             try:
                 data = self._socket.recv(READ_SIZE)

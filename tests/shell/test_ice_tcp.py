@@ -267,6 +267,33 @@ async def test_connection_that_ends_while_data_waits_leaves_nothing(mock_clock: 
         assert port.statistics().connections == 0
 
 
+async def test_connection_closed_while_data_waits_leaves_nothing(mock_clock: MockClock) -> None:
+    async with running() as (port, desk):
+        stream = await desk.connect(port)
+        await stream.send_all(framed(CHECK))
+        await desk.until(received=1)
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        while "buffer-full" not in port.statistics().drops:
+            port.put(memoryview(MEDIA), desk.received[0][1])
+            port.flush()
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(UNCLAIMED_TIMEOUT)
+        await desk.until(lost=1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living == tasks - 1
+
+
+async def test_connection_that_is_ended_before_its_task_begins(mock_clock: MockClock) -> None:
+    """A sweep, or a newer connection, may come between the accepting and the first wait."""
+    with socket.create_server((HOST, 0)) as server, socket.create_connection(server.getsockname()):
+        connection = FramedConnection(server.accept()[0], now=0.0)
+        connection.scope.cancel("a newer connection takes the place")
+        connection.close()
+        with connection.scope:
+            await connection.read()
+        assert connection.scope.cancelled_caught
+
+
 async def test_client_that_is_reset_is_lost(mock_clock: MockClock) -> None:
     async with running() as (port, desk):
         stream = await desk.connect(port)
