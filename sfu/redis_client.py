@@ -136,6 +136,19 @@ class Link:
             return ErrorReply(_kind(error), str(error))
 
 
+def expect(reply: Any, kind: type[Result]) -> Result:
+    """Return a reply that must be a `kind`.
+
+    Raises:
+        LinkFailed: it is not; what talks there is no Redis, or refuses.
+    """
+    if isinstance(reply, ErrorReply):
+        raise LinkFailed(reply.kind, reply.detail)
+    if not isinstance(reply, kind):
+        raise LinkFailed("protocol", f"a reply is a {type(reply).__name__}, not a {kind.__name__}")
+    return reply
+
+
 async def converse(address: RedisAddress, talk: Callable[[Link], Awaitable[None]]) -> None:
     """Connect, and run `talk` with the connection until it returns.
 

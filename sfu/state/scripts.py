@@ -55,7 +55,7 @@ local function list(ttl, session_id, peer)
 end
 
 local function write(ttl, session_id, peer, value, published)
-    -- The first: where there is no memory left it is refused, and nothing has changed.
+    -- Where there is no memory left this is refused, but only as the first command of a script that writes.
     redis.call('SET', session, value, 'PX', ttl)
     if published == '' then
         redis.call('DEL', tracks)
@@ -99,8 +99,8 @@ CLAIM: Final = (
     + """
 local ttl, session_id, peer, value, published, expected = unpack(ARGV)
 if redis.call('GET', session) ~= expected then return 0 end
-redis.call('SREM', KEYS[6], session_id)
 write(tonumber(ttl), session_id, peer, value, published)
+if KEYS[6] ~= index then redis.call('SREM', KEYS[6], session_id) end
 return 1
 """
 )
@@ -140,13 +140,13 @@ class Commands:
         self.keys = keys
         self.owner = owner
         self.instance = instance
-        self._digests: dict[str, str] = {}
+        self._digests: dict[str, bytes] = {}
 
     def load(self) -> list[Command]:
         """Return the commands that load the scripts; their replies are for `loaded`."""
         return [("SCRIPT", "LOAD", script) for script in SCRIPTS]
 
-    def loaded(self, digests: Sequence[str]) -> None:
+    def loaded(self, digests: Sequence[bytes]) -> None:
         """Take the names that Redis gave the scripts."""
         self._digests = dict(zip(SCRIPTS, digests, strict=True))
 
