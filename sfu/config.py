@@ -23,6 +23,7 @@ from sfu.kinds import (
     FILE,
     HOST_PORT,
     IP_PORT,
+    IP_PORT_OR_OFF,
     IPS,
     ORIGINS,
     REDIS_URL,
@@ -68,6 +69,11 @@ class Settings:
     )
     udp_addr: HostPort = _setting(
         IP_PORT, HostPort("0.0.0.0", 7882), "Where all media arrives (UDP, one port)."
+    )
+    ice_tcp_addr: HostPort | None = _setting(
+        IP_PORT_OR_OFF,
+        HostPort("0.0.0.0", 7881),
+        "Where media arrives of clients that UDP does not reach (TCP), or off.",
     )
     admin_addr: HostPort = _setting(
         HOST_PORT, HostPort("127.0.0.1", 9090), "Where operators are answered: metrics, tasks (TCP)."
@@ -124,7 +130,9 @@ class Settings:
         BOOLEAN, True, "Whether everybody receives every track without asking.", default_text="true"
     )
     max_connections: int = _setting(
-        integer(1, 1_000_000), 8192, "TCP connections at a time; more are closed at once."
+        integer(1, 1_000_000),
+        8192,
+        "TCP connections of each public port at a time; more are closed at once.",
     )
     max_rooms: int = _setting(integer(1, 1_000_000), 1000, "Rooms at a time.")
     max_peers_per_room: int = _setting(integer(1, 100_000), 100, "Peers in a room at a time.")

@@ -77,6 +77,11 @@ def _parse_file(text: str) -> Path:
 
 HOST_PORT: Final = Kind(_parse_host_port, "HOST:PORT such as 127.0.0.1:8080 or [::]:8080", "HOST:PORT")
 IP_PORT: Final = Kind(_parse_ip_port, "IP:PORT such as 0.0.0.0:7882 or [::]:7882", "IP:PORT")
+IP_PORT_OR_OFF: Final = Kind(
+    lambda text: None if text == "off" else _parse_ip_port(text),
+    "IP:PORT such as 0.0.0.0:7881 or [::]:7881, or off",
+    "IP:PORT|off",
+)
 IPS: Final = Kind(_parse_ips, "IP addresses separated by commas", "IP,…")
 ORIGINS: Final = Kind(
     _parse_origins, "origins such as https://example.org separated by commas, or *", "ORIGIN,…"

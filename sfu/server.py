@@ -2,6 +2,7 @@
 
     root nursery
     ├─ media socket      one reader for the datagrams of all peers
+    ├─ media by TCP      one for each connection of a client without UDP
     ├─ timers            one for the deadlines of all peers
     ├─ state             sessions at the store, which may be Redis
     └─ connections       page requests and WebSockets
@@ -23,7 +24,7 @@ from typing import Final, Protocol
 import trio
 from trio_websocket import WebSocketConnection
 
-from sfu.addresses import announced_hosts
+from sfu.addresses import announced_candidates
 from sfu.auth import open_door
 from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
@@ -37,8 +38,8 @@ from sfu.conference.room import Room
 from sfu.config import Settings
 from sfu.dtls.certificate import Certificate
 from sfu.http import HttpFront, Readiness, open_listeners, public_url
-from sfu.ice.candidate import host_candidates
 from sfu.ice.path import Address, Path
+from sfu.ice_tcp import Handlers, IceTcp
 from sfu.logs import get_logger
 from sfu.peer import PeerTask
 from sfu.room import RoomTask
@@ -78,13 +79,17 @@ class Media(Protocol):
 class Server:
     """One running server. `run` is its life; everything else is called by its tasks, and waits for nothing."""
 
-    def __init__(self, settings: Settings, media: Media, store: Store) -> None:
-        """`store` keeps sessions; this is the only one to run and to use it."""
+    def __init__(self, settings: Settings, media: Media, store: Store, ice_tcp: IceTcp | None = None) -> None:
+        """`store` keeps sessions; this is the only one to run and to use it.
+
+        `ice_tcp` is to be the sink of `media`; without it there is no media by TCP.
+        """
         self._settings = settings
         self._media = media
         self.store = store
-        hosts = settings.announced_ips or announced_hosts(settings.udp_addr)
-        self._candidates = tuple(str(candidate) for candidate in host_candidates(hosts, media.address.port))
+        self.ice_tcp = ice_tcp or IceTcp(None, max_connections=0)
+        """Media by TCP."""
+        self._candidates = announced_candidates(settings.announced_ips, media.address, self.ice_tcp.address)
         self._certificate = Certificate.generate(datetime.now(UTC), os.urandom)
         limits = Limits(
             max_rooms=settings.max_rooms,
@@ -113,6 +118,7 @@ class Server:
         self._room_tasks: dict[Room, RoomTask] = {}
         self._rooms: trio.Nursery | None = None
         self._stopping = trio.Event()
+        self._patience = trio.CancelScope()
         self._talks = 0
         self._silence = trio.Event()
 
@@ -121,6 +127,8 @@ class Server:
         listeners = await open_listeners(self._settings)
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self._receive, self._settle)
+            handlers = Handlers(self._receive, self._settle, self._is_claimed, self._lose)
+            root.start_soon(self.ice_tcp.run, handlers)
             root.start_soon(self._timers.run, self._tick)
             root.start_soon(self.store.run, self._restore, self._surrender)
             if self._settings.log_level == "debug":
@@ -132,7 +140,9 @@ class Server:
                         accept = partial(self.front.serve, listeners, handler_nursery=connections)
                         await accepting.start(accept)
                         url = public_url(self._settings, listeners)
-                        log.info("ready", url=url, udp=str(self._media.address), candidates=self._candidates)
+                        tcp = str(self.ice_tcp.address or "off")
+                        udp = str(self._media.address)
+                        log.info("ready", url=url, udp=udp, tcp=tcp, candidates=self._candidates)
                         task_status.started(url)
                         await self._stopping.wait()
                         accepting.cancel_scope.cancel("the server stops")
@@ -159,7 +169,9 @@ class Server:
         return {room.id: task.tasks for room, task in self._room_tasks.items()}
 
     def stop(self) -> None:
-        """Let `run` end in good order."""
+        """Let `run` end in good order; said again, without waiting for clients to move."""
+        if self._stopping.is_set():
+            self._patience.cancel("told to stop twice")
         self._stopping.set()
 
     # --- called by the tasks ---
@@ -265,6 +277,21 @@ class Server:
             except Exception:
                 self._fail(peer, now)
 
+    def _is_claimed(self, path: Path) -> bool:
+        """Whether a path leads to a peer."""
+        return self.conference.owner(path) is not None
+
+    def _lose(self, path: Path) -> None:
+        """The connection that was `path` has ended."""
+        peer = self.conference.owner(path)
+        if peer is not None:
+            now = trio.current_time()
+            try:
+                self.conference.lose_path(peer, path, now)
+            except Exception:
+                self._fail(peer, now)
+            self._settle(now)
+
     def _tick(self, peer: Peer) -> None:
         """Do what is due for a peer."""
         now = trio.current_time()
@@ -311,7 +338,8 @@ class Server:
         self.conference.drain(self._settings.drain_sec * 1000)
         self._settle(now)
         log.info("draining", seconds=self._settings.drain_sec, connections=self._talks)
-        with trio.move_on_after(self._settings.drain_sec):
+        self._patience.deadline = now + self._settings.drain_sec
+        with self._patience:
             if self._talks:
                 await self._silence.wait()
 

@@ -327,6 +327,15 @@ class Conference:
         peer.connection.transport.receive(data, path, now)
         self._follow(peer, now)
 
+    def owner(self, path: Path) -> Peer | None:
+        """Return whose path it is: who has shown by an authenticated check that it leads to him."""
+        return self._table.owner(path)
+
+    def lose_path(self, peer: Peer, path: Path, now: float) -> None:
+        """The connection that carried `path`, which is `peer`'s, has ended."""
+        peer.connection.transport.lose_path(path, now)
+        self._follow(peer, now)
+
     def handle_timeout(self, peer: Peer, now: float) -> None:
         """Do what is due for `peer` at `now`."""
         peer.connection.handle_timeout(now)

@@ -206,6 +206,11 @@ class PeerTransport:
         self._channel.restart_ice(credentials, now)
         self._follow(now)
 
+    def lose_path(self, path: Path, now: float) -> None:
+        """The connection that carries `path` has ended (TCP): ICE retires it at once."""
+        self._channel.lose_path(path, now)
+        self._follow(now)
+
     # The five verbs
 
     def receive(self, data: bytes, path: Path, now: float) -> None:

@@ -14,6 +14,7 @@ def test_defaults_need_nothing() -> None:
     assert settings == Settings()
     assert settings.http_addr == HostPort("127.0.0.1", 8080)
     assert settings.udp_addr == HostPort("0.0.0.0", 7882)
+    assert settings.ice_tcp_addr == HostPort("0.0.0.0", 7881)
     assert settings.announced_ips == ()
 
 
@@ -51,6 +52,8 @@ def test_toml_lists(tmp_path: Path) -> None:
         ("http_addr", "localhost:0", HostPort("localhost", 0)),
         ("http_addr", "[::]:65535", HostPort("::", 65535)),
         ("udp_addr", "[2001:DB8:0::1]:7", HostPort("2001:db8::1", 7)),
+        ("ice_tcp_addr", "[::]:443", HostPort("::", 443)),
+        ("ice_tcp_addr", "off", None),
         ("announced_ips", " 192.0.2.1 , 192.0.2.2,", ("192.0.2.1", "192.0.2.2")),
         (
             "allowed_origins",
@@ -79,6 +82,8 @@ def test_allowed_values(name: str, text: str, value: object) -> None:
         ("http_addr", "[::1:8080"),
         ("http_addr", "[localhost]:8080"),
         ("udp_addr", "localhost:7882"),
+        ("ice_tcp_addr", "localhost:7881"),
+        ("ice_tcp_addr", "none"),
         ("announced_ips", "0.0.0.0"),
         ("announced_ips", "192.0.2.1,example.org"),
         ("allowed_origins", "example.org"),
