@@ -1,6 +1,6 @@
 """Run the fuzz harnesses under atheris: coverage-guided, each for a limited time.
 
-    python fuzz/run.py                      every harness, 10 seconds each
+    python fuzz/run.py                      every harness, 10 seconds each, on all cores
     python fuzz/run.py rtcp stun -s 60      these two, a minute each
 
 A harness is a file ``fuzz_<name>.py`` with a function ``one_input(data: bytes) -> None`` that states an
@@ -11,27 +11,29 @@ crashes beside them) is not committed. To keep a crash as a test, copy it into t
 """
 
 import argparse
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from engine import read_arguments, run
 
 
 def main() -> int:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description="Fuzz harnesses one after another.")
+    parser = argparse.ArgumentParser(description="Fuzz harnesses for a short time each.")
     parser.add_argument("-s", "--seconds", type=int, default=10, help="for each harness")
     arguments = read_arguments(parser)
     ok = True
-    for name in arguments.names:
-        result = run(name, arguments.seconds)
-        ok = ok and result.ok
-        print(
-            f"{name:24} {result.executions or '?':>9} executions, {result.edges:>5} places reached, "
-            f"{'ok' if result.ok else 'FAILED'}",
-            flush=True,
-        )
-        if not result.ok:
-            print(result.log[-6000:])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for result in pool.map(lambda name: run(name, arguments.seconds), arguments.names):
+            ok = ok and result.ok
+            print(
+                f"{result.name:24} {result.executions or '?':>9} executions, {result.edges:>5} places reached, "
+                f"{'ok' if result.ok else 'FAILED'}",
+                flush=True,
+            )
+            if not result.ok:
+                print(result.log[-6000:])
     return 0 if ok else 1
 
 

@@ -39,6 +39,11 @@ BLOCK_HEADER: Final = Struct(">HH")
 
 MAX_BLOCK_DATA: Final = 4 * 0xFFFF
 
+# Looked up rather than made: each packet of each receiver may pass here.
+_BYTES: Final = tuple(bytes((value,)) for value in range(256))
+_PADDING: Final = (b"", bytes(3), bytes(2), bytes(1))
+"""By the length modulo 4."""
+
 
 def is_element_profile(profile: int) -> bool:
     """Whether a block of this profile holds elements of RFC 8285, in either form."""
@@ -52,7 +57,7 @@ def parse_elements(profile: int, data: bytes) -> Elements | None:
     reaches past the end of the block.
     """
     if profile == ONE_BYTE_PROFILE:
-        return _parse_one_byte(data)
+        return parse_one_byte(data, 0, len(data))
     if profile & ~APPLICATION_BITS == TWO_BYTE_PROFILE:
         return _parse_two_byte(data)
     return None
@@ -64,52 +69,56 @@ def serialize_elements(elements: Sequence[tuple[int, bytes]]) -> bytes:
     Raises `ValueError` for an id outside 1 … 255, for data longer than 255 bytes, and for a block longer than
     its length field can say.
     """
-    profile = ONE_BYTE_PROFILE
-    block = bytearray(4)
+    parts = []
     for identifier, data in elements:
         size = len(data)
         if not (0 < identifier < 15 and 0 < size <= 16):
-            profile = TWO_BYTE_PROFILE
-            block = _two_byte_block(elements)
-            break
-        block.append(identifier << 4 | size - 1)
-        block += data
-    block += bytes(-len(block) % 4)
-    if len(block) - 4 > MAX_BLOCK_DATA:
-        raise ValueError(f"{len(block) - 4} bytes of header extensions")
-    BLOCK_HEADER.pack_into(block, 0, profile, len(block) // 4 - 1)
-    return bytes(block)
+            return _with_header(TWO_BYTE_PROFILE, _two_byte_block(elements))
+        parts.append(_BYTES[identifier << 4 | size - 1])
+        parts.append(data)
+    return _with_header(ONE_BYTE_PROFILE, b"".join(parts))
 
 
-def _two_byte_block(elements: Sequence[tuple[int, bytes]]) -> bytearray:
-    block = bytearray(4)
+def _with_header(profile: int, block: bytes) -> bytes:
+    words = len(block) + 3 >> 2
+    if words > 0xFFFF:
+        raise ValueError(f"{4 * words} bytes of header extensions")
+    return BLOCK_HEADER.pack(profile, words) + block + _PADDING[len(block) & 3]
+
+
+def _two_byte_block(elements: Sequence[tuple[int, bytes]]) -> bytes:
+    block = bytearray()
     for identifier, data in elements:
         if not 0 < identifier <= 255 or len(data) > 255:
             raise ValueError(f"extension {identifier} of {len(data)} bytes fits no form of RFC 8285")
         block.append(identifier)
         block.append(len(data))
         block += data
-    return block
+    return bytes(block)
 
 
-def _parse_one_byte(data: bytes) -> Elements:
+def parse_one_byte(data: bytes, offset: int, end: int) -> Elements:
+    """The elements of a block in the one-byte form, whose data lie from `offset` to `end` in a packet.
+
+    Raises `BadPacket` as `parse_elements` does.
+    """
     elements = []
-    offset = 0
-    end = len(data)
     while offset < end:
         head = data[offset]
-        offset += 1
-        if head == 0:
-            continue  # padding, which may stand between elements too
-        # RFC 8285 section 4.2: id 15 is reserved and ends processing; so does id 0 with a length, since
-        # nobody can say where it would end. What came before is kept.
-        if head >= 0xF0 or head < 0x10:
+        if 0x10 <= head < 0xF0:
+            start = offset + 1
+            offset = start + (head & 0x0F) + 1
+            if offset > end:
+                raise BadPacket(
+                    "rtp-extension", f"element {head >> 4} ends {offset - end} bytes after its block"
+                )
+            elements.append((head >> 4, data[start:offset]))
+        elif head == 0:
+            offset += 1  # padding, which may stand between elements too
+        else:
+            # RFC 8285 section 4.2: id 15 is reserved and ends processing; so does id 0 with a length, since
+            # nobody can say where it would end. What came before is kept.
             break
-        stop = offset + (head & 0x0F) + 1
-        if stop > end:
-            raise BadPacket("rtp-extension", f"element {head >> 4} ends {stop - end} bytes after its block")
-        elements.append((head >> 4, data[offset:stop]))
-        offset = stop
     return tuple(elements)
 
 

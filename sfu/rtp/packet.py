@@ -21,7 +21,7 @@ r"""One RTP packet: parse and serialize (RFC 3550 section 5.1, header extensions
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final, Self
 
@@ -29,14 +29,16 @@ from sfu.errors import BadPacket
 from sfu.rtp.extension_block import (
     BLOCK_HEADER,
     MAX_BLOCK_DATA,
+    ONE_BYTE_PROFILE,
     Elements,
     is_element_profile,
     parse_elements,
+    parse_one_byte,
     serialize_elements,
 )
 
 _FIXED_HEADER: Final = Struct(">BBHII")
-_CSRC: Final = Struct(">I")
+_LONG_HEADER: Final = Struct(">BBHIIHH")
 _VERSION_BITS: Final = 2 << 6
 _PADDING: Final = 0x20
 _EXTENSION: Final = 0x10
@@ -58,8 +60,8 @@ class RtpPacket:
     """One RTP packet, taken apart. Treat it as a value: many hold the same object.
 
     `RtpPacket.parse(packet.serialize()) == packet` holds for every packet that can be serialized. The bytes
-    of a parsed packet come back the same too when their sender did what browsers do: no more extension
-    padding than needed, the one-byte form wherever it fits, zeros as padding.
+    of a parsed packet come back the same too, but for an extension block without elements and for padding that
+    is not zeros. Assign new `extensions` and they are written anew, in the one-byte form wherever that fits.
     """
 
     payload_type: int
@@ -82,6 +84,8 @@ class RtpPacket:
     """Bytes of padding after the payload including the count byte, 0 … 255; 0 means no padding."""
     opaque_extension: tuple[int, bytes] | None = None
     """(profile, data) of a header extension that is not RFC 8285's; then `extensions` is empty."""
+    _parsed_block: tuple[Elements, bytes] | None = field(default=None, repr=False, compare=False)
+    """What `extensions` was parsed from: as long as that is the same object, it goes out as it came."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -89,33 +93,41 @@ class RtpPacket:
         end = len(data)
         if end < 12:
             raise BadPacket("rtp-truncated", f"{end} bytes")
-        first, second, sequence_number, timestamp, ssrc = _FIXED_HEADER.unpack_from(data)
+        # Nearly always there are 16 bytes and no CSRCs, so that the extension header stands in the last four.
+        if end >= 16:
+            first, second, sequence_number, timestamp, ssrc, profile, words = _LONG_HEADER.unpack_from(data)
+        else:
+            first, second, sequence_number, timestamp, ssrc = _FIXED_HEADER.unpack_from(data)
+            profile = words = 0
         if first & 0xC0 != _VERSION_BITS:
             raise BadPacket("rtp-version", f"version {first >> 6}")
         offset = 12
         csrcs: tuple[int, ...] = ()
         if first & _CSRC_COUNT:
             count = first & _CSRC_COUNT
-            if end < 12 + 4 * count:
+            offset += 4 * count
+            if end < offset:
                 raise BadPacket("rtp-truncated", f"{count} CSRCs announced in {end} bytes")
             csrcs = struct.unpack_from(f">{count}I", data, 12)
-            offset += 4 * count
+            if end >= offset + 4:
+                profile, words = BLOCK_HEADER.unpack_from(data, offset)
         extensions: Elements = ()
-        opaque_extension = None
+        opaque_extension = parsed_block = None
         if first & _EXTENSION:
-            if end < offset + 4:
+            header, start = offset, offset + 4
+            if end < start:
                 raise BadPacket("rtp-truncated", "inside the extension header")
-            profile, words = BLOCK_HEADER.unpack_from(data, offset)
-            start = offset + 4
             offset = start + 4 * words
             if end < offset:
                 raise BadPacket("rtp-truncated", f"extension block ends {offset - end} bytes after the packet")
-            block = data[start:offset]
-            elements = parse_elements(profile, block)
-            if elements is None:
-                opaque_extension = (profile, block)
-            else:
+            if profile == ONE_BYTE_PROFILE:
+                extensions = parse_one_byte(data, start, offset)
+                parsed_block = (extensions, data[header:offset])
+            elif (elements := parse_elements(profile, data[start:offset])) is not None:
                 extensions = elements
+                parsed_block = (extensions, data[header:offset])
+            else:
+                opaque_extension = (profile, data[start:offset])
         padding_size = 0
         if first & _PADDING:
             # RFC 3550 section 5.1: the last octet counts the padding octets, itself included, hence never 0.
@@ -134,37 +146,49 @@ class RtpPacket:
             data[offset:end],
             padding_size,
             opaque_extension,
+            parsed_block,
         )
 
     def serialize(self) -> bytes:
         """The packet's bytes. Raises `ValueError` when a field does not fit the wire."""
-        first = _VERSION_BITS | len(self.csrcs)
-        if len(self.csrcs) > 15:
-            raise ValueError(f"{len(self.csrcs)} CSRCs")
+        first = _VERSION_BITS
         if not 0 <= self.payload_type <= 127:
             raise ValueError(f"payload type {self.payload_type}")
-        block = b""
-        if self.opaque_extension is not None:
-            if self.extensions:
-                raise ValueError("a packet has one header extension block, not two")
-            first |= _EXTENSION
-            block = _opaque_block(*self.opaque_extension)
-        elif self.extensions:
-            first |= _EXTENSION
-            block = serialize_elements(self.extensions)
-        padding = b""
+        behind = self.payload
         if self.padding_size:
             if not 0 < self.padding_size <= 255:
                 raise ValueError(f"{self.padding_size} bytes of padding")
             first |= _PADDING
-            padding = bytes(self.padding_size - 1) + bytes((self.padding_size,))
-        second = self.payload_type | (_MARKER if self.marker else 0)
+            behind += bytes(self.padding_size - 1) + bytes((self.padding_size,))
+        if self.opaque_extension is not None:
+            first |= _EXTENSION
+            behind = self._opaque_block(*self.opaque_extension) + behind
+        elif self.extensions:
+            first |= _EXTENSION
+            parsed = self._parsed_block
+            if parsed is not None and parsed[0] is self.extensions:
+                behind = parsed[1] + behind
+            else:
+                behind = serialize_elements(self.extensions) + behind
         try:
-            header = _FIXED_HEADER.pack(first, second, self.sequence_number, self.timestamp, self.ssrc)
-            csrcs = b"".join(map(_CSRC.pack, self.csrcs))
+            if self.csrcs:
+                if len(self.csrcs) > 15:
+                    raise ValueError(f"{len(self.csrcs)} CSRCs")
+                first |= len(self.csrcs)
+                behind = struct.pack(f">{len(self.csrcs)}I", *self.csrcs) + behind
+            second = self.payload_type | (_MARKER if self.marker else 0)
+            return _FIXED_HEADER.pack(first, second, self.sequence_number, self.timestamp, self.ssrc) + behind
         except struct.error as error:
             raise ValueError(f"RTP header field out of range: {error}") from None
-        return b"".join((header, csrcs, block, self.payload, padding))
+
+    def _opaque_block(self, profile: int, data: bytes) -> bytes:
+        if self.extensions:
+            raise ValueError("a packet has one header extension block, not two")
+        if is_element_profile(profile):
+            raise ValueError(f"profile {profile:#06x} holds elements; put them into `extensions`")
+        if len(data) % 4 or len(data) > MAX_BLOCK_DATA:
+            raise ValueError(f"{len(data)} bytes of opaque header extension")
+        return BLOCK_HEADER.pack(profile, len(data) // 4) + data
 
     def extension(self, identifier: int) -> bytes | None:
         """The data of the first header extension element with this id; `None` when there is none."""
@@ -172,11 +196,3 @@ class RtpPacket:
             if element == identifier:
                 return data
         return None
-
-
-def _opaque_block(profile: int, data: bytes) -> bytes:
-    if is_element_profile(profile):
-        raise ValueError(f"profile {profile:#06x} holds elements; put them into `extensions`")
-    if len(data) % 4 or len(data) > MAX_BLOCK_DATA:
-        raise ValueError(f"{len(data)} bytes of opaque header extension")
-    return BLOCK_HEADER.pack(profile, len(data) // 4) + data

@@ -10,7 +10,6 @@ from sfu.sdp.model import MediaDescription, SessionDescription
 
 DtlsRole = Literal["client", "server"]
 
-ROLE_OF_SETUP: dict[str, DtlsRole] = {"active": "client", "passive": "server"}
 SETUP_OF_ROLE: dict[DtlsRole, str] = {"client": "active", "server": "passive"}
 
 
@@ -75,10 +74,10 @@ def same_association(
     Raises `SdpError` for another certificate, which would need a second association (RFC 8842 section 4).
     Another role would, too; but with the same certificate nobody means that. Pion 3 answers every offer of an
     ICE-lite agent as passive, even on a connection where it has long been the DTLS client. So a settled role
-    stays, and what `setup` says then is put right.
+    stays, and what `setup` says then is put right, the actpass of an offer too: the handshake may be under way.
     """
     if old is not None and set(old.fingerprints) != set(new.fingerprints):
         raise SdpError("sdp-mismatch", "the DTLS certificate changed within a connection")
-    if role is not None and ROLE_OF_SETUP.get(new.setup) == role:
-        return replace(new, setup="passive" if role == "client" else "active")
-    return new
+    if role is None:
+        return new
+    return replace(new, setup="passive" if role == "client" else "active")

@@ -12,7 +12,7 @@ versions may share sessions as long as the schema is the same. Hashes are in bas
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -82,7 +82,7 @@ class _Header(msgspec.Struct):
     schema: int
     owner: str
     instance: str
-    grace_ms: int
+    grace_ms: Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 
 
 def _builtins(stored: Stored) -> dict[str, Any]:

@@ -141,6 +141,33 @@ def test_an_empty_extension_block_means_nothing() -> None:
     assert packet.serialize() == b"\x80" + bytes(11)
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        "bede0002 00 10aa 00 20bb 0000",  # padding between elements
+        "bede0002 10aa f0 112233 00 00",  # id 15 ends the elements
+        "10050002 01 01 aa 02 02 bbcc 00",  # the two-byte form, with application bits
+    ],
+)
+def test_an_extension_block_goes_out_as_it_came_until_it_is_changed(block: str) -> None:
+    data = b"\x90" + bytes(11) + bytes.fromhex(block) + b"payload"
+    packet = RtpPacket.parse(data)
+    assert packet.serialize() == data
+    packet.extensions = ((1, b"\xaa"), (3, b"\xbb"))
+    assert packet.serialize() == b"\x90" + bytes(11) + bytes.fromhex("bede0001 10aa30bb") + b"payload"
+    packet.extensions = ()
+    assert packet.serialize() == b"\x80" + bytes(11) + b"payload"
+
+
+def test_an_extension_behind_csrcs_may_end_with_the_packet() -> None:
+    data = b"\x91" + bytes(11) + bytes.fromhex("00000007 bede0001 10aa0000")
+    packet = RtpPacket.parse(data)
+    assert (packet.csrcs, packet.extensions, packet.payload) == ((7,), ((1, b"\xaa"),), b"")
+    for cut in range(12, len(data)):
+        with pytest.raises(BadPacket):
+            RtpPacket.parse(data[:cut])
+
+
 def test_extensions_are_found_by_id() -> None:
     packet = RtpPacket(0, False, 0, 0, 0, extensions=((5, b"first"), (2, b"other"), (5, b"second")))
     assert packet.extension(5) == b"first"

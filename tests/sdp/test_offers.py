@@ -26,6 +26,15 @@ def answered(name: str, *, simulcast: bool = False) -> tuple[BundleSession, Sess
     return session, SessionDescription.parse(session.create_answer())
 
 
+def reoffered(session: BundleSession, text: str) -> str:
+    """The client's next offer, of the same lines: so it has got the answer to the one before."""
+    origin = SessionDescription.parse(text).origin
+    text = text.replace(f"o={origin}", f"o={origin._replace(version=origin.version + 1)}")
+    session.apply_offer(text)
+    session.create_answer()
+    return text
+
+
 def failure(text: str, session: BundleSession | None = None) -> SdpError:
     session = session or make_session()
     before = (session.remote, session.receivers, session.senders)
@@ -285,10 +294,11 @@ def test_a_client_that_wants_to_be_the_dtls_server_gets_a_dtls_client() -> None:
     # From then on the role stays, whatever the client leaves open (RFC 8842 section 5.3).
     session.apply_offer(vector("chromium-offer-audio-video"))
     assert SessionDescription.parse(session.create_answer()).media[0].setup == "active"
+    assert session.remote is not None
+    assert session.remote.setup == "passive"
     # … or says.
     session.apply_offer(vector("chromium-offer-audio-video").replace("a=setup:actpass", "a=setup:active"))
     assert SessionDescription.parse(session.create_answer()).media[0].setup == "active"
-    assert session.remote is not None
     assert session.remote.setup == "passive"
 
 
@@ -328,8 +338,10 @@ def test_ice_restart_by_the_client() -> None:
 
 def test_a_restart_of_ours_waits_for_an_offer_of_ours() -> None:
     session, _ = answered("chromium-offer-audio-video")
+    assert not session.restarts_ice
     session.restart_ice(local_transport(1))
     assert session.needs_offer
+    assert session.restarts_ice
     session.apply_offer(vector("chromium-offer-audio-video"))
     assert SessionDescription.parse(session.create_answer()).media[0].ice_ufrag == "lite0"
     assert session.needs_offer
@@ -339,6 +351,7 @@ def test_before_the_first_description_new_credentials_just_replace_the_old() -> 
     session = make_session()
     session.restart_ice(local_transport(1))
     assert not session.needs_offer
+    assert not session.restarts_ice
     session.apply_offer(vector("chromium-offer-audio-video"))
     assert SessionDescription.parse(session.create_answer()).media[0].ice_ufrag == "lite1"
 
@@ -411,7 +424,7 @@ def test_everything_may_stop_later_on() -> None:
 
 def test_later_offers_that_do_not_fit() -> None:
     session, _ = answered("chromium-offer-audio-video")
-    text = vector("chromium-offer-audio-video")
+    text = reoffered(session, vector("chromium-offer-audio-video"))
     head, audio, video = text.split("m=")
     for changed in (
         head + "m=" + audio,  # a line is gone
@@ -422,6 +435,42 @@ def test_later_offers_that_do_not_fit() -> None:
         assert failure(changed, session).reason == "sdp-mismatch"
     session.apply_offer(text)
     session.create_answer()
+
+
+def test_lines_of_an_offer_whose_answer_may_be_lost_can_come_under_other_mids() -> None:
+    # The client has waited for our answer in vain, rolled back, and libwebrtc gives new mids.
+    session, _ = answered("chromium-offer-audio-video")
+    text = vector("chromium-offer-audio-video")
+    changed = text.replace("a=mid:0", "a=mid:5").replace("BUNDLE 0", "BUNDLE 5")
+    session.apply_offer(changed)
+    session.create_answer()
+    assert [receiver.mid for receiver in session.receivers] == ["5", "1"]
+
+
+def test_lines_of_an_offer_whose_answer_may_be_lost_can_be_gone_with_the_slots_on_them() -> None:
+    published, _ = answered("chromium-offer-audio-video")
+    session = make_session()
+    session.apply_offer(vector("chromium-offer-recvonly"))
+    sender = session.acquire_sender("video", "bob", "camera", published.receivers[1].codecs, "bob")
+    session.create_answer()
+    assert sender.active
+    head, *lines = vector("chromium-offer-recvonly").split("m=")
+    session.apply_offer("m=".join([head, *lines[: int(str(sender.mid))]]))
+    session.create_answer()
+    assert sender.stopped
+    assert session.senders == []
+
+
+def test_an_offer_that_comes_again_does_not_show_that_its_answer_arrived() -> None:
+    session, _ = answered("chromium-offer-audio-video")
+    text = vector("chromium-offer-audio-video")
+    offer = SessionDescription.parse(text)
+    for _ in range(2):
+        assert session.repeats(offer)
+        session.apply_offer(offer)
+        session.create_answer()
+    reoffered(session, text)
+    assert not session.repeats(offer)
 
 
 def test_a_model_is_as_good_as_text() -> None:

@@ -15,7 +15,7 @@ import trio
 from support.records import next_generation, record
 from support.redis import Middleman, RedisServer, free_port, needs_redis, redis_server, until
 
-from sfu import redis_client, redis_store
+from sfu import redis_claims, redis_client, redis_store
 from sfu.conference.records import SessionRecord
 from sfu.redis_store import RedisStore
 from sfu.state import backlog
@@ -241,7 +241,7 @@ async def test_another_sessions_value_is_not_claimed(redis: RedisServer) -> None
 
 
 async def test_too_many_claims_are_refused(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_store, "MAX_QUESTIONS", 0)
+    monkeypatch.setattr(redis_claims, "MAX_QUESTIONS", 0)
     async with running(redis.address) as store:
         with pytest.raises(StoreUnavailable):
             await store.claim(record(1).session_id, next_generation)

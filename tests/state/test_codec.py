@@ -81,6 +81,8 @@ def test_tracks_have_a_key_if_there_are_any() -> None:
         ({"schema": True}, "state-fields"),
         ({"owner": None}, "state-fields"),
         ({"grace_ms": "long"}, "state-fields"),
+        ({"grace_ms": -1}, "state-fields"),
+        ({"grace_ms": 10**400}, "state-fields"),
         ({"tokens": {}}, "state-fields"),
         ({"tokens": {"current": "no base64!"}}, "state-fields"),
         ({"tracks": [{"track_id": "t", "kind": "smell", "source": "mic"}]}, "state-fields"),
