@@ -184,6 +184,7 @@ export class Membership {
         this.#joinDeadline.set(null);
         this.#step("succeeded");
       }
+      if (message.type === "server-draining") this.#step("draining");
       this.#hooks.message(message);
     }
   }

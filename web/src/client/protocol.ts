@@ -93,6 +93,7 @@ export interface ServerMessages {
   "track-published": TrackInfo & { peerId: string; mid: string | null };
   "track-unpublished": { trackId: string; peerId: string };
   "media-state": MediaState & { peerId: string };
+  "server-draining": { deadlineMs: number };
   ping: Record<string, unknown>;
   pong: Record<string, unknown>;
   error: { code: number; message: string; type: string | null };
@@ -168,6 +169,7 @@ const READERS: { [Type in keyof ServerMessages]: (fields: Fields) => ServerMessa
   "track-published": (f) => ({ ...readTrack(f), peerId: f.string("peerId"), mid: f.stringOrNull("mid") }),
   "track-unpublished": (f) => ({ trackId: f.string("trackId"), peerId: f.string("peerId") }),
   "media-state": (f) => ({ ...readMediaState(f), peerId: f.string("peerId") }),
+  "server-draining": (f) => ({ deadlineMs: f.number("deadlineMs") }),
   ping: (f) => f.all(),
   pong: (f) => f.all(),
   error: (f) => ({ code: f.number("code"), message: f.string("message"), type: f.stringOrNull("type") }),

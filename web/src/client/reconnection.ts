@@ -2,7 +2,7 @@
  * When to try to reach the server again, and when to stop trying: a machine without a browser.
  *
  *     up ──lost──> waiting ──timeout, network──> trying ──succeeded──> up
- *     up ──renew───────────────────────────────> trying
+ *     up ──renew, draining then timeout────────> trying
  *                     ^─── lost, timeout ───────── │ ──> over
  *
  * Delays grow and are drawn at random: after a server's restart its clients must not come back all at once.
@@ -14,6 +14,8 @@ export type ReconnectionInput =
   | "lost"
   /** The connection is good, but a new one is wanted. */
   | "renew"
+  /** The server is about to stop: the connection is good, but should move to its successor soon. */
+  | "draining"
   /** We are in the room again. */
   | "succeeded"
   /** The network has changed or come back: what is under way may be futile, and waiting is. */
@@ -33,9 +35,15 @@ export type ReconnectionAction =
 type State = "up" | "waiting" | "trying" | "over";
 type Row = Partial<Record<ReconnectionInput, (now: number) => ReconnectionAction | null>>;
 
-/** The first delay in ms, and the longest; each is up to a half shorter by chance. */
+/** The first delay in ms, and the longest: a server that is back waits no longer. Each is up to a half shorter by chance. */
 export const FIRST_DELAY_MS = 500;
-export const MAX_DELAY_MS = 10_000;
+export const MAX_DELAY_MS = 4000;
+
+/**
+ * Within how many ms clients leave a server that is draining, each at a time of its own: not all at once, but soon,
+ * because those who have moved do not see those who have not.
+ */
+export const MOVE_WITHIN_MS = 1000;
 
 /** How long one try may take, in ms: two losses of the first packet of a TCP connection take 3 s. */
 export const TRY_WITHIN_MS = 10_000;
@@ -63,7 +71,7 @@ export class Reconnection {
 
   /** When `timeout` is due, or null. */
   nextTimeout(): number | null {
-    return this.#state === "waiting" || this.#state === "trying" ? this.#due : null;
+    return this.#state === "over" || this.#due === Infinity ? null : this.#due;
   }
 
   /** Takes one input and returns what to do. An input that has no meaning in the state changes nothing. */
@@ -77,10 +85,12 @@ export class Reconnection {
         this.#begin(now);
         return this.#wait(now);
       },
-      renew: (now) => {
-        this.#begin(now);
-        return this.#try(now);
+      renew: (now) => this.#move(now),
+      draining: (now) => {
+        this.#due = Math.min(this.#due, now + this.#random() * MOVE_WITHIN_MS);
+        return null;
       },
+      timeout: (now) => (now < this.#due ? null : this.#move(now)),
     },
     waiting: {
       // However late it is: a computer that slept through all of this deserves one try.
@@ -90,6 +100,7 @@ export class Reconnection {
     trying: {
       succeeded: (now) => {
         this.#state = "up";
+        this.#due = Infinity;
         this.#upSince = now;
         return null;
       },
@@ -103,6 +114,12 @@ export class Reconnection {
   #begin(now: number): void {
     if (now - this.#upSince >= LASTING_MS) this.#failures = 0;
     this.#giveUpAt = now + GIVE_UP_AFTER_MS;
+  }
+
+  /** Leaves a connection that is good for a new one. */
+  #move(now: number): "try" {
+    this.#begin(now);
+    return this.#try(now);
   }
 
   #try(now: number): "try" {

@@ -212,6 +212,7 @@ export class Room extends Emitter<RoomEvents> {
         this.#requestRefused(message.data);
         break;
       case "join":
+      case "server-draining": // the membership's
       case "ping":
       case "pong":
         break;

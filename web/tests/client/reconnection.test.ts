@@ -4,6 +4,7 @@ import {
   GIVE_UP_AFTER_MS,
   LASTING_MS,
   MAX_DELAY_MS,
+  MOVE_WITHIN_MS,
   Reconnection,
   TRY_WITHIN_MS,
 } from "../../src/client/reconnection.js";
@@ -35,7 +36,7 @@ function failAlways(reconnection: Reconnection, tryMs: number): { delays: number
 describe("a server that stays away", () => {
   it("is tried at longer and longer intervals, for about a minute", () => {
     const { delays, endedAfter } = failAlways(machine(), 100);
-    expect(delays.slice(0, 7)).toEqual([500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
+    expect(delays.slice(0, 6)).toEqual([500, 1000, 2000, 4000, 4000, 4000]);
     expect(endedAfter).toBeGreaterThanOrEqual(GIVE_UP_AFTER_MS);
     expect(endedAfter).toBeLessThanOrEqual(GIVE_UP_AFTER_MS + MAX_DELAY_MS + 100);
   });
@@ -97,6 +98,26 @@ describe("a server that comes back", () => {
     expect(reconnection.step("renew", START)).toBe("try");
     expect(reconnection.step("renew", START)).toBeNull();
     expect(reconnection.step("succeeded", START + 50)).toBeNull();
+  });
+
+  it("is left within a second when it is draining, at a time that differs from client to client", () => {
+    for (const chance of [0, 0.5, 0.999]) {
+      const reconnection = machine(chance);
+      expect(reconnection.step("draining", START)).toBeNull();
+      const due = START + chance * MOVE_WITHIN_MS;
+      expect(reconnection.nextTimeout()).toBe(due);
+      expect(reconnection.step("timeout", due - 1)).toBeNull();
+      expect(reconnection.step("timeout", due)).toBe("try");
+      expect(reconnection.step("succeeded", due + 50)).toBeNull();
+      expect(reconnection.nextTimeout()).toBeNull();
+    }
+  });
+
+  it("closes before it is left: then the usual delay counts", () => {
+    const reconnection = machine(0.5);
+    reconnection.step("draining", START);
+    reconnection.step("lost", START + 10);
+    expect(reconnection.nextTimeout()).toBe(START + 10 + 0.75 * FIRST_DELAY_MS);
   });
 
   it("takes a success or a timeout out of place as nothing", () => {

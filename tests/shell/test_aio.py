@@ -1,0 +1,116 @@
+"""The boundary to asyncio: what fails in a loop concerns its owner, and cancelling works through it."""
+
+import asyncio
+import os
+
+import pytest
+import trio
+
+from sfu.aio import Loop, LoopError, open_loop
+
+
+def ignore(_error: BaseException) -> None:
+    """Somebody who does not expect a failure would say so here."""
+    raise AssertionError("nothing was to fail")
+
+
+async def double(number: int) -> int:
+    """Take a step of asyncio's, and return."""
+    await asyncio.sleep(0)
+    return 2 * number
+
+
+async def test_a_call_returns_and_raises() -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("on purpose")
+
+    async with open_loop(ignore) as loop:
+        assert await loop.run(double, 21) == 42
+        with pytest.raises(ValueError, match="on purpose"):
+            await loop.run(fail)
+
+
+async def test_tasks_of_its_owner_use_one_loop_at_once() -> None:
+    results = []
+
+    async def ask(loop: Loop, number: int) -> None:
+        results.append(await loop.run(double, number))
+
+    async with open_loop(ignore) as loop, trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(ask, loop, number)
+    assert sorted(results) == [0, 2, 4]
+
+
+async def test_what_a_callback_raises_is_reported_and_the_loop_goes_on() -> None:
+    failures: list[BaseException] = []
+    async with open_loop(failures.append) as loop:
+        loop.asyncio.call_soon(lambda: 1 // 0)
+        assert await loop.run(double, 1) == 2
+    assert [type(error) for error in failures] == [ZeroDivisionError]
+
+
+async def test_a_failure_without_exception_is_reported_too() -> None:
+    failures: list[BaseException] = []
+    async with open_loop(failures.append) as loop:
+        loop.asyncio.call_exception_handler({"message": "something is odd"})
+    assert [str(error) for error in failures] == ["something is odd"]
+
+
+async def test_a_failing_loop_leaves_its_neighbour_alone() -> None:
+    failures: list[BaseException] = []
+    async with open_loop(failures.append) as bad, open_loop(ignore) as good:
+        bad.asyncio.call_soon(lambda: 1 // 0)
+        assert await bad.run(double, 1) == await good.run(double, 1)
+    assert len(failures) == 1
+
+
+async def test_cancelling_the_caller_cancels_the_call() -> None:
+    steps = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            steps.append("cancelled")
+            await asyncio.sleep(0)  # noqa: ASYNC102 - asyncio cancels once, not until the end
+            steps.append("tidied up")
+
+    async with open_loop(ignore) as loop:
+        with trio.move_on_after(0.01) as scope:
+            await loop.run(wait)
+    assert scope.cancelled_caught
+    assert steps == ["cancelled", "tidied up"]
+
+
+async def test_cancelling_from_inside_is_an_error_and_no_cancellation() -> None:
+    async def give_up() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    async with open_loop(ignore) as loop:
+        with pytest.raises(LoopError):
+            await loop.run(give_up)
+
+
+async def test_nothing_is_left() -> None:
+    async def linger() -> None:
+        await asyncio.sleep(1000)
+
+    def remains() -> tuple[int, int]:
+        return trio.lowlevel.current_statistics().tasks_living, len(os.listdir("/proc/self/fd"))
+
+    before = remains()
+    async with open_loop(ignore) as loop:
+        await loop.run(double, 1)
+        lingering = loop.asyncio.create_task(linger())
+    assert lingering.cancelled()
+    assert remains() == before
+
+    with trio.move_on_after(0.01):
+        async with open_loop(ignore) as loop:
+            await loop.run(linger)
+    assert remains() == before
