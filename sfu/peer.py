@@ -4,11 +4,12 @@ What happens in the room is decided by `sfu.conference`; here is only who waits 
 `PeerTask.run` has returned.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
 from sfu.conference.peer import Peer
+from sfu.ice.full import IceRequest
 from sfu.logs import get_logger
 from sfu.signaling import Signaling
 
@@ -27,11 +28,23 @@ CONNECTION_LOST: Final = 4001
 log = get_logger(__name__)
 
 
+class IceTask(Protocol):
+    """The sockets of a peer's full ICE agents: a `sfu.full_ice.FullIce`."""
+
+    def carry_out(self, requests: list[IceRequest]) -> None:
+        """Note what is to be done."""
+
+    async def run(self) -> None:
+        """Do it, until cancelled; what fails in it is its own concern."""
+
+
 class PeerTask:
     """Runs one peer, from its join to its end, over as many WebSockets as its session lasts."""
 
-    def __init__(self, server: "Server", peer: Peer, signaling: Signaling) -> None:
+    def __init__(self, server: "Server", peer: Peer, signaling: Signaling, ice: IceTask | None = None) -> None:
         self.peer = peer
+        self.ice = ice
+        """Where it has full ICE agents, whoever works for them."""
         self.signaling = signaling
         """The newest: it wins over every one before."""
         self._server = server
@@ -46,7 +59,10 @@ class PeerTask:
         reason = "server stopping"
         try:
             with self._scope:
-                await self._run_session()
+                async with trio.open_nursery() as nursery:
+                    if self.ice is not None:
+                        nursery.start_soon(self.ice.run)
+                    await self._run_session()
         except* Exception as group:
             reason = "internal error"
             log.error("peer failed", peer=self.peer.id, exc_info=group)

@@ -17,6 +17,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path as FilePath
 from typing import Final, Protocol
 
@@ -30,7 +31,7 @@ from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
 from sfu.conference.errors import Unavailable
 from sfu.conference.limits import Limits
-from sfu.conference.messages import Join
+from sfu.conference.messages import IceServer, Join
 from sfu.conference.peer import Peer
 from sfu.conference.rate import TokenBucket
 from sfu.conference.room import Room
@@ -38,9 +39,11 @@ from sfu.config import Settings, blame
 from sfu.dtls.certificate import Certificate
 from sfu.http import HttpFront, Readiness, open_listeners, public_url
 from sfu.ice.candidate import host_candidates
+from sfu.ice.full import IceReport
 from sfu.ice.path import Address, Path
 from sfu.logs import get_logger
-from sfu.peer import PeerTask
+from sfu.peer import IceTask, PeerTask
+from sfu.peer_sockets import PeerSockets
 from sfu.room import RoomTask
 from sfu.signaling import CLOSE_TIMEOUT, Signaling, greet
 from sfu.timers import Timers
@@ -76,8 +79,10 @@ class Server:
     def __init__(self, settings: Settings, media: Media) -> None:
         self._settings = settings
         self._media = media
-        hosts = settings.announced_ips or announced_hosts(settings.udp_addr)
-        self._candidates = tuple(str(candidate) for candidate in host_candidates(hosts, media.address.port))
+        self._hosts = settings.announced_ips or announced_hosts(settings.udp_addr)
+        self._sockets = media if isinstance(media, PeerSockets) else None
+        """Where every peer has sockets of its own; else all share one."""
+        self._candidates = () if self._sockets else _candidates(self._hosts, media.address.port)
         self._certificate = Certificate.generate(datetime.now(UTC), os.urandom)
         limits = Limits(
             max_rooms=settings.max_rooms,
@@ -91,7 +96,12 @@ class Server:
         self.door = open_door(settings)
         """Decides who may join."""
         self.conference = Conference(
-            limits, self._make_connection, media.egress, os.urandom, self.door.authenticate
+            limits,
+            self._make_connection,
+            media.egress,
+            os.urandom,
+            self.door.authenticate,
+            ice_servers=_ice_servers(settings),
         )
         self.front = HttpFront(settings, STATIC_ROOT, self.talk, self._readiness)
         """Answers on the public TCP port."""
@@ -170,6 +180,24 @@ class Server:
         self.conference.forget_room(room)
         self._room_tasks.pop(room, None)
 
+    def receive_datagram(self, peer: Peer, data: bytes, path: Path) -> None:
+        """Take a datagram from a socket of the peer's own."""
+        now = trio.current_time()
+        try:
+            self.conference.receive(peer, data, path, now)
+        except Exception:
+            self._fail(peer, now)
+        self._settle(now)
+
+    def report_ice(self, peer: Peer, *reports: IceReport) -> None:
+        """Take what those who have a peer's sockets have found."""
+        now = trio.current_time()
+        try:
+            self.conference.report_ice(peer, reports, now)
+        except Exception:
+            self._fail(peer, now)
+        self._settle(now)
+
     # --- joining ---
 
     async def talk(self, websocket: WebSocketConnection, _info: RequestInfo) -> None:
@@ -210,7 +238,7 @@ class Server:
         if room_task is None:
             room_task = self._room_tasks[peer.room] = RoomTask(self, peer.room, self._settings.room_ttl_sec)
             self._rooms.start_soon(room_task.run)
-        task = self._tasks[peer] = PeerTask(self, peer, signaling)
+        task = self._tasks[peer] = PeerTask(self, peer, signaling, self._make_ice(peer))
         room_task.admit(task)
         log.info("peer joined", peer=peer.id, room=peer.room.id, user=peer.user_id)
 
@@ -252,6 +280,8 @@ class Server:
             return
         for message in peer.take_messages():
             task.signaling.post(message)
+        if task.ice is not None:
+            task.ice.carry_out(peer.take_ice_requests())
         if peer.ended is None:
             self._timers.set(peer, peer.next_timeout())
         else:
@@ -290,7 +320,45 @@ class Server:
             os.urandom,
             now,
             history_depth=self._settings.history_packets,
+            full_ice=self._sockets is not None,
         )
+
+    def _make_ice(self, peer: Peer) -> IceTask | None:
+        if self._sockets is None:
+            return None
+        # Imported here, since asyncio and all that stands on it take 10 MB that others need not have.
+        from sfu.full_ice import FullIce
+
+        hosts = self._settings.announced_ips or _without_loopback(self._hosts)
+        return FullIce(self, peer, self._settings, hosts, self._sockets.count)
+
+
+def open_media(settings: Settings) -> MediaSocket | PeerSockets:
+    """Return where datagrams come from and go to. Raises `ConfigError` when the port cannot be had."""
+    if settings.ice_mode == "full":
+        return PeerSockets(settings.udp_addr.host)
+    with blame("udp_addr", settings.udp_addr):
+        return MediaSocket.open(*settings.udp_addr)
+
+
+def _candidates(hosts: tuple[str, ...], port: int) -> tuple[str, ...]:
+    return tuple(str(candidate) for candidate in host_candidates(hosts, port))
+
+
+def _without_loopback(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out loopback where there is more: here an address costs each peer a socket."""
+    return tuple(host for host in hosts if not ip_address(host).is_loopback) or hosts
+
+
+def _ice_servers(settings: Settings) -> tuple[IceServer, ...]:
+    """Return what clients are told to use."""
+    servers = []
+    if settings.stun_urls:
+        servers.append(IceServer(tuple(map(str, settings.stun_urls))))
+    if settings.turn_urls:
+        urls = tuple(map(str, settings.turn_urls))
+        servers.append(IceServer(urls, settings.turn_user, settings.turn_password))
+    return tuple(servers)
 
 
 async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
@@ -299,8 +367,7 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
     Raises:
         ConfigError: a port cannot be had, or the certificate is no good.
     """
-    with blame("udp_addr", settings.udp_addr):
-        media = MediaSocket.open(*settings.udp_addr)
+    media = open_media(settings)
     with media, trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         server = Server(settings, media)
         async with trio.open_nursery() as beside:

@@ -1,7 +1,7 @@
 """All rooms of a process: the way in for who joins, for every message and for every datagram."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sfu.conference.connection import Connection
@@ -9,7 +9,7 @@ from sfu.conference.errors import BadRequest, Forbidden, Refused, TooManyRequest
 from sfu.conference.grants import Authenticate, let_anybody_in
 from sfu.conference.ledger import Ledger
 from sfu.conference.limits import Limits
-from sfu.conference.messages import CLIENT_MESSAGES, BadMessage, Join, parse, refusal
+from sfu.conference.messages import CLIENT_MESSAGES, BadMessage, IceServer, Join, parse, refusal
 from sfu.conference.peer import Peer
 from sfu.conference.rate import TokenBucket
 from sfu.conference.room import Room
@@ -22,6 +22,7 @@ from sfu.ice.events import (
     PathValidated,
     StateChanged,
 )
+from sfu.ice.full import IceReport
 from sfu.ice.path import Path
 from sfu.transport.demux import TransportTable
 from sfu.transport.egress import Egress
@@ -65,8 +66,13 @@ class Conference:
         egress: Egress,
         random: Callable[[int], bytes],
         authenticate: Authenticate = let_anybody_in,
+        *,
+        ice_servers: tuple[IceServer, ...] = (),
     ) -> None:
-        """`authenticate` is asked at each fresh join; a session that is resumed has its own proof."""
+        """`authenticate` is asked at each fresh join; a session that is resumed has its own proof.
+
+        `ice_servers` are those that clients are told to use.
+        """
         self.rooms: dict[str, Room] = {}
         self.ledger = Ledger()
         """What the connections counted that have ended."""
@@ -77,6 +83,7 @@ class Conference:
         self._egress = egress
         self._random = random
         self._authenticate = authenticate
+        self._ice_servers = ice_servers
         self._by_session: dict[str, Peer] = {}
         # What an unknown id is compared with, so that it takes as long as a known one.
         self._nobody, _ = Session.create(random)
@@ -144,7 +151,15 @@ class Conference:
         if room and not old and len(room.peers) >= limits.max_peers_per_room:
             raise Unavailable("the room is full")
         if room is None:
-            room = Room(request.room_id, limits, self._random, self._table, self._touched, self.ledger)
+            room = Room(
+                request.room_id,
+                limits,
+                self._random,
+                self._table,
+                self._touched,
+                self.ledger,
+                self._ice_servers,
+            )
             self.rooms[request.room_id] = room
         if old:
             self.remove(old, "replaced", now)
@@ -214,6 +229,12 @@ class Conference:
         peer.connection.transport.receive(data, path, now)
         self._follow(peer, now)
 
+    def report_ice(self, peer: Peer, reports: Iterable[IceReport], now: float) -> None:
+        """Take what whoever has the sockets of full agents has found about `peer`."""
+        for report in reports:
+            peer.connection.report_ice(report, now)
+        self._follow(peer, now)
+
     def handle_timeout(self, peer: Peer, now: float) -> None:
         """Do what is due for `peer` at `now`."""
         peer.connection.handle_timeout(now)
@@ -241,6 +262,7 @@ class Conference:
         for peer in touched:
             if peer.ended is None:
                 peer.room.offer_if_due(peer, now)
+                peer.room.tell_candidates(peer)
             else:
                 self._by_session.pop(peer.session.id, None)
         return touched

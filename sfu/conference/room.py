@@ -17,6 +17,7 @@ from sfu.conference.messages import (
     IceCandidate,
     IceRestartOffer,
     IceRestartRequest,
+    IceServer,
     Join,
     Joined,
     Kind,
@@ -55,6 +56,7 @@ class Room:
         table: TransportTable[Peer],
         touched: set[Peer],
         ledger: Ledger,
+        ice_servers: tuple[IceServer, ...] = (),
     ) -> None:
         self.id = room_id
         self.peers: dict[str, Peer] = {}
@@ -63,6 +65,7 @@ class Room:
         self._table = table
         self._touched = touched
         self._ledger = ledger
+        self._ice_servers = ice_servers
 
     # --- coming and going ---
 
@@ -140,6 +143,7 @@ class Room:
                 session_token=token,
                 resumed=resumed,
                 transport="keep" if keep else "new",
+                ice_servers=self._ice_servers,
             )
         )
         subscriptions = tuple(subscription.info() for subscription in peer.connection.subscriptions)
@@ -156,6 +160,7 @@ class Room:
             connection.subscribe(subscription.track)
         self._close(old, now)
         peer.farewell += old.outgoing(now)
+        peer.last_ice_requests += old.take_ice_requests()
         self._table.remove(peer)
         peer.connection = connection
         self._table.add(peer)
@@ -182,7 +187,7 @@ class Room:
             case Answer():
                 self._handle_answer(peer, message, now)
             case IceCandidate():
-                self._check_candidate(message)
+                self._add_candidate(peer, message)
             case IceRestartRequest():
                 peer.connection.restart_ice(now)
             case MediaState():
@@ -254,11 +259,19 @@ class Room:
             self._wake_publishers(peer)
             self._update_tracks(peer, {}, now)
 
-    def _check_candidate(self, message: IceCandidate) -> None:
+    def _add_candidate(self, peer: Peer, message: IceCandidate) -> None:
         try:
-            parse_trickled(message.candidate)
+            candidate = parse_trickled(message.candidate)
         except BadPacket as error:
             raise BadRequest(f"candidate: {error}") from None
+        if candidate is not None:
+            peer.connection.add_candidate(candidate)
+
+    def tell_candidates(self, peer: Peer) -> None:
+        """Tell `peer` where else it may reach us, if that is due."""
+        if not peer.suspended:
+            for candidate in peer.connection.take_candidates():
+                peer.tell(candidate)
 
     # --- media ---
 

@@ -1,14 +1,14 @@
 """The full agent of one peer (RFC 8445), as its transport sees it.
 
-Gathering, checks, STUN and TURN are done by somebody with sockets (`sfu.full_ice`, through aioice). Here is what
-follows from that, without any: which generation of credentials is in force, which paths are the peer's, where to
-send, and when it counts as gone.
+Gathering, checks, STUN and TURN are done by somebody with sockets (`sfu.full_ice`, through aioice). Here is
+what follows from that, without any: which generation of credentials is in force, which paths are the peer's,
+where to send, and when it counts as gone.
 
     what negotiation wants ──> `requests()` ──> the one with sockets
     state, path, events    <── `report(…)`  <──┘
 
-A generation is named by our user-name fragment. An ICE restart makes a second one beside the first, which goes on
-until the second has nominated a path.
+A generation is named by our user-name fragment. An ICE restart makes a second one beside the first, which goes
+on until the second has nominated a path.
 """
 
 from collections import Counter, deque
@@ -18,7 +18,7 @@ from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceEvent, IceState, IceStatistics, PathSelected, StateChanged
-from sfu.ice.path import Path
+from sfu.ice.path import Address, Path
 
 MAX_CANDIDATES = 50
 """Candidates that a peer may name in a generation. A laptop with Wi-Fi, cable and VPN, each with STUN and TURN,
@@ -70,7 +70,17 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """Report: a check that the peer answered, or an authentic one of its own, shows that the path is its own."""
+    """Report: the peer has shown that the path is its own."""
+
+    ufrag: str
+    path: Path
+    answered: bool
+    """By an answer to a check of ours, so that we may send there; else by an authentic check of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """Report: the path is given up, since there are too many."""
 
     ufrag: str
     path: Path
@@ -86,7 +96,7 @@ class Nominated:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Report: consent is fresh: an authentic check, or the answer to one of ours, came along a validated path."""
+    """Report: consent is fresh, since a check of ours was answered along a validated path."""
 
     ufrag: str
     path: Path
@@ -99,7 +109,7 @@ class Lost:
     ufrag: str
 
 
-IceReport = Gathered | Validated | Nominated | Heard | Lost
+IceReport = Gathered | Validated | Retired | Nominated | Heard | Lost
 
 
 class FullIceAgent:
@@ -125,7 +135,7 @@ class FullIceAgent:
         self._checks = 0
         self._nominated = False
         self._checked_at = self._alive_at = now
-        self._candidates = 0
+        self._candidates: set[Address] = set()
         # Candidates whose description is still on its way; the oldest goes when there are too many.
         self._early: deque[Candidate] = deque(maxlen=MAX_CANDIDATES)
 
@@ -144,9 +154,9 @@ class FullIceAgent:
         if self.state is IceState.CLOSED or report.ufrag not in self._generations():
             return
         match report:
-            case Validated(ufrag, path):
+            case Validated(ufrag, path, answered):
                 self._paths[path] = ufrag
-                if current and self._selected is None and self.state is not IceState.FAILED:
+                if answered and current and self._selected is None and self.state is not IceState.FAILED:
                     # Until one is nominated, as there may be something to answer on it.
                     self._select(path)
                 self._hear(path, now)
@@ -159,6 +169,8 @@ class FullIceAgent:
                 self._hear(path, now)
             case Heard(_, path) if path in self._paths:
                 self._hear(path, now)
+            case Retired(_, path) if path != self._selected:
+                self._paths.pop(path, None)
             case Lost() if current:
                 self._fail()
             case _:
@@ -174,10 +186,12 @@ class FullIceAgent:
             self.drops["ice-candidate-unusable"] += 1
         elif self.remote is None or ufrag not in (None, self.remote.ufrag):
             self._early.append(candidate)
-        elif self._candidates >= MAX_CANDIDATES:
+        elif candidate.address in self._candidates:
+            pass  # descriptions repeat them
+        elif len(self._candidates) >= MAX_CANDIDATES:
             self.drops["ice-candidates-too-many"] += 1
         else:
-            self._candidates += 1
+            self._candidates.add(candidate.address)
             self._requests.append(TryCandidate(self._newest().ufrag, candidate))
 
     # --- the agent's verbs ---
@@ -223,7 +237,7 @@ class FullIceAgent:
         if remote == self.remote or self.state is IceState.CLOSED:
             return
         self.remote = remote
-        self._candidates = 0
+        self._candidates.clear()
         self._requests.append(Connect(self._newest().ufrag, remote, self.controlling))
         early, self._early = self._early, deque(maxlen=MAX_CANDIDATES)
         for candidate in early:
@@ -233,7 +247,7 @@ class FullIceAgent:
             self._set_state(IceState.CHECKING)
 
     def restart(self, credentials: Credentials, now: float) -> None:
-        """Begin an ICE restart (section 9): a generation beside the old one, which ends when this one nominates.
+        """Begin an ICE restart (section 9): a generation beside the old one, until this one has nominated.
 
         A restart that is not yet through is replaced. A failed agent has nothing to keep: it goes back to
         `CHECKING` at once. Raises `RuntimeError` on a closed agent.
