@@ -100,12 +100,9 @@ class FullIce:
             await generation.run()
         except* (OSError, LoopError, stun.TransactionError) as group:
             log.info("ICE generation failed", peer=self._peer.id, ufrag=ufrag, reason=str(group.exceptions[0]))
-        finally:
-            ended = self._generations.get(ufrag) is generation
-            if ended:
-                del self._generations[ufrag]
-        if ended:
-            self.report(Lost(ufrag))
+        # What else fails ends all of them, and is told by `run`.
+        self._generations.pop(ufrag, None)
+        self.report(Lost(ufrag))
 
     # --- what generations use ---
 
@@ -262,6 +259,7 @@ class _Generation:
                 if host is None:
                     self._agent.drop("ice-name-unknown")
                 else:
+                    log.debug("mDNS name resolved", name=name, host=host)
                     self._sockets.try_candidate(_as_aioice_has_it(candidate), host)
 
 

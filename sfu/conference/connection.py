@@ -183,6 +183,7 @@ class Connection:
                 self.sdp.add_candidates(report.ufrag, found[0], complete=found[1])
         else:
             self._full_ice.report(report, now)
+            self.transport.follow_ice(now)
 
     def count_ice_drop(self, reason: str) -> None:
         """Count a datagram that those sockets dropped."""

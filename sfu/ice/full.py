@@ -151,12 +151,13 @@ class FullIceAgent:
     def report(self, report: IceReport, now: float) -> None:
         """Take what was found. What is about a generation that has ended changes nothing."""
         current = report.ufrag == self.local.ufrag
-        if self.state is IceState.CLOSED or report.ufrag not in self._generations():
+        ended = self.state in (IceState.FAILED, IceState.CLOSED)
+        if ended or report.ufrag not in self._generations():
             return
         match report:
             case Validated(ufrag, path, answered):
                 self._paths[path] = ufrag
-                if answered and current and self._selected is None and self.state is not IceState.FAILED:
+                if answered and current and self._selected is None:
                     # Until one is nominated, as there may be something to answer on it.
                     self._select(path)
                 self._hear(path, now)

@@ -199,6 +199,11 @@ class PeerTransport:
         self._channel.restart_ice(credentials, now)
         self._follow(now)
 
+    def follow_ice(self, now: float) -> None:
+        """Draw the consequences of what somebody else has told the ICE agent."""
+        self._channel.follow_ice(now)
+        self._follow(now)
+
     # The five verbs
 
     def receive(self, data: bytes, path: Path, now: float) -> None:

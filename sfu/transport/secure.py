@@ -163,6 +163,11 @@ class SecureChannel:
         self.ice.restart(credentials, now)
         self._follow_ice(now)
 
+    def follow_ice(self, now: float) -> None:
+        """Draw the consequences of what somebody else has told the agent."""
+        if not self.ended:
+            self._follow_ice(now)
+
     def forget(self, ssrc: int) -> None:
         """Free the decryption state of an SSRC that is accepted no more (see `InboundSrtp.forget`)."""
         if self._inbound is not None:
