@@ -53,9 +53,9 @@ class Loop:
 
         try:
             result: Result = await self._bridge.run_aio_coroutine(called())
-        except asyncio.CancelledError as error:  # noqa: ASYNC104 - a cancelled caller gets Trio's own
+        except asyncio.CancelledError as error:
             # Not an `Exception`: it would pass every boundary on its way up, and end the server.
-            raise LoopError("cancelled from inside the event loop") from error
+            raise LoopError("cancelled inside its event loop") from error  # noqa: ASYNC104 - see above
         return result
 
 

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from sfu.kinds import (
+    BOOLEAN,
     FILE,
     HOST_PORT,
     IP_PORT,
     IPS,
     ORIGINS,
+    REDIS_URL,
     SECRET,
     STUN_URLS,
     TEXT,
@@ -34,6 +36,7 @@ from sfu.kinds import (
     choice,
     integer,
 )
+from sfu.state.address import RedisAddress
 
 PREFIX: Final = "SFU_"
 """What the environment variables of settings begin with."""
@@ -97,6 +100,32 @@ class Settings:
     auth_jwks: Path | None = _setting(
         FILE, None, "The same, signed with a key of this file (JWKS).", default_text="none"
     )
+    redis_url: RedisAddress | None = _setting(
+        REDIS_URL,
+        None,
+        "Where sessions are kept so that they survive a restart.",
+        default_text="none",
+        secret=True,
+    )
+    redis_addr: HostPort | None = _setting(
+        HOST_PORT, None, "The same, without a URL: where Redis listens (TCP).", default_text="none"
+    )
+    redis_password: str | None = _setting(
+        TEXT, None, "Password for Redis, if it is not in --redis-url.", default_text="none", secret=True
+    )
+    redis_db: int = _setting(integer(0, 99_999), 0, "Number of the database, with --redis-addr.")
+    redis_prefix: str = _setting(
+        TEXT,
+        "",
+        "What all keys in Redis begin with, so that several installations share one.",
+        default_text="none",
+    )
+    server_id: str | None = _setting(
+        TEXT,
+        None,
+        "Name of this server among those that share a Redis; it must outlive restarts.",
+        default_text="host name and --http-addr",
+    )
     log_level: str = _setting(
         choice("debug", "info", "warning", "error"), "info", "Least level that is logged."
     )
@@ -107,6 +136,9 @@ class Settings:
         integer(0, 86_400), 30, "Seconds that a session can be resumed after its connection was lost."
     )
     room_ttl_sec: int = _setting(integer(0, 86_400), 300, "Seconds that an empty room's metadata lives.")
+    auto_subscribe: bool = _setting(
+        BOOLEAN, True, "Whether everybody receives every track without asking.", default_text="true"
+    )
     max_connections: int = _setting(
         integer(1, 1_000_000), 8192, "TCP connections at a time; more are closed at once."
     )
@@ -142,6 +174,27 @@ class Settings:
                 f"{PREFIX}ICE_POLICY=relay: allowed is all, unless there are {PREFIX}ICE_MODE=full "
                 f"and {PREFIX}TURN_URLS"
             )
+        if self.redis_url is not None:
+            for name, there in (("redis_addr", self.redis_addr), ("redis_db", self.redis_db)):
+                if there:
+                    raise ConfigError(f"{PREFIX}{name.upper()}={there}: {PREFIX}REDIS_URL says that already")
+            if self.redis_password is not None and self.redis_url.password is not None:
+                raise ConfigError(f"{PREFIX}REDIS_PASSWORD=***: {PREFIX}REDIS_URL has a password already")
+        elif self.redis_addr is None:
+            for name, value in (("redis_password", self.redis_password), ("redis_db", self.redis_db)):
+                if value:
+                    raise ConfigError(f"{PREFIX}{name.upper()} is set: it needs {PREFIX}REDIS_ADDR beside it")
+
+    @property
+    def redis_address(self) -> RedisAddress | None:
+        """Where Redis is, by whichever settings say so; None if sessions are kept in memory."""
+        if self.redis_url is not None:
+            password = self.redis_password or self.redis_url.password
+            return dataclasses.replace(self.redis_url, password=password)
+        if self.redis_addr is not None:
+            host, port = self.redis_addr
+            return RedisAddress("redis", host, port, db=self.redis_db, password=self.redis_password)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from sfu.state.address import FORMS, parse_address
+
 
 class HostPort(NamedTuple):
     """An address to listen on."""
@@ -133,7 +135,6 @@ TURN_URLS: Final = Kind(
     "several separated by commas",
     "URL,…",
 )
-TEXT: Final = Kind(str, "any text", "TEXT")
 FILE: Final = Kind(_parse_file, "the path of a file that exists", "FILE")
 
 
@@ -147,6 +148,28 @@ MIN_SECRET: Final = 32
 """Bytes of a shared secret: as many as HS256's hash has (RFC 7518 section 3.2)."""
 
 SECRET: Final = Kind(_parse_secret, f"at least {MIN_SECRET} bytes, as `openssl rand -hex 32` gives", "SECRET")
+
+
+def _parse_text(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("not printable")
+    return text
+
+
+TEXT: Final = Kind(_parse_text, "printable text", "TEXT")
+REDIS_URL: Final = Kind(parse_address, FORMS, "URL")
+
+
+def _parse_boolean(text: str) -> bool:
+    word = text.strip().lower()
+    if word in ("true", "yes", "on", "1"):
+        return True
+    if word in ("false", "no", "off", "0"):
+        return False
+    raise ValueError("neither true nor false")
+
+
+BOOLEAN: Final = Kind(_parse_boolean, "true or false", "true|false")
 
 
 def integer(low: int, high: int) -> Kind:

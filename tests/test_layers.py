@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "bwe": {"rtp"},
     "transport": {"rtp", "dtls", "ice", "sdp", "bwe"},
     "conference": {"rtp", "dtls", "ice", "sdp", "bwe", "transport"},
+    "state": {"conference", "transport"},
 }
 """What each package may import of our own, beside itself and `sfu.errors`."""
 

@@ -3,15 +3,31 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sfu.conference.connection import Connection
 from sfu.conference.errors import BadRequest, Forbidden, Refused, TooManyRequests, Unavailable
-from sfu.conference.grants import Authenticate, let_anybody_in
+from sfu.conference.grants import Authenticate, Grants, let_anybody_in
 from sfu.conference.ledger import Ledger
 from sfu.conference.limits import Limits
-from sfu.conference.messages import CLIENT_MESSAGES, BadMessage, IceServer, Join, parse, refusal
+from sfu.conference.marks import Marks
+from sfu.conference.messages import (
+    CLIENT_MESSAGES,
+    BadMessage,
+    ClientMessage,
+    IceServer,
+    Join,
+    LayerSwitch,
+    ServerMessage,
+    Subscribe,
+    SubscriptionAck,
+    Unsubscribe,
+    parse,
+    refusal,
+)
 from sfu.conference.peer import Peer
 from sfu.conference.rate import TokenBucket
+from sfu.conference.records import Claimed, SessionRecord
 from sfu.conference.room import Room
 from sfu.conference.session import Session
 from sfu.ice.events import (
@@ -52,6 +68,15 @@ class ConferenceStatistics:
     """DTLS handshakes by result: ``ok``, or the reason of the failure."""
 
 
+class Changes(NamedTuple):
+    """What has happened to sessions, for whoever stores them."""
+
+    changed: list[Peer]
+    """Those whose `Peer.record` may be another now."""
+    ended: list[str]
+    """Ids of sessions that nobody can resume any more: nothing is to be left of them."""
+
+
 class Conference:
     """Rooms and peers by id: the machine that the Trio shell drives.
 
@@ -67,16 +92,18 @@ class Conference:
         random: Callable[[int], bytes],
         authenticate: Authenticate = let_anybody_in,
         *,
+        auto_subscribe: bool = True,
         ice_servers: tuple[IceServer, ...] = (),
     ) -> None:
         """`authenticate` is asked at each fresh join; a session that is resumed has its own proof.
 
-        `ice_servers` are those that clients are told to use.
+        With `auto_subscribe` everybody receives every track of the room that they have not unsubscribed from,
+        else only those that they subscribe to. `ice_servers` are those that clients are told to use.
         """
         self.rooms: dict[str, Room] = {}
         self.ledger = Ledger()
         """What the connections counted that have ended."""
-        self._touched: set[Peer] = set()
+        self._marks = Marks()
         self._table: TransportTable[Peer] = TransportTable()
         self._limits = limits
         self._make_connection = make_connection
@@ -84,6 +111,7 @@ class Conference:
         self._random = random
         self._authenticate = authenticate
         self._ice_servers = ice_servers
+        self._auto_subscribe = auto_subscribe
         self._by_session: dict[str, Peer] = {}
         # What an unknown id is compared with, so that it takes as long as a known one.
         self._nobody, _ = Session.create(random)
@@ -94,44 +122,106 @@ class Conference:
 
     # --- coming and going ---
 
-    def join(self, request: Join, now: float) -> Peer:
+    def join(self, request: Join, now: float, claimed: Claimed | None = None) -> Peer:
         """Let a client into a room, which is made if need be, or back into its session.
 
         A session that cannot be resumed, for whatever reason, is a fresh join: the client is not told why.
+
+        Who may resume is decided here, or, where `claimed` is given, was decided by the store that several
+        servers share. A claimed session that is not here yet is restored first.
 
         Raises:
             Refused: an id is too long, there is no place, or the client may not enter.
         """
         try:
-            peer = self._resume(request, now) or self._enter(request, now)
+            peer = self._resume(request, claimed, now) or self._enter(request, now)
         except Refused as error:
-            self._messages[Join.message_type, str(error.code)] += 1
+            self.count_message(Join.message_type, str(error.code))
             raise
-        self._messages[Join.message_type, "ok"] += 1
+        self.count_message(Join.message_type, "ok")
+        return peer
+
+    def find_session(self, session_id: str) -> Peer | None:
+        """Return the peer of a session that has not ended."""
+        peer = self._by_session.get(session_id)
+        return peer if peer is not None and peer.ended is None else None
+
+    def restore(self, record: SessionRecord, deadline: float, now: float) -> Peer | None:
+        """Put a session of another server, or of an earlier life, back: suspended, until `deadline` at most.
+
+        None: it is here already, there is no place for it, or its user has another session here by now. That
+        one wins, unless it has been restored as well and would expire earlier: then it is the older one.
+        """
+        if self.find_session(record.session_id) is not None:
+            return None
+        room, limits = self.rooms.get(record.room_id), self._limits
+        old = room.find_user(record.user_id) if room else None
+        if old is not None and not (old.restored and _rank(old) < (deadline, record.session_id)):
+            self._marks.ended.add(record.session_id)
+            return None
+        if room is None and len(self.rooms) >= limits.max_rooms:
+            return None
+        if room and (
+            record.peer_id in room.peers or (not old and len(room.peers) >= limits.max_peers_per_room)
+        ):
+            return None
+        room = room or self._open_room(record.room_id)
+        if old is not None:
+            self.surrender(old, "replaced", now)
+            self._marks.ended.add(old.session.id)
+        session = Session(record.session_id, record.tokens, record.generation)
+        peer = self._make_peer(record.peer_id, record.user_id, record.name, room, session, record.grants, now)
+        room.restore(peer, record, deadline, now)
         return peer
 
     def suspend(self, peer: Peer, now: float) -> None:
         """The signaling connection of `peer` has ended without a goodbye."""
         peer.room.suspend(peer, now + self._limits.session_ttl)
 
-    def _resume(self, request: Join, now: float) -> Peer | None:
+    def surrender(self, peer: Peer, reason: str, now: float) -> None:
+        """Take `peer` out of its room here, since its session goes on at another server, or in another life."""
+        peer.room.remove(peer, reason, now, for_good=False)
+
+    def drain(self, deadline_ms: int) -> None:
+        """Tell all clients that the server stops in `deadline_ms` milliseconds at the latest."""
+        for room in self.rooms.values():
+            room.drain(deadline_ms)
+
+    def _resume(self, request: Join, claimed: Claimed | None, now: float) -> Peer | None:
         if request.session_id is None:
             return None
-        peer = self._prove(request.session_id, request.session_token or "")
-        if peer is None or (peer.room.id, peer.user_id) != (request.room_id, request.user_id):
+        peer = self._prove(request) if claimed is None else self._find_claimed(request, claimed, now)
+        if peer is None:
             self._failed_resumes += 1
             return None
+        was_away = peer.suspended
+        if claimed is None or claimed.record is None:
+            token = peer.session.resume(request.session_token or "", self._random)
+        else:
+            token = claimed.token
+            peer.session.adopt(claimed.record.tokens, claimed.record.generation)
         keep = request.transport == "keep" and not peer.connection.transport.ended
         peer.name = request.name or peer.name
-        peer.room.resume(peer, request.session_token or "", None if keep else self._make_connection(now), now)
+        connection = None if keep else self._make_connection(now)
+        peer.room.resume(peer, token, connection, now, was_away=was_away)
         self._resumes += 1
         return peer
 
-    def _prove(self, session_id: str, token: str) -> Peer | None:
+    def _prove(self, request: Join) -> Peer | None:
         """Return whom id and token prove, in the same time whichever of the two is wrong."""
-        peer = self._by_session.get(session_id)
+        peer = self.find_session(request.session_id or "")
         session = self._nobody if peer is None else peer.session
-        return peer if session.accepts(token) else None
+        if not session.accepts(request.session_token or "") or peer is None:
+            return None
+        return peer if (peer.room.id, peer.user_id) == (request.room_id, request.user_id) else None
+
+    def _find_claimed(self, request: Join, claimed: Claimed, now: float) -> Peer | None:
+        """Return whom the store says that this is; what is known here is newer than what is stored."""
+        record = claimed.record
+        named = (request.session_id, request.room_id, request.user_id)
+        if record is None or (record.session_id, record.room_id, record.user_id) != named:
+            return None
+        return self.find_session(record.session_id) or self.restore(record, now + self._limits.session_ttl, now)
 
     def _enter(self, request: Join, now: float) -> Peer:
         """A fresh join.
@@ -150,33 +240,34 @@ class Conference:
         old = room.find_user(request.user_id) if room else None
         if room and not old and len(room.peers) >= limits.max_peers_per_room:
             raise Unavailable("the room is full")
-        if room is None:
-            room = Room(
-                request.room_id,
-                limits,
-                self._random,
-                self._table,
-                self._touched,
-                self.ledger,
-                self._ice_servers,
-            )
-            self.rooms[request.room_id] = room
+        room = room or self._open_room(request.room_id)
         if old:
             self.remove(old, "replaced", now)
-        bucket = TokenBucket(limits.messages_per_second, limits.messages_burst, now)
         session, token = Session.create(self._random)
-        peer = Peer(
-            self._random(8).hex(),
-            request.user_id,
-            request.name,
-            room,
-            session,
-            self._make_connection(now),
-            bucket,
-            grants,
-        )
-        self._by_session[session.id] = peer
+        peer_id = self._random(8).hex()
+        peer = self._make_peer(peer_id, request.user_id, request.name, room, session, grants, now)
         room.add(peer, token)
+        return peer
+
+    def _open_room(self, room_id: str) -> Room:
+        room = self.rooms[room_id] = Room(
+            room_id,
+            self._limits,
+            self._random,
+            self._table,
+            self._marks,
+            self.ledger,
+            auto_subscribe=self._auto_subscribe,
+            ice_servers=self._ice_servers,
+        )
+        return room
+
+    def _make_peer(
+        self, peer_id: str, user_id: str, name: str, room: Room, session: Session, grants: Grants, now: float
+    ) -> Peer:
+        bucket = TokenBucket(self._limits.messages_per_second, self._limits.messages_burst, now)
+        peer = Peer(peer_id, user_id, name, room, session, self._make_connection(now), bucket, grants)
+        self._by_session[session.id] = peer
         return peer
 
     def remove(self, peer: Peer, reason: str, now: float) -> None:
@@ -199,6 +290,7 @@ class Conference:
         """
         if peer.ended is not None:
             return
+        message: ClientMessage | None = None
         message_type = None
         result = "ok"
         try:
@@ -212,8 +304,15 @@ class Conference:
             if isinstance(error, BadMessage):
                 message_type = error.message_type
             result = str(error.code)
-            peer.tell(refusal(error, message_type))
-            self._touched.add(peer)
+            peer.tell(_answer_to(message, message_type, error))
+            self._marks.touched.add(peer)
+        self.count_message(message_type, result)
+
+    def count_message(self, message_type: str | None, result: str) -> None:
+        """Count a message of a client; `result` is ``ok`` or the code of the error that answered it.
+
+        `receive_message` and `join` count theirs; the others, of clients before their join, are the caller's.
+        """
         # A client invents types as it likes, so those are one label.
         label = message_type if message_type is not None and message_type in CLIENT_MESSAGES else "?"
         self._messages[label, result] += 1
@@ -257,19 +356,26 @@ class Conference:
 
     def take_touched(self, now: float) -> list[Peer]:
         """Return the peers that something happened to since the last call, with the offers this led to."""
-        touched = list(self._touched)
-        self._touched.clear()
+        touched = list(self._marks.touched)
+        self._marks.touched.clear()
         for peer in touched:
             if peer.ended is None:
                 peer.room.offer_if_due(peer, now)
                 peer.room.tell_candidates(peer)
-            else:
-                self._by_session.pop(peer.session.id, None)
+            elif self._by_session.get(peer.session.id) is peer:
+                del self._by_session[peer.session.id]
         return touched
+
+    def take_changed(self) -> Changes:
+        """Return what has to be stored, or dropped there, since the last call."""
+        changes = Changes(list(self._marks.changed), list(self._marks.ended))
+        self._marks.changed.clear()
+        self._marks.ended.clear()
+        return changes
 
     def _follow(self, peer: Peer, now: float) -> None:
         """Draw the consequences of what a peer's transport reports."""
-        self._touched.add(peer)
+        self._marks.touched.add(peer)
         for event in peer.connection.transport.events():
             match event:
                 case Media(stream, packet):
@@ -297,3 +403,20 @@ class Conference:
         if peer.connection.handshake is None:  # what fails later is no handshake
             peer.connection.handshake = result
             self._handshakes[result] += 1
+
+
+def _rank(peer: Peer) -> tuple[float, str]:
+    """Which of two restored sessions of one user counts: the one that would expire later was stored later."""
+    assert peer.session.deadline is not None, (
+        "a session that was restored, and not resumed since, has a deadline"
+    )
+    return peer.session.deadline, peer.session.id
+
+
+def _answer_to(message: ClientMessage | None, message_type: str | None, error: Refused) -> ServerMessage:
+    """Return what tells a client that its message is refused."""
+    match message:
+        case Subscribe() | Unsubscribe() | LayerSwitch():
+            return SubscriptionAck(message.track_id, success=False, reason=str(error))
+        case _:
+            return refusal(error, message_type)

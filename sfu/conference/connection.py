@@ -19,7 +19,7 @@ from sfu.ice.credentials import Credentials, make_credentials
 from sfu.ice.full import FullIceAgent, Gathered, IceReport, IceRequest
 from sfu.ice.path import Path
 from sfu.rtp.history import DEPTH
-from sfu.sdp import BundleSession, LocalTransport, Sender, SessionDescription, TooManyLines
+from sfu.sdp import BundleSession, LocalTransport, Sender, SessionDescription, TooManyLines, codecs_of
 from sfu.transport.peer import PeerTransport, TransportStatistics
 from sfu.transport.sender import SendStream
 
@@ -111,6 +111,7 @@ class Connection:
         self.sdp.apply_offer(offer)
         if self.sdp.remote_restarted:
             self._restart_ice(now)
+        self._reconsider_rejected(offer)
         self._give_slots()
         answer = self.sdp.create_answer()
         self._describing(answer)
@@ -131,6 +132,7 @@ class Connection:
             self.sdp.rollback()
             self.negotiation.answer_refused(now)
             raise
+        self._note_rejections()
         self._negotiated(now)
         return True
 
@@ -193,7 +195,9 @@ class Connection:
     # --- subscriptions ---
 
     def subscribe(self, track: Track) -> None:
-        """Forward `track` to this client as soon as that is negotiated."""
+        """Forward `track` to this client as soon as that is negotiated; harmless when it is subscribed."""
+        if track.id in self._subscriptions:
+            return
         self._subscriptions[track.id] = Subscription(track)
         self._subscribed += 1
         self.negotiation.request()
@@ -204,9 +208,21 @@ class Connection:
         if subscription is None:
             return
         self._unsubscribed += 1
+        self._free(subscription, now)
+
+    def renew(self, track: Track, now: float) -> None:
+        """The codecs of `track` have changed: forward it again as soon as the client has agreed to those."""
+        subscription = self._subscriptions.get(track.id)
+        if subscription is not None:
+            self._free(subscription, now)
+            subscription.rejected = False
+            self.negotiation.request()
+
+    def _free(self, subscription: Subscription, now: float) -> None:
         self._stop(subscription, now)
         if subscription.slot is not None:
             self.sdp.release_sender(subscription.slot)
+            subscription.slot = None
             self.negotiation.request()
 
     # --- time and packets ---
@@ -267,13 +283,34 @@ class Connection:
         """Find an m-line for every subscription that has none; one for which there is none goes on waiting."""
         for subscription in self._subscriptions.values():
             track = subscription.track
-            if track.codecs and (subscription.slot is None or subscription.slot.stopped):
+            has_slot = subscription.slot is not None and not subscription.slot.stopped
+            if track.codecs and not has_slot and not subscription.rejected:
                 try:
                     subscription.slot = self.sdp.acquire_sender(
                         track.kind, track.publisher.id, track.id, track.codecs, cname=track.publisher.id
                     )
                 except TooManyLines:
                     subscription.slot = None
+
+    def _note_rejections(self) -> None:
+        """Remember which tracks the client refused: to offer them again and again is no help.
+
+        A line that it stops later than that is another matter, such as a page that tidies up.
+        """
+        for subscription in self._subscriptions.values():
+            slot = subscription.slot
+            if slot is not None and slot.stopped and slot.mid is None:
+                subscription.rejected = True
+
+    def _reconsider_rejected(self, offer: SessionDescription) -> None:
+        """Try once more what was refused, where the client names a codec of it now."""
+        rejected = [subscription for subscription in self._subscriptions.values() if subscription.rejected]
+        if not rejected:
+            return
+        lines = (media for media in offer.media if not media.stopped)
+        named = {codec.identity for media in lines for codec in codecs_of(media)}
+        for subscription in rejected:
+            subscription.rejected = not any(codec.identity in named for codec in subscription.track.codecs)
 
     def _negotiated(self, now: float) -> None:
         """Let the transport and the streams follow what is now agreed."""

@@ -31,6 +31,12 @@ class Forbidden(Refused):
     code = 403
 
 
+class NotFound(Refused):
+    """What the message is about is not there, or not any more."""
+
+    code = 404
+
+
 class Conflict(Refused):
     """The message does not fit the state: before a join, a second join, an answer to no offer."""
 

@@ -28,6 +28,9 @@ Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=
 """An id that a client chose. The setting `max_id_length` bounds it further."""
 
 Mid = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Layer = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_-]+\Z")]
+"""The RID of a simulcast encoding (RFC 8851 section 10)."""
+
 Text = Annotated[str, msgspec.Meta(max_length=1024)]
 Sdp = Annotated[str, msgspec.Meta(max_length=MAX_SDP)]
 
@@ -120,6 +123,48 @@ class IceRestartOffer(Message, frozen=True):
     sdp: str
     peer_id: str
     type: Literal["offer"] = "offer"
+
+
+class Subscribe(Message, frozen=True):
+    """C→S. Receive a track, or change the layer of one that is received; answered by a `SubscriptionAck`."""
+
+    message_type = "subscribe"
+    track_id: Text
+    peer_id: Text
+    layer: Layer | None = None
+    """The highest layer wanted; None for the best that there is."""
+
+
+class Unsubscribe(Message, frozen=True):
+    """C→S. Receive a track no longer, until it is subscribed to; answered by a `SubscriptionAck`."""
+
+    message_type = "unsubscribe"
+    track_id: Text
+    peer_id: Text
+
+
+class LayerSwitch(Message, frozen=True):
+    """C→S. Receive no higher layer of a track than this; answered by a `SubscriptionAck`."""
+
+    message_type = "layer-switch"
+    track_id: Text
+    target_rid: Layer
+
+
+class SubscriptionAck(Message, frozen=True, omit_defaults=True):
+    """S→C. Whether a request about a subscription is granted; `reason` says why not."""
+
+    message_type = "subscription-ack"
+    track_id: str
+    success: bool
+    reason: str | None = None
+
+
+class ServerDraining(Message, frozen=True):
+    """S→C. The server is about to stop: come back within `deadline_ms`, and the session goes on elsewhere."""
+
+    message_type = "server-draining"
+    deadline_ms: int
 
 
 class Leave(Message, frozen=True):
@@ -276,7 +321,21 @@ class Error(Message, frozen=True, omit_defaults=True):
     type: str | None = None
 
 
-ClientMessage = Join | Offer | Answer | IceCandidate | IceRestartRequest | MediaState | Leave | Ping | Pong
+SubscriptionRequest = Subscribe | Unsubscribe | LayerSwitch
+"""What a `SubscriptionAck` answers, whatever becomes of it."""
+
+ClientMessage = (
+    Join
+    | Offer
+    | Answer
+    | IceCandidate
+    | IceRestartRequest
+    | MediaState
+    | SubscriptionRequest
+    | Leave
+    | Ping
+    | Pong
+)
 ServerMessage = (
     Joined
     | RoomState
@@ -290,7 +349,9 @@ ServerMessage = (
     | Answer
     | TrackPublished
     | TrackUnpublished
+    | SubscriptionAck
     | MediaState
+    | ServerDraining
     | Ping
     | Pong
     | Error

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from sfu.conference.connection import Connection
 from sfu.conference.grants import Grants
 from sfu.conference.messages import (
-    Kind,
     MediaState,
     PeerInfo,
     PeerJoined,
@@ -14,9 +13,9 @@ from sfu.conference.messages import (
     PeerResumed,
     PeerSuspended,
     ServerMessage,
-    Source,
 )
 from sfu.conference.rate import TokenBucket
+from sfu.conference.records import SessionRecord, SubscriptionRecord, TrackRecord
 from sfu.conference.session import Session, SessionState
 from sfu.conference.track import Track
 from sfu.ice.full import IceRequest
@@ -56,6 +55,12 @@ class Peer:
         """What it publishes, by track id; dormant tracks too."""
         self.reclaim_deadline: float | None = None
         """When tracks that are still dormant end."""
+        self.wishes: dict[str, SubscriptionRecord] = {}
+        """What its client has said about others' tracks, by track id; else the server's default counts."""
+        self.wishes_deadline: float | None = None
+        """When wishes about tracks that are not there yet are given up."""
+        self.restored = False
+        """Whether it is of an earlier life of the server, and its client has not come back since."""
         self.farewell: list[tuple[bytes, Path]] = []
         """The last datagrams of a connection that was replaced."""
         self.last_ice_requests: list[IceRequest] = []
@@ -73,13 +78,6 @@ class Peer:
         """Return the track that is published on an m-line."""
         return next((track for track in self.tracks.values() if mid and track.mid == mid), None)
 
-    def dormant_track(self, kind: Kind, source: Source) -> Track | None:
-        """Return a track of an earlier connection that a new m-line may bring back."""
-        for track in self.tracks.values():
-            if track.mid is None and (track.kind, track.source) == (kind, source):
-                return track
-        return None
-
     def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
         """Return the datagrams to send that are not forwarded media."""
         datagrams, self.farewell = self.farewell, []
@@ -92,7 +90,12 @@ class Peer:
 
     def next_timeout(self) -> float | None:
         """Return when something of the peer is due, or None."""
-        times = (self.connection.next_timeout(), self.session.deadline, self.reclaim_deadline)
+        times = (
+            self.connection.next_timeout(),
+            self.session.deadline,
+            self.reclaim_deadline,
+            self.wishes_deadline,
+        )
         return min((time for time in times if time is not None), default=None)
 
     def ufrags(self) -> list[str]:
@@ -112,6 +115,23 @@ class Peer:
         """Return the messages that wait, oldest first, and forget them."""
         messages, self._messages = self._messages, []
         return messages
+
+    def record(self) -> SessionRecord:
+        """Return what is to be stored of the session, so that `Conference.restore` can put it back."""
+        return SessionRecord(
+            session_id=self.session.id,
+            tokens=self.session.tokens,
+            generation=self.session.generation,
+            peer_id=self.id,
+            room_id=self.room.id,
+            user_id=self.user_id,
+            name=self.name,
+            grants=self.grants,
+            media_state=self.media_state,
+            suspended=self.suspended,
+            tracks=tuple(TrackRecord(track.id, track.kind, track.source) for track in self.tracks.values()),
+            subscriptions=tuple(self.wishes.values()),
+        )
 
     def info(self) -> PeerInfo:
         """Describe the peer to somebody who comes later."""

@@ -5,12 +5,14 @@ order and the messages about it with the peers. Peers whose messages, datagrams 
 put into `touched`, for the shell to look at.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from sfu.conference.connection import Connection
-from sfu.conference.errors import BadRequest, Conflict, Forbidden
+from sfu.conference.errors import BadRequest, Conflict
 from sfu.conference.ledger import Ledger
 from sfu.conference.limits import Limits
+from sfu.conference.marks import Marks
+from sfu.conference.members import Members
 from sfu.conference.messages import (
     Answer,
     ClientMessage,
@@ -20,33 +22,30 @@ from sfu.conference.messages import (
     IceServer,
     Join,
     Joined,
-    Kind,
+    LayerSwitch,
     Leave,
     MediaState,
     Offer,
     Ping,
     Pong,
     RoomState,
-    ServerMessage,
-    Source,
+    ServerDraining,
+    Subscribe,
+    Unsubscribe,
 )
 from sfu.conference.peer import Peer
-from sfu.conference.track import Track
+from sfu.conference.publications import Publications
+from sfu.conference.records import SessionRecord
+from sfu.conference.subscriptions import Subscriptions
 from sfu.errors import BadPacket
 from sfu.ice.candidate import parse_trickled
-from sfu.sdp import Receiver, SdpError, SessionDescription
-from sfu.sdp.grammar import sends
+from sfu.sdp import SdpError, SessionDescription
 from sfu.transport.demux import TransportTable
 from sfu.transport.receiver import ReceiveStream
 
-RECLAIM_TIMEOUT = 10.0
-"""Seconds that a session which has come back with a new connection may take to publish its tracks again."""
-
-DEFAULT_SOURCE: dict[str, Source] = {"audio": "mic", "video": "camera"}
-
 
 class Room:
-    """One room. Tracks are forwarded to everybody but their publisher."""
+    """One room: its members, what they publish, and who receives it."""
 
     def __init__(
         self,
@@ -54,85 +53,127 @@ class Room:
         limits: Limits,
         random: Callable[[int], bytes],
         table: TransportTable[Peer],
-        touched: set[Peer],
+        marks: Marks,
         ledger: Ledger,
+        *,
+        auto_subscribe: bool,
         ice_servers: tuple[IceServer, ...] = (),
     ) -> None:
         self.id = room_id
-        self.peers: dict[str, Peer] = {}
-        self._limits = limits
-        self._random = random
+        self._members = Members(marks)
+        self._subscriptions = Subscriptions(self._members, automatic=auto_subscribe)
+        self._publications = Publications(self._members, self._subscriptions, limits, random)
+        self._session_ttl = limits.session_ttl
         self._table = table
-        self._touched = touched
+        self._marks = marks
         self._ledger = ledger
         self._ice_servers = ice_servers
 
     # --- coming and going ---
 
+    @property
+    def peers(self) -> dict[str, Peer]:
+        """Who is in the room, by peer id."""
+        return self._members.peers
+
     def find_user(self, user_id: str) -> Peer | None:
         """Return the peer of a user, if that is in the room."""
-        return next((peer for peer in self.peers.values() if peer.user_id == user_id), None)
+        return self._members.find_user(user_id)
 
     def add(self, peer: Peer, token: str) -> None:
-        """Let `peer` in: it is acknowledged, told the room, and subscribed to everything.
+        """Let `peer` in: it is acknowledged, told the room, and gets the tracks that it is to receive.
 
         `token` is its session's, which nobody but the client ever gets to see.
         """
-        others = tuple(self.peers.values())
-        self._tell(others, peer.joined())
+        self._members.tell(self.peers.values(), peer.joined())
         self.peers[peer.id] = peer
         self._table.add(peer)
-        for other in others:
-            for track in other.tracks.values():
-                self._subscribe(peer, track)
+        self._subscriptions.provide(peer)
+        self._members.note_change(peer)
         self._welcome(peer, token, resumed=False, keep=False)
+
+    def restore(self, peer: Peer, record: SessionRecord, deadline: float, now: float) -> None:
+        """Let in `peer`, of an earlier life of the server: it is away, and expires at `deadline`.
+
+        Its wishes wait for the tracks that they are about for as long as these may yet come back as well.
+        """
+        peer.restored = True
+        peer.media_state = record.media_state
+        peer.wishes = {wish.track_id: wish for wish in record.subscriptions}
+        peer.session.suspend(deadline)
+        peer.connection.close(now)  # it never was; the next is a new one
+        self._members.tell(self.peers.values(), peer.joined())
+        self.peers[peer.id] = peer
+        self._publications.restore(peer, record.tracks)
+        self._members.tell(self._members.others(peer), peer.away())
+        self._subscriptions.wait(peer, max(deadline, now + self._session_ttl))
+        self._members.note_change(peer)
+        self._members.touch(peer)
 
     def suspend(self, peer: Peer, deadline: float) -> None:
         """`peer` has no signaling any more. Its media goes on; without a resume it expires at `deadline`."""
         if peer.ended is not None or peer.suspended:
             return
         peer.session.suspend(deadline)
-        self._touched.add(peer)
-        self._tell(self._others(peer), peer.away())
+        self._members.note_change(peer)
+        self._members.touch(peer)
+        self._members.tell(self._members.others(peer), peer.away())
 
-    def resume(self, peer: Peer, token: str, connection: Connection | None, now: float) -> None:
+    def resume(
+        self, peer: Peer, token: str, connection: Connection | None, now: float, *, was_away: bool
+    ) -> None:
         """`peer` is back: with the connection that it had, or with a new one that continues the old.
 
-        `token` is the session's new one. A session that was not suspended is taken over from a signaling
-        connection that its client has given up; others need not know.
+        `token` is what the client proves its session with next time. One that was not away is taken over from a
+        signaling connection that its client has given up; others need not know.
         """
-        was_suspended = peer.suspended
-        following = peer.session.resume(token, self._random)
+        peer.restored = False
         if connection is None:
             peer.connection.negotiate_again()
         else:
             self._replace_connection(peer, connection, now)
-        self._welcome(peer, following, resumed=True, keep=connection is None)
-        if was_suspended:
-            self._tell(self._others(peer), peer.back())
+        self._publications.expect(peer, now)
+        self._members.note_change(peer)
+        self._welcome(peer, token, resumed=True, keep=connection is None)
+        if was_away:
+            self._members.tell(self._members.others(peer), peer.back())
 
-    def remove(self, peer: Peer, reason: str, now: float) -> None:
-        """Take `peer` out for good: its tracks end, its connection says goodbye, others are told."""
+    def remove(self, peer: Peer, reason: str, now: float, *, for_good: bool = True) -> None:
+        """Take `peer` out: its tracks end, its connection says goodbye, others are told.
+
+        With `for_good` its session has ended with it. Without, the session goes on elsewhere: nothing stored
+        of it is to be touched, and others' wishes about its tracks are kept for a while.
+        """
         if self.peers.pop(peer.id, None) is None:
             return
         peer.ended = reason
         peer.session.end()
-        self._touched.add(peer)
+        self._marks.changed.discard(peer)
+        self._members.touch(peer)
         self._table.remove(peer)
-        for track in tuple(peer.tracks.values()):
-            self._unpublish(track, now)
+        self._publications.end(peer, now, for_good=for_good)
+        if for_good:
+            self._marks.ended.add(peer.session.id)
+            self._subscriptions.forget_publisher(peer.id)
+        else:
+            for other in self.peers.values():
+                self._subscriptions.wait(other, now + self._session_ttl)
         self._close(peer.connection, now)
-        self._tell(self.peers.values(), peer.left())
+        self._members.tell(self.peers.values(), peer.left())
+
+    def drain(self, deadline_ms: int) -> None:
+        """Tell the clients that the server is about to stop."""
+        self._members.tell(self.peers.values(), ServerDraining(deadline_ms))
 
     def handle_timeout(self, peer: Peer, now: float) -> None:
         """Do what is due for `peer` itself; its connection has timers of its own."""
         if peer.session.is_expired(now):
             self.remove(peer, "expired", now)
-        elif peer.reclaim_deadline is not None and now >= peer.reclaim_deadline:
-            peer.reclaim_deadline = None
-            for track in tuple(peer.tracks.values()):
-                if track.mid is None:
-                    self._unpublish(track, now)
+            return
+        if peer.reclaim_deadline is not None and now >= peer.reclaim_deadline:
+            self._publications.give_up(peer, now)
+        if peer.wishes_deadline is not None and now >= peer.wishes_deadline:
+            self._subscriptions.give_up(peer)
 
     def _welcome(self, peer: Peer, token: str, *, resumed: bool, keep: bool) -> None:
         peer.tell(
@@ -146,31 +187,29 @@ class Room:
                 ice_servers=self._ice_servers,
             )
         )
-        subscriptions = tuple(subscription.info() for subscription in peer.connection.subscriptions)
-        peer.tell(RoomState(tuple(other.info() for other in self._others(peer)), subscriptions))
+        others = tuple(other.info() for other in self._members.others(peer))
+        peer.tell(RoomState(others, self._subscriptions.describe(peer)))
         for track in peer.tracks.values():
             if track.mid is not None:
                 peer.tell(track.published(to_publisher=True))  # its answer may have got lost
-        self._touched.add(peer)
+        self._members.touch(peer)
 
     def _replace_connection(self, peer: Peer, connection: Connection, now: float) -> None:
         """Go on with a new connection: its subscriptions, and its tracks once they are published again."""
         old = peer.connection
-        for subscription in old.subscriptions:
-            connection.subscribe(subscription.track)
         self._close(old, now)
         peer.farewell += old.outgoing(now)
         peer.last_ice_requests += old.take_ice_requests()
         self._table.remove(peer)
         peer.connection = connection
         self._table.add(peer)
-        for track in peer.tracks.values():
-            track.sleep()
-        peer.reclaim_deadline = now + RECLAIM_TIMEOUT if peer.tracks else None
+        self._publications.sleep(peer, now)
+        self._subscriptions.provide(peer)
 
     def _close(self, connection: Connection, now: float) -> None:
-        connection.close(now)
-        self._ledger.add(connection.statistics())
+        if not connection.closed:
+            connection.close(now)
+            self._ledger.add(connection.statistics())
 
     # --- signaling ---
 
@@ -180,7 +219,8 @@ class Room:
         Raises:
             Refused: it is not done, and why.
         """
-        peer.session.confirm()
+        if peer.session.confirm():
+            self._members.note_change(peer)
         match message:
             case Offer():
                 self._handle_offer(peer, message, now)
@@ -192,7 +232,14 @@ class Room:
                 peer.connection.restart_ice(now)
             case MediaState():
                 state = peer.set_media_state(message)
-                self._tell(self._others(peer), state)
+                self._members.note_change(peer)
+                self._members.tell(self._members.others(peer), state)
+            case Subscribe():
+                self._subscriptions.subscribe(peer, message)
+            case Unsubscribe():
+                self._subscriptions.unsubscribe(peer, message, now)
+            case LayerSwitch():
+                self._subscriptions.switch_layer(peer, message)
             case Leave():
                 self.remove(peer, "left", now)
             case Ping():
@@ -201,7 +248,7 @@ class Room:
                 pass
             case Join():
                 raise Conflict("already in a room: leave it first")
-        self._touched.add(peer)
+        self._members.touch(peer)
 
     def offer_if_due(self, peer: Peer, now: float) -> None:
         """Send `peer` an offer, if what it should receive has changed and it may be asked now."""
@@ -215,18 +262,13 @@ class Room:
             peer.tell(IceRestartOffer(sdp=offer, peer_id=peer.id))
         else:
             peer.tell(Offer(sdp=offer, type="offer", peer_id=peer.id))
-        self._touched.add(peer)
+        self._members.touch(peer)
 
     def _handle_offer(self, peer: Peer, message: Offer, now: float) -> None:
         try:
             description = SessionDescription.parse(message.sdp)
-            published = sum(1 for media in description.media if not media.stopped and sends(media.direction))
-            if published > self._limits.max_tracks_per_peer:
-                raise Forbidden(
-                    f"a peer may publish {self._limits.max_tracks_per_peer} tracks, not {published}"
-                )
             sources = {track.mid: track.source for track in message.tracks}
-            self._check_grants(peer, description, sources)
+            self._publications.check(peer, description, sources)
             answer = peer.connection.answer_offer(description, now)
         except SdpError as error:
             raise BadRequest(f"offer: {error}") from None
@@ -234,21 +276,7 @@ class Room:
             return
         peer.tell(Answer(sdp=answer, type="answer", peer_id=peer.id))
         self._wake_publishers(peer)
-        self._update_tracks(peer, sources, now)
-
-    def _check_grants(self, peer: Peer, offer: SessionDescription, sources: dict[str, Source]) -> None:
-        """Refuse an offer that publishes what the peer may not."""
-        for media in offer.media:
-            if media.kind in DEFAULT_SOURCE and not media.stopped and sends(media.direction):
-                kind: Kind = "audio" if media.kind == "audio" else "video"
-                source = self._source(peer, kind, media.mid, sources)
-                if not peer.grants.may_publish(kind, source):
-                    raise Forbidden(f"you may not publish {'a screen' if source == 'screen' else kind}")
-
-    def _source(self, peer: Peer, kind: Kind, mid: str | None, sources: dict[str, Source]) -> Source:
-        """What an m-line of the client carries: as it says now, as it said before, or as most do."""
-        known = peer.track_on(mid)
-        return sources.get(mid or "") or (known.source if known else DEFAULT_SOURCE[kind])
+        self._publications.follow_offer(peer, sources, now)
 
     def _handle_answer(self, peer: Peer, message: Answer, now: float) -> None:
         try:
@@ -257,7 +285,7 @@ class Room:
             raise BadRequest(f"answer: {error}") from None
         if applied:
             self._wake_publishers(peer)
-            self._update_tracks(peer, {}, now)
+            self._publications.follow_answer(peer, now)
 
     def _add_candidate(self, peer: Peer, message: IceCandidate) -> None:
         try:
@@ -285,76 +313,9 @@ class Room:
         """`peer` asked for a key frame of `stream`: let its publisher's timers be looked at."""
         for subscription in peer.connection.subscriptions:
             if subscription.track.stream is stream:
-                self._touched.add(subscription.track.publisher)
+                self._members.touch(subscription.track.publisher)
 
     def _wake_publishers(self, peer: Peer) -> None:
         """What `peer` receives has been negotiated: its new streams have asked for key frames."""
         for subscription in peer.connection.subscriptions:
-            self._touched.add(subscription.track.publisher)
-
-    # --- tracks ---
-
-    def _update_tracks(self, peer: Peer, sources: dict[str, Source], now: float) -> None:
-        """Publish and unpublish until `peer.tracks` is what its connection has negotiated to send."""
-        receivers = {receiver.mid: receiver for receiver in peer.connection.sdp.receivers if receiver.active}
-        for track in tuple(peer.tracks.values()):
-            if track.mid is None:
-                continue
-            receiver = receivers.pop(track.mid, None)
-            if receiver is None:
-                self._unpublish(track, now)
-            elif sources.get(track.mid, track.source) != track.source:
-                self._unpublish(track, now)
-                receivers[receiver.mid] = receiver
-        for mid, receiver in receivers.items():
-            source = sources.get(mid, DEFAULT_SOURCE[receiver.kind])
-            dormant = peer.dormant_track(receiver.kind, source)
-            if dormant is None:
-                self._publish(peer, receiver, source, now)
-            else:
-                self._bring_back(dormant, receiver, now)
-
-    def _publish(self, peer: Peer, receiver: Receiver, source: Source, now: float) -> None:
-        track = Track(self._random(8).hex(), peer, receiver.kind, source)
-        track.carry(receiver.mid, receiver.codecs)
-        peer.tracks[track.id] = track
-        for stream in peer.connection.transport.streams:
-            if stream.mid == track.mid:
-                track.start(stream, now)  # it ran already, as another source
-        peer.tell(track.published(to_publisher=True))
-        for other in self._others(peer):
-            other.tell(track.published())
-            self._subscribe(other, track)
-            self._touched.add(other)
-
-    def _bring_back(self, track: Track, receiver: Receiver, now: float) -> None:
-        """A dormant track is published again: others go on receiving it, in the same slots where that fits."""
-        same = {codec.identity for codec in track.codecs} == {codec.identity for codec in receiver.codecs}
-        track.carry(receiver.mid, receiver.codecs)
-        track.publisher.tell(track.published(to_publisher=True))
-        if not same:
-            for other in self._others(track.publisher):
-                other.connection.unsubscribe(track, now)
-                self._subscribe(other, track)
-                self._touched.add(other)
-
-    def _subscribe(self, peer: Peer, track: Track) -> None:
-        if peer.grants.subscribe:
-            peer.connection.subscribe(track)
-
-    def _unpublish(self, track: Track, now: float) -> None:
-        peer = track.publisher
-        del peer.tracks[track.id]
-        peer.tell(track.unpublished(to_publisher=True))
-        for other in self._others(peer):
-            other.connection.unsubscribe(track, now)
-            other.tell(track.unpublished())
-            self._touched.add(other)
-
-    def _others(self, peer: Peer) -> list[Peer]:
-        return [other for other in self.peers.values() if other is not peer]
-
-    def _tell(self, peers: Iterable[Peer], message: ServerMessage) -> None:
-        for peer in peers:
-            peer.tell(message)
-            self._touched.add(peer)
+            self._members.touch(subscription.track.publisher)

@@ -48,6 +48,27 @@ def hash_of(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
+def make_token(random: Callable[[int], bytes]) -> str:
+    """Return a new token."""
+    return random(TOKEN_BYTES).hex()
+
+
+def rotate(tokens: TokenHashes, presented: bytes, following: bytes) -> TokenHashes | None:
+    """Return what is stored after a resume by the token with the hash `presented`; None: it proves nothing.
+
+    `following` is the hash of the next token. The token that was current stays good once more, until the next
+    one has been used. Takes the same time whatever is wrong with `presented`.
+    """
+    matches = hmac.compare_digest(presented, tokens.current)
+    # Compared in any case, against itself if need be: whether there is a previous token stays a secret.
+    previous = hmac.compare_digest(presented, tokens.previous or hash_of(""))
+    if tokens.previous is None:
+        previous = False
+    if not (matches or previous):
+        return None
+    return TokenHashes(following, presented if matches else None)
+
+
 class Session:
     """One session, with the rules of its tokens and of its grace period."""
 
@@ -65,18 +86,13 @@ class Session:
     @classmethod
     def create(cls, random: Callable[[int], bytes]) -> tuple["Session", str]:
         """Return a new session and its first token."""
-        token = random(TOKEN_BYTES).hex()
+        token = make_token(random)
         return cls(random(ID_BYTES).hex(), TokenHashes(hash_of(token))), token
 
     def accepts(self, token: str) -> bool:
         """Return whether `token` proves the session. Takes the same time whatever is wrong with it."""
-        presented = hash_of(token)
-        matches = hmac.compare_digest(presented, self.tokens.current)
-        # Compared in any case, against itself if need be: whether there is a previous token stays a secret.
-        previous = hmac.compare_digest(presented, self.tokens.previous or hash_of(""))
-        if self.tokens.previous is None:
-            previous = False
-        return (matches or previous) and self.state is not SessionState.ENDED
+        proven = rotate(self.tokens, hash_of(token), b"") is not None
+        return proven and self.state is not SessionState.ENDED
 
     def resume(self, token: str, random: Callable[[int], bytes]) -> str:
         """Begin a new connection of the session, proven by `token`; return the next token.
@@ -86,21 +102,35 @@ class Session:
         Raises:
             PermissionError: the token does not prove the session.
         """
-        if not self.accepts(token):
+        following = make_token(random)
+        tokens = rotate(self.tokens, hash_of(token), hash_of(following))
+        if tokens is None or self.state is SessionState.ENDED:
             raise PermissionError("the token does not prove the session")
-        following = random(TOKEN_BYTES).hex()
-        presented = hash_of(token)
-        again = presented if presented == self.tokens.current else None
-        self.tokens = TokenHashes(hash_of(following), again)
-        self.generation += 1
-        self.state = SessionState.ACTIVE
-        self.deadline = None
+        self.adopt(tokens, self.generation + 1)
         return following
 
-    def confirm(self) -> None:
-        """Note that the client has its current token: what it says on the new connection shows that."""
-        if self.tokens.previous is not None:
-            self.tokens = TokenHashes(self.tokens.current)
+    def adopt(self, tokens: TokenHashes, generation: int) -> None:
+        """Begin a new connection of the session that was proven elsewhere, where these tokens were stored.
+
+        Raises:
+            PermissionError: the session has ended.
+        """
+        if self.state is SessionState.ENDED:
+            raise PermissionError("the session has ended")
+        self.tokens = tokens
+        self.generation = generation
+        self.state = SessionState.ACTIVE
+        self.deadline = None
+
+    def confirm(self) -> bool:
+        """Note that the client has its current token: what it says on the new connection shows that.
+
+        Returns whether this is news.
+        """
+        if self.tokens.previous is None:
+            return False
+        self.tokens = TokenHashes(self.tokens.current)
+        return True
 
     def suspend(self, deadline: float) -> None:
         """Note that the client is away; without a resume the session expires at `deadline`."""

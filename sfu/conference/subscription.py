@@ -1,8 +1,7 @@
-"""One peer's wish to receive one track, and how far it has come."""
+"""A track on its way to one client, and how far it has come."""
 
 from dataclasses import dataclass
 
-from sfu.conference.messages import SubscriptionInfo
 from sfu.conference.track import Track
 from sfu.sdp import Sender
 from sfu.transport.sender import SendStream
@@ -17,7 +16,5 @@ class Subscription:
     """The m-line that carries it, from the description on in which it is first named."""
     stream: SendStream | None = None
     """What forwards it, while the client agrees to the slot."""
-
-    def info(self) -> SubscriptionInfo:
-        """Describe the subscription to its own peer."""
-        return SubscriptionInfo(self.track.id, self.track.publisher.id, None)
+    rejected: bool = False
+    """Whether the client refused the m-line: it has none of the track's codecs, or so it seems."""

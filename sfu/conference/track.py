@@ -39,10 +39,12 @@ class Track:
         self.mid = mid
         self.codecs = tuple(codecs)
 
-    def sleep(self) -> None:
-        """The publisher's connection is gone; its next one may bring the track back."""
+    def sleep(self, now: float) -> None:
+        """The publisher sends it no longer, and may bring it back, on another m-line or connection."""
         self.mid = None
         self.stream = None
+        for sender in self.senders:
+            sender.bind(None, now)
 
     def start(self, stream: ReceiveStream, now: float) -> None:
         """The publisher's first packet came, or the first of a new SSRC: forward it from now on."""

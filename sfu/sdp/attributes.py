@@ -125,6 +125,7 @@ class RtcpFb(NamedTuple):
     def parse(cls, text: str) -> Self:
         """Read the value after ``a=rtcp-fb:``."""
         payload_type, _, value = text.partition(" ")
+        value = value.strip()  # Pion 3 writes "96 nack " where there is no parameter
         if not value:
             raise ValueError("an rtcp-fb is <payload type> <feedback>")
         return cls(None if payload_type == "*" else number(payload_type, 0, 127), value)

@@ -8,6 +8,10 @@ from sfu.rtp.rtcp import ReportBlock
 SENT_REMEMBERED: Final = 8
 """Sender reports whose time of sending is known: more than are in flight at one report a second."""
 
+PLAUSIBLE_STEP: Final = 1 << 16
+"""Packets that may pass between two reports: half a minute at 2000 a second. libdatachannel writes the sequence
+number into the upper half of the field, which looks like millions."""
+
 
 class Progress(NamedTuple):
     """What a report block says that those before it did not."""
@@ -48,15 +52,17 @@ class ReceptionReports:
     def receive(self, block: ReportBlock, now: float) -> Progress:
         """A report block came. Returns what is new in it."""
         expected = lost = 0
+        restarts = True
         round_trip = None
         if self._counted is not None:
             # RFC 3550 section 6.4.4: differences between blocks say how it goes now. The number is extended
             # to 32 bits, and wraps; an older block that was overtaken tells nothing.
             highest, lost_before = self._counted
             ahead = (block.highest_sequence - highest) & 0xFFFF_FFFF
-            if 0 < ahead < 0x8000_0000:
+            if 0 < ahead < PLAUSIBLE_STEP:
                 expected, lost = ahead, block.cumulative_lost - lost_before
-        if expected or self._counted is None:
+            restarts = PLAUSIBLE_STEP <= ahead <= 2**32 - PLAUSIBLE_STEP
+        if expected or restarts:
             self._counted = (block.highest_sequence, block.cumulative_lost)
         self.fraction_lost = block.fraction_lost / 256
         self.lost = block.cumulative_lost

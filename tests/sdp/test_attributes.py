@@ -50,6 +50,7 @@ def test_text_to_value_and_back(kind: type, text: str, value: object) -> None:
 
 
 def test_spellings_that_are_evened_out() -> None:
+    assert RtcpFb.parse("96 nack ") == RtcpFb(96, "nack")
     assert Fingerprint.parse("SHA-256 ab:cd") == Fingerprint("sha-256", "AB:CD")
     assert Group.parse("BUNDLE 0 ") == Group("BUNDLE", ("0",))
     assert Simulcast.parse("recv a send b") == Simulcast((("b",),), (("a",),))
@@ -77,6 +78,7 @@ def test_spellings_that_are_evened_out() -> None:
         (RtpMap, "٩٦ VP8/90000"),
         (Fmtp, ""),
         (RtcpFb, "96"),
+        (RtcpFb, "96 "),
         (RtcpFb, "200 nack"),
         (ExtMap, "4"),
         (ExtMap, "0 urn:x"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sfu.config import ConfigError, Settings, blame, load, rows
-from sfu.kinds import HostPort
+from sfu.kinds import HostPort, IceUrl
 
 
 def test_defaults_need_nothing() -> None:
@@ -57,6 +57,17 @@ def test_toml_lists(tmp_path: Path) -> None:
             ("https://example.org", "http://localhost:8080"),
         ),
         ("allowed_origins", "*", ("*",)),
+        ("stun_urls", "STUN:[2001:DB8::1]", (IceUrl("stun", "2001:db8::1", 3478, "udp", "STUN:[2001:DB8::1]"),)),
+        (
+            "turn_urls",
+            "turn:a,turn:b:1?transport=tcp,turns:c,turns:[::1]:2?transport=tcp",
+            (
+                IceUrl("turn", "a", 3478, "udp", "turn:a"),
+                IceUrl("turn", "b", 1, "tcp", "turn:b:1?transport=tcp"),
+                IceUrl("turns", "c", 5349, "tcp", "turns:c"),
+                IceUrl("turns", "::1", 2, "tcp", "turns:[::1]:2?transport=tcp"),
+            ),
+        ),
         ("log_level", "DEBUG", "debug"),
         ("history_packets", "0", 0),
     ],
@@ -84,6 +95,19 @@ def test_allowed_values(name: str, text: str, value: object) -> None:
         ("allowed_origins", "https://example.org/path"),
         ("tls_cert", "/does/not/exist"),
         ("log_level", "loud"),
+        ("ice_mode", "half"),
+        ("stun_urls", "example.org"),
+        ("stun_urls", "stun://example.org"),
+        ("stun_urls", "turn:example.org"),
+        ("stun_urls", "stun:example.org?transport=udp"),
+        ("stun_urls", "stun:user@example.org"),
+        ("stun_urls", "stun:example.org:0"),
+        ("stun_urls", "stun:a b"),
+        ("stun_urls", "stun:"),
+        ("turn_urls", "turn:a,stun:b"),
+        ("turn_urls", "turn:a?transport=sctp"),
+        ("turn_urls", "turn:a?protocol=udp"),
+        ("turn_urls", "turns:a?transport=udp"),
         ("max_rooms", "0"),
         ("max_rooms", "many"),
         ("max_rooms", "1.5"),
@@ -129,6 +153,24 @@ def test_missing_file(tmp_path: Path) -> None:
         load({}, {}, tmp_path / "absent.toml")
 
 
+def test_turn_servers_need_a_name_and_a_password() -> None:
+    flags: dict[str, str | None] = {"turn_urls": "turn:example.org"}
+    with pytest.raises(ConfigError, match=r"^SFU_TURN_USER is not set: SFU_TURN_URLS needs it"):
+        load(flags, {})
+    with pytest.raises(ConfigError, match=r"^SFU_TURN_PASSWORD is not set: SFU_TURN_URLS needs it"):
+        load(flags | {"turn_user": "me"}, {})
+    settings = load(flags | {"turn_user": "me", "turn_password": "the password"}, {})
+    assert "the password" not in repr(settings)
+
+
+def test_relayed_candidates_alone_need_a_relay() -> None:
+    turn = {"turn_urls": "turn:example.org", "turn_user": "me", "turn_password": "secret"}
+    for flags in ({"ice_mode": "full"}, turn):
+        with pytest.raises(ConfigError, match=r"^SFU_ICE_POLICY=relay: allowed is all, unless"):
+            load({"ice_policy": "relay", **flags}, {})
+    assert load({"ice_policy": "relay", "ice_mode": "full", **turn}, {}).ice_policy == "relay"
+
+
 def test_certificate_and_key_come_together(tmp_path: Path) -> None:
     pem = tmp_path / "a.pem"
     pem.touch()
@@ -162,3 +204,13 @@ def test_a_secret_is_never_shown(tmp_path: Path) -> None:
         load({"auth_secret": "hunter2"}, {})
     assert str(caught.value).startswith("--auth-secret=***: allowed is at least 32 bytes")
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("Off", False), ("1", True), (" no ", False)])
+def test_booleans(text: str, value: bool) -> None:
+    assert load({}, {"SFU_AUTO_SUBSCRIBE": text}).auto_subscribe is value
+
+
+def test_what_is_neither_true_nor_false() -> None:
+    with pytest.raises(ConfigError, match="SFU_AUTO_SUBSCRIBE='maybe': allowed is true or false"):
+        load({}, {"SFU_AUTO_SUBSCRIBE": "maybe"})

@@ -42,13 +42,15 @@ STEP = 0.02
 class Hall:
     """The server's pure part, and the network around it."""
 
-    def __init__(self, limits: Limits | None = None, seed: int = 1) -> None:
+    def __init__(self, limits: Limits | None = None, seed: int = 1, *, auto_subscribe: bool = True) -> None:
         self.random = Random(seed).randbytes
         self.now = 100.0
         self.certificate = Certificate.generate(NOON, self.random)
         self.candidates = tuple(str(one) for one in host_candidates([SERVER.host], SERVER.port))
         self.egress = Egress(self._send)
-        self.conference = Conference(limits or Limits(), self._connect, self.egress, self.random)
+        self.conference = Conference(
+            limits or Limits(), self._connect, self.egress, self.random, auto_subscribe=auto_subscribe
+        )
         self.guests: list[Guest] = []
         self.ports = itertools.count(40000)
         self.nobody = 0

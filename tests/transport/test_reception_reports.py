@@ -2,7 +2,7 @@
 
 from sfu.rtp.ntp import compact_ntp
 from sfu.rtp.rtcp import ReportBlock
-from sfu.transport.reception_reports import SENT_REMEMBERED, Progress, ReceptionReports
+from sfu.transport.reception_reports import PLAUSIBLE_STEP, SENT_REMEMBERED, Progress, ReceptionReports
 
 NTP = 0xE123_4567_8000_0000
 
@@ -58,6 +58,15 @@ def test_progress_over_the_wrap_of_the_extended_number() -> None:
     reports = ReceptionReports()
     reports.receive(block(0xFFFF_FFF0, 0), 1.0)
     assert reports.receive(block(0x10, 0), 2.0) == Progress(0x20, 0, None)
+
+
+def test_a_leap_that_nothing_could_have_made_counts_nothing_but_is_where_it_goes_on() -> None:
+    reports = ReceptionReports()
+    reports.receive(block(1000, 0), 1.0)
+    assert reports.receive(block(1000 + PLAUSIBLE_STEP, 5), 2.0) == Progress(0, 0, None)
+    assert reports.receive(block(1010 + PLAUSIBLE_STEP, 6), 3.0) == Progress(10, 1, None)
+    assert reports.receive(block(7, 6), 4.0) == Progress(0, 0, None)
+    assert reports.receive(block(9, 7), 5.0) == Progress(2, 1, None)
 
 
 def test_progress_has_the_round_trip_of_its_own_block_alone() -> None:

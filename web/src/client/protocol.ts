@@ -43,6 +43,15 @@ export interface PeerInfo extends PeerIdentity {
   tracks: TrackInfo[];
 }
 
+/** A track that we receive, or will once it is negotiated, as the server has it. */
+export interface SubscriptionInfo {
+  trackId: string;
+  /** Of the publisher. */
+  peerId: string;
+  /** The highest simulcast layer wanted; null for the best that there is. */
+  layer: string | null;
+}
+
 /** Whether a session goes on with the RTCPeerConnection that it had, or with a new one. */
 export type Transport = "new" | "keep";
 
@@ -63,6 +72,8 @@ export interface ClientMessages {
   "ice-candidate": { candidate: string; sdpMid: string | null; sdpMLineIndex: number | null };
   "ice-restart-request": Record<string, never>;
   "media-state": MediaState;
+  subscribe: { trackId: string; peerId: string; layer?: string };
+  unsubscribe: { trackId: string; peerId: string };
   leave: Record<string, never>;
   ping: Record<string, unknown>;
   pong: Record<string, unknown>;
@@ -81,7 +92,7 @@ export interface ServerMessages {
     iceServers: RTCIceServer[];
     reason: string;
   };
-  "room-state": { peers: PeerInfo[] };
+  "room-state": { peers: PeerInfo[]; subscriptions: SubscriptionInfo[] };
   "peer-joined": PeerIdentity;
   "peer-left": { peerId: string };
   "peer-suspended": { peerId: string };
@@ -93,6 +104,7 @@ export interface ServerMessages {
   "track-published": TrackInfo & { peerId: string; mid: string | null };
   "track-unpublished": { trackId: string; peerId: string };
   "media-state": MediaState & { peerId: string };
+  "subscription-ack": { trackId: string; success: boolean; reason: string };
   "server-draining": { deadlineMs: number };
   ping: Record<string, unknown>;
   pong: Record<string, unknown>;
@@ -153,7 +165,10 @@ const READERS: { [Type in keyof ServerMessages]: (fields: Fields) => ServerMessa
     iceServers: f.list("iceServers", readIceServer, []),
     reason: f.string("reason", ""),
   }),
-  "room-state": (f) => ({ peers: f.list("peers", readPeer) }),
+  "room-state": (f) => ({
+    peers: f.list("peers", readPeer),
+    subscriptions: f.list("subscriptions", readSubscription, []),
+  }),
   "peer-joined": readIdentity,
   "peer-left": (f) => ({ peerId: f.string("peerId") }),
   "peer-suspended": (f) => ({ peerId: f.string("peerId") }),
@@ -169,6 +184,11 @@ const READERS: { [Type in keyof ServerMessages]: (fields: Fields) => ServerMessa
   "track-published": (f) => ({ ...readTrack(f), peerId: f.string("peerId"), mid: f.stringOrNull("mid") }),
   "track-unpublished": (f) => ({ trackId: f.string("trackId"), peerId: f.string("peerId") }),
   "media-state": (f) => ({ ...readMediaState(f), peerId: f.string("peerId") }),
+  "subscription-ack": (f) => ({
+    trackId: f.string("trackId"),
+    success: f.boolean("success"),
+    reason: f.string("reason", ""),
+  }),
   "server-draining": (f) => ({ deadlineMs: f.number("deadlineMs") }),
   ping: (f) => f.all(),
   pong: (f) => f.all(),
@@ -201,6 +221,10 @@ function readTrack(f: Fields): TrackInfo {
     source: f.oneOf("source", ["mic", "camera", "screen"] as const, defaultSource(kind)),
     layers: f.strings("layers", []),
   };
+}
+
+function readSubscription(f: Fields): SubscriptionInfo {
+  return { trackId: f.string("trackId"), peerId: f.string("peerId"), layer: f.stringOrNull("layer") };
 }
 
 function readMediaState(f: Fields): MediaState {

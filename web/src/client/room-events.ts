@@ -2,6 +2,7 @@
 import type { ConnectionState } from "./connection-state.js";
 import type { RoomError } from "./errors.js";
 import type { EndReason, Publication } from "./publications.js";
+import type { TrackInfo } from "./protocol.js";
 import type { RemoteTrack } from "./remote-tracks.js";
 import type { RemotePeer } from "./roster.js";
 
@@ -19,6 +20,9 @@ export interface RoomEvents {
   peerResumed: RemotePeer;
   /** Somebody switched a microphone, camera or screen on or off. */
   mediaStateChanged: RemotePeer;
+  /** Somebody publishes a track that can be received, or no longer does; what was there before us is in `peers`. */
+  trackPublished: { peer: RemotePeer; track: TrackInfo };
+  trackUnpublished: { peer: RemotePeer; track: TrackInfo };
   /** Somebody's track is received from now on, or no longer. */
   trackSubscribed: RemoteTrack;
   trackUnsubscribed: RemoteTrack;

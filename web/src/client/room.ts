@@ -14,6 +14,7 @@ import { readSlots, type RemoteTrack, RemoteTracks } from "./remote-tracks.js";
 import { type RemotePeer, Roster, type RosterChange } from "./roster.js";
 import { SessionStore } from "./session-store.js";
 import { type RoomStatistics, summarize } from "./stats.js";
+import { Subscriptions } from "./subscriptions.js";
 
 /** How a room reaches the world; tests put fakes here. */
 export interface RoomEnvironment extends MembershipEnvironment {
@@ -49,6 +50,9 @@ export class Room extends Emitter<RoomEvents> {
   #stopWatching: (() => void) | null = null;
   #roster = new Roster();
   #remoteTracks = new RemoteTracks();
+  readonly #subscriptions = new Subscriptions((type, data) => {
+    this.#membership.send(type, data);
+  });
   #announcedMediaState = "";
 
   constructor(environment: Partial<RoomEnvironment> = {}) {
@@ -144,6 +148,29 @@ export class Room extends Emitter<RoomEvents> {
     this.#endPublication(publication, "unpublished");
   }
 
+  /**
+   * Receives somebody's track, of its simulcast layers `layer` at most (null: the best one).
+   *
+   * Where the server subscribes everybody to everything this is needed only after `unsubscribe`. It holds until the
+   * track ends, also when the connection breaks meanwhile. Resolves when the server agrees; rejects with a RoomError:
+   * "request-refused", or how the room ended. Throws when not in a room, or when there is no such track.
+   */
+  async subscribe(trackId: string, layer: string | null = null): Promise<void> {
+    await this.#subscriptions.want(this.#publisherOf(trackId), trackId, layer);
+  }
+
+  /** Receives somebody's track no longer, until `subscribe`; the rest is as there. */
+  async unsubscribe(trackId: string): Promise<void> {
+    await this.#subscriptions.refuse(this.#publisherOf(trackId), trackId);
+  }
+
+  /** Whether somebody's track is received, or will be once that is negotiated. */
+  isSubscribed(trackId: string): boolean {
+    return (
+      this.#subscriptions.isWanted(trackId) ?? this.remoteTracks.some((track) => track.trackId === trackId)
+    );
+  }
+
   /** Leaves for good, whatever is under way; resolves when the server knows. All publications end. */
   async leave(): Promise<void> {
     const left = this.#membership.leave();
@@ -178,12 +205,19 @@ export class Room extends Emitter<RoomEvents> {
     switch (message.type) {
       case "room-state":
         this.#applyRoster(this.#roster.replaceAll(message.data.peers));
+        this.#subscriptions.restore(
+          message.data.subscriptions,
+          (peerId, trackId) => this.#roster.sourceOf(peerId, trackId) !== null,
+        );
         if (this.#entry !== null) this.#entered(this.#entry);
         break;
       case "peer-joined":
         this.#applyRoster(this.#roster.joined(message.data));
         break;
       case "peer-left":
+        for (const trackId of this.peers.get(message.data.peerId)?.tracks.keys() ?? []) {
+          this.#subscriptions.ended(trackId);
+        }
         this.#applyRoster(this.#roster.left(message.data.peerId));
         break;
       case "peer-suspended":
@@ -198,6 +232,9 @@ export class Room extends Emitter<RoomEvents> {
         break;
       case "track-unpublished":
         this.#trackUnpublished(message.data);
+        break;
+      case "subscription-ack":
+        this.#subscriptions.acknowledged(message.data);
         break;
       case "ice-restart-offer":
         this.#recovery?.step("restart-offered");
@@ -294,8 +331,9 @@ export class Room extends Emitter<RoomEvents> {
   #trackPublished(data: ServerMessages["track-published"]): void {
     const { peerId, mid, ...track } = data;
     if (peerId !== this.session?.peerId) {
-      this.#roster.published(peerId, track);
+      const peer = this.#roster.published(peerId, track);
       this.#updateRemoteTracks();
+      if (peer !== null) this.emit("trackPublished", { peer, track });
       return;
     }
     const publication = mid === null ? null : this.#publications.byMid(mid);
@@ -306,8 +344,11 @@ export class Room extends Emitter<RoomEvents> {
 
   #trackUnpublished({ peerId, trackId }: ServerMessages["track-unpublished"]): void {
     if (peerId !== this.session?.peerId) {
-      this.#roster.unpublished(peerId, trackId);
+      const track = this.peers.get(peerId)?.tracks.get(trackId);
+      const peer = this.#roster.unpublished(peerId, trackId);
+      this.#subscriptions.ended(trackId);
       this.#updateRemoteTracks();
+      if (peer !== null && track !== undefined) this.emit("trackUnpublished", { peer, track });
       return;
     }
     const publication = this.#publications.byTrackId(trackId);
@@ -315,8 +356,16 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   #requestRefused({ code, message, type }: ServerMessages["error"]): void {
-    this.emit("error", new RoomError("request-refused", message, { code, request: type }));
+    const error = new RoomError("request-refused", message, { code, request: type });
+    this.#subscriptions.refused(error);
+    this.emit("error", error);
     if (type === "offer") this.#connection?.offerRefused(code);
+  }
+
+  #publisherOf(trackId: string): string {
+    if (!this.inRoom) throw new RoomError("left", "not in a room");
+    for (const { peerId, tracks } of this.peers.values()) if (tracks.has(trackId)) return peerId;
+    throw new RoomError("request-refused", "nobody publishes this track");
   }
 
   #endPublication(publication: Publication, reason: EndReason): void {
@@ -372,6 +421,7 @@ export class Room extends Emitter<RoomEvents> {
     this.#recovery = null;
     this.#entry = null;
     this.#announcedMediaState = "";
+    this.#subscriptions.close(error ?? new RoomError("lost", "the room has ended"));
     this.#dropConnection();
     for (const { peer } of this.#roster.replaceAll([])) this.emit("peerLeft", peer);
     this.#roster = new Roster();

@@ -91,18 +91,24 @@ export class Roster {
     return [{ change: "media-state", peer: changed }];
   }
 
-  published(peerId: string, track: TrackInfo): void {
-    const peer = this.#peers.get(peerId);
-    if (peer === undefined) return;
-    this.#peers.set(peerId, { ...peer, tracks: new Map(peer.tracks).set(track.trackId, track) });
+  /** Somebody publishes a track; returns who, or null for a stranger. */
+  published(peerId: string, track: TrackInfo): RemotePeer | null {
+    return this.#changeTracks(peerId, (tracks) => tracks.set(track.trackId, track));
   }
 
-  unpublished(peerId: string, trackId: string): void {
+  /** A track has ended; returns whose it was, or null for a stranger's. */
+  unpublished(peerId: string, trackId: string): RemotePeer | null {
+    return this.#changeTracks(peerId, (tracks) => tracks.delete(trackId));
+  }
+
+  #changeTracks(peerId: string, change: (tracks: Map<string, TrackInfo>) => unknown): RemotePeer | null {
     const peer = this.#peers.get(peerId);
-    if (peer === undefined) return;
+    if (peer === undefined) return null;
     const tracks = new Map(peer.tracks);
-    tracks.delete(trackId);
-    this.#peers.set(peerId, { ...peer, tracks });
+    change(tracks);
+    const changed = { ...peer, tracks };
+    this.#peers.set(peerId, changed);
+    return changed;
   }
 
   /**

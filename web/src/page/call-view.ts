@@ -1,5 +1,5 @@
 /** Shows a room in tiles: follows its events, and nothing else. */
-import type { LocalMedia, RemotePeer, RemoteTrack, Room } from "../client/index.js";
+import type { LocalMedia, RemotePeer, RemoteTrack, Room, TrackInfo } from "../client/index.js";
 import type { TileGrid } from "./tiles.js";
 
 /** The keys of our own tiles; peer ids are the server's and have no spaces. */
@@ -27,14 +27,23 @@ export class CallView {
         this.#showPeer(peer);
       });
     }
-    room.on("peerLeft", ({ peerId }) => {
+    room.on("peerLeft", ({ peerId, tracks }) => {
+      for (const track of tracks.values()) this.#withdrawTrack(peerId, track);
       grid.remove(peerId);
+    });
+    room.on("trackPublished", ({ peer, track }) => {
+      this.#offerTrack(peer, track);
+    });
+    room.on("trackUnpublished", ({ peer, track }) => {
+      this.#withdrawTrack(peer.peerId, track);
     });
     room.on("trackSubscribed", (track) => {
       this.#addTrack(track);
+      this.#offerTracks(track.peerId);
     });
     room.on("trackUnsubscribed", (track) => {
       this.#removeTrack(track);
+      this.#offerTracks(track.peerId);
     });
     room.on("stateChanged", ({ state }) => {
       grid.get(SELF)?.setAway(state === "reconnecting");
@@ -79,15 +88,45 @@ export class CallView {
     tile.setMuted(!peer.mediaState.micEnabled);
     tile.setPictureOff(!peer.mediaState.cameraEnabled);
     tile.setAway(peer.suspended);
+    this.#offerTracks(peer.peerId);
+  }
+
+  /** Lets the person choose of which of somebody's tracks the picture is received. */
+  #offerTracks(peerId: string): void {
+    const peer = this.#room.peers.get(peerId);
+    for (const track of peer?.tracks.values() ?? []) if (peer !== undefined) this.#offerTrack(peer, track);
+  }
+
+  #offerTrack({ peerId, name }: RemotePeer, { trackId, kind, source }: TrackInfo): void {
+    if (kind === "audio") return;
+    const isScreen = source === "screen";
+    const tile = isScreen ? this.#grid.ensure(screenKey(trackId), "screen") : this.#grid.ensure(peerId);
+    if (isScreen) tile.setName(`Screen of ${name}`);
+    const isWatched = this.#room.isSubscribed(trackId);
+    const toggle = async () => {
+      try {
+        const done = isWatched ? this.#room.unsubscribe(trackId) : this.#room.subscribe(trackId);
+        this.#offerTracks(peerId);
+        await done;
+      } catch {
+        // The track or the room has ended, or the room reports the refusal: in each case show what is the case.
+      }
+      this.#offerTracks(peerId);
+    };
+    tile.setWatch({ isWatched, toggle: () => void toggle() });
+  }
+
+  #withdrawTrack(peerId: string, { trackId, kind, source }: TrackInfo): void {
+    if (kind === "audio") return;
+    if (source === "screen") this.#grid.remove(screenKey(trackId));
+    else this.#grid.get(peerId)?.setWatch(null);
   }
 
   #addTrack({ peerId, trackId, kind, source, stream }: RemoteTrack): void {
     if (kind === "audio") {
       this.#grid.ensure(peerId).addAudio(trackId, stream);
     } else if (source === "screen") {
-      const tile = this.#grid.ensure(screenKey(trackId), "screen");
-      tile.setName(`Screen of ${this.#room.peers.get(peerId)?.name ?? "somebody"}`);
-      tile.setVideo(stream);
+      this.#grid.ensure(screenKey(trackId), "screen").setVideo(stream);
     } else {
       this.#grid.ensure(peerId).setVideo(stream);
     }
@@ -95,8 +134,7 @@ export class CallView {
 
   #removeTrack({ peerId, trackId, kind, source }: RemoteTrack): void {
     if (kind === "audio") this.#grid.get(peerId)?.removeAudio(trackId);
-    else if (source === "screen") this.#grid.remove(screenKey(trackId));
-    else this.#grid.get(peerId)?.setVideo(null);
+    else this.#grid.get(source === "screen" ? screenKey(trackId) : peerId)?.setVideo(null);
   }
 }
 

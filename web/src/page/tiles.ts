@@ -8,6 +8,8 @@ export class Tile {
   readonly #name: HTMLElement;
   readonly #initials: HTMLElement;
   readonly #audio = new Map<string, HTMLAudioElement>();
+  readonly #watch: HTMLButtonElement;
+  #onWatch: (() => void) | null = null;
   readonly #onBlocked: () => void;
 
   constructor(template: HTMLTemplateElement, onBlocked: () => void) {
@@ -17,6 +19,8 @@ export class Tile {
     this.#video = query(element, "video");
     this.#name = query<"span">(element, ".name");
     this.#initials = query<"span">(element, ".initials");
+    this.#watch = query<"button">(element, ".watch");
+    this.#watch.addEventListener("click", () => this.#onWatch?.());
     this.#onBlocked = onBlocked;
     // A track without frames leaves the last picture of the one before it: show the video only while it plays.
     this.#video.addEventListener("emptied", () => {
@@ -47,6 +51,14 @@ export class Tile {
   /** Says that the connection broke and may come back. */
   setAway(away: boolean): void {
     this.element.classList.toggle("is-away", away);
+  }
+
+  /** Offers to receive the picture, or to receive it no longer; null: there is none to be had. */
+  setWatch(offer: { isWatched: boolean; toggle: () => void } | null): void {
+    this.#onWatch = offer?.toggle ?? null;
+    this.#watch.hidden = offer === null;
+    this.#watch.textContent = offer?.isWatched === false ? "Show picture" : "Hide picture";
+    this.element.classList.toggle("is-unwatched", offer?.isWatched === false);
   }
 
   /** Shows this stream's picture; null shows the initials. */

@@ -65,7 +65,8 @@ describe("decode", () => {
       suspended: true,
       tracks: [track],
     };
-    expect(dataOf("room-state", { peers: [peer], subscriptions: [] })).toEqual({ peers: [peer] });
+    const subscriptions = [{ trackId: "t", peerId: "p", layer: "l" }];
+    expect(dataOf("room-state", { peers: [peer], subscriptions })).toEqual({ peers: [peer], subscriptions });
   });
 
   it("fills in what an older or sparing server leaves out", () => {
@@ -80,6 +81,7 @@ describe("decode", () => {
           tracks: [],
         },
       ],
+      subscriptions: [],
     });
     expect(dataOf("track-published", { trackId: "t", kind: "audio", peerId: "p" })).toEqual({
       trackId: "t",

@@ -89,13 +89,53 @@ describe("CallView", () => {
     await world.answer(["ann mic", "ann cam", "ann scr"]);
     expect(tiles()).toEqual([
       "Name of ann, picture, sound",
-      "Me (you), is-muted, is-self, picture-off",
       "Screen of Name of ann, is-screen, picture",
+      "Me (you), is-muted, is-self, picture-off",
     ]);
     for (const trackId of ["mic", "cam", "scr"]) {
       world.socket.deliver("track-unpublished", { peerId: "ann", trackId });
     }
     expect(tiles()).toEqual(["Name of ann", "Me (you), is-muted, is-self, picture-off"]);
+  });
+
+  it("lets one hide a picture and show it again", async () => {
+    await join(peer("ann", [CAMERA, SCREEN], ON));
+    await world.answer(["ann cam", "ann scr"]);
+    const buttons = [...document.querySelectorAll<HTMLButtonElement>(".watch:not([hidden])")];
+    const labels = () => buttons.map(({ textContent }) => textContent);
+    expect(labels()).toEqual(["Hide picture", "Hide picture"]);
+    buttons[1]?.click();
+    expect(labels()).toEqual(["Hide picture", "Show picture"]);
+    expect(world.socket.of("unsubscribe")).toEqual([{ trackId: "scr", peerId: "ann" }]);
+    world.socket.deliver("subscription-ack", { trackId: "scr", success: true });
+    const [camera, screen] = world.room.remoteTracks;
+    await world.offer(
+      { kind: "video", mid: camera?.mid ?? "", direction: "sendonly", msid: "ann cam" },
+      { kind: "video", mid: screen?.mid ?? "", direction: "inactive" },
+    );
+    expect(tiles()).toContain("Screen of Name of ann, is-screen, is-unwatched");
+    buttons[1]?.click();
+    expect(world.socket.of("subscribe")).toEqual([{ trackId: "scr", peerId: "ann" }]);
+    world.socket.deliver("subscription-ack", { trackId: "scr", success: true });
+    await settle();
+    expect(labels()).toEqual(["Hide picture", "Hide picture"]);
+  });
+
+  it("says so when the server does not let one show a picture", async () => {
+    await join(peer("ann", [CAMERA], ON));
+    const button = document.querySelector<HTMLButtonElement>(".watch:not([hidden])");
+    expect(button?.textContent).toBe("Show picture");
+    button?.click();
+    expect(button?.textContent).toBe("Hide picture");
+    world.socket.deliver("subscription-ack", { trackId: "cam", success: false, reason: "no" });
+    await settle();
+    expect(button?.textContent).toBe("Show picture");
+  });
+
+  it("takes the tile of a screen away with whoever shares it", async () => {
+    await join(peer("ann", [SCREEN], ON));
+    world.socket.deliver("peer-left", { peerId: "ann" });
+    expect(tiles()).toEqual(["Me (you), is-muted, is-self, picture-off"]);
   });
 
   it("shows oneself, and the screen that one shares", async () => {

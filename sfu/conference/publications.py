@@ -1,0 +1,163 @@
+"""What the peers of a room publish: from what they negotiate to send to tracks with ids.
+
+A track is known to others by its id, and the id holds as long as can be: over the end of a connection, when the
+track is *dormant* until it is published again, and over a change of m-line.
+"""
+
+from collections.abc import Callable, Iterable
+
+from sfu.conference.errors import Forbidden
+from sfu.conference.limits import Limits
+from sfu.conference.members import Members
+from sfu.conference.messages import Kind, Source
+from sfu.conference.peer import Peer
+from sfu.conference.records import TrackRecord
+from sfu.conference.subscriptions import Subscriptions
+from sfu.conference.track import Track
+from sfu.sdp import Receiver, SessionDescription
+from sfu.sdp.grammar import sends
+
+RECLAIM_TIMEOUT = 10.0
+"""Seconds that a session which has come back may take to publish its tracks again."""
+
+DEFAULT_SOURCE: dict[str, Source] = {"audio": "mic", "video": "camera"}
+
+
+class Publications:
+    """The tracks of one room."""
+
+    def __init__(
+        self,
+        members: Members,
+        subscriptions: Subscriptions,
+        limits: Limits,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._members = members
+        self._subscriptions = subscriptions
+        self._limits = limits
+        self._random = random
+
+    # --- what is offered and agreed ---
+
+    def check(self, peer: Peer, offer: SessionDescription, sources: dict[str, Source]) -> None:
+        """Refuse an offer that publishes more than `peer` may; `sources` are those it names, by mid.
+
+        Raises:
+            Forbidden: it is too much, or not granted.
+        """
+        published = [media for media in offer.media if not media.stopped and sends(media.direction)]
+        if len(published) > self._limits.max_tracks_per_peer:
+            raise Forbidden(
+                f"a peer may publish {self._limits.max_tracks_per_peer} tracks, not {len(published)}"
+            )
+        for media in published:
+            if media.kind in DEFAULT_SOURCE:
+                kind: Kind = "audio" if media.kind == "audio" else "video"
+                known = peer.track_on(media.mid)
+                # As it says now, as it said before, or as most do.
+                source = sources.get(media.mid or "") or (known.source if known else DEFAULT_SOURCE[kind])
+                if not peer.grants.may_publish(kind, source):
+                    raise Forbidden(f"you may not publish {'a screen' if source == 'screen' else kind}")
+
+    def follow_offer(self, peer: Peer, sources: dict[str, Source], now: float) -> None:
+        """The client has described anew what it publishes: let `peer.tracks` be that."""
+        self._follow(peer, sources, now, leave_dormant=False)
+
+    def follow_answer(self, peer: Peer, now: float) -> None:
+        """The client has answered what we believe that it publishes.
+
+        Shortly after a resume, what it sends no longer may have been given up together with an offer of its
+        own, whose answer got lost; its next offer then brings the same sources on other m-lines.
+        """
+        self._follow(peer, {}, now, leave_dormant=peer.reclaim_deadline is not None)
+
+    def _follow(self, peer: Peer, sources: dict[str, Source], now: float, *, leave_dormant: bool) -> None:
+        receivers = {receiver.mid: receiver for receiver in peer.connection.sdp.receivers if receiver.active}
+        missing: list[Track] = []
+        for track in peer.tracks.values():
+            receiver = receivers.get(track.mid or "")
+            if receiver is not None and sources.get(receiver.mid, track.source) == track.source:
+                del receivers[receiver.mid]
+            else:
+                missing.append(track)
+        for mid, receiver in receivers.items():
+            source = sources.get(mid, DEFAULT_SOURCE[receiver.kind])
+            same = (track for track in missing if (track.kind, track.source) == (receiver.kind, source))
+            known = next(same, None)
+            if known is None:
+                self._publish(peer, receiver, source, now)
+            else:
+                missing.remove(known)
+                self._bring_back(known, receiver, now)
+        for track in missing:
+            if track.mid is None:
+                continue  # dormant already, until the deadline
+            if leave_dormant:
+                track.sleep(now)
+            else:
+                self._unpublish(track, now)
+
+    # --- tracks come and go ---
+
+    def restore(self, peer: Peer, records: Iterable[TrackRecord]) -> None:
+        """Let a session of an earlier life have its tracks, dormant."""
+        for record in records:
+            track = Track(record.track_id, peer, record.kind, record.source)
+            peer.tracks[track.id] = track
+            self._announce(track)
+
+    def sleep(self, peer: Peer, now: float) -> None:
+        """The connection of `peer` is gone, and its tracks may come back on the next."""
+        for track in peer.tracks.values():
+            track.sleep(now)
+
+    def expect(self, peer: Peer, now: float) -> None:
+        """The client of `peer` is back: it may publish its tracks again from now on, and has to soon."""
+        if peer.tracks:
+            peer.reclaim_deadline = now + RECLAIM_TIMEOUT
+
+    def give_up(self, peer: Peer, now: float) -> None:
+        """End the tracks that were not published again."""
+        peer.reclaim_deadline = None
+        for track in tuple(peer.tracks.values()):
+            if track.mid is None:
+                self._unpublish(track, now)
+
+    def end(self, peer: Peer, now: float, *, for_good: bool) -> None:
+        """End all tracks of `peer`, which is gone: `for_good`, or with its session to another server."""
+        for track in tuple(peer.tracks.values()):
+            self._unpublish(track, now, for_good=for_good)
+
+    def _publish(self, peer: Peer, receiver: Receiver, source: Source, now: float) -> None:
+        track = Track(self._random(8).hex(), peer, receiver.kind, source)
+        peer.tracks[track.id] = track
+        self._members.note_change(peer)
+        self._carry(track, receiver, now)
+        self._announce(track)
+
+    def _bring_back(self, track: Track, receiver: Receiver, now: float) -> None:
+        """A known track is published again: others go on receiving it, in the same slots where that fits."""
+        same = {codec.identity for codec in track.codecs} == {codec.identity for codec in receiver.codecs}
+        self._carry(track, receiver, now)
+        if not same:
+            self._subscriptions.renew(track, now)
+
+    def _carry(self, track: Track, receiver: Receiver, now: float) -> None:
+        track.carry(receiver.mid, receiver.codecs)
+        for stream in track.publisher.connection.transport.streams:
+            if stream.mid == track.mid:
+                track.start(stream, now)  # it ran already, as another source or on another m-line
+        track.publisher.tell(track.published(to_publisher=True))
+
+    def _announce(self, track: Track) -> None:
+        self._members.tell(self._members.others(track.publisher), track.published())
+        self._subscriptions.begin(track)
+
+    def _unpublish(self, track: Track, now: float, *, for_good: bool = True) -> None:
+        peer = track.publisher
+        del peer.tracks[track.id]
+        self._members.note_change(peer)
+        peer.tell(track.unpublished(to_publisher=True))
+        self._subscriptions.end(track, now, for_good=for_good)
+        self._members.tell(self._members.others(peer), track.unpublished())

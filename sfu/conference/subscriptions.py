@@ -1,0 +1,153 @@
+"""Who receives which track of a room.
+
+Two things decide: what the receiver's client has said about the track (`Peer.wishes`), and, where it has said
+nothing, the server's default. Wishes outlive connections, and those about tracks that are not there yet wait
+for them: after a restart of the server sessions come back one after the other, in any order.
+
+This is about wishes. How one becomes an m-line and a stream is `sfu.conference.connection`'s part.
+"""
+
+from sfu.conference.errors import Conflict, Forbidden, NotFound
+from sfu.conference.members import Members
+from sfu.conference.messages import LayerSwitch, Subscribe, SubscriptionAck, SubscriptionInfo, Unsubscribe
+from sfu.conference.peer import Peer
+from sfu.conference.records import SubscriptionRecord
+from sfu.conference.track import Track
+
+
+class Subscriptions:
+    """The subscriptions of one room."""
+
+    def __init__(self, members: Members, *, automatic: bool) -> None:
+        """With `automatic` everybody receives every track about which they have said nothing."""
+        self._members = members
+        self._automatic = automatic
+
+    # --- what clients ask ---
+
+    def subscribe(self, peer: Peer, request: Subscribe) -> None:
+        """Receive a track from now on. Asking again changes the layer.
+
+        Raises:
+            Refused: receiving was not granted, the track is the peer's own, or there is none.
+        """
+        if not peer.grants.subscribe:
+            raise Forbidden("you may not receive tracks")
+        track = self._find(peer, request.track_id, request.peer_id)
+        self._note(peer, SubscriptionRecord(request.track_id, request.peer_id, request.layer))
+        if track is not None:
+            self._follow(peer, track)
+
+    def unsubscribe(self, peer: Peer, request: Unsubscribe, now: float) -> None:
+        """Receive a track no longer, whatever the default is. Asking again changes nothing.
+
+        Raises:
+            Refused: the track is the peer's own, or there is none.
+        """
+        track = self._find(peer, request.track_id, request.peer_id)
+        self._note(peer, SubscriptionRecord(request.track_id, request.peer_id, wanted=False))
+        if track is not None:
+            peer.connection.unsubscribe(track, now)
+
+    def switch_layer(self, peer: Peer, request: LayerSwitch) -> None:
+        """Keep the wish for a layer of a track that is received, or will be.
+
+        Raises:
+            Refused: the track is not received.
+        """
+        track = self._members.find_track(request.track_id)
+        wish = peer.wishes.get(request.track_id)
+        if track is not None and self._wants(peer, track):
+            publisher_id = track.publisher.id
+        elif track is None and wish is not None and wish.wanted:
+            publisher_id = wish.peer_id
+        else:
+            raise NotFound("you do not receive this track")
+        self._note(peer, SubscriptionRecord(request.track_id, publisher_id, request.target_rid))
+
+    def _find(self, peer: Peer, track_id: str, peer_id: str) -> Track | None:
+        """Return the track of a request; None for one that is expected to come back, with its publisher."""
+        track = self._members.find_track(track_id)
+        if track is None:
+            wish = peer.wishes.get(track_id)
+            if wish is not None and wish.peer_id == peer_id:
+                return None
+        elif track.publisher is peer:
+            raise Conflict("this track is your own")
+        elif track.publisher.id == peer_id:
+            return track
+        raise NotFound("this peer has no such track")
+
+    def _note(self, peer: Peer, wish: SubscriptionRecord) -> None:
+        if peer.wishes.get(wish.track_id) != wish:
+            peer.wishes[wish.track_id] = wish
+            self._members.note_change(peer)
+        peer.tell(SubscriptionAck(wish.track_id, success=True))
+
+    # --- what happens to tracks and peers ---
+
+    def describe(self, peer: Peer) -> tuple[SubscriptionInfo, ...]:
+        """Return what `peer` receives, or will once it is negotiated."""
+        infos = []
+        for subscription in peer.connection.subscriptions:
+            track = subscription.track
+            wish = peer.wishes.get(track.id)
+            infos.append(SubscriptionInfo(track.id, track.publisher.id, wish.layer if wish else None))
+        return tuple(infos)
+
+    def provide(self, peer: Peer) -> None:
+        """Put on the peer's connection, which is new, all that it is to receive."""
+        for other in self._members.others(peer):
+            for track in other.tracks.values():
+                self._follow(peer, track)
+
+    def begin(self, track: Track) -> None:
+        """A track is there: give it to those who want it."""
+        for other in self._members.others(track.publisher):
+            self._follow(other, track)
+
+    def renew(self, track: Track, now: float) -> None:
+        """The codecs of a track are others: who receives it gets it in a slot that fits those."""
+        for other in self._members.others(track.publisher):
+            other.connection.renew(track, now)
+            self._members.touch(other)
+
+    def end(self, track: Track, now: float, *, for_good: bool) -> None:
+        """A track is gone: `for_good`, or, if not, together with its session to another server."""
+        for other in self._members.others(track.publisher):
+            other.connection.unsubscribe(track, now)
+            self._members.touch(other)
+            if for_good and other.wishes.pop(track.id, None) is not None:
+                self._members.note_change(other)
+
+    def forget_publisher(self, peer_id: str) -> None:
+        """A publisher is gone for good: none of its tracks is waited for."""
+        for peer in self._members.peers.values():
+            self._forget(peer, [wish.track_id for wish in peer.wishes.values() if wish.peer_id == peer_id])
+
+    def wait(self, peer: Peer, deadline: float) -> None:
+        """Keep wishes about tracks that are not there until `deadline`, for their publishers to come back."""
+        if peer.wishes:
+            peer.wishes_deadline = max(deadline, peer.wishes_deadline or deadline)
+            self._members.touch(peer)
+
+    def give_up(self, peer: Peer) -> None:
+        """Forget wishes about tracks that are not there."""
+        peer.wishes_deadline = None
+        self._forget(peer, [one for one in peer.wishes if self._members.find_track(one) is None])
+
+    def _forget(self, peer: Peer, track_ids: list[str]) -> None:
+        for track_id in track_ids:
+            del peer.wishes[track_id]
+        if track_ids:
+            self._members.note_change(peer)
+
+    def _wants(self, peer: Peer, track: Track) -> bool:
+        wish = peer.wishes.get(track.id)
+        return peer.grants.subscribe and (self._automatic if wish is None else wish.wanted)
+
+    def _follow(self, peer: Peer, track: Track) -> None:
+        # A closed connection is that of a session which has yet to come back; it gets another.
+        if self._wants(peer, track) and not peer.connection.closed:
+            peer.connection.subscribe(track)
+            self._members.touch(peer)

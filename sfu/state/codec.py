@@ -1,0 +1,110 @@
+"""The value of a session's key: a JSON object.
+
+It has the fields of `SessionRecord` under their names, and of whoever wrote it:
+
+    schema      version of this format; a reader leaves alone what is newer than it knows
+    owner       the server's id, the same across its restarts
+    instance    the life of that server, another one after each restart: whoever is named here may write
+    grace_ms    how long the session can be resumed once its client is away
+
+Fields that this version does not know are kept when the session is written again, so that servers of two
+versions may share sessions as long as the schema is the same. Hashes are in base64, as msgspec writes bytes.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from sfu.conference.records import SessionRecord
+from sfu.errors import BadPacket
+
+SCHEMA: Final = 1
+"""Raised when older versions would misread what is written; a field that they may ignore is no reason."""
+
+MAX_VALUE: Final = 1 << 20
+"""Bytes of a value that are looked at: far more than a session with all its tracks and subscriptions has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a session's key holds."""
+
+    record: SessionRecord
+    owner: str
+    instance: str
+    grace: float
+    """Seconds, in whole milliseconds."""
+    unknown: dict[str, Any] = field(default_factory=dict)
+    """Fields, also of nested objects, that a newer version wrote and this one does not know."""
+
+
+def encode(stored: Stored) -> bytes:
+    """Return the value for a session's key."""
+    return msgspec.json.encode(_with_unknown(_builtins(stored), stored.unknown))
+
+
+def decode(value: bytes) -> Stored:
+    """Read the value of a session's key.
+
+    Raises:
+        BadPacket: it is not what `encode` writes, or of a newer schema (reason ``state-schema``).
+    """
+    if len(value) > MAX_VALUE:
+        raise BadPacket("state-size", f"{len(value)} bytes")
+    try:
+        document = msgspec.json.decode(value)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadPacket("state-json", str(error)) from error
+    if not isinstance(document, dict) or type(document.get("schema")) is not int:
+        raise BadPacket("state-fields", "no schema")
+    if document["schema"] != SCHEMA:
+        raise BadPacket("state-schema", f"{document['schema']}")
+    try:
+        header = msgspec.convert(document, _Header)
+        record = msgspec.convert(document, SessionRecord)
+    except msgspec.ValidationError as error:
+        raise BadPacket("state-fields", str(error)) from error
+    stored = Stored(record, header.owner, header.instance, header.grace_ms / 1000)
+    return Stored(
+        record, stored.owner, stored.instance, stored.grace, _only_unknown(document, _builtins(stored))
+    )
+
+
+def encode_tracks(record: SessionRecord) -> bytes:
+    """Return the value for the key of a peer's tracks; empty if there is to be no such key."""
+    return msgspec.json.encode(record.tracks) if record.tracks else b""
+
+
+class _Header(msgspec.Struct):
+    """The fields that are not the record's."""
+
+    schema: int
+    owner: str
+    instance: str
+    grace_ms: int
+
+
+def _builtins(stored: Stored) -> dict[str, Any]:
+    header = _Header(SCHEMA, stored.owner, stored.instance, round(stored.grace * 1000))
+    return {**msgspec.to_builtins(header), **msgspec.to_builtins(stored.record)}
+
+
+def _with_unknown(known: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
+    whole = {**unknown, **known}
+    for name, part in unknown.items():
+        if isinstance(part, dict) and isinstance(known.get(name), dict):
+            whole[name] = _with_unknown(known[name], part)
+    return whole
+
+
+def _only_unknown(whole: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    unknown = {}
+    for name, part in whole.items():
+        if name not in known:
+            unknown[name] = part
+            continue
+        below = known[name]
+        if isinstance(part, dict) and isinstance(below, dict) and (inner := _only_unknown(part, below)):
+            unknown[name] = inner
+    return unknown

@@ -1,0 +1,545 @@
+"""Sessions of another server or of an earlier life: put back, resumed, claimed, surrendered."""
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sdp.support import CHROMIUM
+from support.conference import Guest, Hall
+
+from sfu.conference.grants import Grants
+from sfu.conference.limits import Limits
+from sfu.conference.messages import Join
+from sfu.conference.peer import Peer
+from sfu.conference.records import Claimed, SessionRecord, SubscriptionRecord, succeed
+from sfu.conference.session import SessionState, hash_of
+
+TTL = 30.0
+
+
+def call(hall: Hall, *users: str) -> list[Guest]:
+    """Guests that publish audio and video each."""
+    guests = [hall.enter(user) for user in users]
+    for guest in guests:
+        guest.publish("audio", "video")
+    hall.run(1.0)
+    return guests
+
+
+def next_life(records: list[SessionRecord], **options: Any) -> tuple[Hall, list[Peer | None]]:
+    """A server that has just started, and what became of each record."""
+    hall = Hall(seed=2, **options)
+    return hall, [hall.conference.restore(record, hall.now + TTL, hall.now) for record in records]
+
+
+def request_of(record: SessionRecord, token: str, transport: str = "new") -> Join:
+    """The join that resumes a session."""
+    return Join(
+        room_id=record.room_id,
+        user_id=record.user_id,
+        session_id=record.session_id,
+        session_token=token,
+        transport=transport,  # type: ignore[arg-type]
+    )
+
+
+def come_back(hall: Hall, guest: Guest, claimed: Claimed | None = None, transport: str = "new") -> Guest:
+    """The guest of an earlier life joins with its session; its page is a new one."""
+    token = guest.heard("join")[-1]["sessionToken"]
+    request = request_of(guest.peer.record(), token, transport)
+    peer = hall.conference.join(request, hall.now, claimed)
+    back = Guest(hall, peer, CHROMIUM, None)
+    hall.guests.append(back)
+    hall.settle()
+    return back
+
+
+def published(guest: Guest) -> dict[str, str]:
+    """Source by track id of what a guest has been told that it publishes."""
+    return {track["trackId"]: track["source"] for track in guest.heard("track-published") if "mid" in track}
+
+
+def test_what_a_restart_puts_back() -> None:
+    before = Hall()
+    alice, bob = call(before, "alice", "bob")
+    alice.say("media-state", micEnabled=True, cameraEnabled=True, screenEnabled=False)
+    (audio, video) = published(bob)
+    alice.say("layer-switch", trackId=video, targetRid="m")
+    alice.say("unsubscribe", trackId=audio, peerId=bob.peer.id)
+    records = [alice.peer.record(), bob.peer.record()]
+
+    hall, _ = next_life(records)
+    again = come_back(hall, alice)
+    (joined,) = again.heard("join")
+    assert (joined["resumed"], joined["transport"]) == (True, "new")
+    assert (joined["peerId"], joined["sessionId"]) == (alice.peer.id, alice.peer.session.id)
+    (state,) = again.heard("room-state")
+    (other,) = state["peers"]
+    assert (other["peerId"], other["userId"], other["name"], other["suspended"]) == (
+        bob.peer.id,
+        "bob",
+        "Bob",
+        True,
+    )
+    assert {track["trackId"]: track["source"] for track in other["tracks"]} == published(bob)
+    assert state["subscriptions"] == [{"trackId": video, "peerId": bob.peer.id, "layer": "m"}]
+
+    third = hall.enter("carol")
+    (info,) = [one for one in third.heard("room-state")[0]["peers"] if one["userId"] == "alice"]
+    assert info["mediaState"] == {"micEnabled": True, "cameraEnabled": True, "screenEnabled": False}
+
+
+def test_media_flows_again_under_the_same_track_ids() -> None:
+    before = Hall()
+    alice, bob = call(before, "alice", "bob")
+    records = [alice.peer.record(), bob.peer.record()]
+    hall, _ = next_life(records)
+    back = [come_back(hall, guest) for guest in (alice, bob)]
+    for guest in back:
+        guest.publish("audio", "video")
+    hall.run(3.0)
+    for old, new in zip((alice, bob), back, strict=True):
+        assert published(new) == published(old)
+        assert not new.heard("track-unpublished")
+    for sender, receiver in (back, back[::-1]):
+        sender.send_frames(sender.browser.transceivers[1], 3)
+        assert len(receiver.received()) == 3
+    assert back[0].heard("peer-resumed") == [{"peerId": bob.peer.id, "userId": "bob", "name": "Bob"}]
+
+
+def test_a_restored_session_cannot_keep_its_transport() -> None:
+    (alice,) = call(Hall(), "alice")
+    hall, _ = next_life([alice.peer.record()])
+    again = come_back(hall, alice, transport="keep")
+    assert again.heard("join")[0]["transport"] == "new"
+    again.publish("audio", "video")
+    hall.run(1.0)
+    assert again.client.connected
+
+
+def test_who_does_not_come_back_expires_and_leaves_nothing() -> None:
+    alice, bob = call(Hall(), "alice", "bob")
+    hall, peers = next_life([alice.peer.record(), bob.peer.record()])
+    back = come_back(hall, alice)
+    hall.guests += [Guest(hall, peer, CHROMIUM, None) for peer in peers if peer and peer is not back.peer]
+    hall.conference.take_changed()
+    hall.run(TTL - 1)
+    assert back.heard("peer-left") == []
+    hall.run(2.0)
+    assert back.heard("peer-left") == [{"peerId": bob.peer.id, "userId": "bob", "name": "Bob"}]
+    assert hall.conference.take_changed().ended == [bob.peer.session.id]
+    assert hall.conference.find_session(bob.peer.session.id) is None
+    assert back.peer.connection.subscriptions == ()
+    hall.leave(back)
+    statistics = hall.conference.statistics()
+    assert (statistics.peers, statistics.routes) == (0, 0)
+
+
+def test_who_is_there_is_told_of_who_is_restored() -> None:
+    (bob,) = call(Hall(), "bob")
+    hall = Hall(seed=2)
+    alice = hall.enter("alice")
+    hall.conference.restore(bob.peer.record(), hall.now + TTL, hall.now)
+    hall.settle()
+    kinds = [message["type"] for message in alice.messages[2:]]
+    assert kinds == ["peer-joined", "track-published", "track-published", "peer-suspended"]
+    assert {track["trackId"] for track in alice.heard("track-published")} == set(published(bob))
+    assert len(alice.peer.connection.subscriptions) == 2
+
+
+def test_a_wish_waits_for_its_publisher() -> None:
+    alice, bob = call(Hall(), "alice", "bob")
+    (_, video) = published(bob)
+    alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
+    hall, _ = next_life([alice.peer.record()], auto_subscribe=False)
+    back = come_back(hall, alice)
+    assert back.heard("room-state")[0] == {"peers": [], "subscriptions": []}
+    # It can be changed while it waits.
+    back.say("layer-switch", trackId=video, targetRid="m")
+    assert back.heard("subscription-ack") == [{"trackId": video, "success": True}]
+    hall.run(TTL - 1)
+    hall.conference.restore(bob.peer.record(), hall.now + TTL, hall.now)
+    (subscription,) = back.peer.connection.subscriptions
+    assert subscription.track.id == video
+    assert back.peer.record().subscriptions == (SubscriptionRecord(video, bob.peer.id, "m"),)
+    hall.run(TTL)
+    assert back.peer.record().subscriptions
+
+
+def test_a_wish_whose_publisher_never_comes_is_given_up() -> None:
+    alice, bob = call(Hall(), "alice", "bob")
+    for track in published(bob):
+        alice.say("unsubscribe", trackId=track, peerId=bob.peer.id)
+    hall, _ = next_life([alice.peer.record()])
+    back = come_back(hall, alice)
+    hall.conference.take_changed()
+    hall.run(TTL - 1)
+    assert len(back.peer.record().subscriptions) == 2
+    hall.run(2.0)
+    assert back.peer.record().subscriptions == ()
+    assert back.peer in hall.conference.take_changed().changed
+    assert back.peer.wishes_deadline is None
+
+
+def test_a_wish_whose_publisher_left_meanwhile_is_given_up_at_once() -> None:
+    alice, bob = call(Hall(), "alice", "bob")
+    (audio, video) = published(bob)
+    alice.say("unsubscribe", trackId=audio, peerId=bob.peer.id)
+    alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
+    gone = replace(bob.peer.record(), tracks=())
+    hall, peers = next_life([alice.peer.record(), gone])
+    (first, second) = peers
+    assert first is not None
+    assert second is not None
+    hall.conference.remove(second, "left", hall.now)
+    assert first.record().subscriptions == ()
+
+
+def test_a_session_that_is_here_is_not_restored() -> None:
+    hall = Hall()
+    (alice,) = call(hall, "alice")
+    assert hall.conference.restore(alice.peer.record(), hall.now + TTL, hall.now) is None
+    assert hall.conference.take_changed().ended == []
+    assert alice.peer.ended is None
+
+
+def test_who_is_back_as_somebody_new_has_no_older_self() -> None:
+    (alice,) = call(Hall(), "alice")
+    hall = Hall(seed=2)
+    fresh = hall.enter("alice")
+    assert hall.conference.restore(alice.peer.record(), hall.now + TTL, hall.now) is None
+    assert fresh.peer.ended is None
+    # Nothing is to be left of what nobody will come back to.
+    assert hall.conference.take_changed().ended == [alice.peer.session.id]
+
+
+@pytest.mark.parametrize("limits", [Limits(max_rooms=1), Limits(max_rooms=0), Limits(max_peers_per_room=1)])
+def test_limits_hold_for_restored_sessions(limits: Limits) -> None:
+    before = Hall()
+    records = [before.enter("alice").peer.record(), before.enter("bob").peer.record()]
+    records.append(before.enter("carol", "other").peer.record())
+    hall, peers = next_life(records, limits=limits)
+    rooms = hall.conference.rooms
+    assert len(rooms) <= limits.max_rooms
+    assert all(0 < len(room.peers) <= limits.max_peers_per_room for room in rooms.values())
+    assert sum(peer is not None for peer in peers) == sum(len(room.peers) for room in rooms.values())
+    assert None in peers
+    assert hall.conference.take_changed().ended == []
+
+
+# --- in any order ---
+
+
+def life() -> list[SessionRecord]:
+    """The records of a lively room; two are of one user, who came back without the proof of a session."""
+    hall = Hall(seed=5)
+    alice, bob, carol = call(hall, "alice", "bob", "carol")
+    (audio, video) = published(bob)
+    alice.say("unsubscribe", trackId=audio, peerId=bob.peer.id)
+    alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
+    carol.say("layer-switch", trackId=video, targetRid="m")
+    bob.say("unsubscribe", trackId=next(iter(published(alice))), peerId=alice.peer.id)
+    old = carol.peer.record()
+    reloaded = hall.enter("carol")
+    reloaded.publish("video")
+    other = hall.enter("dave", "other")
+    return [guest.peer.record() for guest in (alice, bob, reloaded, other)] + [old]
+
+
+LIFE = life()
+
+
+def shape(hall: Hall) -> object:
+    """All that is to be the same whatever the order."""
+    return {
+        room.id: {
+            peer.id: (
+                replace(peer.record(), subscriptions=()),
+                frozenset(peer.record().subscriptions),
+                frozenset(subscription.track.id for subscription in peer.connection.subscriptions),
+                peer.session.deadline,
+                peer.wishes_deadline,
+            )
+            for peer in room.peers.values()
+        }
+        for room in hall.conference.rooms.values()
+    }
+
+
+def restored(order: list[int], *, automatic: bool, first: int | None) -> tuple[object, set[str]]:
+    """Restore in an order; after the session number `first` its client is back at once."""
+    hall = Hall(seed=2, auto_subscribe=automatic)
+    for index in order:
+        # What was replaced had been stored before what replaced it.
+        hall.conference.restore(LIFE[index], hall.now + (20 if index == 4 else TTL), hall.now)
+    if first is not None:
+        record = LIFE[first]
+        claimed = Claimed(replace(record, generation=record.generation + 1), "token")
+        hall.conference.join(request_of(record, ""), hall.now, claimed)
+    return shape(hall), set(hall.conference.take_changed().ended)
+
+
+@given(st.permutations(range(len(LIFE))), st.booleans(), st.sampled_from([None, 0, 1]))
+@settings(max_examples=60, deadline=None)
+def test_the_order_does_not_matter(order: list[int], automatic: bool, first: int | None) -> None:
+    assert restored(order, automatic=automatic, first=first) == restored(
+        list(range(len(LIFE))), automatic=automatic, first=first
+    )
+
+
+@given(st.permutations(range(4)), st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_who_comes_back_before_the_others_are_restored_receives_the_same(order: list[int], at: int) -> None:
+    """As happens when sessions move one after the other, and not at the start of a server."""
+
+    def subscribed(order: list[int]) -> object:
+        hall = Hall(seed=2, auto_subscribe=False)
+        for position, index in enumerate(order):
+            record = LIFE[index]
+            if position == at:
+                claimed = Claimed(replace(record, generation=2), "token")
+                hall.conference.join(request_of(record, ""), hall.now, claimed)
+            else:
+                hall.conference.restore(record, hall.now + TTL, hall.now)
+        for record in LIFE[:4]:
+            hall.conference.join(request_of(record, ""), hall.now, Claimed(record, "token"))
+        rooms = hall.conference.rooms.values()
+        return {
+            peer.id: frozenset(subscription.track.id for subscription in peer.connection.subscriptions)
+            for room in rooms
+            for peer in room.peers.values()
+        }
+
+    assert subscribed(order) == subscribed(list(range(4)))
+
+
+# --- proof from the store ---
+
+
+def test_a_claim_proves_a_session_that_this_server_never_saw() -> None:
+    (alice,) = call(Hall(), "alice")
+    record, token = alice.peer.record(), alice.heard("join")[-1]["sessionToken"]
+    successor = succeed(record, request_of(record, token), "following")
+    assert successor is not None
+    hall = Hall(seed=2)
+    back = come_back(hall, alice, Claimed(successor, "following"))
+    (joined,) = back.heard("join")
+    assert (joined["resumed"], joined["peerId"]) == (True, alice.peer.id)
+    assert joined["sessionToken"] == "following"
+    assert back.peer.session.generation == 2
+    assert back.peer.session.accepts("following")
+    assert back.peer.session.accepts(token)
+    back.say("ping")
+    assert not back.peer.session.accepts(token)
+    assert hall.conference.statistics().resumes == 1
+
+
+def test_a_claim_of_a_session_that_is_here_keeps_what_is_here() -> None:
+    hall = Hall()
+    (alice,) = call(hall, "alice")
+    stored = alice.peer.record()
+    alice.say("media-state", micEnabled=True, cameraEnabled=False, screenEnabled=False)
+    successor = succeed(stored, request_of(stored, alice.heard("join")[-1]["sessionToken"]), "following")
+    hall.conference.suspend(alice.peer, hall.now)
+    request = request_of(stored, alice.heard("join")[-1]["sessionToken"], "keep")
+    peer = hall.conference.join(request, hall.now, Claimed(successor, "following"))
+    hall.settle()
+    assert peer is alice.peer
+    assert alice.heard("join")[-1]["transport"] == "keep"
+    assert peer.media_state.mic_enabled
+    assert peer.session.state is SessionState.ACTIVE
+    assert (peer.session.generation, peer.session.accepts("following")) == (2, True)
+
+
+def test_what_the_store_refuses_is_not_proven_here_either() -> None:
+    """Another server has the session by now; what is known here is old."""
+    hall = Hall()
+    (alice,) = call(hall, "alice")
+    hall.conference.suspend(alice.peer, hall.now)
+    fresh = come_back(hall, alice, Claimed(None))
+    assert fresh.heard("join")[0]["resumed"] is False
+    assert fresh.peer is not alice.peer
+    assert hall.conference.statistics().failed_resumes == 1
+
+
+@pytest.mark.parametrize("changes", [{"room_id": "another"}, {"user_id": "mallory"}, {"session_id": "0" * 32}])
+def test_a_claim_of_another_session_takes_nothing_over(changes: dict[str, str]) -> None:
+    hall = Hall()
+    (alice,) = call(hall, "alice")
+    record = alice.peer.record()
+    request = request_of(replace(record, **changes), "")  # type: ignore[arg-type]
+    peer = hall.conference.join(request, hall.now, Claimed(record, "following"))
+    assert peer is not alice.peer
+    assert not alice.peer.session.accepts("following")
+
+
+def test_a_claim_that_finds_its_user_here_is_a_fresh_join() -> None:
+    (alice,) = call(Hall(), "alice")
+    record = alice.peer.record()
+    hall = Hall(seed=2)
+    newer = hall.enter("alice")
+    back = come_back(hall, alice, Claimed(record, "following"))
+    assert back.heard("join")[0]["resumed"] is False
+    assert newer.peer.ended == "replaced"
+    assert set(hall.conference.take_changed().ended) == {alice.peer.session.id, newer.peer.session.id}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"session_token": "0" * 64},
+        {"session_token": None},
+        {"room_id": "another"},
+        {"user_id": "mallory"},
+        {"session_id": "0" * 32},
+        {"session_id": None},
+    ],
+)
+def test_a_stored_session_has_a_successor_only_for_its_own_proof(changes: dict[str, str | None]) -> None:
+    (alice,) = call(Hall(), "alice")
+    record, token = alice.peer.record(), alice.heard("join")[-1]["sessionToken"]
+    fields: dict[str, Any] = {
+        "room_id": "room",
+        "user_id": "alice",
+        "session_id": record.session_id,
+        "session_token": token,
+    }
+    good = succeed(record, Join(**fields), "following")
+    assert good is not None
+    assert good == replace(record, tokens=good.tokens, generation=record.generation + 1, suspended=False)
+    assert (good.tokens.current, good.tokens.previous) == (hash_of("following"), hash_of(token))
+    assert succeed(record, Join(**fields | changes), "following") is None
+
+
+# --- what is stored, and when ---
+
+
+def test_changes_are_told_once_and_only_of_what_is_stored() -> None:
+    hall = Hall()
+    conference = hall.conference
+    alice, bob = hall.enter("alice"), hall.enter("bob")
+
+    def changed() -> set[str]:
+        changes = conference.take_changed()
+        assert changes.ended == []
+        return {peer.user_id for peer in changes.changed}
+
+    assert changed() == {"alice", "bob"}
+    assert changed() == set()
+    (_, camera) = alice.publish("audio", "video")
+    assert changed() == {"alice"}
+    hall.run(5.0)
+    alice.send_frames(camera, 10)
+    bob.say("ping")
+    bob.say("offer", sdp="nonsense")
+    assert changed() == set()
+    bob.say("media-state", micEnabled=True, cameraEnabled=False, screenEnabled=False)
+    assert changed() == {"bob"}
+    (audio, _) = published(alice)
+    for _ in range(2):
+        bob.say("unsubscribe", trackId=audio, peerId=alice.peer.id)
+    assert changed() == {"bob"}
+    bob.say("unsubscribe", trackId=audio, peerId=alice.peer.id)
+    assert changed() == set()
+    camera.sends = False
+    alice.offer()
+    assert changed() == {"alice"}
+    alice.browser.transceivers[0].sends = False
+    alice.offer()
+    # Bob's word about the track has ended with it.
+    assert changed() == {"alice", "bob"}
+    conference.suspend(bob.peer, hall.now)
+    assert changed() == {"bob"}
+    told = bob.heard("join")[-1]
+    record = bob.peer.record()
+    conference.join(request_of(record, told["sessionToken"], "keep"), hall.now)
+    assert changed() == {"bob"}
+    hall.settle()
+    bob.say("ping")  # it has the new token, so the old one is dead
+    assert changed() == {"bob"}
+    bob.say("leave")
+    changes = conference.take_changed()
+    assert changes == ([], [bob.peer.session.id])
+
+
+def test_who_was_replaced_or_expired_has_ended_too() -> None:
+    hall = Hall()
+    alice = hall.enter("alice")
+    hall.enter("alice")
+    assert hall.conference.take_changed().ended == [alice.peer.session.id]
+
+
+def test_a_surrendered_session_is_gone_here_and_untouched_there() -> None:
+    hall = Hall()
+    alice, bob = call(hall, "alice", "bob")
+    (audio, video) = published(bob)
+    alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
+    hall.conference.take_changed()
+    record, token = bob.peer.record(), bob.heard("join")[-1]["sessionToken"]
+    hall.conference.surrender(bob.peer, "claimed elsewhere", hall.now)
+    hall.settle()
+    assert hall.conference.take_changed() == ([], [])
+    assert bob.peer.ended == "claimed elsewhere"
+    assert bob.peer.connection.transport.ended
+    assert hall.conference.find_session(record.session_id) is None
+    assert alice.heard("peer-left")
+    assert {track["trackId"] for track in alice.heard("track-unpublished")} == {audio, video}
+    # Should it come back, it is received as before.
+    come_back(hall, bob, Claimed(succeed(record, request_of(record, token), "following"), "following"))
+    wishes = {info["trackId"]: info["layer"] for info in _subscriptions(hall, alice)}
+    assert wishes == {audio: None, video: "l"}
+
+
+def _subscriptions(hall: Hall, guest: Guest) -> list[dict[str, Any]]:
+    """What a guest is told that it receives when it resumes."""
+    record = guest.peer.record()
+    hall.conference.join(request_of(record, "", "keep"), hall.now, Claimed(record, "following"))
+    hall.settle()
+    result: list[dict[str, Any]] = guest.heard("room-state")[-1]["subscriptions"]
+    return result
+
+
+def test_draining_is_told_to_all_who_listen() -> None:
+    hall = Hall()
+    alice, bob = hall.enter("alice"), hall.enter("bob", "other")
+    carol = hall.enter("carol")
+    hall.conference.suspend(carol.peer, hall.now)
+    hall.conference.drain(5000)
+    hall.settle()
+    for guest in (alice, bob):
+        assert guest.heard("server-draining") == [{"deadlineMs": 5000}]
+    assert carol.heard("server-draining") == []
+
+
+def test_messages_before_the_join_can_be_counted() -> None:
+    hall = Hall()
+    hall.conference.count_message("ping", "ok")
+    hall.conference.count_message("invented", "400")
+    hall.conference.count_message(None, "429")
+    assert hall.conference.statistics().messages == {("ping", "ok"): 1, ("?", "400"): 1, ("?", "429"): 1}
+
+
+def test_grants_and_names_are_put_back() -> None:
+    hall = Hall()
+    alice = hall.enter("alice")
+    record = replace(alice.peer.record(), grants=Grants(frozenset({"audio"}), subscribe=False), name="Alice A.")
+    after, peers = next_life([record])
+    (peer,) = peers
+    assert peer is not None
+    assert (peer.grants, peer.name, peer.restored) == (record.grants, "Alice A.", True)
+    assert peer.record() == replace(record, suspended=True)
+    assert after.conference.statistics().suspended == 1
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=20, deadline=None)
+def test_a_record_is_what_its_restored_session_records(shuffle: Random) -> None:
+    order = list(range(4))
+    shuffle.shuffle(order)
+    _, peers = next_life([LIFE[index] for index in order])
+    assert [peer and peer.record() for peer in peers] == [
+        replace(LIFE[index], suspended=True) for index in order
+    ]

@@ -1,0 +1,148 @@
+/** What a program wishes to receive, and what becomes of that. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { RoomError } from "../../src/client/errors.js";
+import { FIRST_DELAY_MS } from "../../src/client/reconnection.js";
+import { peer, settle, World } from "../fakes/world.js";
+
+const CAMERA = { trackId: "cam", kind: "video", source: "camera", layers: ["h", "l"] };
+
+let world: World;
+let outcomes: string[];
+
+beforeEach(async () => {
+  vi.useFakeTimers();
+  world = new World();
+  outcomes = [];
+  await world.join([peer("ann", [CAMERA])]);
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+/** Notes what becomes of a request. */
+function watch(name: string, request: Promise<void>): void {
+  request.then(
+    () => outcomes.push(`${name}: done`),
+    (error: unknown) => outcomes.push(`${name}: ${(error as RoomError).kind}`),
+  );
+}
+
+async function acknowledge(success = true): Promise<void> {
+  world.socket.deliver("subscription-ack", { trackId: "cam", success, reason: success ? "" : "no" });
+  await settle();
+}
+
+/** The WebSocket breaks, and we are back; the server has these subscriptions of ours. */
+async function comeBack(...subscriptions: unknown[]): Promise<void> {
+  world.socket.end();
+  await vi.advanceTimersByTimeAsync(FIRST_DELAY_MS);
+  world.socket.open();
+  const session = { peerId: "me", roomId: "lobby", sessionId: "s1", sessionToken: "t2" };
+  world.socket.deliver("join", { success: true, ...session, resumed: true, transport: "keep" });
+  world.socket.deliver("room-state", { peers: [peer("ann", [CAMERA])], subscriptions });
+  await settle();
+}
+
+describe("a wish to receive a track", () => {
+  it("is fulfilled when the server agrees", async () => {
+    watch("want", world.room.subscribe("cam", "l"));
+    expect(world.socket.of("subscribe")).toEqual([{ trackId: "cam", peerId: "ann", layer: "l" }]);
+    await settle();
+    expect(outcomes).toEqual([]);
+    await acknowledge();
+    expect(outcomes).toEqual(["want: done"]);
+    expect(world.room.isSubscribed("cam")).toBe(true);
+  });
+
+  it("is given up when the server refuses it", async () => {
+    watch("want", world.room.subscribe("cam"));
+    await acknowledge(false);
+    expect(outcomes).toEqual(["want: request-refused"]);
+    expect(world.room.isSubscribed("cam")).toBe(false);
+  });
+
+  it("counts as the last one said, however many there were before", async () => {
+    watch("want", world.room.subscribe("cam"));
+    watch("refuse", world.room.unsubscribe("cam"));
+    expect(world.room.isSubscribed("cam")).toBe(false);
+    await acknowledge(false);
+    expect(outcomes).toEqual([]);
+    await acknowledge();
+    expect(outcomes).toEqual(["want: done", "refuse: done"]);
+    await acknowledge(false); // one too many
+    expect(world.room.isSubscribed("cam")).toBe(false);
+  });
+
+  it("is refused with others of its kind when the server is too busy to look at it", async () => {
+    watch("want", world.room.subscribe("cam"));
+    world.socket.deliver("error", { code: 429, message: "slow down", type: "subscribe" });
+    await settle();
+    expect(outcomes).toEqual(["want: request-refused"]);
+  });
+
+  it("is not touched by refusals of something else", async () => {
+    watch("want", world.room.subscribe("cam"));
+    world.socket.deliver("error", { code: 429, message: "slow down", type: "offer" });
+    await acknowledge();
+    expect(outcomes).toEqual(["want: done"]);
+  });
+
+  it("ends with the track", async () => {
+    watch("want", world.room.subscribe("cam"));
+    world.socket.deliver("track-unpublished", { peerId: "ann", trackId: "cam" });
+    await settle();
+    expect(outcomes).toEqual(["want: request-refused"]);
+  });
+
+  it("ends with whoever publishes the track", async () => {
+    watch("want", world.room.subscribe("cam"));
+    world.socket.deliver("peer-left", { peerId: "ann" });
+    await settle();
+    expect(outcomes).toEqual(["want: request-refused"]);
+  });
+
+  it("ends with the room", async () => {
+    watch("want", world.room.subscribe("cam"));
+    void world.room.leave();
+    await settle();
+    expect(outcomes).toEqual(["want: left"]);
+  });
+
+  it("makes no sense without a room or a track", async () => {
+    await expect(world.room.subscribe("nothing")).rejects.toMatchObject({ kind: "request-refused" });
+    void world.room.leave();
+    await expect(world.room.unsubscribe("cam")).rejects.toMatchObject({ kind: "left" });
+  });
+});
+
+describe("after a break", () => {
+  it("a wish that got lost is said again", async () => {
+    watch("refuse", world.room.unsubscribe("cam"));
+    await comeBack({ trackId: "cam", peerId: "ann", layer: null });
+    expect(world.socket.of("unsubscribe")).toEqual([{ trackId: "cam", peerId: "ann" }]);
+    await acknowledge();
+    expect(outcomes).toEqual(["refuse: done"]);
+  });
+
+  it("a wish whose answer got lost is fulfilled", async () => {
+    watch("want", world.room.subscribe("cam", "h"));
+    await comeBack({ trackId: "cam", peerId: "ann", layer: "h" });
+    expect(world.socket.of("subscribe")).toEqual([]);
+    expect(outcomes).toEqual(["want: done"]);
+  });
+
+  it("another layer than the wished one is corrected", async () => {
+    watch("want", world.room.subscribe("cam", "l"));
+    await acknowledge();
+    await comeBack({ trackId: "cam", peerId: "ann", layer: "h" });
+    expect(world.socket.of("subscribe")).toEqual([{ trackId: "cam", peerId: "ann", layer: "l" }]);
+  });
+
+  it("what the server has counts where nobody wished anything", async () => {
+    expect(world.room.isSubscribed("cam")).toBe(false);
+    await comeBack({ trackId: "cam", peerId: "ann", layer: null });
+    expect(world.room.isSubscribed("cam")).toBe(true);
+  });
+});
