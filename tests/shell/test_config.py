@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sfu.config import ConfigError, Settings, blame, load, rows
-from sfu.kinds import HostPort, IceUrl
+from sfu.kinds import TURN_URLS, HostPort, IceUrl
 
 
 def test_defaults_need_nothing() -> None:
@@ -57,16 +57,10 @@ def test_toml_lists(tmp_path: Path) -> None:
             ("https://example.org", "http://localhost:8080"),
         ),
         ("allowed_origins", "*", ("*",)),
-        ("stun_urls", "STUN:[2001:DB8::1]", (IceUrl("stun", "2001:db8::1", 3478, "udp", "STUN:[2001:DB8::1]"),)),
         (
-            "turn_urls",
-            "turn:a,turn:b:1?transport=tcp,turns:c,turns:[::1]:2?transport=tcp",
-            (
-                IceUrl("turn", "a", 3478, "udp", "turn:a"),
-                IceUrl("turn", "b", 1, "tcp", "turn:b:1?transport=tcp"),
-                IceUrl("turns", "c", 5349, "tcp", "turns:c"),
-                IceUrl("turns", "::1", 2, "tcp", "turns:[::1]:2?transport=tcp"),
-            ),
+            "stun_urls",
+            "STUN:[2001:DB8::1]",
+            (IceUrl("stun", "2001:db8::1", 3478, "udp", "STUN:[2001:DB8::1]"),),
         ),
         ("log_level", "DEBUG", "debug"),
         ("history_packets", "0", 0),
@@ -151,6 +145,16 @@ def test_wrong_file(tmp_path: Path, content: bytes, complaint: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^SFU_CONFIG=.*: cannot be read: No such file"):
         load({}, {}, tmp_path / "absent.toml")
+
+
+def test_turn_urls_say_how_to_get_there() -> None:
+    text = "turn:a,turn:b:1?transport=tcp,turns:c,turns:[::1]:2?transport=tcp"
+    assert TURN_URLS.parse(text) == (
+        IceUrl("turn", "a", 3478, "udp", "turn:a"),
+        IceUrl("turn", "b", 1, "tcp", "turn:b:1?transport=tcp"),
+        IceUrl("turns", "c", 5349, "tcp", "turns:c"),
+        IceUrl("turns", "::1", 2, "tcp", "turns:[::1]:2?transport=tcp"),
+    )
 
 
 def test_turn_servers_need_a_name_and_a_password() -> None:
