@@ -7,10 +7,10 @@ BIN := .venv/bin
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz bench clean
+.PHONY: help run test check fuzz fuzz-all bench clean
 
 help: ## this text
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: .venv/run.stamp sfu/web/index.html ## build what is missing, start the server, print the address to open
 	@$(BIN)/trio-sfu $(ARGS)
@@ -28,6 +28,10 @@ check: .venv/test.stamp web/node_modules/.stamp ## linters and types only: ruff,
 S ?= 60
 fuzz: .venv/test.stamp ## fuzz parsers: T=name (default: each of them), S=seconds for each (60)
 	$(BIN)/python fuzz/run.py $(T) --seconds $(S)
+
+HOURS ?= 1
+fuzz-all: .venv/test.stamp ## fuzz everything for HOURS=h (1), JOBS=n at a time (cores), then merge corpora and report
+	$(BIN)/python fuzz/campaign.py $(T) --hours $(HOURS) $(if $(JOBS),--jobs $(JOBS))
 
 bench: .venv/test.stamp ## CPU per forwarded packet, join time, memory per peer: the numbers in the README
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,12 +1,15 @@
 """Session descriptions: only SdpError escapes, printing is stable, and a session answers what it accepts.
 
-Whatever parses prints to text that parses to the same. A session that refuses an offer or answer is as before;
-one that accepts it answers and offers descriptions that parse, one m-line for each of the client's.
+Whatever parses prints to text that parses to the same. A session that refuses an offer or answer is as
+before; one that accepts it answers and offers descriptions that parse, one m-line for each of the client's.
 """
 
 import itertools
 
 from sfu.sdp import BundleSession, Codec, LocalTransport, SdpError, SessionDescription
+
+MAX_INPUT = 16 * 1024
+"""Bytes: an offer of a browser for a handful of tracks."""
 
 TRANSPORT = LocalTransport(
     "fuzz", "x" * 22, "sha-256 " + ":".join(["AB"] * 32), ("1 1 udp 1 192.0.2.2 9 typ host",)

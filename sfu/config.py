@@ -147,7 +147,7 @@ class Settings:
     max_tracks_per_peer: int = _setting(integer(0, 1000), 8, "Tracks that a peer may publish at a time.")
     max_id_length: int = _setting(integer(1, 1024), 128, "Characters in a room id, user id or name.")
     max_message_bytes: int = _setting(
-        integer(1024, 64 << 20), 1 << 20, "Bytes in a signaling message; a longer one ends the connection."
+        integer(1024, 64 << 20), 2 << 20, "Bytes in a signaling message; a longer one ends the connection."
     )
     messages_per_second: int = _setting(
         integer(1, 100_000), 20, "Signaling messages per second and client, on average."

@@ -28,6 +28,8 @@ class _Kept:
     owner: str
     instance: object
     """Who may write it."""
+    leased: bool
+    """Whether its lease is extended: somebody uses it."""
 
 
 class Memory:
@@ -71,10 +73,9 @@ class MemoryStore:
             return
         self._held.add(session_id)
         if record.suspended:
-            grace, lease = (old.grace if old else ttl), ttl
+            self._keep(record, old.grace if old else ttl, ttl)
         else:
-            grace, lease = ttl, ttl + 2 * REFRESH_INTERVAL
-        self._keep(record, grace, lease)
+            self._lease(record, ttl)
 
     def drop(self, session_id: str) -> None:
         """See `sfu.store.Store.drop`."""
@@ -136,11 +137,14 @@ class MemoryStore:
             recovery=Histogram(RECOVERY_BOUNDS).statistics(),
         )
 
-    def _keep(self, record: SessionRecord, grace: float, lease: float) -> None:
+    def _lease(self, record: SessionRecord, grace: float) -> None:
+        self._keep(record, grace, grace + 2 * REFRESH_INTERVAL, leased=True)
+
+    def _keep(self, record: SessionRecord, grace: float, ttl: float, *, leased: bool = False) -> None:
         if not self._held - {record.session_id}:
-            self._wake.set()  # there is a lease to extend from now on
-        expires = trio.current_time() + lease
-        self._memory.sessions[record.session_id] = _Kept(record, grace, expires, self._server_id, self)
+            self._wake.set()  # from now on there is something to look after
+        expires = trio.current_time() + ttl
+        self._memory.sessions[record.session_id] = _Kept(record, grace, expires, self._server_id, self, leased)
 
     def _lose(self, session_id: str) -> None:
         if session_id in self._held:
@@ -162,13 +166,12 @@ class MemoryStore:
         return sessions
 
     def _refresh(self) -> None:
-        now = trio.current_time()
         self._memory.purge()
         for session_id in tuple(self._held):
             kept = self._memory.find(session_id)
             if kept is None:
-                self._held.remove(session_id)  # suspended, and its time is over
+                self._held.remove(session_id)  # its time is over
             elif kept.instance is not self:
                 self._lose(session_id)
-            elif not kept.record.suspended and kept.expires < now + kept.grace + REFRESH_INTERVAL + 1:
-                self._keep(kept.record, kept.grace, kept.grace + 2 * REFRESH_INTERVAL)
+            elif kept.leased:
+                self._lease(kept.record, kept.grace)

@@ -28,7 +28,7 @@ REPLY_TIMEOUT: Final = 5.0
 """Seconds until all replies to what was sent together are there: ten times what a very slow Redis takes."""
 
 CLOSE_TIMEOUT: Final = 1.0
-"""Seconds for closing, which waits for nobody; only a loop that is stuck takes longer."""
+"""Seconds for closing; the collector of garbage closes what takes longer."""
 
 CLIENT_NAME: Final = "trio-sfu"
 """What `CLIENT LIST` shows."""
@@ -119,9 +119,9 @@ class Link:
         self._asking.cancel("the event loop failed")
 
     async def close(self) -> None:
-        """Close the connection without waiting for the other side."""
+        """Close the connection. With TLS that waits for the other side."""
         with suppress(Exception):
-            await self._loop.run(self._connection.disconnect, nowait=True)
+            await self._loop.run(self._connection.disconnect)
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         # In asyncio.
@@ -134,6 +134,19 @@ class Link:
             return await self._connection.read_response()
         except exceptions.ResponseError as error:
             return ErrorReply(_kind(error), str(error))
+
+
+def expect(reply: Any, kind: type[Result]) -> Result:
+    """Return a reply that must be a `kind`.
+
+    Raises:
+        LinkFailed: it is not; what talks there is no Redis, or refuses.
+    """
+    if isinstance(reply, ErrorReply):
+        raise LinkFailed(reply.kind, reply.detail)
+    if not isinstance(reply, kind):
+        raise LinkFailed("protocol", f"a reply is a {type(reply).__name__}, not a {kind.__name__}")
+    return reply
 
 
 async def converse(address: RedisAddress, talk: Callable[[Link], Awaitable[None]]) -> None:

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Final
 
-from sfu.redis_client import ErrorReply, Link, LinkFailed
+from sfu.redis_client import Link, expect
 from sfu.state.backlog import Backlog
 from sfu.state.codec import Stored
 from sfu.state.scripts import DONE, Commands
@@ -44,12 +44,11 @@ async def _index(link: Link, commands: Commands) -> list[str]:
     ids: set[str] = set()
     cursor: bytes | int = 0
     while True:
-        (reply,) = await link.ask([("SSCAN", key, cursor, "COUNT", CHUNK)])
-        if isinstance(reply, ErrorReply):
-            raise LinkFailed(reply.kind, reply.detail)
-        cursor, members = reply
-        ids.update(str(member, "utf-8", "replace") for member in members)
-        if cursor == b"0":
+        (reply,) = await link.ask([("ZSCAN", key, cursor, "COUNT", CHUNK)])
+        cursor, members = (*expect(reply, list), None, None)[:2]
+        names = expect(members, list)[::2]  # between them are the scores
+        ids.update(expect(name, bytes).decode("utf-8", "replace") for name in names)
+        if expect(cursor, bytes) == b"0":
             return sorted(ids)
 
 
@@ -67,7 +66,7 @@ async def _load(
         if found is None or found.owner != commands.owner:
             continue
         # A lease is longer than the grace period, which begins for all now that they can come back.
-        ttl = min(left / 1000, found.grace)
+        ttl = min(expect(left, int) / 1000, found.grace)
         if ttl > 0:
             sessions.append((value, found, ttl))
     return sessions
@@ -93,8 +92,6 @@ async def _claim(
     )
     adopted = []
     for mine, (_, _, ttl), reply in zip(own, sessions, replies, strict=True):
-        if isinstance(reply, ErrorReply):
-            raise LinkFailed(reply.kind, reply.detail)
-        if reply == DONE:
+        if expect(reply, int) == DONE:
             adopted.append((mine, ttl))
     return adopted

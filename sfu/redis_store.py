@@ -25,7 +25,7 @@ import trio
 from sfu.conference.records import SessionRecord
 from sfu.errors import BadPacket
 from sfu.logs import get_logger
-from sfu.redis_client import ErrorReply, Link, LinkFailed, converse
+from sfu.redis_client import ErrorReply, Link, LinkFailed, converse, expect
 from sfu.redis_recovery import adopt
 from sfu.state.address import RedisAddress
 from sfu.state.backlog import CLAIM_LEASE, REFRESH_INTERVAL, Action, Backlog, Change, Outcome
@@ -273,7 +273,8 @@ class RedisStore:
         link: Link,
     ) -> None:
         """Use a connection until it fails."""
-        self._commands.loaded([_text(reply) for reply in await link.ask(self._commands.load())])
+        digests = await link.ask(self._commands.load())
+        self._commands.loaded([expect(digest, bytes) for digest in digests])
         if self._recovered.is_set():
             self._backlog.renew()
         else:
@@ -364,7 +365,10 @@ class RedisStore:
         if isinstance(reply, ErrorReply):
             self._report(reply.kind, reply.detail)
             return Outcome.FAILED
-        return _OUTCOMES[reply]
+        outcome = _OUTCOMES.get(expect(reply, int))
+        if outcome is None:
+            raise LinkFailed("protocol", f"{reply} is no answer of a script")
+        return outcome
 
     async def _recover(self, link: Link) -> list[tuple[SessionRecord, float]]:
         """Bring back the sessions of this server's last life."""
@@ -408,9 +412,3 @@ class RedisStore:
         """Return how long to wait for the next try: half to all of a time that doubles with each failure."""
         whole = min(RETRY_MAX, RETRY_MIN * (1 << min(self._failures, 10)))
         return whole * (0.5 + self._random(1)[0] / 512)
-
-
-def _text(reply: Any) -> str:
-    if isinstance(reply, ErrorReply):
-        raise LinkFailed(reply.kind, reply.detail)
-    return str(reply, "ascii")

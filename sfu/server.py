@@ -102,6 +102,7 @@ class Server:
             os.urandom,
             self.door.authenticate,
             ice_servers=_ice_servers(settings),
+            auto_subscribe=settings.auto_subscribe,
         )
         self.front = HttpFront(settings, STATIC_ROOT, self.talk, self._readiness)
         """Answers on the public TCP port."""

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from sfu.conference.messages import CLIENT_MESSAGES, SERVER_MESSAGES
 from sfu.config import rows
 from sfu.series import SERIES
 
@@ -27,6 +28,16 @@ def test_operations_has_every_metric_as_it_is() -> None:
     ]
     text = (ROOT / "docs" / "operations.md").read_text()
     assert [line for line in text.splitlines() if line.startswith("| `sfu_")] == table
+
+
+def test_signaling_has_every_message() -> None:
+    text = (ROOT / "docs" / "signaling.md").read_text()
+    from_clients, from_server = text.partition("| From the server |")[::2]
+    for table, messages in ((from_clients, CLIENT_MESSAGES), (from_server, SERVER_MESSAGES)):
+        cells = [
+            line.split("|")[1] for line in table.partition("\n## ")[0].splitlines() if line.startswith("| `")
+        ]
+        assert {name for cell in cells for name in re.findall(r"`([a-z-]+)`", cell)} == set(messages)
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -115,6 +115,8 @@ class Connection:
         self._give_slots()
         answer = self.sdp.create_answer()
         self._describing(answer)
+        if self.sdp.needs_offer:
+            self.negotiation.request()
         self._negotiated(now)
         return answer
 
@@ -335,6 +337,9 @@ class Connection:
                 self._start(subscription, slot, now)
             else:
                 self._stop(subscription, now)
+        living = {slot.ssrc for slot in self.sdp.senders}
+        for ssrc in [ssrc for ssrc in self._streams if ssrc not in living]:
+            self.transport.remove_sender(self._streams.pop(ssrc), now)
 
     def _start(self, subscription: Subscription, slot: Sender, now: float) -> None:
         stream = self._streams.get(slot.ssrc)

@@ -17,9 +17,9 @@ from sfu.conference.errors import BadRequest, Refused
 Kind = Literal["audio", "video"]
 Source = Literal["mic", "camera", "screen"]
 
-MAX_SDP = 256 * 1024
-"""Characters of one session description: about a hundred m-lines of a browser. `sfu.sdp` reads up to twice
-that; here it has to fit into `max_message_bytes` whatever its characters become in JSON."""
+MAX_SDP = 1_000_000
+"""Characters of one session description: what Chromium writes about 150 people seen and heard. It fits into
+`max_message_bytes` as that is by default, with two bytes for every character, so that JSON may escape all."""
 
 MAX_TRACK_SOURCES = 128
 """Entries in an offer's `tracks`: well above what a peer may publish, so that *that* limit answers."""
@@ -359,6 +359,9 @@ ServerMessage = (
 
 CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {cls.message_type: cls for cls in get_args(ClientMessage)}
 """What a client may send, by the envelope's `type`."""
+
+SERVER_MESSAGES: dict[str, type[ServerMessage]] = {cls.message_type: cls for cls in get_args(ServerMessage)}
+"""What the server may send, by the envelope's `type`."""
 
 
 class _Envelope(msgspec.Struct):

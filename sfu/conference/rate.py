@@ -11,20 +11,24 @@ class TokenBucket:
         self._updated_at = now
         self._refused = False
 
-    def take(self, now: float) -> bool:
-        """Return whether one more event may pass at `now` (seconds), and if so count it."""
+    def take(self, now: float, weight: float = 1.0) -> bool:
+        """Return whether one more event may pass at `now` (seconds), and if so count it.
+
+        One that weighs more than an ordinary event passes as easily; what it takes too much is owed, and paid
+        by the pause that follows.
+        """
         self._tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate)
         self._updated_at = now
         self._refused = self._tokens < 1
         if self._refused:
             return False
-        self._tokens -= 1
+        self._tokens -= weight
         return True
 
     def pause(self) -> float:
-        """Return for how many seconds not to listen: 0.0, except after a refusal.
+        """Return for how many seconds not to listen: 0.0, except after a refusal or while something is owed.
 
         Whoever goes on speaking while refused would cost a refusal for every message. So one is refused, and
         then nothing is heard until the next may pass.
         """
-        return (1 - self._tokens) / self._rate if self._refused else 0.0
+        return (1 - self._tokens) / self._rate if self._refused or self._tokens < 0 else 0.0

@@ -14,6 +14,8 @@ from sfu.conference.peer import Peer
 from sfu.conference.records import SubscriptionRecord
 from sfu.conference.track import Track
 
+OWN_TRACK = "this track is your own"
+
 
 class Subscriptions:
     """The subscriptions of one room."""
@@ -53,10 +55,12 @@ class Subscriptions:
         """Keep the wish for a layer of a track that is received, or will be.
 
         Raises:
-            Refused: the track is not received.
+            Refused: the track is the peer's own, or not received.
         """
         track = self._members.find_track(request.track_id)
         wish = peer.wishes.get(request.track_id)
+        if track is not None and track.publisher is peer:
+            raise Conflict(OWN_TRACK)
         if track is not None and self._wants(peer, track):
             publisher_id = track.publisher.id
         elif track is None and wish is not None and wish.wanted:
@@ -73,7 +77,7 @@ class Subscriptions:
             if wish is not None and wish.peer_id == peer_id:
                 return None
         elif track.publisher is peer:
-            raise Conflict("this track is your own")
+            raise Conflict(OWN_TRACK)
         elif track.publisher.id == peer_id:
             return track
         raise NotFound("this peer has no such track")

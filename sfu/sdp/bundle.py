@@ -32,8 +32,8 @@ from sfu.sdp.transport import (
     DtlsRole,
     LocalTransport,
     RemoteTransport,
-    check_same_association,
     remote_transport,
+    same_association,
 )
 
 Description = str | SessionDescription
@@ -187,8 +187,8 @@ class BundleSession:
             raise SdpError("sdp-unsupported", "nothing to negotiate: no audio or video that could be forwarded")
         remote = self._remote
         if not all(line.stopped for line in lines):
-            remote = remote_transport(offer, transport_order(offer, lines))
-            check_same_association(self._remote, remote, self._role)
+            theirs = remote_transport(offer, transport_order(offer, lines))
+            remote = same_association(remote, theirs, self._role)
 
         # From here on nothing fails.
         self._remote_restarted = (
@@ -254,8 +254,8 @@ class BundleSession:
         lines = [outcome.line for outcome in answered]
         remote, role = self._remote, self._role
         if not all(line.stopped for line in lines):
-            remote = remote_transport(answer, transport_order(answer, lines))
-            check_same_association(self._remote, remote, role)
+            theirs = remote_transport(answer, transport_order(answer, lines))
+            remote = same_association(remote, theirs, role)
             if remote.setup == "actpass":
                 raise SdpError("sdp-mismatch", "an answer chooses its DTLS role, actpass does not")
             role = "client" if remote.setup == "passive" else "server"

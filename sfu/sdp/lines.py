@@ -22,10 +22,10 @@ ONCE = frozenset("vosiuzk")
 class Limits:
     """How large a remote description may be before it is refused unread."""
 
-    characters: int = 512 * 1024
-    """Length of the text. Chromium spends 4.4 KB on a video m-line and 1.3 KB on an audio one, whatever was
-    negotiated for it, so this holds an offer for 180 people seen at once."""
-    lines: int = 16_384
+    characters: int = 1 << 20
+    """Length of the text. Chromium spends 5.4 KB on a video m-line and 1.3 KB on an audio one, whatever was
+    negotiated for it, so this holds an offer for 150 people seen and heard at once."""
+    lines: int = 32_768
     """Number of lines of any type."""
     line: int = 8_192
     """Length of one line. What a session remembers of a description is a bounded number of values from its

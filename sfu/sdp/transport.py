@@ -1,7 +1,7 @@
 """The transport half of descriptions: ICE credentials, DTLS fingerprints and roles of one BUNDLE."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sfu.sdp.attributes import Fingerprint
@@ -75,14 +75,18 @@ def remote_transport(description: SessionDescription, bundled: Iterable[MediaDes
     raise SdpError("sdp-unsupported", "no ICE credentials")
 
 
-def check_same_association(
-    old: RemoteTransport | None, new: RemoteTransport, role: DtlsRole | None, line: int | None = None
-) -> None:
-    """Refuse what would need a second DTLS association (RFC 8842 section 4): another certificate or role.
+def same_association(
+    old: RemoteTransport | None, new: RemoteTransport, role: DtlsRole | None
+) -> RemoteTransport:
+    """Return `new` as a description of the DTLS association that there is; `role` is ours if it is settled.
 
-    Raises `SdpError`; `role` is ours if it is already settled.
+    Raises `SdpError` for another certificate, which would need a second association (RFC 8842 section 4).
+    Another role would, too; but with the same certificate nobody means that. Pion 3 answers every offer of an
+    ICE-lite agent as passive, even on a connection where it has long been the DTLS client. So a settled role
+    stays, and what `setup` says then is put right.
     """
     if old is not None and set(old.fingerprints) != set(new.fingerprints):
-        raise SdpError("sdp-mismatch", "the DTLS certificate changed within a connection", line)
+        raise SdpError("sdp-mismatch", "the DTLS certificate changed within a connection")
     if role is not None and ROLE_OF_SETUP.get(new.setup) == role:
-        raise SdpError("sdp-mismatch", f"both ends would be DTLS {role} ({new.setup})", line)
+        return replace(new, setup="passive" if role == "client" else "active")
+    return new

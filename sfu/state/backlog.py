@@ -21,6 +21,9 @@ from sfu.conference.records import SessionRecord
 REFRESH_INTERVAL: Final = 15.0
 """Seconds after which a lease is extended. One small command per session then: nothing beside its media."""
 
+LINGER: Final = 60.0
+"""Seconds for which sets may still have a session that has run out: ending it has something to do there."""
+
 CLAIM_LEASE: Final = 10.0
 """Least seconds that a session lives which was just claimed, until its new server first puts it."""
 
@@ -71,7 +74,7 @@ class _Entry:
     unknown: dict[str, Any] = field(default_factory=dict)
     dropped: bool = False
     gone_at: float = -math.inf
-    """When Redis has forgotten it by itself at the latest; in the past if it never was there."""
+    """When Redis has forgotten all of it by itself; in the past if it never was there."""
 
     def ttl(self, now: float) -> float:
         """Seconds that its keys shall live from now."""
@@ -149,7 +152,7 @@ class Backlog:
         self._forget(record.session_id)
         self._revisions += 1
         self._entries[record.session_id] = _Entry(
-            record, grace, self._revisions, now + ttl, unknown, gone_at=now + ttl
+            record, grace, self._revisions, now + ttl, unknown, gone_at=now + ttl + LINGER
         )
 
     # --- what the task that owns Redis does ---
@@ -165,7 +168,7 @@ class Backlog:
             if ttl > 0:
                 action = Action.SAVE if session_id in self._due else Action.REFRESH
                 # From here on it may be there, whatever is heard of it.
-                entry.gone_at = max(entry.gone_at, now + ttl)
+                entry.gone_at = max(entry.gone_at, now + ttl + LINGER)
             elif entry.gone_at > now:
                 action, ttl = Action.DROP, 0.0
             else:
@@ -187,7 +190,7 @@ class Backlog:
             self._forget(session_id)
             return held
         if change.ttl > 0:
-            entry.gone_at = max(entry.gone_at, now + change.ttl)
+            entry.gone_at = max(entry.gone_at, now + change.ttl + LINGER)
         unchanged = entry.revision == change.revision
         if outcome is Outcome.FAILED:
             if session_id in self._due:

@@ -26,5 +26,5 @@ class Keys:
         return f"{self.prefix}peer:{peer_id}:tracks"
 
     def server_sessions(self, server_id: str) -> str:
-        """Return the key of the index of a server's sessions: a set of ids."""
+        """Return the key of the index of a server's sessions: ids by when they expire, as a room's peers."""
         return f"{self.prefix}server:{server_id}:sessions"

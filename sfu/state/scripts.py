@@ -43,19 +43,28 @@ local function live_at_least(key, ms)
     if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
 end
 
+-- Sets have members that expire one by one: each score is a time, and whoever writes cleans up.
+local function add(set, member, now, ttl)
+    redis.call('ZREMRANGEBYSCORE', set, '-inf', now)
+    redis.call('ZADD', set, now + ttl, member)
+    live_at_least(set, ttl)
+end
+
+local function remove(set, member)
+    redis.call('ZREM', set, member)
+    redis.call('ZREMRANGEBYSCORE', set, '-inf', unix_ms())
+end
+
 local function list(ttl, session_id, peer)
     local now = unix_ms()
-    redis.call('ZREMRANGEBYSCORE', peers, '-inf', now)
-    redis.call('ZADD', peers, now + ttl, peer)
-    live_at_least(peers, ttl)
+    add(peers, peer, now, ttl)
+    add(index, session_id, now, ttl)
     redis.call('HSETNX', meta, 'created_ms', string.format('%.0f', now))
     live_at_least(meta, ttl)
-    redis.call('SADD', index, session_id)
-    live_at_least(index, ttl)
 end
 
 local function write(ttl, session_id, peer, value, published)
-    -- The first: where there is no memory left it is refused, and nothing has changed.
+    -- Where there is no memory left this is refused, but only as the first command of a script that writes.
     redis.call('SET', session, value, 'PX', ttl)
     if published == '' then
         redis.call('DEL', tracks)
@@ -99,8 +108,8 @@ CLAIM: Final = (
     + """
 local ttl, session_id, peer, value, published, expected = unpack(ARGV)
 if redis.call('GET', session) ~= expected then return 0 end
-redis.call('SREM', KEYS[6], session_id)
 write(tonumber(ttl), session_id, peer, value, published)
+if KEYS[6] ~= index then remove(KEYS[6], session_id) end
 return 1
 """
 )
@@ -110,12 +119,11 @@ DROP: Final = (
     _COMMON
     + """
 local instance, room_ttl, session_id, peer = unpack(ARGV)
-redis.call('SREM', index, session_id)
+remove(index, session_id)
 local held = holder()
 if held and held ~= instance then return 0 end
 redis.call('DEL', session, tracks)
-redis.call('ZREM', peers, peer)
-redis.call('ZREMRANGEBYSCORE', peers, '-inf', unix_ms())
+remove(peers, peer)
 if redis.call('EXISTS', peers) == 0 then
     if tonumber(room_ttl) > 0 then
         redis.call('PEXPIRE', meta, room_ttl)
@@ -140,13 +148,13 @@ class Commands:
         self.keys = keys
         self.owner = owner
         self.instance = instance
-        self._digests: dict[str, str] = {}
+        self._digests: dict[str, bytes] = {}
 
     def load(self) -> list[Command]:
         """Return the commands that load the scripts; their replies are for `loaded`."""
         return [("SCRIPT", "LOAD", script) for script in SCRIPTS]
 
-    def loaded(self, digests: Sequence[str]) -> None:
+    def loaded(self, digests: Sequence[bytes]) -> None:
         """Take the names that Redis gave the scripts."""
         self._digests = dict(zip(SCRIPTS, digests, strict=True))
 

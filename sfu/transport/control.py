@@ -99,6 +99,18 @@ class Control:
             if sender.source is not None:
                 self.key_frame_requests.append(sender.source)
 
+    def begin_anew(self, now: float) -> None:
+        """The peer has another path, and what went along the old one may be lost: let pictures begin anew.
+
+        Repeating all of that would take longer than a key frame, and show what nobody wants to see any more.
+        """
+        for stream in self._streams.streams():
+            stream.request_key_frame(now)
+        for sender in self.senders.values():
+            if sender.source is not None:
+                sender.request_key_frame(now)
+                self.key_frame_requests.append(sender.source)
+
     def _sender(self, ssrc: int) -> SendStream | None:
         sender = self.senders.get(ssrc)
         if sender is None:

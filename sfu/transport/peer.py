@@ -17,7 +17,7 @@ from sfu.dtls.connection import DtlsStatistics
 from sfu.errors import BadPacket
 from sfu.ice.agent import IceLiteAgent
 from sfu.ice.credentials import Credentials
-from sfu.ice.events import IceEvent, IceState, IceStatistics
+from sfu.ice.events import IceEvent, IceState, IceStatistics, PathSelected
 from sfu.ice.interface import IceAgent
 from sfu.ice.path import Path
 from sfu.rtp import extensions
@@ -91,6 +91,7 @@ class PeerTransport:
         self._outgoing: list[tuple[bytes, Path]] = []
         self._events: list[TransportEvent] = []
         self._rtp_packets = self._rtp_octets = self._rtcp_packets = 0
+        self._removed = SendTotals()
 
     # What it looks like from outside
 
@@ -150,6 +151,7 @@ class PeerTransport:
         drops.update(ice.drops)
         drops.update(dtls.dropped)
         sent = SendTotals()
+        sent.add(self._removed)
         for stream in self.senders:
             sent.add(stream.statistics())
         return TransportStatistics(
@@ -187,12 +189,21 @@ class PeerTransport:
     def add_sender(self, stream: SendStream) -> None:
         """RTCP of and about this outgoing stream, which leaves through `outlet`, passes here from now on.
 
-        It lasts as long as the transport: another one with the same SSRC would begin with other sequence
-        numbers, and repeat SRTP nonces, so that is a `ValueError`. `bind` it to another source, or to none.
+        Another one with the same SSRC would begin with other sequence numbers, and repeat SRTP nonces, so that
+        is a `ValueError`. `bind` it to another source, or to none, for as long as its m-line lives.
         """
         if stream.ssrc in self._control.senders:
             raise ValueError(f"there is an outgoing stream with SSRC {stream.ssrc:#010x}")
         self._control.senders[stream.ssrc] = stream
+
+    def remove_sender(self, stream: SendStream, now: float) -> None:
+        """The m-line of an outgoing stream is gone for good; what it counted stays in `statistics`.
+
+        Its SSRC must not be used again.
+        """
+        del self._control.senders[stream.ssrc]
+        stream.bind(None, now)
+        self._removed.add(stream.statistics())
 
     def restart_ice(self, credentials: Credentials, now: float) -> None:
         """Begin an ICE restart; the old credentials and path serve until the peer nominates with the new."""
@@ -299,9 +310,7 @@ class PeerTransport:
         control = self._control
         control.receive(data, now)
         self._rtcp_packets += 1
-        if control.key_frame_requests:
-            self._events += map(KeyFrameRequested, control.key_frame_requests)
-            control.key_frame_requests.clear()
+        self._follow_key_frame_requests()
         if control.repetitions:
             self._send(control.repetitions, rtcp=False)
             control.repetitions.clear()
@@ -325,10 +334,19 @@ class PeerTransport:
             self._events.append(event)
             if isinstance(event, Secured):
                 self._control.start(now)
+            elif isinstance(event, PathSelected) and self.outlet.srtp is not None:
+                self._control.begin_anew(now)
+                self._follow_key_frame_requests()
         if self.ended:
             self._streams.close(now)
             self._control.stop(now)
         self._follow_streams()
+
+    def _follow_key_frame_requests(self) -> None:
+        requests = self._control.key_frame_requests
+        if requests:
+            self._events += map(KeyFrameRequested, requests)
+            requests.clear()
 
     def _follow_streams(self) -> None:
         streams = self._streams

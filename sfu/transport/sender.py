@@ -258,6 +258,10 @@ class SendStream:
     def receive_key_frame_request(self, now: float) -> None:
         """The receiver sent a PLI or FIR."""
         self._key_frame_requests += 1
+        self.request_key_frame(now)
+
+    def request_key_frame(self, now: float) -> None:
+        """Ask the publisher for a key frame, if one would be sent on."""
         if self.source is not None and not self._paused:
             self.source.request_key_frame(now)
 

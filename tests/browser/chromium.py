@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 from browser.page import Browser, Page, call_with_json
-from browser.process import ChildProcess, poll, running
+from browser.process import HERE, ChildProcess, Host, poll, running
 from browser.rpc import Channel, DriverError, Json, open_channel
 
 __all__ = ["Chromium", "open_chromium"]
@@ -156,17 +156,20 @@ class Chromium(Browser):
 
 
 @asynccontextmanager
-async def open_chromium(*, flags: Sequence[str] = ()) -> AsyncIterator[Chromium]:
-    """Run a headless Chromium with a fresh profile, `flags` added to `FLAGS`, for the length of the block."""
+async def open_chromium(*, flags: Sequence[str] = (), host: Host = HERE) -> AsyncIterator[Chromium]:
+    """Run a headless Chromium with a fresh profile on `host` for the length of the block.
+
+    `flags` are added to `FLAGS`.
+    """
     with tempfile.TemporaryDirectory(prefix="sfu-chromium-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         profile = folder / "profile"
         command = [EXECUTABLE, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
-        async with running(command, folder) as child:
+        async with running(command, folder, host=host) as child:
             with trio.fail_after(START_SECONDS):
                 url = await poll(lambda: _debugger_url(profile), child)
             browser = Chromium()
-            async with open_channel(url, browser.handle) as channel:
+            async with open_channel(url, browser.handle, host=host) as channel:
                 browser.attach(channel)
                 yield browser
                 await _close(channel, child)

@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import trio
 from browser.page import Browser, Page, call_with_json
-from browser.process import ChildProcess, poll, running
+from browser.process import HERE, ChildProcess, Host, poll, running
 from browser.rpc import Channel, DriverError, Json, open_channel
 
 __all__ = ["Firefox", "open_firefox"]
@@ -145,13 +146,19 @@ class Firefox(Browser):
 
 
 @asynccontextmanager
-async def open_firefox() -> AsyncIterator[Firefox]:
-    """Run a headless Firefox with a fresh profile for the length of the block."""
+async def open_firefox(
+    *, preferences: Mapping[str, bool | int | str] = MappingProxyType({}), host: Host = HERE
+) -> AsyncIterator[Firefox]:
+    """Run a headless Firefox with a fresh profile on `host` for the length of the block.
+
+    `preferences` are added to `PREFERENCES`.
+    """
     with tempfile.TemporaryDirectory(prefix="sfu-firefox-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         profile = folder / "profile"
         profile.mkdir()
-        lines = (f"user_pref({json.dumps(key)}, {json.dumps(value)});\n" for key, value in PREFERENCES.items())
+        chosen = {**PREFERENCES, **preferences}
+        lines = (f"user_pref({json.dumps(key)}, {json.dumps(value)});\n" for key, value in chosen.items())
         (profile / "user.js").write_text("".join(lines))
         command = [
             EXECUTABLE,
@@ -161,11 +168,11 @@ async def open_firefox() -> AsyncIterator[Firefox]:
             "--profile",
             str(profile),
         ]
-        async with running(command, folder) as child:
+        async with running(command, folder, host=host) as child:
             with trio.fail_after(START_SECONDS):
                 url = await poll(lambda: _bidi_url(profile), child)
             browser = Firefox()
-            async with open_channel(url, browser.handle) as channel:
+            async with open_channel(url, browser.handle, host=host) as channel:
                 await channel.call("session.new", {"capabilities": {}})
                 await channel.call("session.subscribe", {"events": ["log.entryAdded"]})
                 browser.attach(channel)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import trio
 
-__all__ = ["ChildProcess", "poll", "running"]
+__all__ = ["HERE", "ChildProcess", "Host", "poll", "running"]
 
 T = TypeVar("T")
 
@@ -26,6 +26,21 @@ GRACE = 5.0
 
 CLEARING = 1.0
 """Seconds that the kernel gets to clear killed processes away."""
+
+
+class Host:
+    """Where a process runs, as far as the network goes: here, on this host."""
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """Return the command line that runs `command` there."""
+        return list(command)
+
+    async def open_tcp_stream(self, host: str, port: int) -> trio.SocketStream:
+        """Connect as a program there would; raises OSError."""
+        return await trio.open_tcp_stream(host, port)
+
+
+HERE = Host()
 
 
 class ChildProcess:
@@ -75,16 +90,16 @@ class ChildProcess:
 
 @asynccontextmanager
 async def running(
-    command: Sequence[str], folder: Path, *, env: Mapping[str, str] | None = None
+    command: Sequence[str], folder: Path, *, env: Mapping[str, str] | None = None, host: Host = HERE
 ) -> AsyncIterator[ChildProcess]:
-    """Run `command` inside the `async with` block; at its end the whole process group is gone.
+    """Run `command` on `host` inside the `async with` block; at its end the whole process group is gone.
 
     What it writes goes to two files in `folder`.
     """
     output, errors = folder / "output.txt", folder / "errors.txt"
     with output.open("wb") as output_sink, errors.open("wb") as error_sink:
         process = await trio.lowlevel.open_process(
-            command,
+            host.command(command),
             stdin=subprocess.DEVNULL,
             stdout=output_sink,
             stderr=error_sink,

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import trio
+from browser.process import HERE, Host
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 __all__ = ["Channel", "DriverError", "Json", "open_channel", "open_websocket"]
@@ -92,8 +93,8 @@ class Channel:
 
 
 @asynccontextmanager
-async def open_websocket(url: str) -> AsyncIterator[WebSocketConnection]:
-    """Connect to ``ws://host:port/path`` for the length of the block.
+async def open_websocket(url: str, *, host: Host = HERE) -> AsyncIterator[WebSocketConnection]:
+    """Connect from `host` to ``ws://host:port/path`` for the length of the block.
 
     The stream is ours: trio-websocket's own function leaves it open when the other end goes away without a
     closing handshake.
@@ -102,7 +103,7 @@ async def open_websocket(url: str) -> AsyncIterator[WebSocketConnection]:
     assert where.hostname is not None
     assert where.port is not None
     async with (
-        await trio.open_tcp_stream(where.hostname, where.port) as stream,
+        await host.open_tcp_stream(where.hostname, where.port) as stream,
         trio.open_nursery() as nursery,
     ):
         yield await wrap_client_stream(
@@ -112,9 +113,11 @@ async def open_websocket(url: str) -> AsyncIterator[WebSocketConnection]:
 
 
 @asynccontextmanager
-async def open_channel(url: str, on_event: Callable[[Json], None]) -> AsyncIterator[Channel]:
-    """Connect to a browser's debugging WebSocket for the length of the block."""
-    async with open_websocket(url) as connection, trio.open_nursery() as nursery:
+async def open_channel(
+    url: str, on_event: Callable[[Json], None], *, host: Host = HERE
+) -> AsyncIterator[Channel]:
+    """Connect to the debugging WebSocket of a browser on `host` for the length of the block."""
+    async with open_websocket(url, host=host) as connection, trio.open_nursery() as nursery:
         channel = Channel(connection, on_event)
         nursery.start_soon(channel.run)
         yield channel

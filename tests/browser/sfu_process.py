@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from browser.process import GRACE, ChildProcess, poll, running
+from browser.process import GRACE, HERE, ChildProcess, Host, poll, running
 
 import sfu
 
@@ -89,9 +89,12 @@ def free_udp_port() -> int:
 
 @asynccontextmanager
 async def open_sfu(
-    settings: Mapping[str, str] | None = None, *, options: Sequence[str] = DEVELOPMENT_MODE
+    settings: Mapping[str, str] | None = None,
+    *,
+    options: Sequence[str] = DEVELOPMENT_MODE,
+    host: Host = HERE,
 ) -> AsyncIterator[SfuProcess]:
-    """Run a server on free ports; `settings` are environment variables (``SFU_…``) beside the test's own.
+    """Run a server on free ports of `host`; `settings` are environment variables (``SFU_…``) beside ours.
 
     `options` are the interpreter's: a benchmark has none, since development mode is slow and large.
 
@@ -110,7 +113,7 @@ async def open_sfu(
     }
     command = [sys.executable, *options, "-m", "sfu.cli"]
     with tempfile.TemporaryDirectory(prefix="sfu-server-") as folder:
-        async with running(command, Path(folder), env=env) as child:
+        async with running(command, Path(folder), env=env, host=host) as child:
             with trio.fail_after(START_SECONDS):
                 url = await poll(lambda: _announced_url(child), child)
             server = SfuProcess(child, url)

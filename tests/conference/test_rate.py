@@ -23,6 +23,17 @@ def test_after_a_refusal_nothing_is_heard_until_the_next_may_pass() -> None:
     assert bucket.pause() == 0.0
 
 
+def test_what_weighs_more_passes_at_once_and_is_paid_for_afterwards() -> None:
+    bucket = TokenBucket(rate=20, burst=4, now=0.0)
+    assert bucket.take(0.0, 24)
+    assert bucket.pause() == 1.05
+    assert not bucket.take(1.04)
+    assert bucket.take(1.06)
+    assert bucket.pause() == 0.0
+    assert bucket.take(10.0, 3.0)
+    assert bucket.pause() == 0.0
+
+
 @given(st.lists(st.floats(min_value=0, max_value=5), max_size=200))
 def test_never_more_than_the_burst_and_the_rate_together(gaps: list[float]) -> None:
     bucket = TokenBucket(rate=2, burst=5, now=0.0)
@@ -32,3 +43,15 @@ def test_never_more_than_the_burst_and_the_rate_together(gaps: list[float]) -> N
         now += gap
         passed += bucket.take(now)
     assert passed <= 5 + 2 * now + 1e-6
+
+
+@given(st.lists(st.tuples(st.floats(min_value=0, max_value=5), st.floats(min_value=1, max_value=50))))
+def test_in_the_long_run_weights_pass_at_the_rate(events: list[tuple[float, float]]) -> None:
+    bucket = TokenBucket(rate=2, burst=5, now=0.0)
+    now = 0.0
+    before = 0.0
+    for gap, weight in events:
+        now += gap
+        if bucket.take(now, weight):
+            assert before <= 5 + 2 * now + 1e-6
+            before += weight

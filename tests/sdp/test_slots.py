@@ -603,21 +603,30 @@ def test_a_stopped_line_cannot_be_answered_alive() -> None:
     session.apply_answer(answer.replace("a=mid:s0\r\n", ""))  # a rejected line needs no mid
 
 
-def test_a_dtls_client_by_answer_and_roles_that_change() -> None:
+@pytest.mark.parametrize(
+    ("role", "setup", "other"), [("client", "passive", "active"), ("server", "active", "passive")]
+)
+def test_dtls_roles_are_settled_by_the_first_answer(role: str, setup: str, other: str) -> None:
     session, browser = make_session(), Browser()
     audio = acquire(session, "audio")
-    session.apply_answer(browser.answer(session.create_offer()).replace("setup:active", "setup:passive"))
-    assert session.dtls_role == "client"
+    session.apply_answer(browser.answer(session.create_offer()).replace("setup:active", f"setup:{setup}"))
+    assert session.dtls_role == role
     session.release_sender(audio)
-    answer = browser.answer(session.create_offer())
-    with pytest.raises(SdpError, match="DTLS client"):
-        session.apply_answer(answer)
-    session.apply_answer(answer.replace("setup:active", "setup:passive"))
-    other = answer.replace("CD:CD", "CD:CE").replace("setup:active", "setup:passive")
+    # With the same certificate it is the same association, whatever the answer says.
+    session.apply_answer(browser.answer(session.create_offer()).replace("setup:active", f"setup:{other}"))
+    assert session.dtls_role == role
+    assert session.remote is not None
+    assert session.remote.setup == setup
+
+
+def test_another_certificate_is_refused() -> None:
+    session, browser = make_session(), Browser()
     acquire(session, "audio")
-    session.create_offer()
+    session.apply_answer(browser.answer(session.create_offer()))
+    acquire(session, "audio")
+    answer = browser.answer(session.create_offer())
     with pytest.raises(SdpError, match="certificate"):
-        session.apply_answer(other)
+        session.apply_answer(answer.replace("CD:CD", "CD:CE"))
 
 
 def test_an_answer_with_numbers_and_formats_of_its_own() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from sfu.config import ConfigError, Settings, blame, load, rows
 from sfu.kinds import TURN_URLS, HostPort, IceUrl
+from sfu.state.address import RedisAddress
 
 
 def test_defaults_need_nothing() -> None:
@@ -218,3 +219,57 @@ def test_booleans(text: str, value: bool) -> None:
 def test_what_is_neither_true_nor_false() -> None:
     with pytest.raises(ConfigError, match="SFU_AUTO_SUBSCRIBE='maybe': allowed is true or false"):
         load({}, {"SFU_AUTO_SUBSCRIBE": "maybe"})
+
+
+@pytest.mark.parametrize(
+    ("environ", "address"),
+    [
+        ({}, None),
+        (
+            {"SFU_REDIS_URL": "redis://:secret@cache:7000/2"},
+            RedisAddress("redis", "cache", 7000, db=2, password="secret"),
+        ),
+        (
+            {"SFU_REDIS_URL": "rediss://cache", "SFU_REDIS_PASSWORD": "secret"},
+            RedisAddress("rediss", "cache", password="secret"),
+        ),
+        (
+            {"SFU_REDIS_ADDR": "[::1]:7000", "SFU_REDIS_PASSWORD": "secret", "SFU_REDIS_DB": "3"},
+            RedisAddress("redis", "::1", 7000, db=3, password="secret"),
+        ),
+    ],
+)
+def test_where_redis_is(environ: dict[str, str], address: RedisAddress | None) -> None:
+    settings = load({}, environ)
+    assert settings.redis_address == address
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        (
+            {"SFU_REDIS_URL": "redis:/:hunter2@cache"},
+            "SFU_REDIS_URL=***: allowed is redis://[[user]:password@]host[:port][/db], rediss://… for TLS,"
+            " or unix://[[user]:password@]/path[?db=N]",
+        ),
+        (
+            {"SFU_REDIS_URL": "redis://cache", "SFU_REDIS_ADDR": "cache:1"},
+            "SFU_REDIS_ADDR=cache:1: SFU_REDIS_URL says that already",
+        ),
+        (
+            {"SFU_REDIS_URL": "redis://cache", "SFU_REDIS_DB": "1"},
+            "SFU_REDIS_DB=1: SFU_REDIS_URL says that already",
+        ),
+        (
+            {"SFU_REDIS_URL": "redis://:hunter2@cache", "SFU_REDIS_PASSWORD": "hunter2"},
+            "SFU_REDIS_PASSWORD=***: SFU_REDIS_URL has a password already",
+        ),
+        ({"SFU_REDIS_PASSWORD": "hunter2"}, "SFU_REDIS_PASSWORD is set: it needs SFU_REDIS_ADDR beside it"),
+        ({"SFU_REDIS_DB": "1"}, "SFU_REDIS_DB is set: it needs SFU_REDIS_ADDR beside it"),
+    ],
+)
+def test_contradictions_about_redis(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load({}, environ)
+    assert str(refused.value) == message

@@ -293,6 +293,17 @@ def test_ssrc_of_a_slot_is_given_once(call: Call) -> None:
         call.subscriber.transport.add_sender(call.slot)
 
 
+def test_a_slot_that_is_gone_leaves_its_counts_and_nothing_else(call: Call) -> None:
+    call.send(video(3))
+    sent = call.subscriber.transport.statistics().sent
+    call.subscriber.transport.remove_sender(call.slot, call.publisher.now)
+    assert list(call.subscriber.transport.senders) == []
+    assert call.slot.source is None
+    call.send(video(4))
+    assert call.subscriber.transport.statistics().sent == sent
+    assert sent.packets == len(call.received())
+
+
 @pytest.mark.parametrize(
     "request_",
     [PictureLossIndication(1, SLOT_SSRC), FullIntraRequest(1, (FirEntry(SLOT_SSRC, 1),))],
@@ -382,6 +393,25 @@ def test_subscriber_that_moves_gets_media_at_its_new_address(call: Call) -> None
     call.subscriber.path = moved
     call.subscriber.run(3.0)
     assert call.slot.outlet.path == moved
+
+
+def test_subscriber_that_moves_gets_a_key_frame_soon(call: Call) -> None:
+    call.run(1.0)
+    call.publisher.client.rtcp.clear()
+    call.subscriber.path = Path(call.subscriber.path.local, call.subscriber.path.remote._replace(port=50999))
+    call.subscriber.events.clear()
+    call.run(3.0)
+    assert KeyFrameRequested(*call.publisher.transport.streams) in call.subscriber.events
+    assert PictureLossIndication(call.publisher.transport.local_ssrc, SSRC) in call.publisher.client.rtcp
+
+
+def test_publisher_that_moves_is_asked_for_a_key_frame(call: Call) -> None:
+    call.run(1.0)
+    publisher = call.publisher
+    publisher.client.rtcp.clear()
+    publisher.path = Path(publisher.path.local, publisher.path.remote._replace(port=50999))
+    call.run(3.0)
+    assert PictureLossIndication(publisher.transport.local_ssrc, SSRC) in publisher.client.rtcp
 
 
 # The end

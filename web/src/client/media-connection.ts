@@ -4,6 +4,7 @@ import type { NegotiationStatistics } from "./negotiation.js";
 import type { Publications } from "./publications.js";
 import type { ClientMessages, Kind, ServerMessage } from "./protocol.js";
 import { readSections, type Section } from "./sdp.js";
+import { watchSilence } from "./silence.js";
 
 /** Opens an RTCPeerConnection; tests put a fake here. */
 export type ConnectionFactory = (configuration: RTCConfiguration) => RTCPeerConnection;
@@ -23,6 +24,8 @@ export interface MediaConnectionHooks {
   /** What is received may have changed. */
   remoteDescriptionChanged(): void;
   stateChanged(state: RTCPeerConnectionState): void;
+  /** Everything that was received has stopped. */
+  silent(): void;
   /** The server refused what our last offer asked for: what it has not accepted must be unpublished now. */
   withdraw(): void;
   /** The two sides cannot agree any more. */
@@ -39,6 +42,7 @@ export const MAX_SLOTS_OFFERED = 32;
 export class MediaConnection {
   readonly #connection: RTCPeerConnection;
   readonly #negotiator: Negotiator;
+  readonly #stopWatching: () => void;
 
   /**
    * Opens a connection for the peer `peerId` and starts to negotiate `publications` and one slot for each of the
@@ -80,6 +84,9 @@ export class MediaConnection {
       giveUp: (reason) => {
         hooks.giveUp(reason);
       },
+    });
+    this.#stopWatching = watchSilence(connection, () => {
+      hooks.silent();
     });
     publications.setConnection(connection);
     for (const kind of expected.slice(0, MAX_SLOTS_OFFERED)) {
@@ -133,6 +140,7 @@ export class MediaConnection {
   }
 
   close(): void {
+    this.#stopWatching();
     this.#negotiator.close();
     this.#connection.onconnectionstatechange = null;
     this.#connection.close();

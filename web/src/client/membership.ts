@@ -40,6 +40,8 @@ export interface MembershipHooks {
   message(message: ServerMessage): void;
   /** A message that cannot be understood; it has been dropped. */
   invalid(reason: string): void;
+  /** A probe was not answered. */
+  silent(): void;
   /** With what a resumed session could go on. */
   transport(): Transport;
 }
@@ -113,10 +115,14 @@ export class Membership {
     if (this.#state === "joined") this.#step("renew");
   }
 
-  /** The network has changed: looks at once whether the server is still there. */
+  /** The network has changed: a WebSocket along the old way hangs, so nobody waits for its end. */
   networkChanged(): void {
+    this.#step("network");
+  }
+
+  /** Something else has stopped: looks whether the server is still there. */
+  probe(): void {
     if (this.#state === "joined") this.#signaling?.probe();
-    else this.#step("network");
   }
 
   /** Ends the session for good; resolves when the server knows. */
@@ -157,6 +163,9 @@ export class Membership {
         },
         closed: (reason, code) => {
           this.#closed(reason, code);
+        },
+        silent: () => {
+          this.#hooks.silent();
         },
       });
     } catch (error) {

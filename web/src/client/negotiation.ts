@@ -9,7 +9,9 @@
  *
  * The way to the server may also break in the middle and come back while the connection itself lives. Then each
  * side makes its own offer once more if that is not answered. Ours is sent again as it was: the server may have
- * taken it and only its answer was lost, so that its m-sections and their mids are agreed already.
+ * taken it and only its answer was lost, so that its m-sections and their mids are agreed already. An offer of the
+ * server that names them shows just that; then the rule is turned round: ours stays, and the server answers it again,
+ * since rolling it back would make our transceivers forget their mids.
  *
  * The machine decides; `negotiator.ts` carries out what it decides on an RTCPeerConnection. Exactly one operation
  * is under way at any time: the states ending in "-ing" wait for its result.
@@ -26,7 +28,12 @@ export type Input =
   | { is: "rolled-back" }
   | { is: "failed"; error: string }
   /** From the server. */
-  | { is: "remote-offer"; sdp: string }
+  | {
+      is: "remote-offer";
+      sdp: string;
+      /** It names m-sections of which the server can know from our pending offer alone. */
+      knowsOurs?: boolean;
+    }
   | { is: "remote-answer"; sdp: string }
   | { is: "refused"; code: number }
   /** Messages to and from the server get lost from now on; or they get through again. */
@@ -199,7 +206,7 @@ export class Negotiation {
     },
     offered: {
       needed: this.#want,
-      "remote-offer": (input) => this.#collide(input.sdp),
+      "remote-offer": (input) => (input.knowsOurs === true ? this.#persist() : this.#collide(input.sdp)),
       "remote-answer": (input) => {
         this.#state = "applying";
         return [{ do: "apply-answer", sdp: input.sdp }];
@@ -281,6 +288,12 @@ export class Negotiation {
     this.#counters.collisions += 1;
     this.#wanted = true;
     return this.#answer(sdp);
+  }
+
+  /** Offers crossed, but the server has taken ours: it will answer it again, and make its own again after that. */
+  #persist(): Action[] {
+    this.#counters.collisions += 1;
+    return [];
   }
 
   #succeed(now: number): Action[] {

@@ -1,6 +1,7 @@
 /** Carries out what `Negotiation` decides, on an RTCPeerConnection. */
 import { Alarm } from "./alarm.js";
 import { type Action, type Input, Negotiation, type NegotiationStatistics } from "./negotiation.js";
+import { readSections } from "./sdp.js";
 
 /** Whom a negotiator talks to. */
 export interface NegotiatorHooks {
@@ -44,7 +45,7 @@ export class Negotiator {
   }
 
   remoteOffer(sdp: string): void {
-    this.#step({ is: "remote-offer", sdp });
+    this.#step({ is: "remote-offer", sdp, knowsOurs: knowsPendingOffer(this.#connection, sdp) });
   }
 
   remoteAnswer(sdp: string): void {
@@ -144,6 +145,18 @@ export class Negotiator {
     this.#candidates = [];
     for (const candidate of candidates) this.#hooks.sendCandidate(candidate);
   }
+}
+
+/** Whether an offer of the server names m-sections that only our pending offer has. */
+function knowsPendingOffer(connection: RTCPeerConnection, sdp: string): boolean {
+  if (connection.signalingState !== "have-local-offer") return false;
+  const agreed = mids(connection.remoteDescription?.sdp);
+  const offered = mids(connection.localDescription?.sdp);
+  return mids(sdp).some((mid) => offered.includes(mid) && !agreed.includes(mid));
+}
+
+function mids(sdp = ""): string[] {
+  return readSections(sdp).map(({ mid }) => mid);
 }
 
 /** Returns to the last stable state, whichever side's offer is pending. */

@@ -2,7 +2,7 @@
  * When to try to reach the server again, and when to stop trying: a machine without a browser.
  *
  *     up ──lost──> waiting ──timeout, network──> trying ──succeeded──> up
- *     up ──renew, draining then timeout────────> trying
+ *     up ──renew, network, draining then timeout──> trying
  *                     ^─── lost, timeout ───────── │ ──> over
  *
  * Delays grow and are drawn at random: after a server's restart its clients must not come back all at once.
@@ -18,7 +18,7 @@ export type ReconnectionInput =
   | "draining"
   /** We are in the room again. */
   | "succeeded"
-  /** The network has changed or come back: what is under way may be futile, and waiting is. */
+  /** The network has changed or come back: a connection along the old way is dead and does not say so. */
   | "network"
   /** `nextTimeout` has come. */
   | "timeout";
@@ -86,6 +86,7 @@ export class Reconnection {
         return this.#wait(now);
       },
       renew: (now) => this.#move(now),
+      network: (now) => this.#move(now),
       draining: (now) => {
         this.#due = Math.min(this.#due, now + this.#random() * MOVE_WITHIN_MS);
         return null;
@@ -95,7 +96,7 @@ export class Reconnection {
     waiting: {
       // However late it is: a computer that slept through all of this deserves one try.
       timeout: (now) => this.#try(now),
-      network: (now) => this.#try(now),
+      network: (now) => this.#tryAnew(now),
     },
     trying: {
       succeeded: (now) => {
@@ -105,7 +106,7 @@ export class Reconnection {
         return null;
       },
       lost: (now) => this.#wait(now),
-      network: (now) => this.#try(now),
+      network: (now) => this.#tryAnew(now),
       timeout: (now) => this.#wait(now) ?? "abandon",
     },
     over: {},
@@ -116,9 +117,15 @@ export class Reconnection {
     this.#giveUpAt = now + GIVE_UP_AFTER_MS;
   }
 
-  /** Leaves a connection that is good for a new one. */
+  /** Leaves a connection, good or not, for a new one. */
   #move(now: number): "try" {
     this.#begin(now);
+    return this.#try(now);
+  }
+
+  /** On another network, where earlier failures say nothing. The first try may still be too early for its routes. */
+  #tryAnew(now: number): "try" {
+    this.#failures = 0;
     return this.#try(now);
   }
 

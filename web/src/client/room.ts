@@ -73,6 +73,9 @@ export class Room extends Emitter<RoomEvents> {
       invalid: (reason) => {
         this.emit("error", new RoomError("protocol", `the server sent something unreadable: ${reason}`));
       },
+      silent: () => {
+        this.#networkChanged();
+      },
       transport: () => (this.#connection === null ? "new" : "keep"),
     });
   }
@@ -265,8 +268,7 @@ export class Room extends Emitter<RoomEvents> {
       return;
     }
     this.#stopWatching ??= this.#environment.watchNetwork(() => {
-      this.#membership.networkChanged();
-      this.#recovery?.step("network");
+      this.#networkChanged();
     });
     this.#recovery ??= this.#careForMedia();
     if (this.#connection === null) {
@@ -279,6 +281,12 @@ export class Room extends Emitter<RoomEvents> {
     this.#announceMediaState();
     this.#joining?.resolve(undefined);
     this.#joining = null;
+  }
+
+  /** The old way to the server is gone: messages and media take the new one at once. */
+  #networkChanged(): void {
+    this.#membership.networkChanged();
+    this.#recovery?.step("network");
   }
 
   /** Opens a connection whose first offer brings our publications, and a slot for each track that is there. */
@@ -301,7 +309,11 @@ export class Room extends Emitter<RoomEvents> {
           this.emit("transportChanged", state);
           if (state === "connected" || state === "disconnected" || state === "failed") {
             this.#recovery?.step(state);
+            if (state === "disconnected") this.#membership.probe();
           }
+        },
+        silent: () => {
+          this.#membership.probe();
         },
         withdraw: () => {
           for (const publication of this.#publications.unaccepted) this.#endPublication(publication, "refused");

@@ -7,8 +7,11 @@ export const PING_AFTER_MS = 12_000;
 /** When nothing has arrived this long after asking, the connection is dead, in ms: within 20 s all in all. */
 export const PONG_WITHIN_MS = 8000;
 
-/** The same where there is reason to think that it is dead. A lost packet comes again after about 1 s. */
-export const PROBE_WITHIN_MS = 4000;
+/**
+ * How long the answer to a probe may take, in ms. Nearly every way that works is faster, a lost packet included,
+ * and to be wrong costs one handshake.
+ */
+export const PROBE_WITHIN_MS = 400;
 
 /** The close code with which the server says that the session goes on with another connection. */
 export const REPLACED = 4000;
@@ -27,6 +30,8 @@ export interface SignalingHooks {
   invalid(reason: string): void;
   /** The connection is over, or never came to be; called once, and not after `close`. */
   closed(reason: string, code: number): void;
+  /** A probe was not answered; the connection is kept, for what it is worth. */
+  silent(): void;
 }
 
 /** Counters, for tests and for a statistics display. */
@@ -45,6 +50,7 @@ export class SignalingConnection {
   readonly #socket: WebSocket;
   readonly #hooks: SignalingHooks;
   #over = false;
+  #probing = false;
   #liveness: ReturnType<typeof setTimeout> | undefined;
   readonly #counters: SignalingStatistics = {
     sent: 0,
@@ -124,28 +130,36 @@ export class SignalingConnection {
     }
   }
 
-  /** Asks for a sign of life now: the network has changed, and the connection may not have survived that. */
+  /** Asks for a sign of life now: there is reason to think that nothing gets through. */
   probe(): void {
-    if (this.#over || this.#socket.readyState !== WebSocketState.open) return;
-    clearTimeout(this.#liveness);
-    this.#ask(PROBE_WITHIN_MS);
+    if (this.#over || this.#probing || this.#socket.readyState !== WebSocketState.open) return;
+    this.#probing = true;
+    this.#ask(PROBE_WITHIN_MS, () => {
+      this.#probing = false;
+      this.#ask(PONG_WITHIN_MS, this.#die);
+      this.#hooks.silent();
+    });
   }
 
   /** The server lives: starts the wait for its next sign of life. */
   #heard(): void {
+    this.#probing = false;
     clearTimeout(this.#liveness);
     this.#liveness = setTimeout(() => {
-      this.#ask(PONG_WITHIN_MS);
+      this.#ask(PONG_WITHIN_MS, this.#die);
     }, PING_AFTER_MS);
   }
 
-  #ask(withinMs: number): void {
+  #ask(withinMs: number, unanswered: () => void): void {
+    clearTimeout(this.#liveness);
     this.send("ping", { sentAt: performance.now() });
-    this.#liveness = setTimeout(() => {
-      this.#end("the server does not answer", ABNORMAL);
-      this.#socket.close();
-    }, withinMs);
+    this.#liveness = setTimeout(unanswered, withinMs);
   }
+
+  readonly #die = (): void => {
+    this.#end("the server does not answer", ABNORMAL);
+    this.#socket.close();
+  };
 
   #end(reason: string, code: number): void {
     if (this.#over) return;

@@ -4,6 +4,7 @@ import { JOIN_DEADLINE_MS } from "../../src/client/membership.js";
 import { FIRST_DELAY_MS, GIVE_UP_AFTER_MS, LASTING_MS, TRY_WITHIN_MS } from "../../src/client/reconnection.js";
 import { MAX_FAILED_CONNECTIONS, RESTART_AFTER_MS } from "../../src/client/recovery.js";
 import { PING_AFTER_MS, PONG_WITHIN_MS, PROBE_WITHIN_MS } from "../../src/client/signaling.js";
+import { LOOK_EVERY_MS, SILENT_AFTER_MS } from "../../src/client/silence.js";
 import { track } from "../fakes/media.js";
 import { peer, settle, World } from "../fakes/world.js";
 
@@ -357,12 +358,41 @@ describe("a server that says nothing", () => {
     expect(PING_AFTER_MS + PONG_WITHIN_MS).toBeLessThanOrEqual(20_000);
   });
 
-  it("is asked at once when the network has changed", async () => {
+  it("is left at once when the network has changed", async () => {
     await world.join();
     world.changeNetwork?.();
-    expect(world.socket.of("ping")).toHaveLength(1);
-    await vi.advanceTimersByTimeAsync(PROBE_WITHIN_MS);
     expect(world.room.state).toBe("reconnecting");
+    expect(world.sockets).toHaveLength(2);
+  });
+
+  it("is asked when media stops, and left soon when it does not answer: media follows", async () => {
+    await talk();
+    world.connection.become("disconnected");
+    expect(world.socket.of("ping")).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(PROBE_WITHIN_MS - 1);
+    world.connection.become("disconnected");
+    expect(world.room.state).toBe("joined");
+    await vi.advanceTimersByTimeAsync(1);
+    expect(world.room.state).toBe("reconnecting");
+    expect(world.sockets).toHaveLength(2);
+    await world.readmit("keep", [peer("ann", [CAMERA])]);
+    expect(world.socket.of("ice-restart-request")).toEqual([{}]);
+    expect(world.connections).toHaveLength(1);
+  });
+
+  it("is asked when all that was received has stopped, and kept when it answers", async () => {
+    await talk();
+    for (let sound = 1; sound < 5; sound += 1) {
+      world.connection.arrivedAt = sound;
+      await vi.advanceTimersByTimeAsync(LOOK_EVERY_MS);
+    }
+    expect(world.socket.of("ping")).toEqual([]);
+    await vi.advanceTimersByTimeAsync(SILENT_AFTER_MS);
+    expect(world.socket.of("ping")).toHaveLength(1);
+    world.socket.deliver("pong", {});
+    await vi.advanceTimersByTimeAsync(PING_AFTER_MS - 1);
+    expect(world.socket.of("ping")).toHaveLength(1);
+    expect(world.room.state).toBe("joined");
   });
 });
 
@@ -370,6 +400,7 @@ describe("media that does not flow", () => {
   it("has an ICE restart asked for after a while", async () => {
     await talk();
     world.connection.become("disconnected");
+    world.socket.deliver("pong", {});
     await vi.advanceTimersByTimeAsync(RESTART_AFTER_MS - 1);
     expect(world.socket.of("ice-restart-request")).toEqual([]);
     await vi.advanceTimersByTimeAsync(1);
@@ -387,6 +418,7 @@ describe("media that does not flow", () => {
   it("has an ICE restart asked for at once when the network has changed", async () => {
     await talk();
     world.changeNetwork?.();
+    await world.readmit("keep", [peer("ann", [CAMERA])]);
     expect(world.socket.of("ice-restart-request")).toEqual([{}]);
   });
 

@@ -84,9 +84,23 @@ describe("a server that comes back", () => {
     }
   });
 
+  it("is left at once when the network has changed: a connection along the old way is dead", () => {
+    expect(machine().step("network", START)).toBe("try");
+  });
+
+  it("is tried again soon on another network, whatever failed on the old", () => {
+    const reconnection = machine();
+    for (let failures = 0; failures < 10; failures += 1) {
+      reconnection.step(failures === 0 ? "lost" : "timeout", START);
+      reconnection.step("lost", START);
+    }
+    reconnection.step("network", START);
+    reconnection.step("lost", START);
+    expect(reconnection.nextTimeout()).toBe(START + FIRST_DELAY_MS);
+  });
+
   it("is tried at once when the network has changed, again if need be", () => {
     const reconnection = machine();
-    expect(reconnection.step("network", START)).toBeNull();
     reconnection.step("lost", START);
     expect(reconnection.step("network", START + 10)).toBe("try");
     expect(reconnection.step("network", START + 20)).toBe("try");

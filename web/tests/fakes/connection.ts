@@ -71,6 +71,8 @@ export class FakeConnection {
   onicecandidate: ((event: { candidate: unknown }) => void) | null = null;
   onconnectionstatechange: (() => void) | null = null;
   readonly candidates: unknown[] = [];
+  /** When what is received arrived last. */
+  arrivedAt = 0;
   /** The next calls of these methods reject. */
   readonly failures = new Set<"setLocalDescription" | "setRemoteDescription" | "rollback">();
   /** Each applied description, as "local offer", "remote answer", … */
@@ -130,6 +132,10 @@ export class FakeConnection {
     await Promise.resolve();
     if (this.remoteDescription === null) throw new Error("no remote description");
     this.candidates.push(candidate);
+  }
+
+  getReceivers(): { getSynchronizationSources(): { timestamp: number }[] }[] {
+    return [{ getSynchronizationSources: () => (this.arrivedAt > 0 ? [{ timestamp: this.arrivedAt }] : []) }];
   }
 
   async getStats(): Promise<Map<string, Record<string, unknown>>> {

@@ -1,0 +1,372 @@
+"""A conference whose clients come, go, break off and return: nothing raises, and in the end all agree.
+
+The input is a program for a few clients of two rooms. A client is what `tests/sdp/support.py` takes a browser
+to be: it holds every description of ours against the rules of an RTCPeerConnection. What the server says
+waits until the client hears it, so that offers cross, answers come late, and a broken connection loses
+whatever was under way. Others are rogues, who say what the input says.
+
+* Only `Refused` leaves `join`, nothing leaves any other method.
+* A step queues a bounded number of messages, and a timer that has been handled is not due again at once.
+* Once everything has been heard, the peers and tracks that a client was told of are those that are there, and
+  it receives every track of the others on an m-line of its own.
+* When all have left, no peer, route, session or deadline is left.
+"""
+
+import json
+from collections import deque
+from typing import Any
+
+from sdp.support import CHROMIUM, FIREFOX, Browser
+from support.conference import NOON, SERVER, Hall
+
+from sfu.conference.errors import Refused
+from sfu.conference.limits import Limits
+from sfu.conference.messages import Join, serialize
+from sfu.conference.negotiation import ANSWER_TIMEOUT, NegotiationState
+from sfu.conference.peer import Peer
+from sfu.ice.path import Address, Path
+
+MAX_STEPS = 60
+MAX_CLIENTS = 6
+MAX_MESSAGES = 60
+"""More than one step may queue for one client."""
+MAX_TRACKS = 4
+PATIENCE = 100
+"""Rounds of hearing and answering after which clients that go on talking are stuck."""
+
+LIMITS = Limits(
+    max_rooms=2,
+    max_peers_per_room=3,
+    max_tracks_per_peer=MAX_TRACKS,
+    messages_per_second=10**6,
+    messages_burst=10**6,
+)
+ROOMS = ("red", "blue", "third")
+USERS = ("ann", "ben", "cid", "dan")
+STRANGER = Path(SERVER, Address("192.0.2.9", 1024))
+
+
+class Client:
+    """One client over all its connections."""
+
+    def __init__(self, stage: "Stage", room: str, user: str) -> None:
+        self.stage = stage
+        self.room = room
+        self.user = user
+        self.browser = Browser(numbers=FIREFOX if user == "ben" else CHROMIUM)
+        self.peer: Peer = stage.join(Join(room_id=room, user_id=user))
+        self.connected = True
+        self.greeted = False
+        """Its join has been answered: before that it says nothing."""
+        self.gone = False
+        """It has given its RTCPeerConnection up, and was not told yet to make another."""
+        self.changed = False
+        """The browser has something that is not negotiated."""
+        self.rogue = False
+        """It has broken the rules itself: nothing is expected of it any more."""
+        self.late = False
+        """It has answered an offer that was taken back before: it may know lines that the server does not."""
+        self.inbox: deque[tuple[float, dict[str, Any]]] = deque()
+        """What was said to it, and when, and not heard yet."""
+        self.session: tuple[str, str] | None = None
+        self.peers: dict[str, set[str]] = {}
+        """Who else is there, and what they publish, as it was told."""
+        self.suspended: set[str] = set()
+
+    def say(self, message_type: str, **data: Any) -> None:
+        """Send a message."""
+        self.stage.tell(self, json.dumps({"type": message_type, "data": data}))
+
+    def break_off(self) -> None:
+        """The WebSocket is gone, with what was under way."""
+        self.connected = self.greeted = False
+        self.inbox.clear()
+        self.stage.hall.conference.suspend(self.peer, self.stage.hall.now)
+
+    def come_back(self, *, keep: bool, token: str | None = None) -> None:
+        """A new WebSocket, with or without the RTCPeerConnection of before. It may be a fresh join by now."""
+        if self.session is None:
+            return
+        session_id, right = self.session
+        self.gone = self.gone or not keep
+        request = Join(
+            room_id=self.room,
+            user_id=self.user,
+            session_id=session_id,
+            session_token=right if token is None else token,
+            transport="new" if self.gone else "keep",
+        )
+        try:
+            self.peer = self.stage.join(request)
+        except Refused:
+            return
+        # The connection before, if it was still there, hears nothing any more.
+        self.inbox.clear()
+        self.connected = True
+        self.greeted = False
+
+    @property
+    def may_offer(self) -> bool:
+        """Whether there is something to offer, and no offer is out."""
+        lines = self.browser.transceivers
+        return self.greeted and self.browser.pending is None and any(not line.wants_stop for line in lines)
+
+    def offer(self) -> None:
+        """Offer what the browser has now."""
+        if self.may_offer:
+            self.say("offer", sdp=self.browser.offer(), type="offer")
+
+    def hear(self) -> None:
+        """Take the next message."""
+        said_at, message = self.inbox.popleft()
+        data = message["data"]
+        match message["type"]:
+            case "join":
+                self.greeted = True
+                self.session = data["sessionId"], data["sessionToken"]
+                if data["transport"] == "new":
+                    self._begin_anew()
+                elif self.browser.pending is not None:
+                    self.browser.rollback()
+            case "room-state":
+                self.peers = {
+                    info["peerId"]: {track["trackId"] for track in info["tracks"]} for info in data["peers"]
+                }
+                self.suspended = {info["peerId"] for info in data["peers"] if info["suspended"]}
+            case "peer-joined":
+                assert data["peerId"] not in self.peers
+                self.peers[data["peerId"]] = set()
+            case "peer-left":
+                del self.peers[data["peerId"]]
+                self.suspended.discard(data["peerId"])
+            case "peer-suspended":
+                self.suspended.add(data["peerId"])
+            case "peer-resumed":
+                self.suspended.remove(data["peerId"])
+            case "track-published" if data["peerId"] != self.peer.id:
+                self.peers[data["peerId"]].add(data["trackId"])
+            case "track-unpublished" if data["peerId"] != self.peer.id:
+                self.peers[data["peerId"]].remove(data["trackId"])
+            case "answer" if not self.rogue and self.browser.pending is not None:
+                self.browser.receive_answer(data["sdp"])
+                self.changed = False
+            case "offer" | "ice-restart-offer" if not self.rogue:
+                self.late = self.late or self.stage.hall.now >= said_at + ANSWER_TIMEOUT
+                self.say("answer", sdp=self.browser.answer(data["sdp"]), type="answer")
+            case "error":
+                assert self.rogue or self.late, data
+
+    def _begin_anew(self) -> None:
+        """A new RTCPeerConnection that publishes what the one before did."""
+        self.gone = self.late = False
+        old = self.browser
+        self.browser = Browser(numbers=old.numbers)
+        for line in old.transceivers:
+            if line.sends and not (line.stopped or line.wants_stop):
+                self.browser.add(line.kind, receives=line.receives)
+                self.changed = True
+
+
+class Stage:
+    """The conference and its clients."""
+
+    def __init__(self) -> None:
+        self.hall = Hall(LIMITS)
+        self.clients: list[Client] = []
+        self.peers: list[Peer] = []
+        """Everybody who ever was, to look after timers and queues."""
+
+    # --- what the server is told ---
+
+    def join(self, request: Join) -> Peer:
+        """Join, or resume."""
+        peer = self.hall.conference.join(request, self.hall.now)
+        if peer not in self.peers:
+            self.peers.append(peer)
+        return peer
+
+    def tell(self, client: Client, text: str | bytes) -> None:
+        """One message."""
+        if client.connected:
+            self.hall.conference.receive_message(client.peer, text, self.hall.now)
+
+    def settle(self) -> None:
+        """Take what every peer is to be told."""
+        for peer in self.hall.conference.take_touched(self.hall.now):
+            peer.outgoing(self.hall.now)
+        for peer in self.peers:
+            messages = peer.take_messages()
+            assert len(messages) <= MAX_MESSAGES
+            for client in self.clients:
+                if client.peer is peer and client.connected:
+                    texts = [serialize(message, NOON) for message in messages]
+                    client.inbox += [(self.hall.now, json.loads(text)) for text in texts]
+        self.peers = [peer for peer in self.peers if peer.ended is None]
+        for client in self.clients:
+            client.connected = client.connected and client.peer.ended is None
+
+    def pass_time(self, seconds: float) -> None:
+        """Let whatever falls due happen, each at its time."""
+        hall = self.hall
+        end = hall.now + seconds
+        while True:
+            due = [(time, peer) for peer in self.peers if (time := peer.next_timeout()) is not None]
+            if not due or min(time for time, _ in due) > end:
+                break
+            time, peer = min(due, key=lambda item: item[0])
+            hall.now = max(hall.now, time)
+            hall.conference.handle_timeout(peer, hall.now)
+            self.settle()
+            after = peer.next_timeout()
+            assert after is None or after > time or peer.ended, "a timer that is due again at once would spin"
+        hall.now = end
+
+    # --- steps ---
+
+    def step(self, what: int, detail: int, data: bytes) -> int:
+        """Do one thing; return how many bytes of `data` it has used."""
+        client = self.clients[detail % len(self.clients)] if self.clients else None
+        option = detail // max(1, len(self.clients))
+        used = 0
+        match what % 16:
+            case 0 | 1:
+                self.enter(ROOMS[detail % 3], USERS[detail // 3 % 4])
+            case 2 if client:
+                client.break_off()
+            case 3 | 4 if client:
+                client.come_back(keep=what % 16 == 3, token="wrong" if option & 7 == 7 else None)
+            case 5 | 6 if client and not client.rogue:
+                if client.greeted and client.browser.pending is None:
+                    self.change(client, option)
+                client.offer()
+            case 7 | 8 if client and client.inbox:
+                client.hear()
+            case 9:
+                self.listen()
+            case 10:
+                self.pass_time(detail / 16)
+            case 11 if client and client.greeted:
+                client.say("leave")
+            case 12 if client and client.greeted:
+                client.say("ice-restart-request")
+            case 13 if client and client.greeted:
+                flags = {f"{name}Enabled": bool(option & 1) for name in ("mic", "camera", "screen")}
+                client.say("media-state", **flags)
+            case 14 if client:
+                used = self.go_rogue(client, option, data)
+            case 15:
+                used = detail
+                if (peer := self.hall.conference.route(data[:detail], STRANGER)) is not None:
+                    self.hall.conference.receive(peer, data[:detail], STRANGER, self.hall.now)
+        self.settle()
+        return used
+
+    def enter(self, room: str, user: str) -> None:
+        """A client comes, maybe instead of an older self of it."""
+        try:
+            client = Client(self, room, user)
+        except Refused:
+            return
+        self.clients = [*(one for one in self.clients if one.connected or one.session), client][-MAX_CLIENTS:]
+
+    def change(self, client: Client, option: int) -> None:
+        """What a page does with its RTCPeerConnection."""
+        client.changed = True
+        # A client that stops a line of ours wants nothing on it, so only its own are stopped.
+        transceivers = [line for line in client.browser.transceivers if not (line.mid or "").startswith("s")]
+        sending = [line for line in transceivers if line.sends and not (line.stopped or line.wants_stop)]
+        match option % 4:
+            case 0 | 1 if len(sending) < MAX_TRACKS:
+                client.browser.add("video" if option % 4 else "audio", receives=bool(option & 4))
+            case 2 if transceivers:
+                transceivers[option // 4 % len(transceivers)].wants_stop = True
+            case _ if transceivers:
+                line = transceivers[option // 4 % len(transceivers)]
+                line.sends = not line.sends and len(sending) < MAX_TRACKS
+
+    def go_rogue(self, client: Client, option: int, data: bytes) -> int:
+        """Say what the input says: as it is, or mixed into a description."""
+        client.rogue = True
+        size, rest = (data[0], data[1:]) if data else (0, b"")
+        text = rest[:size].decode("utf-8", "replace")
+        if option % 4 == 0:
+            self.tell(client, rest[:size])
+            return 1 + size
+        browser = Browser(numbers=client.browser.numbers)
+        for kind in ("audio", "video", "video")[: option % 4]:
+            browser.add(kind)
+        sdp = browser.offer()
+        at = (option * 97) % len(sdp)
+        kind = "answer" if option & 4 else "offer"
+        client.say(kind, sdp=sdp[:at] + text + sdp[at + (option & 56) :], type=kind)
+        return 1 + size
+
+    # --- the end ---
+
+    def listen(self) -> None:
+        """Everybody hears everything, answers what is asked and offers what is left to offer."""
+        for _ in range(PATIENCE):
+            busy = False
+            for client in self.clients:
+                while client.inbox:
+                    client.hear()
+                    busy = True
+                if client.connected and not client.rogue and client.changed and client.may_offer:
+                    client.offer()
+                    busy = True
+                self.settle()
+            if not busy:
+                return
+        raise AssertionError("negotiation without end")
+
+    def end(self) -> None:
+        """Time heals what is healable: then all that is left must be in order. After that all leave."""
+        for client in self.clients:
+            if client.rogue and client.connected:
+                client.say("leave")
+        self.settle()
+        for _ in range(5):
+            self.listen()
+            self.pass_time(9.0)
+        self.listen()
+        for client in self.clients:
+            if client.connected:
+                self.check(client)
+        for peer in tuple(self.peers):
+            self.hall.conference.remove(peer, "left", self.hall.now)
+        self.settle()
+        for room in tuple(self.hall.conference.rooms.values()):
+            self.hall.conference.forget_room(room)
+        statistics = self.hall.conference.statistics()
+        assert (statistics.rooms, statistics.peers, statistics.routes, statistics.suspended) == (0, 0, 0, 0)
+        assert not self.peers
+
+    def check(self, client: Client) -> None:
+        """What a client knows is what there is."""
+        peer = client.peer
+        others = [other for other in peer.room.peers.values() if other is not peer]
+        assert client.peers == {other.id: set(other.tracks) for other in others}
+        assert client.suspended == {other.id for other in others if other.suspended}
+        assert peer.connection.negotiation.state is NegotiationState.STABLE
+        published = [line.mid for line in client.browser.lines if line.sends and not line.stopped]
+        assert sorted(mid for mid in published if mid) == sorted(
+            track.mid for track in peer.tracks.values() if track.mid
+        )
+        wanted = sorted(f"{other.id} {track}" for other in others for track in other.tracks)
+        shown = sorted(
+            line.track for line in client.browser.lines if line.track and not line.stopped and line.receives
+        )
+        assert shown == wanted or (client.late and set(wanted) < set(shown))
+
+
+def one_input(data: bytes) -> None:
+    """Run one program."""
+    stage = Stage()
+    offset = 0
+    for _ in range(MAX_STEPS):
+        if offset + 2 > len(data):
+            break
+        what, detail = data[offset : offset + 2]
+        offset += 2
+        offset += stage.step(what, detail, data[offset : offset + 256])
+    stage.end()

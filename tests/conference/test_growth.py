@@ -1,0 +1,210 @@
+"""Rooms where people come and go, and large ones: descriptions and memory follow what is there now."""
+
+import gc
+import re
+from collections.abc import Generator
+from typing import Any
+
+import msgspec
+import pytest
+from sdp.support import CHROMIUM, FIREFOX, Numbers, vector
+from support.conference import Guest, Hall
+
+from sfu.conference.limits import Limits
+from sfu.conference.messages import MAX_SDP, Offer, parse
+from sfu.conference.peer import Peer
+from sfu.config import Settings
+from sfu.sdp import SessionDescription
+
+LIMITS = Limits(max_peers_per_room=200, messages_per_second=100_000, messages_burst=100_000)
+
+
+class Passer(Guest):
+    """A client that negotiates, and never connects."""
+
+    def connect(self, sdp: str) -> None:
+        """No packets: descriptions are what this is about."""
+
+
+def enter(hall: Hall, user: str, numbers: Numbers = CHROMIUM) -> Passer:
+    """Let somebody in who only negotiates."""
+    peer = hall.enter(user, numbers=numbers).peer
+    hall.guests[-1] = guest = Passer(hall, peer, numbers, None)
+    return guest
+
+
+def only(*payload_types: int) -> Numbers:
+    """A browser that has no video codec but these."""
+    named = [f":{number} " for number in payload_types]
+    video = tuple(line for line in CHROMIUM.lines["video"] if any(name in line for name in named))
+    audio = tuple(line for line in CHROMIUM.lines["audio"] if ":111 " in line)
+    formats = {"audio": "111", "video": " ".join(map(str, payload_types))}
+    return CHROMIUM._replace(formats=formats, lines={"audio": audio, "video": video})
+
+
+SETS = [CHROMIUM, FIREFOX, only(96, 97), only(98, 99), only(108, 109)]
+
+
+def measure(hall: Hall, bob: Guest) -> dict[str, int]:
+    """What must not grow: Bob's last offer, the slots and streams of his connection, all objects there are."""
+    sdp = bob.heard("offer")[-1]["sdp"]
+    connection = bob.peer.connection
+    bob.messages.clear()
+    gc.collect()
+    return {
+        "m-lines": sdp.count("\r\nm="),
+        "characters": len(sdp),
+        "slots": len(connection.sdp.senders),
+        "streams": len(list(connection.transport.senders)),
+        "wishes": len(bob.peer.wishes),
+        "subscriptions": len(connection.subscriptions),
+        "objects": len(gc.get_objects()),
+    }
+
+
+def compare(early: dict[str, int], late: dict[str, int]) -> None:
+    """Nothing has grown; the number of objects, other tests' too, may vary by a few, and versions by digits."""
+    for name, value in late.items():
+        assert value <= early[name] + {"characters": 4, "objects": 300}.get(name, 0), (name, early, late)
+
+
+def test_two_hundred_cycles_of_subscribing_leave_nothing() -> None:
+    hall = Hall(LIMITS)
+    alice, bob = enter(hall, "alice"), enter(hall, "bob")
+    alice.publish("audio", "video")
+    hall.run(2.0)
+    requests = [
+        {"trackId": track["trackId"], "peerId": alice.peer.id} for track in alice.heard("track-published")
+    ]
+    readings = []
+    for cycle in range(200):
+        for request in requests:
+            bob.say("unsubscribe", **request)
+        for request in requests[:: 1 - 2 * (cycle % 2)]:
+            bob.say("subscribe", **request, layer="hml"[cycle % 3])
+        assert len([line for line in bob.browser.lines if line.track]) == 2
+        if cycle in (9, 199):
+            readings.append(measure(hall, bob))
+    compare(*readings)
+    assert readings[0]["m-lines"] == 2
+    assert not bob.heard("error")
+
+
+def test_two_hundred_joins_and_leaves_of_others_leave_nothing() -> None:
+    """Each with other codecs, and up to three of them at a time."""
+    hall = Hall(LIMITS, auto_subscribe=False)
+    bob = enter(hall, "bob")
+    hall.run(2.0)
+    readings = []
+    crowd = visitors(hall)
+    for visit in range(200):
+        for track in next(crowd).tracks.values():
+            bob.say("subscribe", trackId=track.id, peerId=track.publisher.id)
+        if (visit % 15 == 14 and visit < 30) or visit == 194:
+            readings.append(measure(hall, bob))
+    # The peak is reached in the first fifteen, and the codecs then repeat.
+    compare(readings[1], readings[2])
+    assert readings[0]["m-lines"] <= 6
+    assert not bob.heard("error")
+    hall.run(1.0)
+    crowd.close()
+    hall.settle()
+    assert bob.peer.connection.subscriptions == ()
+    assert set(hall.conference.rooms["room"].peers) == {bob.peer.id}
+    statistics = bob.peer.connection.statistics()
+    assert statistics.subscribed == statistics.unsubscribed == 400
+
+
+def visitors(hall: Hall) -> Generator[Peer, None, None]:
+    """People who come, publish audio and video, and leave when two more have come."""
+    inside: list[Passer] = []
+    visit = 0
+    try:
+        while True:
+            guest = enter(hall, f"visitor-{visit}", SETS[visit % len(SETS)])
+            guest.publish("audio", "video")
+            inside.append(guest)
+            if len(inside) > 2:
+                hall.leave(inside[0])
+                hall.guests.remove(inside.pop(0))
+            visit += 1
+            yield guest.peer
+    finally:
+        for guest in inside:
+            hall.leave(guest)
+            hall.guests.remove(guest)
+
+
+def test_a_client_that_stops_its_lines_again_and_again_costs_no_more_each_time() -> None:
+    hall = Hall(LIMITS)
+    alice, bob = enter(hall, "alice"), enter(hall, "bob")
+    alice.publish("video")
+    bob.publish("audio")
+    hall.run(2.0)
+    readings = []
+    for cycle in range(60):
+        (line,) = [line for line in bob.browser.lines if line.track]
+        line.wants_stop = True
+        bob.offer()
+        assert len([line for line in bob.browser.lines if line.track]) == 1
+        if cycle in (9, 59):
+            readings.append(measure(hall, bob))
+    compare(*readings)
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_one_person_sees_and_hears_a_hundred(mine: bool) -> None:
+    hall = Hall(LIMITS, auto_subscribe=False)
+    for number in range(100):
+        enter(hall, f"speaker-{number}").publish("audio", "video")
+    hall.guests.clear()
+    bob = enter(hall, "bob")
+    if mine:
+        bob.publish("audio", "video")
+    for peer in tuple(hall.conference.rooms["room"].peers.values()):
+        for track in peer.tracks.values() if peer is not bob.peer else ():
+            text = f'{{"type": "subscribe", "data": {{"trackId": "{track.id}", "peerId": "{peer.id}"}}}}'
+            hall.conference.receive_message(bob.peer, text, hall.now)
+    hall.run(2.0)
+    assert all(answer["success"] for answer in bob.heard("subscription-ack"))
+    assert len(bob.heard("subscription-ack")) == 200
+    assert bob.peer.connection.statistics().subscriptions == 200
+    assert len({line.track for line in bob.browser.lines if line.track}) == 200
+    # And it can go on negotiating, with all of that in its own offers.
+    bob.publish("video", source="screen")
+    assert bob.heard("error") == []
+    assert len(bob.peer.tracks) == (3 if mine else 1)
+
+
+def chromium_offer(people: int) -> str:
+    """An offer as long as Chromium's when it receives audio and video of so many."""
+    head, *sections = re.split(r"(?m)^(?=m=)", vector("chromium-offer-recvonly"))
+    mids = " ".join(str(number) for number in range(2 * people))
+    head = re.sub(r"(?m)^a=group:BUNDLE.*(?=\r)", f"a=group:BUNDLE {mids}", head)
+    lines = [
+        re.sub(r"(?m)^a=mid:.*(?=\r)", f"a=mid:{2 * person + index}", section)
+        for person in range(people)
+        for index, section in enumerate(sections[:2])
+    ]
+    return head + "".join(lines)
+
+
+def test_an_offer_about_a_hundred_and_forty_people_is_read_as_a_message_and_as_a_description() -> None:
+    sdp = chromium_offer(140)
+    assert 800_000 < len(sdp) <= MAX_SDP
+    description = SessionDescription.parse(sdp)
+    assert len(description.media) == 280
+    message: Any = parse(serialized(sdp))
+    assert isinstance(message, Offer)
+    assert message.sdp == sdp
+
+
+def test_the_longest_description_fits_into_a_message() -> None:
+    """Whatever else may be wrong with it, its length is answered in words."""
+    assert len(serialized("\r\n" * (MAX_SDP // 2))) <= Settings().max_message_bytes
+    assert len(serialized('"' * MAX_SDP)) <= Settings().max_message_bytes
+
+
+def serialized(sdp: str) -> bytes:
+    """An offer as a client writes it."""
+    return msgspec.json.encode({"type": "offer", "data": {"sdp": sdp, "type": "offer"}})

@@ -1,0 +1,237 @@
+"""Clients that come, publish, choose, break and go, over several lives of the server: who wants what gets it.
+
+Beside the conference stands a model of a few lines: what each client has said about each track.
+"""
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sdp.support import CHROMIUM, Browser
+from support.conference import Guest, Hall
+
+from sfu.conference.limits import Limits
+from sfu.conference.messages import Join
+from sfu.conference.peer import Peer
+from sfu.conference.records import SubscriptionRecord
+from sfu.conference.track import Track
+
+LIMITS = Limits(messages_per_second=100_000, messages_burst=100_000, max_tracks_per_peer=4)
+USERS = st.sampled_from(["alice", "bob", "carol", "dave"])
+WHO = st.integers(0, 100)
+
+
+class Passer(Guest):
+    """A client that negotiates, and never connects."""
+
+    def connect(self, sdp: str) -> None:
+        """No packets: who gets which track is decided without."""
+
+
+class Wishing(RuleBasedStateMachine):
+    """One room and everybody in it."""
+
+    @initialize(automatic=st.booleans())
+    def begin(self, automatic: bool) -> None:
+        self.automatic = automatic
+        self.lives = 0
+        self.said: dict[str, dict[str, SubscriptionRecord]] = {}
+        """By peer id and track id."""
+        self.next_life()
+        for user in ("alice", "bob"):
+            self.enter(user)
+            self.guests()[-1].publish("audio", "video")
+        for choice in range(3):
+            self.choose(who=choice, which=2 * choice, wanted=bool(choice % 2), layer=None)
+
+    # --- coming and going ---
+
+    @rule(user=USERS)
+    def enter(self, user: str) -> None:
+        """Also over an older self of the user, which is gone then."""
+        self.hall.enter(user)
+        guest = self.hall.guests.pop()
+        self.add(guest.peer).messages += guest.messages
+
+    @precondition(lambda self: self.guests())
+    @rule(who=WHO)
+    def leave(self, who: int) -> None:
+        self.pick(who).say("leave")
+
+    @precondition(lambda self: self.guests())
+    @rule(who=WHO)
+    def vanish(self, who: int) -> None:
+        self.hall.conference.suspend(self.pick(who).peer, self.hall.now)
+        self.hall.settle()
+
+    @precondition(lambda self: self.guests())
+    @rule(who=WHO, keep=st.booleans(), publish=st.booleans())
+    def come_back(self, who: int, keep: bool, publish: bool) -> None:
+        """Or take over a connection that the server believes in."""
+        guest = self.pick(who)
+        kinds = [track.kind for track in guest.peer.tracks.values()]
+        told = guest.heard("join")[-1]
+        request = Join(
+            room_id="room",
+            user_id=guest.peer.user_id,
+            session_id=told["sessionId"],
+            session_token=told["sessionToken"],
+            transport="keep" if keep else "new",
+        )
+        if not keep or guest.peer.connection.closed:
+            guest.browser = Browser()
+        assert self.hall.conference.join(request, self.hall.now) is guest.peer
+        self.hall.settle()
+        if publish and not guest.browser.transceivers and kinds:
+            guest.publish(*kinds)
+
+    @rule(data=st.data())
+    def restart(self, data: st.DataObject) -> None:
+        """The server is killed; the next one finds the records in some order."""
+        guests = data.draw(st.permutations(self.guests()))
+        self.next_life()
+        for guest in guests:
+            peer = self.hall.conference.restore(guest.peer.record(), self.hall.now + 30.0, self.hall.now)
+            assert peer is not None
+            self.add(peer).messages += guest.messages
+        self.hall.settle()
+
+    @rule(seconds=st.sampled_from([0.5, 12.0, 40.0]))
+    def wait(self, seconds: float) -> None:
+        """Long enough for tracks, or for sessions too, to be given up."""
+        self.hall.run(seconds)
+
+    # --- what is said and published ---
+
+    @precondition(lambda self: self.present())
+    @rule(who=WHO, kind=st.sampled_from(["audio", "video"]))
+    def publish(self, who: int, kind: str) -> None:
+        guest = self.pick(who, self.present())
+        if sum(line.sends for line in guest.browser.transceivers) < LIMITS.max_tracks_per_peer:
+            guest.publish(kind)
+
+    @precondition(lambda self: self.present())
+    @rule(who=WHO)
+    def unpublish(self, who: int) -> None:
+        guest = self.pick(who, self.present())
+        if guest.browser.transceivers:
+            for transceiver in guest.browser.transceivers:
+                transceiver.sends = False
+            guest.offer()
+
+    @precondition(lambda self: self.present() and self.tracks())
+    @rule(who=WHO, which=WHO, wanted=st.booleans(), layer=st.sampled_from([None, "h", "l"]))
+    def choose(self, who: int, which: int, wanted: bool, layer: str | None) -> None:
+        guest, track = self.pick(who, self.present()), self.track(which)
+        request = {"trackId": track.id, "peerId": track.publisher.id}
+        if wanted:
+            guest.say("subscribe", **request, layer=layer)
+        else:
+            guest.say("unsubscribe", **request)
+        answer = guest.heard("subscription-ack")[-1]
+        assert answer["success"] == (track.publisher is not guest.peer)
+        if answer["success"]:
+            wish = SubscriptionRecord(track.id, track.publisher.id, layer if wanted else None, wanted)
+            self.said[guest.peer.id][track.id] = wish
+
+    @precondition(lambda self: self.present() and self.tracks())
+    @rule(who=WHO, which=WHO)
+    def switch(self, who: int, which: int) -> None:
+        guest, track = self.pick(who, self.present()), self.track(which)
+        guest.say("layer-switch", trackId=track.id, targetRid="m")
+        answer = guest.heard("subscription-ack")[-1]
+        assert answer["success"] == (self.wants(guest.peer, track))
+        if answer["success"]:
+            self.said[guest.peer.id][track.id] = SubscriptionRecord(track.id, track.publisher.id, "m")
+
+    # --- what must hold after every step ---
+
+    @invariant()
+    def what_was_said_holds_as_long_as_the_track(self) -> None:
+        living = {track.id for track in self.tracks()}
+        for guest in self.guests():
+            said = self.said[guest.peer.id]
+            assert guest.peer.wishes == {name: wish for name, wish in said.items() if name in living}
+            self.said[guest.peer.id] = dict(guest.peer.wishes)
+
+    @invariant()
+    def who_wants_a_track_gets_it_and_nobody_else(self) -> None:
+        for guest in self.guests():
+            connection = guest.peer.connection
+            wanted = {track for track in self.tracks() if self.wants(guest.peer, track)}
+            assert {one.track for one in connection.subscriptions} == (set() if connection.closed else wanted)
+            streams = {one.stream for one in connection.subscriptions if one.stream}
+            assert streams <= set(connection.transport.senders)
+            assert len(list(connection.transport.senders)) == len(connection._streams)
+            assert all(one.source is None for one in connection.transport.senders if one not in streams)
+
+    @invariant()
+    def nothing_is_sent_that_belongs_to_no_subscription(self) -> None:
+        subscriptions = [one for guest in self.guests() for one in guest.peer.connection.subscriptions]
+        for track in self.tracks():
+            streams = [one.stream for one in subscriptions if one.track is track and one.stream is not None]
+            assert len(streams) == len(set(streams)) == len(track.senders)
+            assert set(streams) == set(track.senders)
+
+    @invariant()
+    def sessions_are_found_as_long_as_they_last(self) -> None:
+        conference = self.hall.conference
+        peers = {peer for room in conference.rooms.values() for peer in room.peers.values()}
+        assert peers == {guest.peer for guest in self.guests()}
+        assert set(conference._by_session.values()) == peers
+        assert {conference.find_session(peer.session.id) for peer in peers} == peers
+
+    @invariant()
+    def nobody_hears_a_complaint(self) -> None:
+        assert not any(guest.heard("error") for guest in self.guests())
+
+    def teardown(self) -> None:
+        if not hasattr(self, "hall"):
+            return
+        for guest in self.guests():
+            self.hall.leave(guest)
+        statistics = self.hall.conference.statistics()
+        assert (statistics.peers, statistics.routes) == (0, 0)
+
+    # --- how it is done ---
+
+    def next_life(self) -> None:
+        """Begin with an empty server, whose randomness is its own."""
+        self.lives += 1
+        self.hall = Hall(LIMITS, self.lives, auto_subscribe=self.automatic)
+
+    def add(self, peer: Peer) -> Passer:
+        guest = Passer(self.hall, peer, CHROMIUM, self.hall.certificate)
+        self.hall.guests.append(guest)
+        self.said.setdefault(peer.id, {})
+        return guest
+
+    def guests(self) -> list[Guest]:
+        """Everybody whose session lives."""
+        return [guest for guest in self.hall.guests if guest.peer.ended is None]
+
+    def present(self) -> list[Guest]:
+        """Those of them who are connected."""
+        return [guest for guest in self.guests() if not guest.peer.suspended]
+
+    def pick(self, who: int, guests: list[Guest] | None = None) -> Guest:
+        several = guests or self.guests()
+        return several[who % len(several)]
+
+    def tracks(self) -> list[Track]:
+        return [track for guest in self.guests() for track in guest.peer.tracks.values()]
+
+    def track(self, which: int) -> Track:
+        return self.tracks()[which % len(self.tracks())]
+
+    def wants(self, peer: Peer, track: Track) -> bool:
+        wish = self.said[peer.id].get(track.id)
+        return track.publisher is not peer and (self.automatic if wish is None else wish.wanted)
+
+
+TestWishing = Wishing.TestCase
+TestWishing.settings = settings(
+    max_examples=25,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)

@@ -1,0 +1,162 @@
+"""A real redis-server on a socket of its own, and ways to make its life hard."""
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import trio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from sfu.state.address import RedisAddress
+
+REDIS_SERVER = shutil.which("redis-server") or ""
+"""The program; empty where it is not installed."""
+
+PATIENCE = 30
+"""Seconds after which what has not happened never will, on a busy machine too."""
+
+needs_redis = pytest.mark.skipif(
+    not REDIS_SERVER and os.environ.get("CI") != "true", reason="redis-server is not installed"
+)
+"""Marks what needs the program: without it, it fails in CI and is skipped elsewhere."""
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until `condition` returns something true."""
+    with trio.fail_after(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
+            await trio.sleep(0.005)
+
+
+def free_port() -> int:
+    """Return a TCP port of loopback that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """A redis-server process, which may be started, stopped, halted and asked."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.address = RedisAddress("unix", path=str(folder / "redis.sock"))
+        self.client = redis.Redis(
+            unix_socket_path=self.address.path, decode_responses=True, retry=Retry(NoBackoff(), 0)
+        )
+        """For tests to look into it."""
+        self._command = [REDIS_SERVER, "--port", "0", "--unixsocket", self.address.path, "--save", ""]
+        self._command += ["--dir", str(folder), "--logfile", str(folder / "redis.log"), *options]
+        self._process: trio.Process | None = None
+
+    async def start(self, *options: str) -> None:
+        """Start it, and wait until it answers."""
+        self._process = await trio.lowlevel.open_process([*self._command, *options])
+        await until(self._answers)
+
+    async def kill(self) -> None:
+        """End it without a goodbye, as a crash does."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            await self._process.wait()
+            self._process = None
+            self.client.connection_pool.disconnect()
+
+    def halt(self) -> None:
+        """Let it stop answering, with its connections open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End a `halt`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def names(self) -> set[str]:
+        """Return the names of all keys."""
+        names: Any = self.client.keys()
+        return set(names)
+
+    def ttls(self) -> dict[str, int]:
+        """Return the milliseconds that each key has left; -1 for one that stays for ever."""
+        lives: dict[str, Any] = {name: self.client.pttl(name) for name in self.names()}
+        return lives
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.BusyLoadingError:
+            return True
+        except redis.AuthenticationError:
+            return True
+        except redis.ConnectionError:
+            return False
+
+
+@asynccontextmanager
+async def redis_server(folder: Path, *options: str) -> AsyncIterator[RedisServer]:
+    """Run a redis-server for the block."""
+    server = RedisServer(folder, *options)
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.client.close()
+        with trio.CancelScope(shield=True):
+            await server.kill()
+
+
+class Middleman:
+    """Stands between a store and Redis, and is slow, or cuts connections."""
+
+    def __init__(self, folder: Path, server: RedisAddress) -> None:
+        self.address = RedisAddress("unix", path=str(folder / "middleman.sock"))
+        self.delay = 0.0
+        """Seconds that each reply is held back."""
+        self.cut_before: bytes | None = None
+        """Ends the connection when a reply comes to a request with this in it, which Redis has carried out."""
+        self.answer: bytes | None = None
+        """Is answered in place of what Redis says."""
+        self.connections = 0
+        self._server = server
+
+    async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Accept connections until cancelled."""
+        with trio.socket.socket(trio.socket.AF_UNIX) as sock:
+            await sock.bind(self.address.path)
+            sock.listen()
+            task_status.started()
+            await trio.serve_listeners(self._relay, [trio.SocketListener(sock)])
+
+    async def _relay(self, client: trio.SocketStream) -> None:
+        self.connections += 1
+        server = await trio.open_unix_socket(self._server.path)
+        pending = bytearray()
+        async with client, server, trio.open_nursery() as nursery:
+            nursery.start_soon(self._reply, server, client, pending, nursery.cancel_scope)
+            with suppress(trio.BrokenResourceError):
+                async for data in client:
+                    pending += data
+                    await server.send_all(data)
+            nursery.cancel_scope.cancel("the store has hung up")
+
+    async def _reply(
+        self, server: trio.SocketStream, client: trio.SocketStream, asked: bytearray, both: trio.CancelScope
+    ) -> None:
+        with suppress(trio.BrokenResourceError):
+            async for data in server:
+                await trio.sleep(self.delay)
+                if self.cut_before is not None and self.cut_before in asked:
+                    self.cut_before = None
+                    break
+                asked.clear()
+                await client.send_all(data if self.answer is None else self.answer)
+        both.cancel("cut")
