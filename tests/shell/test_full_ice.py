@@ -331,7 +331,7 @@ async def test_a_peer_with_many_addresses_is_remembered_only_so_far() -> None:
         message = aioice.stun.Message(aioice.stun.Method.BINDING, aioice.stun.Class.REQUEST)
         message.attributes["PRIORITY"] = 1
 
-        async def check() -> None:
+        async def check() -> None:  # noqa: ASYNC124 - to run in the loop
             for port in range(1, 2 * MAX_REMOTE):
                 sockets.check_incoming(message, ("127.0.0.2", port), protocol)
 
@@ -423,7 +423,7 @@ async def test_what_waits_for_a_channel_is_bounded(tmp_path: FilePath) -> None:
         # Due, and nobody there to bind it again: the channel goes on being used, one request at a time.
         client.channel_refresh_at = dict.fromkeys(client.channel_refresh_at, 0.0)
 
-        async def burst() -> list[str | None]:
+        async def burst() -> list[str | None]:  # noqa: ASYNC124 - to run in the loop
             return [send(path, b"\x80") for _ in range(4 * MAX_WAITING)]
 
         assert await generation._loop.run(burst) == [None] * 4 * MAX_WAITING
