@@ -28,8 +28,11 @@ from sfu.kinds import (
     ORIGINS,
     REDIS_URL,
     SECRET,
+    STUN_URLS,
     TEXT,
+    TURN_URLS,
     HostPort,
+    IceUrl,
     Kind,
     choice,
     integer,
@@ -80,6 +83,22 @@ class Settings:
     )
     announced_ips: tuple[str, ...] = _setting(
         IPS, (), "Addresses that clients send media to (1:1 NAT).", default_text="the host's own"
+    )
+    ice_mode: str = _setting(
+        choice("lite", "full"), "lite", "lite: one port; full: an agent per peer, for servers behind NAT."
+    )
+    ice_policy: str = _setting(
+        choice("all", "relay"), "all", "Candidates of a full agent: all, or those of TURN servers alone."
+    )
+    stun_urls: tuple[IceUrl, ...] = _setting(
+        STUN_URLS, (), "STUN servers of clients and of full agents.", default_text="none"
+    )
+    turn_urls: tuple[IceUrl, ...] = _setting(
+        TURN_URLS, (), "TURN servers of clients and of full agents.", default_text="none"
+    )
+    turn_user: str | None = _setting(TEXT, None, "User name at the TURN servers.", default_text="none")
+    turn_password: str | None = _setting(
+        TEXT, None, "Password at the TURN servers; clients are told it.", default_text="none", secret=True
     )
     auth_secret: str | None = _setting(
         SECRET, None, "Who joins needs a token signed with it (HS256).", default_text="none", secret=True
@@ -157,6 +176,14 @@ class Settings:
             missing, given = ("tls_key", "tls_cert") if self.tls_key is None else ("tls_cert", "tls_key")
             raise ConfigError(
                 f"{PREFIX}{missing.upper()} is not set: {PREFIX}{given.upper()} needs it beside it"
+            )
+        for name in ("turn_user", "turn_password"):
+            if self.turn_urls and getattr(self, name) is None:
+                raise ConfigError(f"{PREFIX}{name.upper()} is not set: {PREFIX}TURN_URLS needs it beside it")
+        if self.ice_policy == "relay" and not (self.ice_mode == "full" and self.turn_urls):
+            raise ConfigError(
+                f"{PREFIX}ICE_POLICY=relay: allowed is all, unless there are {PREFIX}ICE_MODE=full "
+                f"and {PREFIX}TURN_URLS"
             )
         if self.redis_url is not None:
             for name, there in (("redis_addr", self.redis_addr), ("redis_db", self.redis_db)):

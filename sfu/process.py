@@ -1,18 +1,16 @@
 """One server in one process: what it is made of by the settings, its signals, and its operators' port."""
 
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 
 import trio
 
 from sfu.admin import Admin
-from sfu.config import Settings, blame
-from sfu.ice_tcp import IceTcp
+from sfu.config import Settings
 from sfu.logs import get_logger
+from sfu.media import open_media
 from sfu.server import Server
 from sfu.store import open_store
-from sfu.udp import MediaSocket
 
 log = get_logger(__name__)
 
@@ -24,7 +22,7 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
         ConfigError: a port cannot be had, or the certificate is no good.
     """
     with (
-        _open_media(settings) as (media, ice_tcp),
+        open_media(settings) as (media, ice_tcp),
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
     ):
         server = Server(settings, media, open_store(settings), ice_tcp)
@@ -39,18 +37,6 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
             async with trio.open_nursery() as serving:
                 task_status.started(await serving.start(server.run))
             beside.cancel_scope.cancel("the server has stopped")
-
-
-@contextmanager
-def _open_media(settings: Settings) -> Iterator[tuple[MediaSocket, IceTcp]]:
-    """Bind the two ports for media. Raises `ConfigError`."""
-    with blame("ice_tcp_addr", settings.ice_tcp_addr):
-        ice_tcp = IceTcp.open(settings.ice_tcp_addr, max_connections=settings.max_connections)
-    with ice_tcp:
-        with blame("udp_addr", settings.udp_addr):
-            media = MediaSocket.open(*settings.udp_addr, sink=ice_tcp)
-        with media:
-            yield media, ice_tcp
 
 
 async def _stop_at_signals(server: Server, signals: AsyncIterator[int]) -> None:

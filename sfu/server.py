@@ -15,16 +15,14 @@ store; and with it the socket on which the transports said goodbye.
 """
 
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 from trio_websocket import WebSocketConnection
 
-from sfu.addresses import announced_candidates
 from sfu.auth import open_door
 from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
@@ -38,17 +36,18 @@ from sfu.conference.room import Room
 from sfu.config import Settings
 from sfu.dtls.certificate import Certificate
 from sfu.http import HttpFront, Readiness, open_listeners, public_url
-from sfu.ice.path import Address, Path
+from sfu.ice.full import IceReport
+from sfu.ice.path import Path
 from sfu.ice_tcp import Handlers, IceTcp
 from sfu.logs import get_logger
-from sfu.peer import PeerTask
+from sfu.media import Media, agent_hosts, candidates, ice_servers
+from sfu.peer import IceTask, PeerTask
+from sfu.peer_sockets import PeerSockets
 from sfu.room import RoomTask
 from sfu.sessions import Sessions
 from sfu.signaling import CLOSE_TIMEOUT, Signaling, greet
 from sfu.store import Store
 from sfu.timers import Timers
-from sfu.transport.egress import Egress
-from sfu.udp import Receive
 from sfu.upgrade import RequestInfo
 
 STOP_TIMEOUT: Final = 5.0
@@ -66,16 +65,6 @@ STATIC_ROOT: Final = FilePath(__file__).parent / "web"
 log = get_logger(__name__)
 
 
-class Media(Protocol):
-    """Where datagrams come from and go to: a `MediaSocket`, or a test's memory."""
-
-    address: Address
-    egress: Egress
-
-    async def run(self, receive: Receive, after_batch: Callable[[float], None]) -> None:
-        """Receive until cancelled; see `MediaSocket.run`."""
-
-
 class Server:
     """One running server. `run` is its life; everything else is called by its tasks, and waits for nothing."""
 
@@ -89,7 +78,9 @@ class Server:
         self.store = store
         self.ice_tcp = ice_tcp or IceTcp(None, max_connections=0)
         """Media by TCP."""
-        self._candidates = announced_candidates(settings.announced_ips, media.address, self.ice_tcp.address)
+        self._sockets = media if isinstance(media, PeerSockets) else None
+        """Where every peer has sockets of its own; else all share one."""
+        self._candidates = candidates(settings, media, self.ice_tcp.address)
         self._certificate = Certificate.generate(datetime.now(UTC), os.urandom)
         limits = Limits(
             max_rooms=settings.max_rooms,
@@ -108,6 +99,7 @@ class Server:
             media.egress,
             os.urandom,
             self.door.authenticate,
+            ice_servers=ice_servers(settings),
             auto_subscribe=settings.auto_subscribe,
         )
         self._sessions = Sessions(self.conference, store, settings.session_ttl_sec)
@@ -204,6 +196,24 @@ class Server:
         self.conference.forget_room(room)
         self._room_tasks.pop(room, None)
 
+    def receive_datagram(self, peer: Peer, data: bytes, path: Path) -> None:
+        """Take a datagram from a socket of the peer's own."""
+        now = trio.current_time()
+        try:
+            self.conference.receive(peer, data, path, now)
+        except Exception:
+            self._fail(peer, now)
+        self._settle(now)
+
+    def report_ice(self, peer: Peer, *reports: IceReport) -> None:
+        """Take what those who have a peer's sockets have found."""
+        now = trio.current_time()
+        try:
+            self.conference.report_ice(peer, reports, now)
+        except Exception:
+            self._fail(peer, now)
+        self._settle(now)
+
     # --- joining ---
 
     async def talk(self, websocket: WebSocketConnection, _info: RequestInfo) -> None:
@@ -245,7 +255,7 @@ class Server:
         if room_task is None:
             room_task = self._room_tasks[peer.room] = RoomTask(self, peer.room, self._settings.room_ttl_sec)
             self._rooms.start_soon(room_task.run)
-        task = self._tasks[peer] = PeerTask(self, peer)
+        task = self._tasks[peer] = PeerTask(self, peer, self._make_ice(peer))
         room_task.admit(task)
         return task
 
@@ -320,6 +330,8 @@ class Server:
             return
         for message in peer.take_messages():
             task.post(message)
+        if task.ice is not None:
+            task.ice.carry_out(peer.take_ice_requests())
         if peer.ended is None:
             self._timers.set(peer, peer.next_timeout())
         else:
@@ -375,4 +387,13 @@ class Server:
             os.urandom,
             now,
             history_depth=self._settings.history_packets,
+            full_ice=self._sockets is not None,
         )
+
+    def _make_ice(self, peer: Peer) -> IceTask | None:
+        if self._sockets is None:
+            return None
+        # Imported here, since asyncio and all that stands on it take 10 MB that others need not have.
+        from sfu.full_ice import FullIce
+
+        return FullIce(self, peer, self._settings, agent_hosts(self._settings), self._sockets.count)

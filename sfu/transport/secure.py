@@ -18,9 +18,9 @@ from sfu.dtls.events import Closed as DtlsClosed
 from sfu.dtls.events import Failed as DtlsFailed
 from sfu.dtls.events import HandshakeCompleted
 from sfu.errors import BadPacket
-from sfu.ice.agent import IceLiteAgent
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceEvent, IceState, PathRetired, PathSelected, StateChanged
+from sfu.ice.interface import IceAgent
 from sfu.ice.path import Path
 from sfu.rtp.srtp import InboundSrtp, OutboundSrtp
 from sfu.sdp.transport import RemoteTransport
@@ -43,15 +43,14 @@ class SecureChannel:
 
     def __init__(
         self,
-        credentials: Credentials,
+        ice: IceAgent,
         certificate: Certificate,
         *,
         random: Callable[[int], bytes],
-        now: float,
         key_log: Callable[[str], None] | None = None,
     ) -> None:
         """`key_log` is given DTLS's secrets, for Wireshark (see `DtlsConnection`)."""
-        self.ice = IceLiteAgent(credentials, now=now)
+        self.ice = ice
         self.outlet = Outlet()
         """Open from `Secured` on, while ICE has a path."""
         self.drops: Counter[str] = Counter()
@@ -168,6 +167,11 @@ class SecureChannel:
         """The connection that carries `path` has ended: sending moves to another or waits for one."""
         if not self.ended:
             self.ice.lose(path)
+            self._follow_ice(now)
+
+    def follow_ice(self, now: float) -> None:
+        """Draw the consequences of what somebody else has told the agent."""
+        if not self.ended:
             self._follow_ice(now)
 
     def forget(self, ssrc: int) -> None:

@@ -9,7 +9,7 @@ from support.link import Link, certificate, fingerprint
 
 from sfu.dtls.srtp import SrtpProtectionProfile
 from sfu.ice import attributes as a
-from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
+from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER, IceLiteAgent
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState, PathSelected, PathValidated, StateChanged
 from sfu.ice.path import Address, Path
@@ -329,7 +329,9 @@ def test_keys_that_come_while_consent_is_lost_wait_for_a_path() -> None:
 
 def test_channel_without_keys_has_nothing_to_forget_and_when_ended_nothing_to_do() -> None:
     channel = SecureChannel(
-        Credentials("ours", "a password of some length"), certificate(1), random=Random(1).randbytes, now=0.0
+        IceLiteAgent(Credentials("ours", "a password of some length"), now=0.0),
+        certificate(1),
+        random=Random(1).randbytes,
     )
     channel.forget(1)
     channel.set_remote(Link().remote_of_client(), 0.0)
