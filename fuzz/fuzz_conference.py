@@ -151,10 +151,17 @@ class Client:
                 self.browser.receive_answer(data["sdp"])
                 self.changed = False
             case "offer" | "ice-restart-offer" if not self.rogue:
-                self.late = self.late or self.stage.hall.now >= said_at + ANSWER_TIMEOUT
-                self.say("answer", sdp=self.browser.answer(data["sdp"]), type="answer")
+                self._answer(data["sdp"], said_at)
             case "error":
                 assert self.rogue or self.late, data
+
+    def _answer(self, offer: str, said_at: float) -> None:
+        """Answer, and see whether the offer had been taken back: then the server knows of no such answer."""
+        negotiation = self.peer.connection.negotiation
+        ignored = negotiation.statistics().answers_ignored
+        self.say("answer", sdp=self.browser.answer(offer), type="answer")
+        overdue = self.stage.hall.now >= said_at + ANSWER_TIMEOUT
+        self.late = self.late or overdue or negotiation.statistics().answers_ignored > ignored
 
     def _begin_anew(self) -> None:
         """A new RTCPeerConnection that publishes what the one before did."""

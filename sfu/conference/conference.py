@@ -204,7 +204,8 @@ class Conference:
         else:
             token = claimed.token
             peer.session.adopt(claimed.record.tokens, claimed.record.generation)
-        keep = request.transport == "keep" and not peer.connection.transport.ended
+        current = peer.connection
+        keep = request.transport == "keep" and current.known and not current.transport.ended
         peer.name = request.name or peer.name
         connection = None if keep else self._make_connection(now)
         peer.room.resume(peer, token, connection, now, was_away=was_away)
@@ -373,7 +374,8 @@ class Conference:
         self._marks.touched.clear()
         for peer in touched:
             if peer.ended is None:
-                peer.room.offer_if_due(peer, now)
+                if peer.room.offer_if_due(peer, now):
+                    self._follow(peer, now)  # it may have brought new credentials
                 peer.room.tell_candidates(peer)
             elif self._by_session.get(peer.session.id) is peer:
                 del self._by_session[peer.session.id]
@@ -399,7 +401,7 @@ class Conference:
                     peer.room.start_stream(peer, stream, now)
                 case StateChanged(IceState.FAILED) if not peer.suspended and peer.ended is None:
                     # The client is there, its network is not what it was.
-                    peer.connection.restart_ice(now)
+                    peer.connection.restart_ice()
                 case Secured():
                     self._note_handshake(peer, "ok")
                 case Failed(reason):

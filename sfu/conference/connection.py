@@ -19,7 +19,15 @@ from sfu.ice.credentials import Credentials, make_credentials
 from sfu.ice.full import FullIceAgent, Gathered, IceReport, IceRequest
 from sfu.ice.path import Path
 from sfu.rtp.history import DEPTH
-from sfu.sdp import BundleSession, LocalTransport, Sender, SessionDescription, TooManyLines, codecs_of
+from sfu.sdp import (
+    BundleSession,
+    LocalTransport,
+    Sender,
+    SessionDescription,
+    SignalingState,
+    TooManyLines,
+    codecs_of,
+)
 from sfu.transport.peer import PeerTransport, TransportStatistics
 from sfu.transport.sender import SendStream
 
@@ -82,6 +90,9 @@ class Connection:
         self.negotiation = Negotiation(now)
         self._subscriptions: dict[str, Subscription] = {}
         self._streams: dict[int, SendStream] = {}
+        self._restart_wanted = False
+        self.known = False
+        """Whether the client has shown that it has been told of this connection; only then can it be kept."""
         self.closed = False
         """Whether it has ended: its counts change no more."""
         self.handshake: str | None = None
@@ -98,7 +109,7 @@ class Connection:
     @property
     def restarts_ice(self) -> bool:
         """Whether the next offer brings new ICE credentials."""
-        return self.sdp.restarts_ice
+        return self._restart_wanted or self.sdp.restarts_ice
 
     def answer_offer(self, offer: SessionDescription, now: float) -> str | None:
         """Apply the client's offer and return our answer, or None where the offer lost against ours.
@@ -106,8 +117,11 @@ class Connection:
         Raises:
             sfu.sdp.SdpError: the offer cannot be used; nothing has changed.
         """
-        if not self.negotiation.receive_offer():
+        offered = self.sdp.state is SignalingState.HAVE_LOCAL_OFFER
+        if not self.negotiation.receive_offer(repeated=offered and self.sdp.repeats(offer)):
             return None
+        if offered:
+            self.sdp.rollback()
         self.sdp.apply_offer(offer)
         if self.sdp.remote_restarted:
             self._restart_ice(now)
@@ -123,10 +137,15 @@ class Connection:
     def apply_answer(self, text: str, now: float) -> bool:
         """Apply the client's answer; False means that no offer of ours waits for one.
 
+        An answer has no mark of its offer. One too many shows that one before it, to an offer that had been
+        taken back by then, may have passed for the answer to the next: then we offer once more.
+
         Raises:
             sfu.sdp.SdpError: the answer does not fit our offer, which is taken back.
         """
         if not self.negotiation.receive_answer():
+            self.sdp.doubt()
+            self.negotiation.request()
             return False
         try:
             self.sdp.apply_answer(text)
@@ -142,6 +161,8 @@ class Connection:
         """Return an offer to send, if one is due."""
         if not self.negotiation.is_offer_due(now):
             return None
+        if self._restart_wanted:
+            self._restart_ice(now)
         self._give_slots()
         if not self.sdp.needs_offer:
             self.negotiation.offer_not_needed()
@@ -156,11 +177,15 @@ class Connection:
         if self.negotiation.abandon_offer():
             self.sdp.rollback()
 
-    def restart_ice(self, now: float) -> None:
-        """Have the next offer bring new ICE credentials; media goes on along the old path meanwhile."""
-        self.negotiate_again()
-        self._restart_ice(now)
-        self.negotiation.request()
+    def restart_ice(self) -> None:
+        """Have the next offer bring new ICE credentials; media goes on along the old path meanwhile.
+
+        Before the first description of the client there is nothing to restart. An offer that is out stays out:
+        were it taken back, its answer would pass for the one to the next.
+        """
+        if self.sdp.remote is not None:
+            self._restart_wanted = True
+            self.negotiation.request()
 
     # --- full ICE ---
 
@@ -266,6 +291,7 @@ class Connection:
 
     def _restart_ice(self, now: float) -> None:
         self._ice_restarts += 1
+        self._restart_wanted = False
         credentials = make_credentials(self._random)
         if self._full_ice is not None:
             self._trickle.begin(credentials.ufrag)

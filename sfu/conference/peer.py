@@ -90,8 +90,10 @@ class Peer:
 
     def next_timeout(self) -> float | None:
         """Return when something of the peer is due, or None."""
+        # Who is away is offered nothing and answers nothing: its negotiation has no deadlines meanwhile.
+        connection = self.connection.transport if self.suspended else self.connection
         times = (
-            self.connection.next_timeout(),
+            connection.next_timeout(),
             self.session.deadline,
             self.reclaim_deadline,
             self.wishes_deadline,

@@ -219,6 +219,7 @@ class Room:
         Raises:
             Refused: it is not done, and why.
         """
+        peer.connection.known = True
         if peer.session.confirm():
             self._members.note_change(peer)
         match message:
@@ -229,7 +230,7 @@ class Room:
             case IceCandidate():
                 self._add_candidate(peer, message)
             case IceRestartRequest():
-                peer.connection.restart_ice(now)
+                peer.connection.restart_ice()
             case MediaState():
                 state = peer.set_media_state(message)
                 self._members.note_change(peer)
@@ -250,19 +251,20 @@ class Room:
                 raise Conflict("already in a room: leave it first")
         self._members.touch(peer)
 
-    def offer_if_due(self, peer: Peer, now: float) -> None:
-        """Send `peer` an offer, if what it should receive has changed and it may be asked now."""
+    def offer_if_due(self, peer: Peer, now: float) -> bool:
+        """Send `peer` an offer, if what it should receive has changed and it may be asked now: whether so."""
         if peer.suspended:
-            return
+            return False
         restarts = peer.connection.restarts_ice
         offer = peer.connection.make_offer(now)
         if offer is None:
-            return
+            return False
         if restarts:
             peer.tell(IceRestartOffer(sdp=offer, peer_id=peer.id))
         else:
             peer.tell(Offer(sdp=offer, type="offer", peer_id=peer.id))
         self._members.touch(peer)
+        return True
 
     def _handle_offer(self, peer: Peer, message: Offer, now: float) -> None:
         try:

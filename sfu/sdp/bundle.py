@@ -10,6 +10,7 @@ so that taking back an offer loses no wish, and `needs_offer` is the difference 
 RFC 9429 (JSEP) for the procedures, RFC 3264 (offer/answer), RFC 9143 (BUNDLE), RFC 8842 (DTLS roles).
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -81,8 +82,11 @@ class BundleSession:
         self._bundle: tuple[str, ...] = ()
         self._allow_mixed = True
         self._in_doubt = False
-        """An offer was taken back, and the client has not shown since whether it had applied it."""
+        """What the client holds to be agreed may not be what we do: an offer was taken back that it may have
+        applied, or it has answered what nobody asked. Its next description shows."""
         self._remote_restarted = False
+        self._last_offer: bytes | None = None
+        """Hash of the client's last offer."""
 
     # --- what it came to ---
 
@@ -128,8 +132,8 @@ class BundleSession:
 
     @property
     def needs_offer(self) -> bool:
-        """Whether what is wanted differs from what the client has been told."""
-        if self._next_transport is not None:
+        """Whether what is wanted differs from what the client has been told, or may have been."""
+        if self._next_transport is not None or self._in_doubt:
             return True
         return any(wish(sender) != sender.told for sender in self._slots.senders)
 
@@ -178,11 +182,26 @@ class BundleSession:
 
     # --- the client offers ---
 
+    def repeats(self, offer: SessionDescription) -> bool:
+        """Whether this is the offer that was answered last, and the client may wait for that answer still.
+
+        It is not if nothing hangs on it: where the offer brought no m-lines, the client can take it back and
+        answer ours instead, with nothing lost.
+        """
+        return any(line.provisional for line in self._slots.lines) and _digest(offer) == self._last_offer
+
     def apply_offer(self, description: Description) -> None:
         """Take the client's offer. Raises `SdpError`, or `WrongState` unless the state is stable."""
         self._expect(SignalingState.STABLE)
         offer = self._parse(description)
-        lines = read_offer(offer, self._slots.lines, simulcast=self._simulcast, in_doubt=self._in_doubt)
+        digest = _digest(offer)
+        lines = read_offer(
+            offer,
+            self._slots.lines,
+            simulcast=self._simulcast,
+            in_doubt=self._in_doubt,
+            repeated=digest == self._last_offer,
+        )
         if self._remote is None and all(line.stopped for line in lines):
             raise SdpError("sdp-unsupported", "nothing to negotiate: no audio or video that could be forwarded")
         remote = self._remote
@@ -197,6 +216,7 @@ class BundleSession:
             and (remote.ufrag, remote.pwd) != (self._remote.ufrag, self._remote.pwd)
         )
         self._remote = remote
+        self._last_offer = digest
         self._in_doubt = False
         self._payload_types.learn(offer)
         self._extension_ids.learn(offer)
@@ -281,6 +301,10 @@ class BundleSession:
         self._offered = []
         self._state = SignalingState.STABLE
 
+    def doubt(self) -> None:
+        """Note that the client may hold something else to be agreed than we do: to offer again settles it."""
+        self._in_doubt = self._remote is not None
+
     # --- how ---
 
     def _expect(self, state: SignalingState) -> None:
@@ -304,3 +328,7 @@ class BundleSession:
         # Counts every description of ours: two that are equal may differ in version, never the other way round.
         self._origin = self._origin._replace(version=self._origin.version + 1)
         return str(description)
+
+
+def _digest(offer: SessionDescription) -> bytes:
+    return hashlib.sha256(str(offer).encode()).digest()

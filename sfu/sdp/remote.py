@@ -27,15 +27,23 @@ PROTOCOLS = frozenset({PROTOCOL, "UDP/TLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF", "TCP/
 
 
 def read_offer(
-    description: SessionDescription, before: Sequence[MLine], *, simulcast: bool, in_doubt: bool
+    description: SessionDescription,
+    before: Sequence[MLine],
+    *,
+    simulcast: bool,
+    in_doubt: bool,
+    repeated: bool,
 ) -> list[MLine]:
     """The m-lines as an offer would make them; those that we do not take are stopped.
 
     `in_doubt`: an offer of ours was taken back since the last complete exchange. The client may have applied
-    it and stopped lines in its lost answer, and may now use their places again.
+    it and stopped lines in its lost answer, and may now use their places again. Provisional lines may be gone;
+    if the offer is the last one again (`repeated`), it does not show that our answer to it has arrived.
 
     Raises `SdpError` for an offer that breaks the rules or offers what an SFU cannot do without.
     """
+    while len(description.media) < len(before) and before[-1].provisional:
+        before = before[:-1]
     if len(description.media) < len(before):
         # RFC 3264 section 8: the m-lines of earlier descriptions stay, stopped if need be.
         detail = f"{len(before)} m-lines were negotiated, {len(description.media)} are left"
@@ -52,13 +60,20 @@ def read_offer(
         if media.stopped:
             lines.append(_stopped(media, previous))
             continue
-        if previous is not None and (previous.stopped or (in_doubt and previous.mid != media.mid)):
+        if previous is not None and (previous.stopped or _is_another(media, previous, in_doubt=in_doubt)):
             previous = None  # a recycled line is a new one (RFC 9429 section 5.2.2)
         if previous is not None and (previous.mid, previous.kind) != (media.mid, media.kind):
             detail = f"the m-line was {previous.kind} with mid {previous.mid!r}"
             raise SdpError("sdp-mismatch", detail, media.line)
-        lines.append(_read_line(description, media, previous, bundle, simulcast=simulcast))
+        line = _read_line(description, media, previous, bundle, simulcast=simulcast)
+        line.provisional = previous is None or (previous.provisional and repeated)
+        lines.append(line)
     return lines
+
+
+def _is_another(media: MediaDescription, previous: MLine, *, in_doubt: bool) -> bool:
+    """Whether the client may and does have another m-line in the place of `previous`."""
+    return (in_doubt or previous.provisional) and previous.mid != media.mid
 
 
 def _stopped(media: MediaDescription, previous: MLine | None) -> MLine:
@@ -174,6 +189,7 @@ def read_answer(answer: SessionDescription, offered: Sequence[Section]) -> list[
 def _read_answer_line(media: MediaDescription, section: Section, bundle: set[str]) -> AnsweredLine:
     _check_answer_line(media, section, bundle)
     line = section.line.copy()
+    line.provisional = False
     if media.stopped:
         line.stopped = True
         line.receiver = None

@@ -53,6 +53,9 @@ class Slots:
                 line.sender = line.sender or now.sender
             elif now.sender is not None and line.sender is not now.sender:
                 now.sender.stop()
+        for gone in self.lines[len(lines) :]:
+            if gone.sender is not None:
+                gone.sender.stop()
         waiting: dict[tuple[str | None, str], Sender] = {
             (sender.reserved_mid, sender.kind): sender for sender in self.waiting
         }

@@ -1,8 +1,19 @@
 """Who may offer when."""
 
+import dataclasses
+import itertools
+
 import pytest
 
-from sfu.conference.negotiation import ANSWER_TIMEOUT, FIRST_OFFER_WAIT, Negotiation, NegotiationState
+from sfu.conference.negotiation import (
+    ANSWER_TIMEOUT,
+    FIRST_OFFER_WAIT,
+    TRANSITIONS,
+    Negotiation,
+    NegotiationEvent,
+    NegotiationState,
+    NegotiationStatistics,
+)
 
 
 def settled(now: float = 0.0) -> Negotiation:
@@ -112,3 +123,47 @@ def test_after_a_wrong_answer_the_clients_own_offer_ends_the_wait() -> None:
     negotiation.answer_refused(2.0)
     assert negotiation.receive_offer()
     assert negotiation.is_offer_due(2.1)
+
+
+def test_an_offer_that_is_repeated_wins_even_against_ours() -> None:
+    negotiation = settled()
+    negotiation.request()
+    negotiation.offer_sent(1.0)
+    assert negotiation.receive_offer(repeated=True)
+    assert negotiation.state is NegotiationState.STABLE
+    assert negotiation.is_offer_due(1.1)
+    statistics = negotiation.statistics()
+    assert (statistics.offers_repeated, statistics.offers_ignored) == (1, 0)
+
+
+def test_a_new_beginning_takes_an_offer_back_and_wants_it_again() -> None:
+    negotiation = settled()
+    assert not negotiation.abandon_offer()
+    assert not negotiation.is_offer_due(1.0)
+    negotiation.request()
+    negotiation.offer_sent(1.0)
+    assert negotiation.abandon_offer()
+    assert negotiation.is_offer_due(1.0)
+    assert negotiation.next_timeout() is None
+
+
+def test_the_wait_for_the_first_offer_is_due_once_even_if_nobody_takes_ours() -> None:
+    negotiation = Negotiation(0.0)
+    negotiation.request()
+    assert not negotiation.handle_timeout(FIRST_OFFER_WAIT)
+    assert negotiation.next_timeout() is None
+    assert negotiation.is_offer_due(FIRST_OFFER_WAIT)
+
+
+def test_every_event_has_its_row_in_every_state_where_it_can_happen() -> None:
+    impossible = {
+        (NegotiationState.HAVE_LOCAL_OFFER, NegotiationEvent.OFFER_SENT),
+        (NegotiationState.STABLE, NegotiationEvent.OFFER_REPEATED),
+        (NegotiationState.STABLE, NegotiationEvent.ANSWER_OVERDUE),
+    }
+    assert set(TRANSITIONS) == set(itertools.product(NegotiationState, NegotiationEvent)) - impossible
+
+
+def test_what_a_row_counts_is_in_the_statistics() -> None:
+    fields = {field.name for field in dataclasses.fields(NegotiationStatistics)}
+    assert {row.counted for row in TRANSITIONS.values()} - {None} == fields

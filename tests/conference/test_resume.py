@@ -64,6 +64,21 @@ def test_while_suspended_media_flows_both_ways_and_others_are_told() -> None:
     }
 
 
+def test_an_offer_that_nobody_is_there_for_is_no_reason_to_wake_up() -> None:
+    hall = Hall()
+    call(hall, "alice")
+    bob = hall.enter("bob")
+    bob.say("ping")
+    # The first offer is held back for a moment, and bob leaves in that moment.
+    hall.conference.suspend(bob.peer, hall.now)
+    hall.run(5.0)
+    assert bob.heard("offer") == []
+    assert bob.peer.next_timeout() == bob.peer.session.deadline
+    assert come_back(hall, bob) is bob
+    hall.run(2.0)
+    assert len(bob.heard("offer")) == 1
+
+
 def test_a_resume_that_keeps_the_transport_negotiates_nothing() -> None:
     hall = Hall()
     alice, bob = call(hall, "alice", "bob")

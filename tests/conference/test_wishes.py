@@ -41,7 +41,7 @@ class Wishing(RuleBasedStateMachine):
             self.enter(user)
             self.guests()[-1].publish("audio", "video")
         for choice in range(3):
-            self.choose(who=choice, which=2 * choice, wanted=bool(choice % 2), layer=None)
+            self.choose(who=choice, which=2 * choice + 2, wanted=bool(choice % 2), layer=None)
 
     # --- coming and going ---
 

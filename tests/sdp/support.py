@@ -161,6 +161,8 @@ class Browser:
     lines: list[Transceiver] = field(default_factory=list)
     """The m-lines agreed so far, by index."""
     pending: list[Transceiver] | None = None
+    offered: list[str] = field(default_factory=list)
+    """The directions in the pending offer; those of the transceivers may have changed since."""
     server_is_lite: bool = True
     """Whether descriptions have to say that, and have all candidates in them."""
     their_version: int = -1
@@ -168,6 +170,8 @@ class Browser:
     extension_ids: dict[int, str] = field(default_factory=dict)
     ssrc_of_mid: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _count: "itertools.count[int]" = field(default_factory=itertools.count)
+    _mids: "itertools.count[int]" = field(default_factory=itertools.count)
+    """Never the same mid twice, as libwebrtc: a line that was rolled back gets another one."""
 
     # --- the page's side ---
 
@@ -185,12 +189,13 @@ class Browser:
                 continue
             free = next((i for i, line in enumerate(lines) if line.stopped and line in self.lines), None)
             taken = {line.mid for line in (*self.lines, *lines)}
-            transceiver.mid = next(str(n) for n in itertools.count() if str(n) not in taken)
+            transceiver.mid = next(str(n) for n in self._mids if str(n) not in taken)
             if free is None:
                 lines.append(transceiver)
             else:
                 lines[free] = transceiver
         self.pending = lines
+        self.offered = [line.direction for line in lines]
         self.version += 1
         return self._print([self._section(line, line.direction, FULL) for line in lines], lines, "actpass")
 
@@ -208,7 +213,7 @@ class Browser:
         assert len(answer.media) == len(self.pending)
         assert all(media.setup in (None, "passive") for media in answer.media)
         self.lines, self.pending = self.pending, None
-        for line, media in zip(self.lines, answer.media, strict=True):
+        for line, offered, media in zip(self.lines, self.offered, answer.media, strict=True):
             assert (media.kind, media.stopped) == (line.kind, media.stopped or line.stopped)
             assert media.stopped or not line.wants_stop
             if media.stopped:
@@ -216,13 +221,13 @@ class Browser:
                 continue
             assert media.mid == line.mid
             ours = FLIP[media.direction or "sendrecv"]
-            assert not (ours in ("sendrecv", "sendonly") and not line.sends)
-            assert not (ours in ("sendrecv", "recvonly") and not line.receives)
+            assert not (ours in ("sendrecv", "sendonly") and offered not in ("sendrecv", "sendonly"))
+            assert not (ours in ("sendrecv", "recvonly") and offered not in ("sendrecv", "recvonly"))
             # The answer keeps to the offer's numbers, codecs in the offer's order.
             formats = self.numbers.formats[line.kind].split()
             assert [name for name in formats if name in media.formats] == list(media.formats)
-            offered = {re.sub("/.*? ", " ", entry) for entry in self.numbers.extensions[line.kind]}
-            assert {f"{entry.id} {entry.uri}" for entry in media.extensions} <= offered
+            known = {re.sub("/.*? ", " ", entry) for entry in self.numbers.extensions[line.kind]}
+            assert {f"{entry.id} {entry.uri}" for entry in media.extensions} <= known
             line.track = str(media.msids[0]) if media.msids else None
 
     def answer(self, text: str) -> str:

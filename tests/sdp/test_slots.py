@@ -662,7 +662,8 @@ def test_a_line_that_was_stopped_in_a_lost_answer_may_be_used_again_by_the_clien
     assert [(media.mid, media.direction) for media in answer.media] == [("s0", "sendonly"), ("0", "recvonly")]
     assert (one.active, two.stopped) == (True, True)
     assert session.senders == [one]
-    # Once is enough: from now on the client's lines are known again.
+    # The next offer shows that the client has the answer: from now on its lines are known again.
+    browser_offers(session, browser)
     text = browser.offer()
     with pytest.raises(SdpError, match="with mid '0'"):
         session.apply_offer(text.replace("a=mid:0", "a=mid:7").replace("BUNDLE s0 0", "BUNDLE s0 7"))

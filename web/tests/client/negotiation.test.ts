@@ -252,6 +252,27 @@ describe("a way to the server that breaks and comes back", () => {
   });
 });
 
+describe("an offer of the server that shows that it has taken ours", () => {
+  const knowing: Input = { is: "remote-offer", sdp: "theirs", knowsOurs: true };
+
+  it("does not have ours rolled back: its answer comes again", () => {
+    const machine = new Negotiation();
+    feed(machine, needed, offerMade, { is: "signaling-lost" }, { is: "signaling-restored" });
+    expect(feed(machine, knowing)).toEqual([]);
+    expect(machine.state).toBe("offered");
+    expect(feed(machine, remoteAnswer)).toEqual([{ do: "apply-answer", sdp: "their answer" }]);
+    expect(machine.statistics()).toMatchObject({ collisions: 1, unexpected: 0 });
+  });
+
+  it("is of no more use than any other once ours has failed for another reason", () => {
+    const machine = new Negotiation();
+    feed(machine, needed, offerMade, knowing);
+    expect(machine.step({ is: "timeout" }, ANSWER_DEADLINE_MS)).toEqual([{ do: "roll-back" }]);
+    machine.step({ is: "rolled-back" }, ANSWER_DEADLINE_MS);
+    expect(machine.step(remoteOffer, ANSWER_DEADLINE_MS)).toEqual([{ do: "answer-offer", sdp: "theirs" }]);
+  });
+});
+
 describe("its end and its limits", () => {
   it("does nothing after close", () => {
     const machine = new Negotiation();

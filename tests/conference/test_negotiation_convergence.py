@@ -1,0 +1,156 @@
+"""Two ends that offer at any time, over a way that delays and breaks: they always come to agree.
+
+The server is the real one. The client is a model of a browser with our client library on it, which also holds
+every description of the server against JSEP: no m-line changes its place or its mid, no slot its SSRC.
+"""
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.conference import Guest
+from support.polite import KIND
+from support.shaky import ShakyCall
+
+from sfu.conference.negotiation import NegotiationState
+from sfu.sdp import SignalingState
+
+SOURCE = st.sampled_from(sorted(KIND))
+TRANSPORT = st.sampled_from(["keep", "keep", "keep", "new"])
+COUNT = st.integers(1, 4)
+FAILURES_IN_A_ROW = 3
+
+
+class Negotiating(RuleBasedStateMachine):
+    """Anything that can happen between a client and its room, but for media."""
+
+    @initialize(firefox=st.booleans())
+    def begin(self, firefox: bool) -> None:
+        self.call = ShakyCall(firefox=firefox)
+        self.hall, self.client = self.call.hall, self.call.client
+        self.bobs: dict[str, str] = {}
+        self.guests: list[Guest] = []
+        self.ids: dict[str, str] = {}
+        self.epoch = (0, 0)
+
+    # --- wishes of all sides ---
+
+    @rule(source=SOURCE)
+    def publish(self, source: str) -> None:
+        self.client.publish(source, self.hall.now)
+
+    @rule(source=SOURCE)
+    def unpublish(self, source: str) -> None:
+        self.client.unpublish(source, self.hall.now)
+        self.ids.pop(source, None)
+
+    @rule(kind=st.sampled_from(["audio", "video"]))
+    def bob_publishes(self, kind: str) -> None:
+        bob = self.call.bob
+        if sum(one.sends for one in bob.browser.transceivers) < 4:
+            bob.publish(kind)
+            self.call.settle()
+
+    @precondition(lambda self: any(one.sends for one in self.call.bob.browser.transceivers))
+    @rule(pick=st.integers(0, 10))
+    def bob_unpublishes(self, pick: int) -> None:
+        sending = [one for one in self.call.bob.browser.transceivers if one.sends]
+        sending[pick % len(sending)].sends = False
+        self.call.bob.offer()
+        self.call.settle()
+
+    @rule(kinds=st.lists(st.sampled_from(["audio", "video"]), max_size=2))
+    def somebody_comes(self, kinds: list[str]) -> None:
+        if len(self.guests) < 2:
+            guest = self.hall.enter(f"guest {len(self.hall.guests)}")
+            if kinds:
+                guest.publish(*kinds)
+            self.guests.append(guest)
+            self.call.settle()
+
+    @precondition(lambda self: self.guests)
+    @rule()
+    def somebody_goes(self) -> None:
+        guest = self.guests.pop(0)
+        self.hall.leave(guest)
+        self.hall.guests.remove(guest)
+        self.call.settle()
+
+    @rule()
+    def client_restarts_ice(self) -> None:
+        self.client.restart_ice(self.hall.now)
+
+    @rule()
+    def client_asks_for_a_restart(self) -> None:
+        self.client.ask_for_restart(self.hall.now)
+
+    # --- the way ---
+
+    @rule(count=COUNT)
+    def server_hears(self, count: int) -> None:
+        for _ in range(count):
+            self.call.deliver_up(self.client.wire)
+
+    @rule(count=COUNT)
+    def client_hears(self, count: int) -> None:
+        for _ in range(count):
+            self.call.deliver_down()
+
+    @rule(late=st.integers(0, 3))
+    def client_breaks_off(self, late: int) -> None:
+        wire = self.client.wire
+        self.call.break_wire()
+        for _ in range(late):
+            self.call.deliver_up(wire)
+
+    @rule()
+    def server_misses_the_client(self) -> None:
+        self.call.lose_wire()
+
+    @precondition(lambda self: self.client.wire is None)
+    @rule(transport=TRANSPORT)
+    def client_comes_back(self, transport: str) -> None:
+        self.call.reconnect(transport)
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, 12.0, 25.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.call.run(seconds)
+
+    @precondition(lambda self: self.client.failures < FAILURES_IN_A_ROW)
+    @rule()
+    def browser_fails(self) -> None:
+        self.client.failing = True
+
+    @rule()
+    def all_is_calm(self) -> None:
+        self.call.calm()
+
+    def teardown(self) -> None:
+        if hasattr(self, "call"):
+            self.call.calm()
+
+    # --- what holds at any time ---
+
+    @invariant()
+    def both_machines_of_the_server_agree(self) -> None:
+        connection = self.call.peer.connection
+        offered = connection.negotiation.state is NegotiationState.HAVE_LOCAL_OFFER
+        assert offered == (connection.sdp.state is SignalingState.HAVE_LOCAL_OFFER)
+
+    @invariant()
+    def a_track_keeps_its_id_whatever_gets_lost(self) -> None:
+        epoch = (self.client.connections, self.client.recoveries)
+        if epoch != self.epoch:
+            self.epoch = epoch
+            self.ids.clear()
+        for source, track_id in self.client.track_ids.items():
+            assert self.ids.setdefault(source, track_id) == track_id
+
+
+TestNegotiating = Negotiating.TestCase
+TestNegotiating.settings = settings(
+    max_examples=40,
+    stateful_step_count=50,
+    deadline=None,
+    phases=set(Phase) - {Phase.explain},
+    suppress_health_check=[HealthCheck.too_slow],
+)

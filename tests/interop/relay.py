@@ -1,0 +1,112 @@
+"""The network between a program and the server: a UDP relay that sees every datagram and may lose some.
+
+    program ── 192.0.2.2:7882 (relay) ── 127.0.0.1:7882 (server)
+
+It takes the server's port on the host's other address, and the server announces only that one.
+"""
+
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import trio
+
+from sfu.dtls import SrtpProtectionProfile
+from sfu.dtls.extensions import ExtensionType, UseSrtp
+from sfu.dtls.fragments import parse_fragment
+from sfu.dtls.messages import HandshakeType, ServerHello
+from sfu.dtls.record import ContentType, parse_record
+from sfu.dtls.suites import SUITES
+from sfu.ice.path import Address
+from sfu.transport.demux import Kind, kind_of
+
+DATAGRAM_SIZE = 2048
+"""Bytes; more than any datagram of WebRTC."""
+
+MAX_PORTS = 64
+"""Sockets of programs that one relay serves."""
+
+Side = Literal["program", "server"]
+
+
+class Wire:
+    """What an eavesdropper can tell, and a thief who takes some RTP packets, each one only once.
+
+    Repetitions pass: lost are packets whose sequence number has a certain remainder, when they are first seen.
+    """
+
+    def __init__(self, loses: Side) -> None:
+        """Packets of `loses` get lost while `lossy`."""
+        self.loses = loses
+        self.lossy = False
+        self.lost = Counter[bytes]()
+        """By sequence number and SSRC, how often they were sent."""
+        self.dtls_client: Side | None = None
+        """Who sent the ClientHello."""
+        self.cipher_suite = ""
+        self.srtp_profile = ""
+        """What the ServerHello has chosen."""
+        self.farewells = Counter[Side]()
+        """Encrypted alerts: after a handshake that worked, these are close_notify."""
+
+    def carry(self, sender: Side, data: bytes) -> bool:
+        """Look at a datagram and return whether it arrives."""
+        kind = kind_of(data)
+        if kind is Kind.DTLS:
+            self._look(sender, data)
+        if kind is not Kind.RTP or not self.lossy or sender != self.loses or data[3] % 16 != 5:
+            return True
+        name = data[2:4] + data[8:12]
+        self.lost[name] += 1
+        return self.lost[name] > 1
+
+    def _look(self, sender: Side, data: bytes) -> None:
+        offset = 0
+        while offset < len(data):
+            record, offset = parse_record(data, offset)
+            if record.epoch:
+                self.farewells[sender] += record.content_type == ContentType.ALERT
+            elif record.content_type == ContentType.HANDSHAKE:
+                fragment, _ = parse_fragment(record.fragment)
+                if fragment.message_type == HandshakeType.CLIENT_HELLO:
+                    self.dtls_client = sender
+                elif fragment.message_type == HandshakeType.SERVER_HELLO:
+                    hello = ServerHello.parse(fragment.body)
+                    self.cipher_suite = SUITES[hello.cipher_suite].name
+                    (profile,) = UseSrtp.decode(hello.extensions[ExtensionType.USE_SRTP]).profiles
+                    self.srtp_profile = SrtpProtectionProfile(profile).name
+
+
+@asynccontextmanager
+async def open_relay(front: Address, server: Address, wire: Wire) -> AsyncIterator[None]:
+    """Relay between `front` and `server` for the length of the block."""
+    upstream: dict[tuple[str, int], trio.socket.SocketType] = {}
+
+    async def back(behind: trio.socket.SocketType, program: tuple[str, int]) -> None:
+        with behind:
+            while True:
+                data = await behind.recv(DATAGRAM_SIZE)
+                if wire.carry("server", data):
+                    await before.sendto(data, program)
+
+    async def forth() -> None:
+        while True:
+            data, program = await before.recvfrom(DATAGRAM_SIZE)
+            behind = upstream.get(program)
+            if behind is None:
+                assert len(upstream) < MAX_PORTS
+                behind = upstream[program] = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                await behind.bind((front.host, 0))
+                await behind.connect(server)
+                nursery.start_soon(back, behind, program)
+            if wire.carry("program", data):
+                await behind.send(data)
+
+    with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as before:
+        await before.bind(front)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(forth)
+            yield
+            nursery.cancel_scope.cancel("the call is over")

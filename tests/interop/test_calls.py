@@ -1,0 +1,214 @@
+"""Other people's implementations in calls through the server: each one publishes, and each one receives."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from browser.relay import host_address
+from interop.caller import Caller, calling
+from interop.implementations import IMPLEMENTATIONS, Implementation
+from interop.partner import Partner, partner
+from interop.relay import Wire, open_relay
+from support.stage import Stage, becomes, stage
+
+from sfu.conference.peer import Peer
+from sfu.ice.path import Address
+from sfu.rtp.codecs.vp8 import is_key_frame
+from sfu.rtp.rtcp import GenericNack, PictureLossIndication
+from sfu.transport.peer import TransportStatistics
+
+ROOM = "interop"
+LOSSY_SECONDS = 1.2
+"""In which at least two packets get lost: of every 16, one in 640 ms of video and in 320 ms of audio."""
+
+SUITE = "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+
+
+class Call:
+    """A server, a program behind a relay, and the scripted partner, in a room."""
+
+    def __init__(self, scene: Stage, wire: Wire, partner: Partner, caller: Caller) -> None:
+        self.scene = scene
+        self.wire = wire
+        self.partner = partner
+        self.caller = caller
+
+    @property
+    def peer(self) -> Peer:
+        """The program's peer in the server."""
+        peers = self.scene.server.conference.rooms[ROOM].peers.values()
+        return next(peer for peer in peers if peer.user_id != self.partner.user)
+
+    def statistics(self) -> TransportStatistics:
+        """What the server counts on the program's transport."""
+        return self.peer.connection.transport.statistics()
+
+    async def bad_network(self) -> None:
+        """Lose packets for a while."""
+        self.wire.lossy = True
+        await trio.sleep(LOSSY_SECONDS)
+        self.wire.lossy = False
+        assert len(self.wire.lost) >= 2
+
+
+@pytest.fixture(params=IMPLEMENTATIONS, ids=lambda row: row.name)
+def implementation(request: pytest.FixtureRequest) -> Implementation:
+    """Each one; a missing one is skipped, and in CI a failure."""
+    row: Implementation = request.param
+    missing = row.missing()
+    if missing is not None:
+        assert os.environ.get("CI") != "true", missing
+        pytest.skip(missing)
+    return row
+
+
+@pytest.fixture(scope="session")
+def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For programs that have to be built."""
+    return tmp_path_factory.mktemp("interop")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    await becomes(lambda: bool(condition()), True)
+
+
+@asynccontextmanager
+async def network(wire: Wire) -> AsyncIterator[Stage]:
+    """A server which programs reach by `wire`; at the end nothing of them is left in it."""
+    host = host_address()
+    if host is None:
+        # ICE agents have no candidates then: they leave out loopback.
+        pytest.skip("this host has no address beside loopback")
+    async with stage(announced_ips=(host,)) as scene:
+        before = scene.remains()
+        async with open_relay(Address(host, scene.media.address.port), scene.media.address, wire):
+            yield scene
+        await scene.settles(before)
+
+
+@asynccontextmanager
+async def call(implementation: Implementation, folder: Path, wire: Wire) -> AsyncIterator[Call]:
+    """Let both join a room."""
+    command = implementation.command(folder)
+    async with network(wire) as scene, partner(scene) as other:
+        await other.join(ROOM)
+        async with calling(scene, command, ROOM) as caller:
+            await caller.until(lambda: "room-state" in caller.types(caller.heard))
+            yield Call(scene, wire, other, caller)
+        await until(lambda: other.heard("peer-left"))
+
+
+async def test_publishes(implementation: Implementation, build_folder: Path) -> None:
+    """Its offer is answered, its media arrives, it sends key frames and repeats what got lost."""
+    async with call(implementation, build_folder, Wire("program")) as scene:
+        caller, other = scene.caller, scene.partner
+        await caller.tell("publish")
+        await until(lambda: sum(bool(line.track) for line in other.browser.lines) == 2)
+        await until(lambda: len(other.stream("audio")) > 25 and len(other.stream("video")) > 25)
+        for kind, codec in (("audio", "opus"), ("video", "VP8")):
+            assert {other.codec(packet) for packet in other.stream(kind)} == {codec}
+        assert is_key_frame(other.stream("video")[0].payload)
+        await until(lambda: all(other.sender_reports(kind) for kind in ("audio", "video")))
+        await gets_a_key_frame(other)
+        await gets_a_repetition(other)
+        await scene.bad_network()
+        await until(lambda: not other.missing("video"))
+        assert scene.statistics().received.repaired > 0
+        await caller.finish("close")
+    if implementation.says_goodbye:
+        assert scene.wire.farewells["program"] == 1
+    assert scene.wire.dtls_client == "program"
+
+
+async def gets_a_key_frame(other: Partner) -> None:
+    """A picture loss indication reaches the publisher, which answers it."""
+    ssrc = other.ssrcs("video")[0]
+    seen = len(other.stream("video"))
+    other.tell(PictureLossIndication(1, ssrc))
+    await until(lambda: any(is_key_frame(packet.payload) for packet in other.stream("video")[seen:]))
+
+
+async def gets_a_repetition(other: Partner) -> None:
+    """A NACK is answered by the server, from its history."""
+    ssrc, repeats = other.ssrcs("video")
+    wanted = other.stream("video")[-1]
+    other.tell(GenericNack(1, ssrc, (wanted.sequence_number,)))
+    await until(lambda: other.packets[repeats])
+    repeated = other.packets[repeats][-1]
+    assert repeated.payload == wanted.sequence_number.to_bytes(2) + wanted.payload
+
+
+async def test_receives(implementation: Implementation, build_folder: Path) -> None:
+    """It answers the server's offer, plays what comes, asks for what gets lost, and reports."""
+    async with call(implementation, build_folder, Wire("server")) as scene, trio.open_nursery() as nursery:
+        caller, other = scene.caller, scene.partner
+        audio, video = await other.publish("audio", "video")
+        await other.connect()
+        nursery.start_soon(other.play, audio, video)
+        await caller.until(lambda: caller.received("audio") > 25 and caller.received("video") > 25)
+        assert caller.report["connection"] == "connected"
+        await scene.bad_network()
+        frames = caller.received("video")
+        await caller.until(lambda: caller.received("video") > frames + 25)
+        sent = scene.statistics().sent
+        assert (sent.nacked > 0, sent.repeated > 0) == (implementation.asks_again,) * 2
+        await until(lambda: scene.statistics().rtcp_packets)
+        if implementation.reports_soon:
+            await until(lambda: sum(scene.statistics().quality.round_trip.counts))
+        await caller.finish("leave")
+        nursery.cancel_scope.cancel("enough")
+    assert scene.wire.farewells["server"] == 1
+    assert (scene.wire.cipher_suite, scene.wire.srtp_profile) == (SUITE, implementation.srtp_profile)
+
+
+async def test_both_ends_negotiate(implementation: Implementation, build_folder: Path) -> None:
+    """On one connection its own offer is answered, then the server's: media flows both ways."""
+    async with call(implementation, build_folder, Wire("server")) as scene, trio.open_nursery() as nursery:
+        caller, other = scene.caller, scene.partner
+        await caller.tell("publish")
+        await until(lambda: sum(bool(line.track) for line in other.browser.lines) == 2)
+        await until(lambda: len(other.stream("audio")) > 5 and len(other.stream("video")) > 5)
+        audio, video = await other.publish("audio", "video")
+        nursery.start_soon(other.play, audio, video)
+        await caller.until(lambda: caller.received("audio") > 5 and caller.received("video") > 5)
+        seen = len(other.stream("video"))
+        await until(lambda: len(other.stream("video")) > seen + 5)
+        await caller.finish("close")
+        nursery.cancel_scope.cancel("enough")
+
+
+async def test_all_in_one_room(build_folder: Path) -> None:
+    """Everybody publishes and receives everybody else, in spite of different numbers for everything."""
+    rows = [row for row in IMPLEMENTATIONS if row.missing() is None]
+    if len(rows) < 2:
+        pytest.skip("fewer than two implementations")
+    async with network(Wire("server")) as scene, AsyncExitStack() as stack:
+        callers: list[Caller] = []
+        for others, row in enumerate(rows):
+            caller = await stack.enter_async_context(calling(scene, row.command(build_folder), ROOM))
+            # One after the other: not all of them can take an offer back when the server's crosses it.
+            before = [2 * (others - 1)] * others
+            await until(lambda before=before, others=others: _subscriptions(scene) == [*before, 2 * others])  # type: ignore[misc]
+            await caller.tell("publish")
+            await until(lambda others=others: _subscriptions(scene) == [2 * others] * (others + 1))  # type: ignore[misc]
+            callers.append(caller)
+        await until(lambda: _everything_flows(scene))
+        for caller in callers:
+            await caller.finish("close")
+
+
+def _subscriptions(scene: Stage) -> list[int]:
+    """How many tracks each one in the room receives, in the order in which they came."""
+    room = scene.server.conference.rooms.get(ROOM)
+    return [peer.connection.statistics().subscriptions for peer in room.peers.values()] if room else []
+
+
+def _everything_flows(scene: Stage) -> bool:
+    """Whether each receives more than a second of everything."""
+    peers = scene.server.conference.rooms[ROOM].peers.values()
+    streams = [stream.statistics() for peer in peers for stream in peer.connection.transport.senders]
+    return all(stream.packets > 30 for stream in streams)

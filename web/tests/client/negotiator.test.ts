@@ -1,0 +1,68 @@
+/** Offers that cross after a break, with a browser that forgets mids when it rolls back. */
+import { beforeEach, describe, expect, it } from "vitest";
+import { Negotiator } from "../../src/client/negotiator.js";
+import { description, FakeConnection, type FakeTransceiver } from "../fakes/connection.js";
+import { FakeTrack } from "../fakes/media.js";
+import { settle } from "../fakes/world.js";
+
+let connection: FakeConnection;
+let negotiator: Negotiator;
+let microphone: FakeTransceiver;
+let sent: string[];
+
+/** A microphone was offered; then the WebSocket broke and came back. */
+beforeEach(async () => {
+  connection = new FakeConnection({});
+  sent = [];
+  negotiator = new Negotiator(connection as unknown as RTCPeerConnection, {
+    sendOffer: () => sent.push("offer"),
+    sendAnswer: () => sent.push("answer"),
+    sendCandidate: () => undefined,
+    remoteDescriptionChanged: () => undefined,
+    withdraw: () => undefined,
+    giveUp: () => undefined,
+  });
+  microphone = connection.addTransceiver(new FakeTrack("audio"), { direction: "sendonly" });
+  await settle();
+  negotiator.signalingLost();
+  negotiator.signalingRestored();
+  expect(sent).toEqual(["offer", "offer"]);
+  sent = [];
+});
+
+const ours = { kind: "audio", mid: "c0", direction: "recvonly" };
+const theirs = { kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" };
+
+describe("the server's offer after a break", () => {
+  it("does not cost us our m-sections when it names them: the server has taken our offer", async () => {
+    negotiator.remoteOffer(description(ours, theirs));
+    await settle();
+    expect(sent).toEqual([]);
+    negotiator.remoteAnswer(description(ours));
+    await settle();
+    expect(connection.history).toEqual(["local offer", "remote answer"]);
+    negotiator.remoteOffer(description(ours, theirs));
+    await settle();
+    expect(sent).toEqual(["answer"]);
+    expect(microphone.mid).toBe("c0");
+  });
+
+  it("wins against ours when it knows nothing of it", async () => {
+    negotiator.remoteOffer(description(theirs));
+    await settle();
+    expect(sent).toEqual(["answer", "offer"]);
+    expect(connection.history.slice(0, 2)).toEqual(["local offer", "rollback"]);
+    expect(microphone.mid).toBe("c1");
+  });
+
+  it("wins also when ours brings no m-section: then nothing is forgotten", async () => {
+    negotiator.remoteAnswer(description(ours));
+    await settle();
+    microphone.direction = "inactive";
+    await settle();
+    negotiator.remoteOffer(description({ ...ours, direction: "inactive" }, theirs));
+    await settle();
+    expect(sent.filter((each) => each === "answer")).toHaveLength(1);
+    expect(microphone.mid).toBe("c0");
+  });
+});
