@@ -1,13 +1,29 @@
 """The addresses of this host that clients may be told to send media to."""
 
 import ipaddress
+from collections.abc import Sequence
 
 import ifaddr
 
-from sfu.kinds import HostPort
+from sfu.ice.candidate import host_candidates, tcp_passive_candidates
+from sfu.ice.path import Address
 
 
-def announced_hosts(bound: HostPort) -> tuple[str, ...]:
+def announced_candidates(hosts: Sequence[str], udp: Address, tcp: Address | None) -> tuple[str, ...]:
+    """Return the candidates of a server as descriptions have them, those for UDP first.
+
+    `udp` and `tcp` are what the ports for media are bound to; there need not be one for TCP. They are reached
+    at `hosts`, or, if those are none, where `announced_hosts` says.
+    """
+    candidates = host_candidates(hosts or announced_hosts(udp), udp.port)
+    if tcp is not None:
+        candidates += tcp_passive_candidates(
+            hosts or announced_hosts(tcp), tcp.port, first_foundation=len(candidates) + 1
+        )
+    return tuple(map(str, candidates))
+
+
+def announced_hosts(bound: Address) -> tuple[str, ...]:
     """Return the addresses under which a socket bound to `bound` can be reached, best first.
 
     A specific address is the answer itself. A wildcard means every address of the host of that family

@@ -23,12 +23,16 @@ from sfu.kinds import (
     FILE,
     HOST_PORT,
     IP_PORT,
+    IP_PORT_OR_OFF,
     IPS,
     ORIGINS,
     REDIS_URL,
     SECRET,
+    STUN_URLS,
     TEXT,
+    TURN_URLS,
     HostPort,
+    IceUrl,
     Kind,
     choice,
     integer,
@@ -69,11 +73,32 @@ class Settings:
     udp_addr: HostPort = _setting(
         IP_PORT, HostPort("0.0.0.0", 7882), "Where all media arrives (UDP, one port)."
     )
+    ice_tcp_addr: HostPort | None = _setting(
+        IP_PORT_OR_OFF,
+        HostPort("0.0.0.0", 7881),
+        "Where media arrives of clients that UDP does not reach (TCP), or off.",
+    )
     admin_addr: HostPort = _setting(
         HOST_PORT, HostPort("127.0.0.1", 9090), "Where operators are answered: metrics, tasks (TCP)."
     )
     announced_ips: tuple[str, ...] = _setting(
         IPS, (), "Addresses that clients send media to (1:1 NAT).", default_text="the host's own"
+    )
+    ice_mode: str = _setting(
+        choice("lite", "full"), "lite", "lite: one port; full: an agent per peer, for servers behind NAT."
+    )
+    ice_policy: str = _setting(
+        choice("all", "relay"), "all", "Candidates of a full agent: all, or those of TURN servers alone."
+    )
+    stun_urls: tuple[IceUrl, ...] = _setting(
+        STUN_URLS, (), "STUN servers of clients and of full agents.", default_text="none"
+    )
+    turn_urls: tuple[IceUrl, ...] = _setting(
+        TURN_URLS, (), "TURN servers of clients and of full agents.", default_text="none"
+    )
+    turn_user: str | None = _setting(TEXT, None, "User name at the TURN servers.", default_text="none")
+    turn_password: str | None = _setting(
+        TEXT, None, "Password at the TURN servers; clients are told it.", default_text="none", secret=True
     )
     auth_secret: str | None = _setting(
         SECRET, None, "Who joins needs a token signed with it (HS256).", default_text="none", secret=True
@@ -124,7 +149,9 @@ class Settings:
         BOOLEAN, True, "Whether everybody receives every track without asking.", default_text="true"
     )
     max_connections: int = _setting(
-        integer(1, 1_000_000), 8192, "TCP connections at a time; more are closed at once."
+        integer(1, 1_000_000),
+        8192,
+        "TCP connections of each public port at a time; more are closed at once.",
     )
     max_rooms: int = _setting(integer(1, 1_000_000), 1000, "Rooms at a time.")
     max_peers_per_room: int = _setting(integer(1, 100_000), 100, "Peers in a room at a time.")
@@ -149,6 +176,14 @@ class Settings:
             missing, given = ("tls_key", "tls_cert") if self.tls_key is None else ("tls_cert", "tls_key")
             raise ConfigError(
                 f"{PREFIX}{missing.upper()} is not set: {PREFIX}{given.upper()} needs it beside it"
+            )
+        for name in ("turn_user", "turn_password"):
+            if self.turn_urls and getattr(self, name) is None:
+                raise ConfigError(f"{PREFIX}{name.upper()} is not set: {PREFIX}TURN_URLS needs it beside it")
+        if self.ice_policy == "relay" and not (self.ice_mode == "full" and self.turn_urls):
+            raise ConfigError(
+                f"{PREFIX}ICE_POLICY=relay: allowed is all, unless there are {PREFIX}ICE_MODE=full "
+                f"and {PREFIX}TURN_URLS"
             )
         if self.redis_url is not None:
             for name, there in (("redis_addr", self.redis_addr), ("redis_db", self.redis_db)):

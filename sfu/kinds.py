@@ -20,6 +20,23 @@ class HostPort(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class IceUrl(NamedTuple):
+    """A STUN or TURN server (RFC 7064, RFC 7065)."""
+
+    scheme: str
+    """``stun``, ``turn`` or ``turns``."""
+    host: str
+    """A name or a textual IP address, without brackets."""
+    port: int
+    transport: str
+    """``udp`` or ``tcp``: how it is reached; ``turns`` is TLS over TCP."""
+    text: str
+    """As it was written, for clients."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class Kind(NamedTuple):
     """How the text of a setting becomes its value."""
 
@@ -68,6 +85,34 @@ def _parse_origins(text: str) -> tuple[str, ...]:
     return tuple(origin.lower() for origin in origins)
 
 
+def _parse_ice_url(text: str, schemes: tuple[str, ...]) -> IceUrl:
+    scheme, separator, rest = text.partition(":")
+    scheme = scheme.lower()
+    address, question, query = rest.partition("?")
+    if not separator or scheme not in schemes or address.startswith("//") or "@" in address:
+        raise ValueError("not such a URL")
+    transport = "tcp" if scheme == "turns" else "udp"
+    if question:
+        name, _, transport = query.partition("=")
+        # TURN over DTLS exists (RFC 7350), but neither in browsers nor in aioice.
+        if scheme == "stun" or name != "transport" or transport not in ("udp", "tcp")[scheme == "turns" :]:
+            raise ValueError("not a transport")
+    default = 5349 if scheme == "turns" else 3478
+    bare = address.endswith("]") or ":" not in address
+    host, port = _parse_host_port(f"{address}:{default}" if bare else address)
+    if port == 0 or any(character in " /#" for character in host):
+        raise ValueError("not HOST:PORT")
+    return IceUrl(scheme, host, port, transport, text)
+
+
+def _parse_stun_urls(text: str) -> tuple[IceUrl, ...]:
+    return tuple(_parse_ice_url(part, ("stun",)) for part in _parse_list(text))
+
+
+def _parse_turn_urls(text: str) -> tuple[IceUrl, ...]:
+    return tuple(_parse_ice_url(part, ("turn", "turns")) for part in _parse_list(text))
+
+
 def _parse_file(text: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_file():
@@ -77,9 +122,23 @@ def _parse_file(text: str) -> Path:
 
 HOST_PORT: Final = Kind(_parse_host_port, "HOST:PORT such as 127.0.0.1:8080 or [::]:8080", "HOST:PORT")
 IP_PORT: Final = Kind(_parse_ip_port, "IP:PORT such as 0.0.0.0:7882 or [::]:7882", "IP:PORT")
+IP_PORT_OR_OFF: Final = Kind(
+    lambda text: None if text == "off" else _parse_ip_port(text),
+    "IP:PORT such as 0.0.0.0:7881 or [::]:7881, or off",
+    "IP:PORT|off",
+)
 IPS: Final = Kind(_parse_ips, "IP addresses separated by commas", "IP,…")
 ORIGINS: Final = Kind(
     _parse_origins, "origins such as https://example.org separated by commas, or *", "ORIGIN,…"
+)
+STUN_URLS: Final = Kind(
+    _parse_stun_urls, "stun:HOST[:PORT] (3478 without a port), several separated by commas", "URL,…"
+)
+TURN_URLS: Final = Kind(
+    _parse_turn_urls,
+    "turn:HOST[:PORT][?transport=udp|tcp] (3478 without a port) or turns:HOST[:PORT][?transport=tcp] (5349), "
+    "several separated by commas",
+    "URL,…",
 )
 FILE: Final = Kind(_parse_file, "the path of a file that exists", "FILE")
 

@@ -4,12 +4,13 @@ What happens in the room is decided by `sfu.conference`; here is only who waits 
 `PeerTask.run` has returned.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
 from sfu.conference.messages import ServerMessage
 from sfu.conference.peer import Peer
+from sfu.ice.full import IceRequest
 from sfu.logs import get_logger
 from sfu.signaling import Signaling
 
@@ -34,11 +35,23 @@ INTERNAL_ERROR: Final = 1011
 log = get_logger(__name__)
 
 
+class IceTask(Protocol):
+    """The sockets of a peer's full ICE agents: a `sfu.full_ice.FullIce`."""
+
+    def carry_out(self, requests: list[IceRequest]) -> None:
+        """Note what is to be done."""
+
+    async def run(self) -> None:
+        """Do it, until cancelled; what fails in it is its own concern."""
+
+
 class PeerTask:
     """Runs one peer, from its join to its end, over as many WebSockets as its session lasts."""
 
-    def __init__(self, server: "Server", peer: Peer) -> None:
+    def __init__(self, server: "Server", peer: Peer, ice: IceTask | None = None) -> None:
         self.peer = peer
+        self.ice = ice
+        """Where it has full ICE agents, whoever works for them."""
         self._signaling: Signaling | None = None
         """The newest: it wins over every one before. None: this process has seen none yet."""
         self._server = server
@@ -53,7 +66,10 @@ class PeerTask:
         failed = False
         try:
             with self._scope:
-                await self._run_session()
+                async with trio.open_nursery() as nursery:
+                    if self.ice is not None:
+                        nursery.start_soon(self.ice.run)
+                    await self._run_session()
         except* Exception as group:
             failed = True
             log.error("peer failed", peer=self.peer.id, exc_info=group)

@@ -61,6 +61,7 @@ def _drops(snapshot: Snapshot) -> Values:
         ("transport", totals.dropped),
         ("receive", totals.received.dropped),
         ("send", totals.sent.dropped),
+        ("tcp", snapshot.ice_tcp.drops),
         ("http", snapshot.http.drops),
         ("store", {**snapshot.store.unreadable, "too-many-sessions": snapshot.store.refused}),
     )
@@ -300,6 +301,29 @@ SERIES: Final[tuple[Series, ...]] = (
     ),
     Series(
         "gauge",
+        "sfu_ice_tcp_connections",
+        "TCP connections of the port for media: claimed (a peer's) and waiting (no authenticated check yet).",
+        lambda s: _each(
+            {"claimed": s.ice_tcp.connections - s.ice_tcp.waiting, "waiting": s.ice_tcp.waiting},
+        ),
+        ("state",),
+    ),
+    Series(
+        "counter",
+        "sfu_ice_tcp_packets_total",
+        "Datagrams that came and went by TCP.",
+        lambda s: _each({"in": s.ice_tcp.packets_in, "out": s.ice_tcp.packets_out}),
+        ("direction",),
+    ),
+    Series(
+        "counter",
+        "sfu_ice_tcp_bytes_total",
+        "Bytes of the datagrams that came and went by TCP, without framing and headers.",
+        lambda s: _each({"in": s.ice_tcp.bytes_in, "out": s.ice_tcp.bytes_out}),
+        ("direction",),
+    ),
+    Series(
+        "gauge",
         "sfu_routes",
         "Paths and ICE user-name fragments that lead a datagram to its peer.",
         lambda s: s.conference.routes,
@@ -318,7 +342,7 @@ SERIES: Final[tuple[Series, ...]] = (
     Series(
         "counter",
         "sfu_drops_total",
-        "What was dropped, by where (socket, route, transport, receive, send, http, store) and why.",
+        "What was dropped, by where (socket, route, transport, receive, send, tcp, http, store) and why.",
         _drops,
         ("place", "reason"),
     ),

@@ -2,6 +2,7 @@
 
     root nursery
     ├─ media socket      one reader for the datagrams of all peers
+    ├─ media by TCP      one for each connection of a client without UDP
     ├─ timers            one for the deadlines of all peers
     ├─ state             sessions at the store, which may be Redis
     └─ connections       page requests and WebSockets
@@ -14,16 +15,14 @@ store; and with it the socket on which the transports said goodbye.
 """
 
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 from trio_websocket import WebSocketConnection
 
-from sfu.addresses import announced_hosts
 from sfu.auth import open_door
 from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
@@ -37,17 +36,18 @@ from sfu.conference.room import Room
 from sfu.config import Settings
 from sfu.dtls.certificate import Certificate
 from sfu.http import HttpFront, Readiness, open_listeners, public_url
-from sfu.ice.candidate import host_candidates
-from sfu.ice.path import Address, Path
+from sfu.ice.full import IceReport
+from sfu.ice.path import Path
+from sfu.ice_tcp import Handlers, IceTcp
 from sfu.logs import get_logger
-from sfu.peer import PeerTask
+from sfu.media import Media, agent_hosts, candidates, ice_servers
+from sfu.peer import IceTask, PeerTask
+from sfu.peer_sockets import PeerSockets
 from sfu.room import RoomTask
 from sfu.sessions import Sessions
 from sfu.signaling import CLOSE_TIMEOUT, Signaling, greet
 from sfu.store import Store
 from sfu.timers import Timers
-from sfu.transport.egress import Egress
-from sfu.udp import Receive
 from sfu.upgrade import RequestInfo
 
 STOP_TIMEOUT: Final = 5.0
@@ -65,26 +65,22 @@ STATIC_ROOT: Final = FilePath(__file__).parent / "web"
 log = get_logger(__name__)
 
 
-class Media(Protocol):
-    """Where datagrams come from and go to: a `MediaSocket`, or a test's memory."""
-
-    address: Address
-    egress: Egress
-
-    async def run(self, receive: Receive, after_batch: Callable[[float], None]) -> None:
-        """Receive until cancelled; see `MediaSocket.run`."""
-
-
 class Server:
     """One running server. `run` is its life; everything else is called by its tasks, and waits for nothing."""
 
-    def __init__(self, settings: Settings, media: Media, store: Store) -> None:
-        """`store` keeps sessions; this is the only one to run and to use it."""
+    def __init__(self, settings: Settings, media: Media, store: Store, ice_tcp: IceTcp | None = None) -> None:
+        """`store` keeps sessions; this is the only one to run and to use it.
+
+        `ice_tcp` is to be the sink of `media`; without it there is no media by TCP.
+        """
         self._settings = settings
         self._media = media
         self.store = store
-        hosts = settings.announced_ips or announced_hosts(settings.udp_addr)
-        self._candidates = tuple(str(candidate) for candidate in host_candidates(hosts, media.address.port))
+        self.ice_tcp = ice_tcp or IceTcp(None, max_connections=0)
+        """Media by TCP."""
+        self._sockets = media if isinstance(media, PeerSockets) else None
+        """Where every peer has sockets of its own; else all share one."""
+        self._candidates = candidates(settings, media, self.ice_tcp.address)
         self._certificate = Certificate.generate(datetime.now(UTC), os.urandom)
         limits = Limits(
             max_rooms=settings.max_rooms,
@@ -103,6 +99,7 @@ class Server:
             media.egress,
             os.urandom,
             self.door.authenticate,
+            ice_servers=ice_servers(settings),
             auto_subscribe=settings.auto_subscribe,
         )
         self._sessions = Sessions(self.conference, store, settings.session_ttl_sec)
@@ -113,6 +110,7 @@ class Server:
         self._room_tasks: dict[Room, RoomTask] = {}
         self._rooms: trio.Nursery | None = None
         self._stopping = trio.Event()
+        self._patience = trio.CancelScope()
         self._talks = 0
         self._silence = trio.Event()
 
@@ -121,6 +119,8 @@ class Server:
         listeners = await open_listeners(self._settings)
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self._receive, self._settle)
+            handlers = Handlers(self._receive, self._settle, self._is_claimed, self._lose)
+            root.start_soon(self.ice_tcp.run, handlers)
             root.start_soon(self._timers.run, self._tick)
             root.start_soon(self.store.run, self._restore, self._surrender)
             if self._settings.log_level == "debug":
@@ -132,7 +132,9 @@ class Server:
                         accept = partial(self.front.serve, listeners, handler_nursery=connections)
                         await accepting.start(accept)
                         url = public_url(self._settings, listeners)
-                        log.info("ready", url=url, udp=str(self._media.address), candidates=self._candidates)
+                        tcp = str(self.ice_tcp.address or "off")
+                        udp = str(self._media.address)
+                        log.info("ready", url=url, udp=udp, tcp=tcp, candidates=self._candidates)
                         task_status.started(url)
                         await self._stopping.wait()
                         accepting.cancel_scope.cancel("the server stops")
@@ -159,7 +161,9 @@ class Server:
         return {room.id: task.tasks for room, task in self._room_tasks.items()}
 
     def stop(self) -> None:
-        """Let `run` end in good order."""
+        """Let `run` end in good order; said again, without waiting for clients to move."""
+        if self._stopping.is_set():
+            self._patience.cancel("told to stop twice")
         self._stopping.set()
 
     # --- called by the tasks ---
@@ -191,6 +195,24 @@ class Server:
         """Drop a room whose task ends."""
         self.conference.forget_room(room)
         self._room_tasks.pop(room, None)
+
+    def receive_datagram(self, peer: Peer, data: bytes, path: Path) -> None:
+        """Take a datagram from a socket of the peer's own."""
+        now = trio.current_time()
+        try:
+            self.conference.receive(peer, data, path, now)
+        except Exception:
+            self._fail(peer, now)
+        self._settle(now)
+
+    def report_ice(self, peer: Peer, *reports: IceReport) -> None:
+        """Take what those who have a peer's sockets have found."""
+        now = trio.current_time()
+        try:
+            self.conference.report_ice(peer, reports, now)
+        except Exception:
+            self._fail(peer, now)
+        self._settle(now)
 
     # --- joining ---
 
@@ -233,7 +255,7 @@ class Server:
         if room_task is None:
             room_task = self._room_tasks[peer.room] = RoomTask(self, peer.room, self._settings.room_ttl_sec)
             self._rooms.start_soon(room_task.run)
-        task = self._tasks[peer] = PeerTask(self, peer)
+        task = self._tasks[peer] = PeerTask(self, peer, self._make_ice(peer))
         room_task.admit(task)
         return task
 
@@ -265,6 +287,21 @@ class Server:
             except Exception:
                 self._fail(peer, now)
 
+    def _is_claimed(self, path: Path) -> bool:
+        """Whether a path leads to a peer."""
+        return self.conference.owner(path) is not None
+
+    def _lose(self, path: Path) -> None:
+        """The connection that was `path` has ended."""
+        peer = self.conference.owner(path)
+        if peer is not None:
+            now = trio.current_time()
+            try:
+                self.conference.lose_path(peer, path, now)
+            except Exception:
+                self._fail(peer, now)
+            self._settle(now)
+
     def _tick(self, peer: Peer) -> None:
         """Do what is due for a peer."""
         now = trio.current_time()
@@ -293,6 +330,8 @@ class Server:
             return
         for message in peer.take_messages():
             task.post(message)
+        if task.ice is not None:
+            task.ice.carry_out(peer.take_ice_requests())
         if peer.ended is None:
             self._timers.set(peer, peer.next_timeout())
         else:
@@ -311,7 +350,8 @@ class Server:
         self.conference.drain(self._settings.drain_sec * 1000)
         self._settle(now)
         log.info("draining", seconds=self._settings.drain_sec, connections=self._talks)
-        with trio.move_on_after(self._settings.drain_sec):
+        self._patience.deadline = now + self._settings.drain_sec
+        with self._patience:
             if self._talks:
                 await self._silence.wait()
 
@@ -347,4 +387,13 @@ class Server:
             os.urandom,
             now,
             history_depth=self._settings.history_packets,
+            full_ice=self._sockets is not None,
         )
+
+    def _make_ice(self, peer: Peer) -> IceTask | None:
+        if self._sockets is None:
+            return None
+        # Imported here, since asyncio and all that stands on it take 10 MB that others need not have.
+        from sfu.full_ice import FullIce
+
+        return FullIce(self, peer, self._settings, agent_hosts(self._settings), self._sockets.count)

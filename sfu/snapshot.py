@@ -17,6 +17,7 @@ from sfu.conference.connection import Connection, ConnectionStatistics
 from sfu.conference.ledger import Ledger
 from sfu.conference.peer import Peer
 from sfu.http import HttpFront, HttpStatistics
+from sfu.ice_tcp import IceTcp, IceTcpStatistics
 from sfu.meter import LoopLag, Meter, TrackKey, track_keys
 from sfu.state.statistics import StoreStatistics
 from sfu.store import Store
@@ -29,6 +30,7 @@ class Measured(Protocol):
 
     conference: Conference
     front: HttpFront
+    ice_tcp: IceTcp
     door: Doorkeeper
     store: Store
 
@@ -67,6 +69,7 @@ class Snapshot:
     tasks: Mapping[str, int]
     """By room id."""
     socket: SocketStatistics
+    ice_tcp: IceTcpStatistics
     http: HttpStatistics
     refusals: Mapping[str, int]
     """Joins refused for want of a good token, by reason."""
@@ -101,6 +104,7 @@ async def take_snapshot(server: Measured, socket: MeasuredSocket, meter: Meter, 
         peers=there,
         tasks=server.tasks_per_room(),
         socket=socket.statistics(),
+        ice_tcp=server.ice_tcp.statistics(),
         http=server.front.statistics(),
         refusals=server.door.refusals(),
         store=server.store.statistics(),

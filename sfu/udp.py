@@ -23,7 +23,7 @@ import trio
 from sfu.ice.path import Address, Path
 from sfu.mmsg import MISUSE, Destination, ReceiveBatch, SendBatch
 from sfu.sockaddr import Codec, Codec4, Codec6
-from sfu.transport.egress import SLOT_SIZE, Egress
+from sfu.transport.egress import SLOT_SIZE, Egress, Sink
 
 BATCH: Final = 32
 """Datagrams per wake-up. At 32 a system call is cheap enough, and 32 packets times a fan-out of 50 keep
@@ -45,6 +45,9 @@ _SO_RCVBUFFORCE: Final = 33
 _SO_MEMINFO: Final = 55
 _SK_MEMINFO: Final = struct.Struct("=9I")
 _SK_MEMINFO_DROPS: Final = 8
+
+_NOWHERE: Final = Destination(b"", b"")
+"""Stands among the destinations for a datagram that another socket sends."""
 
 Receive = Callable[[bytes, Path, float], None]
 """Called with a datagram, its path, and the time of the batch in seconds of `trio.current_time()`."""
@@ -124,7 +127,7 @@ class PathTable:
 class MediaSocket:
     """A non-blocking UDP socket that is read by one task and written by whoever has something to send."""
 
-    def __init__(self, sock: socket.socket, codec: Codec) -> None:
+    def __init__(self, sock: socket.socket, codec: Codec, sink: Sink | None = None) -> None:
         """Wrap a bound socket; use `open`."""
         self._socket = sock
         self._fd = sock.fileno()
@@ -138,16 +141,18 @@ class MediaSocket:
         )
         self.egress = Egress(self._flush)
         """The batch that everything is sent through; `Egress.flush` sends it from this socket."""
+        self._sink = sink
+        self._has_others = False
         self._send_batch = SendBatch(self.egress.memory, self.egress.capacity, SLOT_SIZE)
         self._packets_in = self._bytes_in = self._packets_out = self._bytes_out = 0
         self._drops: Counter[str] = Counter()
 
     @classmethod
-    def open(cls, host: str, port: int, *, buffer_size: int = BUFFER_SIZE) -> Self:
+    def open(cls, host: str, port: int, *, buffer_size: int = BUFFER_SIZE, sink: Sink | None = None) -> Self:
         """Bind a socket to `host` and `port` (0: any free one), with kernel buffers of `buffer_size` bytes.
 
-        An IPv6 host makes an IPv6 socket, and ``::`` one that takes IPv4 as well. Raises `OSError` if the
-        address cannot be bound.
+        An IPv6 host makes an IPv6 socket, and ``::`` one that takes IPv4 as well. `sink` is given
+        what is sent to paths by TCP. Raises `OSError` if the address cannot be bound.
         """
         codec: Codec = Codec6() if ":" in host else Codec4()
         sock = socket.socket(codec.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -158,7 +163,7 @@ class MediaSocket:
             _raise_buffer(sock, _SO_RCVBUFFORCE, socket.SO_RCVBUF, buffer_size)
             _raise_buffer(sock, _SO_SNDBUFFORCE, socket.SO_SNDBUF, buffer_size)
             sock.bind((host, port))
-            return cls(sock, codec)
+            return cls(sock, codec, sink)
         except BaseException:
             sock.close()
             raise
@@ -213,16 +218,39 @@ class MediaSocket:
         batch = self._send_batch
         lengths = egress.lengths[: egress.count]
         destinations = [
-            native if type(native := path.native) is Destination else self._paths.destination(path)
+            native if type(native := path.native) is Destination else self._destination(path)
             for path in egress.paths[: egress.count]
             if path is not None
         ]
         batch.load(destinations, lengths)
-        sent, total = 0, len(destinations)
+        if not self._has_others:
+            self._send_run(0, lengths)
+            return
+        self._has_others = False
+        assert self._sink is not None, "paths by TCP come from the sink"
+        first = 0
+        for index, path in enumerate(egress.paths[: egress.count]):
+            if path is not None and path.transport != "udp":
+                self._send_run(first, lengths[first:index])
+                self._sink.put(egress.slots[index][: lengths[index]], path)
+                first = index + 1
+        self._send_run(first, lengths[first:])
+        self._sink.flush()
+
+    def _destination(self, path: Path) -> Destination:
+        """Return where a path leads that this socket has not made."""
+        if path.transport == "udp":
+            return self._paths.destination(path)
+        self._has_others = True
+        return _NOWHERE
+
+    def _send_run(self, first: int, lengths: list[int]) -> None:
+        """Send the datagrams of the loaded batch from `first` on, which have these lengths."""
+        sent, total = first, first + len(lengths)
         octets = sum(lengths)
         failed = 0
         while sent < total:
-            count = batch.send(self._fd, sent, total)
+            count = self._send_batch.send(self._fd, sent, total)
             if count >= 0:
                 sent += count
                 continue
@@ -234,14 +262,14 @@ class MediaSocket:
             if code in (errno.EAGAIN, errno.ENOBUFS):
                 # Waiting would delay everybody, and old media is worth nothing: drop the rest.
                 self._drops["send-buffer-full"] += total - sent
-                octets -= sum(lengths[sent:])
+                octets -= sum(lengths[sent - first :])
                 failed += total - sent
                 break
             self._drops[errno.errorcode.get(code, "unknown-errno")] += 1
-            octets -= lengths[sent]
+            octets -= lengths[sent - first]
             failed += 1
             sent += 1
-        self._packets_out += total - failed
+        self._packets_out += total - first - failed
         self._bytes_out += octets
 
     def statistics(self) -> SocketStatistics:

@@ -1,7 +1,7 @@
 """All rooms of a process: the way in for who joins, for every message and for every datagram."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from sfu.conference.messages import (
     CLIENT_MESSAGES,
     BadMessage,
     ClientMessage,
+    IceServer,
     Join,
     LayerSwitch,
     ServerMessage,
@@ -37,6 +38,7 @@ from sfu.ice.events import (
     PathValidated,
     StateChanged,
 )
+from sfu.ice.full import IceReport
 from sfu.ice.path import Path
 from sfu.transport.demux import TransportTable
 from sfu.transport.egress import Egress
@@ -95,11 +97,12 @@ class Conference:
         authenticate: Authenticate = let_anybody_in,
         *,
         auto_subscribe: bool = True,
+        ice_servers: tuple[IceServer, ...] = (),
     ) -> None:
         """`authenticate` is asked at each fresh join; a session that is resumed has its own proof.
 
         With `auto_subscribe` everybody receives every track of the room that they have not unsubscribed from,
-        else only those that they subscribe to.
+        else only those that they subscribe to. `ice_servers` are those that clients are told to use.
         """
         self.rooms: dict[str, Room] = {}
         self.ledger = Ledger()
@@ -111,6 +114,7 @@ class Conference:
         self._egress = egress
         self._random = random
         self._authenticate = authenticate
+        self._ice_servers = ice_servers
         self._auto_subscribe = auto_subscribe
         self._by_session: dict[str, Peer] = {}
         # What an unknown id is compared with, so that it takes as long as a known one.
@@ -259,6 +263,7 @@ class Conference:
             self._marks,
             self.ledger,
             auto_subscribe=self._auto_subscribe,
+            ice_servers=self._ice_servers,
         )
         return room
 
@@ -328,6 +333,21 @@ class Conference:
         peer.connection.transport.receive(data, path, now)
         self._follow(peer, now)
 
+    def owner(self, path: Path) -> Peer | None:
+        """Return whose path it is: who has shown by an authenticated check that it leads to him."""
+        return self._table.owner(path)
+
+    def lose_path(self, peer: Peer, path: Path, now: float) -> None:
+        """The connection that carried `path`, which is `peer`'s, has ended."""
+        peer.connection.transport.lose_path(path, now)
+        self._follow(peer, now)
+
+    def report_ice(self, peer: Peer, reports: Iterable[IceReport], now: float) -> None:
+        """Take what whoever has the sockets of full agents has found about `peer`."""
+        for report in reports:
+            peer.connection.report_ice(report, now)
+        self._follow(peer, now)
+
     def handle_timeout(self, peer: Peer, now: float) -> None:
         """Do what is due for `peer` at `now`."""
         peer.connection.handle_timeout(now)
@@ -356,6 +376,7 @@ class Conference:
             if peer.ended is None:
                 if peer.room.offer_if_due(peer, now):
                     self._follow(peer, now)  # it may have brought new credentials
+                peer.room.tell_candidates(peer)
             elif self._by_session.get(peer.session.id) is peer:
                 del self._by_session[peer.session.id]
         return touched

@@ -7,11 +7,16 @@ peer has one connection at a time and may go through several.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sfu.conference.messages import IceCandidate
 from sfu.conference.negotiation import Negotiation, NegotiationStatistics
 from sfu.conference.subscription import Subscription
 from sfu.conference.track import Track
+from sfu.conference.trickle import Trickle
 from sfu.dtls.certificate import Certificate
+from sfu.errors import BadPacket
+from sfu.ice.candidate import Candidate, parse_trickled
 from sfu.ice.credentials import Credentials, make_credentials
+from sfu.ice.full import FullIceAgent, Gathered, IceReport, IceRequest
 from sfu.ice.path import Path
 from sfu.rtp.history import DEPTH
 from sfu.sdp import (
@@ -54,17 +59,24 @@ class Connection:
         now: float,
         *,
         history_depth: int = DEPTH,
+        full_ice: bool = False,
     ) -> None:
         """`candidates` are ours, as SDP writes them; the fingerprint in our descriptions is `certificate`'s.
 
-        `history_depth` is how many packets of each published video are kept for retransmission.
+        `history_depth` is how many packets of each published video are kept for retransmission. With
+        `full_ice` there are no candidates yet: `take_ice_requests` asks for them, `report_ice` brings them.
         """
         self._certificate = certificate
         self._candidates = candidates
         self._random = random
         credentials = make_credentials(random)
+        self._full_ice = FullIceAgent(credentials, now=now) if full_ice else None
+        self._trickle = Trickle()
+        if full_ice:
+            self._trickle.begin(credentials.ufrag)
         self.transport = PeerTransport(
             credentials=credentials,
+            ice=self._full_ice,
             certificate=certificate,
             random=random,
             now=now,
@@ -116,6 +128,7 @@ class Connection:
         self._reconsider_rejected(offer)
         self._give_slots()
         answer = self.sdp.create_answer()
+        self._describing(answer)
         if self.sdp.needs_offer:
             self.negotiation.request()
         self._negotiated(now)
@@ -155,6 +168,7 @@ class Connection:
             self.negotiation.offer_not_needed()
             return None
         offer = self.sdp.create_offer()
+        self._describing(offer)
         self.negotiation.offer_sent(now)
         return offer
 
@@ -172,6 +186,38 @@ class Connection:
         if self.sdp.remote is not None:
             self._restart_wanted = True
             self.negotiation.request()
+
+    # --- full ICE ---
+
+    def add_candidate(self, candidate: Candidate) -> None:
+        """The client may be reached here; a lite agent need not know."""
+        if self._full_ice is not None:
+            self._full_ice.add_candidate(candidate)
+
+    def take_candidates(self) -> list[IceCandidate]:
+        """Return the messages about our candidates that are due."""
+        return self._trickle.take()
+
+    def take_ice_requests(self) -> list[IceRequest]:
+        """Return what whoever has the sockets of a full agent is to do."""
+        return [] if self._full_ice is None else self._full_ice.requests()
+
+    def report_ice(self, report: IceReport, now: float) -> None:
+        """Take what whoever has those sockets has found. Raises `RuntimeError` on a lite agent's connection."""
+        if self._full_ice is None:
+            raise RuntimeError("a lite agent has nobody to report to it")
+        if isinstance(report, Gathered):
+            found = self._trickle.found(report.ufrag, report.candidate)
+            if found is not None:
+                self.sdp.add_candidates(report.ufrag, found[0], complete=found[1])
+        else:
+            self._full_ice.report(report, now)
+            self.transport.follow_ice(now)
+
+    def count_ice_drop(self, reason: str) -> None:
+        """Count a datagram that those sockets dropped."""
+        if self._full_ice is not None:
+            self._full_ice.drops[reason] += 1
 
     # --- subscriptions ---
 
@@ -247,11 +293,19 @@ class Connection:
         self._ice_restarts += 1
         self._restart_wanted = False
         credentials = make_credentials(self._random)
+        if self._full_ice is not None:
+            self._trickle.begin(credentials.ufrag)
         self.sdp.restart_ice(self._describe(credentials))
         self.transport.restart_ice(credentials, now)
 
     def _describe(self, credentials: Credentials) -> LocalTransport:
-        return LocalTransport(*credentials, self._certificate.fingerprint(), self._candidates)
+        lite = self._full_ice is None
+        fingerprint = self._certificate.fingerprint()
+        return LocalTransport(*credentials, fingerprint, self._candidates, complete=lite, lite=lite)
+
+    def _describing(self, text: str) -> None:
+        if self._full_ice is not None:
+            self._trickle.described(text)
 
     def _give_slots(self) -> None:
         """Find an m-line for every subscription that has none; one for which there is none goes on waiting."""
@@ -289,7 +343,19 @@ class Connection:
     def _negotiated(self, now: float) -> None:
         """Let the transport and the streams follow what is now agreed."""
         if self.sdp.remote is not None:
+            if self._full_ice is not None and self._full_ice.remote is None:
+                # The side that makes the first offer is controlling (RFC 8445 section 6.1.1), and offers leave
+                # the DTLS role open (RFC 8842 section 5.2).
+                self._full_ice.controlling = self.sdp.remote.setup != "actpass"
             self.transport.set_remote(self.sdp.remote, now)
+            for text in self.sdp.remote.candidates if self._full_ice is not None else ():
+                try:
+                    candidate = parse_trickled(f"candidate:{text}")
+                except BadPacket as error:
+                    self.count_ice_drop(error.reason)
+                else:
+                    if candidate is not None:
+                        self.add_candidate(candidate)
         self.transport.set_receivers(self.sdp.receivers, now)
         for subscription in self._subscriptions.values():
             slot = subscription.slot

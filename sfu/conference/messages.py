@@ -86,10 +86,10 @@ class Answer(Message, frozen=True, omit_defaults=True):
 
 
 class IceCandidate(Message, frozen=True):
-    """C→S. A trickled candidate; an empty one is the end of candidates.
+    """Both ways. A trickled candidate; an empty one is the end of candidates.
 
-    The server is ICE-lite: it sends no checks and so has no use for a client's candidates (RFC 8445 section
-    2.5), and its own stand in its descriptions.
+    A server that is ICE-lite sends no checks and so has no use for a client's candidates (RFC 8445 section
+    2.5), and its own stand in its descriptions. One with full agents uses and sends them.
     """
 
     message_type = "ice-candidate"
@@ -187,6 +187,14 @@ class Pong(msgspec.Struct, frozen=True):
     data: msgspec.Raw
 
 
+class IceServer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """STUN or TURN servers with the same credentials, as RTCPeerConnection's `iceServers` have them."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = None
+
+
 class Joined(Message, frozen=True):
     """S→C. Acknowledges a `Join`; a `RoomState` follows.
 
@@ -202,6 +210,7 @@ class Joined(Message, frozen=True):
     resumed: bool
     transport: Literal["new", "keep"]
     success: bool = True
+    ice_servers: tuple[IceServer, ...] = ()
 
 
 class TrackInfo(msgspec.Struct, frozen=True, rename="camel"):
@@ -335,6 +344,7 @@ ServerMessage = (
     | PeerSuspended
     | PeerResumed
     | Offer
+    | IceCandidate
     | IceRestartOffer
     | Answer
     | TrackPublished

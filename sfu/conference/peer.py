@@ -18,6 +18,7 @@ from sfu.conference.rate import TokenBucket
 from sfu.conference.records import SessionRecord, SubscriptionRecord, TrackRecord
 from sfu.conference.session import Session, SessionState
 from sfu.conference.track import Track
+from sfu.ice.full import IceRequest
 from sfu.ice.path import Path
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Peer:
         """Whether it is of an earlier life of the server, and its client has not come back since."""
         self.farewell: list[tuple[bytes, Path]] = []
         """The last datagrams of a connection that was replaced."""
+        self.last_ice_requests: list[IceRequest] = []
+        """Those of a connection that was replaced: that what it held be released."""
         self.ended: str | None = None
         """Why it is no longer in its room, once it is not."""
         self._messages: list[ServerMessage] = []
@@ -79,6 +82,11 @@ class Peer:
         """Return the datagrams to send that are not forwarded media."""
         datagrams, self.farewell = self.farewell, []
         return datagrams + self.connection.outgoing(now)
+
+    def take_ice_requests(self) -> list[IceRequest]:
+        """Return what whoever has the sockets of full ICE agents is to do."""
+        requests, self.last_ice_requests = self.last_ice_requests, []
+        return requests + self.connection.take_ice_requests()
 
     def next_timeout(self) -> float | None:
         """Return when something of the peer is due, or None."""

@@ -19,6 +19,7 @@ from sfu.conference.messages import (
     IceCandidate,
     IceRestartOffer,
     IceRestartRequest,
+    IceServer,
     Join,
     Joined,
     LayerSwitch,
@@ -56,6 +57,7 @@ class Room:
         ledger: Ledger,
         *,
         auto_subscribe: bool,
+        ice_servers: tuple[IceServer, ...] = (),
     ) -> None:
         self.id = room_id
         self._members = Members(marks)
@@ -65,6 +67,7 @@ class Room:
         self._table = table
         self._marks = marks
         self._ledger = ledger
+        self._ice_servers = ice_servers
 
     # --- coming and going ---
 
@@ -181,6 +184,7 @@ class Room:
                 session_token=token,
                 resumed=resumed,
                 transport="keep" if keep else "new",
+                ice_servers=self._ice_servers,
             )
         )
         others = tuple(other.info() for other in self._members.others(peer))
@@ -195,6 +199,7 @@ class Room:
         old = peer.connection
         self._close(old, now)
         peer.farewell += old.outgoing(now)
+        peer.last_ice_requests += old.take_ice_requests()
         self._table.remove(peer)
         peer.connection = connection
         self._table.add(peer)
@@ -223,7 +228,7 @@ class Room:
             case Answer():
                 self._handle_answer(peer, message, now)
             case IceCandidate():
-                self._check_candidate(message)
+                self._add_candidate(peer, message)
             case IceRestartRequest():
                 peer.connection.restart_ice()
             case MediaState():
@@ -284,11 +289,19 @@ class Room:
             self._wake_publishers(peer)
             self._publications.follow_answer(peer, now)
 
-    def _check_candidate(self, message: IceCandidate) -> None:
+    def _add_candidate(self, peer: Peer, message: IceCandidate) -> None:
         try:
-            parse_trickled(message.candidate)
+            candidate = parse_trickled(message.candidate)
         except BadPacket as error:
             raise BadRequest(f"candidate: {error}") from None
+        if candidate is not None:
+            peer.connection.add_candidate(candidate)
+
+    def tell_candidates(self, peer: Peer) -> None:
+        """Tell `peer` where else it may reach us, if that is due."""
+        if not peer.suspended:
+            for candidate in peer.connection.take_candidates():
+                peer.tell(candidate)
 
     # --- media ---
 

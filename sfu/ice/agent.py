@@ -193,9 +193,26 @@ class IceLiteAgent:
             if self.state is IceState.DISCONNECTED:
                 self._set_state(self._connected_state())
 
+    def lose(self, path: Path) -> None:
+        """The connection that carries `path` has ended (TCP): nothing can come or go along it any more.
+
+        Another validated path takes over, if there is one. If not, the agent is `DISCONNECTED` at once, and the
+        next check, along whatever path, connects it again. A path that is not validated is no concern.
+        """
+        if path not in self._paths:
+            return
+        self._paths.lose(path)
+        if self.selected is None:
+            self._set_state(IceState.DISCONNECTED)
+        elif self.state is not IceState.DISCONNECTED:
+            self._set_state(self._connected_state())
+
     @property
     def selected(self) -> Path | None:
-        """Where to send: the first validated path until one is nominated; `None` before, and once failed."""
+        """Where to send: the first validated path until one is nominated.
+
+        `None` before, once failed, and while the only path there was has been lost.
+        """
         return self._paths.selected
 
     def is_validated(self, path: Path) -> bool:

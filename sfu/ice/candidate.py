@@ -15,6 +15,13 @@ from sfu.ice.path import Address
 HOST_TYPE_PREFERENCE = 126
 """RFC 8445 section 5.1.2.2: the recommended, and highest, preference is that of host candidates."""
 
+TCP_HOST_TYPE_PREFERENCE = 90
+"""The same for TCP: below every kind of UDP candidate but relayed ones, since a lost segment delays all behind
+it. RFC 6544 section 4.2 leaves the value open; this is libwebrtc's."""
+
+PASSIVE_DIRECTION_PREFERENCE = 4
+"""RFC 6544 section 4.2: of host candidates, active ones have 6, passive 4, simultaneous-open 2."""
+
 MAX_LENGTH = 1024
 """Longest candidate line that is read, in characters. Those of browsers have about 200."""
 
@@ -121,6 +128,29 @@ def host_candidates(hosts: Sequence[str], port: int) -> list[Candidate]:
             priority=(HOST_TYPE_PREFERENCE << 24) + ((0xFFFF - index) << 8) + (256 - 1),
             address=Address(str(ip_address(host)), port),
             type="host",
+        )
+        for index, host in enumerate(hosts)
+    ]
+
+
+def tcp_passive_candidates(hosts: Sequence[str], port: int, *, first_foundation: int) -> list[Candidate]:
+    """TCP candidates of a server that accepts connections at each of `hosts` on one `port` (RFC 6544).
+
+    The local preference is that of section 4.2, with the order of `hosts` as the rest of it. Candidates of
+    another transport have other foundations (RFC 8445 section 5.1.1.3): these count from `first_foundation` on.
+    Raises `ValueError` if a host is no IP address.
+    """
+    return [
+        Candidate(
+            foundation=str(first_foundation + index),
+            component=1,
+            transport="tcp",
+            priority=(TCP_HOST_TYPE_PREFERENCE << 24)
+            + (((PASSIVE_DIRECTION_PREFERENCE << 13) + 0x1FFF - index) << 8)
+            + (256 - 1),
+            address=Address(str(ip_address(host)), port),
+            type="host",
+            extensions=(("tcptype", "passive"),),
         )
         for index, host in enumerate(hosts)
     ]

@@ -1,6 +1,9 @@
 """Where a datagram came from and where its answer goes: a pair of transport addresses."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+Transport = Literal["udp", "tcp"]
+"""What carries a path's datagrams: UDP as they are, or a TCP connection that frames them (RFC 4571)."""
 
 
 class Address(NamedTuple):
@@ -17,12 +20,12 @@ class Address(NamedTuple):
 class Path:
     """A local and a remote address between which datagrams travel (RFC 8445 calls it a candidate pair).
 
-    Equality is by value on `(local, remote)`, so that a path rebuilt from another datagram of the same
-    peer finds the same entry in a table. The hash is computed once because a path is looked up for every
+    Equality is by value on `(local, remote, transport)`, so that a path rebuilt from another datagram of the
+    same peer finds the same entry in a table. The hash is computed once because a path is looked up for every
     datagram that arrives. Treat a path as immutable.
     """
 
-    __slots__ = ("_hash", "local", "native", "remote")
+    __slots__ = ("_hash", "local", "native", "remote", "transport")
 
     local: Address | None
     """The address that the datagram was sent to, or `None` where the socket has only one."""
@@ -30,25 +33,39 @@ class Path:
     native: object | None
     """Whatever the socket layer wants to find again when it sends (a packed sockaddr, say). Opaque to pure
     code and no part of equality."""
+    transport: Transport
+    """A path by TCP lasts as long as its connection."""
 
-    def __init__(self, local: Address | None, remote: Address, native: object | None = None) -> None:
+    def __init__(
+        self,
+        local: Address | None,
+        remote: Address,
+        native: object | None = None,
+        transport: Transport = "udp",
+    ) -> None:
         self.local = local
         self.remote = remote
         self.native = native
-        self._hash = hash((local, remote))
+        self.transport = transport
+        self._hash = hash((local, remote, transport))
 
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
         if not isinstance(other, Path):
             return NotImplemented
-        return self._hash == other._hash and self.remote == other.remote and self.local == other.local
+        return (
+            self._hash == other._hash
+            and self.remote == other.remote
+            and self.local == other.local
+            and self.transport == other.transport
+        )
 
     def __hash__(self) -> int:
         return self._hash
 
     def __str__(self) -> str:
-        return f"{self.local or '*'}<->{self.remote}"
+        return f"{self.local or '*'}<->{self.remote}{' tcp' if self.transport == 'tcp' else ''}"
 
     def __repr__(self) -> str:
-        return f"Path({self.local!r}, {self.remote!r})"
+        return f"Path({self.local!r}, {self.remote!r}, transport={self.transport!r})"

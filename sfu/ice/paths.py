@@ -4,6 +4,7 @@ The choice is the controlling side's (RFC 8445 section 8), and it says so by USE
 decide here is what clients mean who say it too often, too seldom, or no more because their address has changed.
 """
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ class ValidatedPaths:
         whatever it competes with, as the first one after an ICE restart does.
         """
         known = self._paths.get(path)
-        silence_allowed = STALE_AFTER if known else OVERDUE_AFTER
+        silence_allowed = OVERDUE_AFTER if known is None and self._may_be_rebound(path) else STALE_AFTER
         if known is None:
             known = self._paths[path] = _Validated(path, now)
             self._events.append(PathValidated(path))
@@ -84,8 +85,9 @@ class ValidatedPaths:
             self._forget(next(old for old in self._paths if old not in (self.selected, path)))
 
     def next_timeout(self) -> float:
-        """When `forget_old` has something to do. Only while there are paths."""
-        return next(iter(self._paths.values())).checked_at + FORGET_AFTER
+        """When `forget_old` has something to do; infinity if never."""
+        eldest = next(iter(self._paths.values()), None)
+        return math.inf if eldest is None else eldest.checked_at + FORGET_AFTER
 
     def forget_old(self, now: float) -> None:
         """Let go of paths that nobody has checked for long.
@@ -96,12 +98,30 @@ class ValidatedPaths:
         for path in [old.path for old in self._paths.values() if now >= old.checked_at + FORGET_AFTER]:
             self._forget(path)
 
+    def lose(self, path: Path) -> None:
+        """`path`, which is known, is no more: its connection has ended.
+
+        If it was the one in use, the one checked last takes its place until the peer nominates: of what there
+        is, that works most likely. Without any nothing is selected.
+        """
+        if path == self.selected:
+            self.selected, self.nominated = None, False
+            other = next((other for other in reversed(self._paths) if other != path), None)
+            if other is not None:
+                self.changes += 1
+                self._select(other)
+        self._forget(path)
+
     def clear(self) -> None:
         """Let go of all."""
         self.selected = None
         self.nominated = False
         for path in list(self._paths):
             self._forget(path)
+
+    def _may_be_rebound(self, path: Path) -> bool:
+        """Whether `path` may be the one in use under a new address; a NAT makes no TCP connection of UDP."""
+        return self.selected is None or self.selected.transport == path.transport
 
     def _is_selected_silent(self, since: float) -> bool:
         """Whether sending may move though nobody decides so: nothing is selected, or that path went silent.

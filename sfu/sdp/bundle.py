@@ -12,6 +12,7 @@ RFC 9429 (JSEP) for the procedures, RFC 3264 (offer/answer), RFC 9143 (BUNDLE), 
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum
 
 from sfu.sdp.attributes import Msid
@@ -171,6 +172,13 @@ class BundleSession:
             self._transport = transport
         else:
             self._next_transport = transport
+
+    def add_candidates(self, ufrag: str, candidates: tuple[str, ...], *, complete: bool) -> None:
+        """Let descriptions with the credentials of `ufrag` have these candidates from now on."""
+        if self._transport.ufrag == ufrag:
+            self._transport = replace(self._transport, candidates=candidates, complete=complete)
+        if self._next_transport is not None and self._next_transport.ufrag == ufrag:
+            self._next_transport = replace(self._next_transport, candidates=candidates, complete=complete)
 
     # --- the client offers ---
 

@@ -15,7 +15,7 @@ SETUP_OF_ROLE: dict[DtlsRole, str] = {"client": "active", "server": "passive"}
 
 @dataclass(frozen=True, slots=True)
 class LocalTransport:
-    """What our descriptions say about our end: an ICE-lite agent with all its candidates known."""
+    """What our descriptions say about our end."""
 
     ufrag: str
     pwd: str
@@ -23,6 +23,10 @@ class LocalTransport:
     """``sha-256 AA:BB:…``, the same for the life of the DTLS association."""
     candidates: tuple[str, ...] = ()
     """As printed by RFC 8839 section 5.1, with or without the leading ``candidate:``."""
+    complete: bool = True
+    """Whether these are all; otherwise more are trickled (RFC 8840)."""
+    lite: bool = True
+    """Whether our agent is ICE-lite: it does not check by itself (RFC 8445 section 2.5)."""
 
     def __repr__(self) -> str:
         # The password authenticates checks: it stays out of logs and tracebacks.
@@ -39,6 +43,8 @@ class RemoteTransport:
     """The certificate has to match one of those whose hash we know (RFC 8122 section 5)."""
     setup: str
     """``actpass``, ``active`` or ``passive``, as said; `BundleSession.dtls_role` is what follows for us."""
+    candidates: tuple[str, ...] = ()
+    """What follows ``a=candidate:``, unread; a client that trickles has few or none here."""
 
     def __repr__(self) -> str:
         # As above.
@@ -62,7 +68,9 @@ def remote_transport(description: SessionDescription, bundled: Iterable[MediaDes
             raise SdpError("sdp-unsupported", "no DTLS fingerprint: media would not be encrypted", media.line)
         if media.setup is None or media.setup == "holdconn":
             raise SdpError("sdp-unsupported", "no DTLS role: a=setup is needed", media.line)
-        return RemoteTransport(media.ice_ufrag, media.ice_pwd, media.fingerprints, media.setup)
+        return RemoteTransport(
+            media.ice_ufrag, media.ice_pwd, media.fingerprints, media.setup, media.candidates
+        )
     raise SdpError("sdp-unsupported", "no ICE credentials")
 
 

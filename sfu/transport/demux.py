@@ -117,6 +117,10 @@ class TransportTable(Generic[Transport]):
             self.drops["unknown-source"] += 1
         return transport
 
+    def owner(self, path: Path) -> Transport | None:
+        """The transport that a validated path leads to, if any."""
+        return self._by_path.get(path)
+
     def _route_stun(self, data: bytes, path: Path) -> Transport | None:
         """By fragment and never by path: an address may have passed on to another peer."""
         try:

@@ -13,7 +13,7 @@ flushed. What the socket then cannot take is dropped and counted by whoever send
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from cffi import FFI
 
@@ -27,6 +27,16 @@ SLOT_SIZE: Final = 1536
 SLOTS: Final = 64
 """Slots in a batch. The gain of `sendmmsg` is nearly all there at 32; 64 is 96 KiB, which still fits the
 second-level cache beside the packet that is being copied."""
+
+
+class Sink(Protocol):
+    """Takes the datagrams of paths that are not the media socket's own: those that go by TCP."""
+
+    def put(self, data: memoryview, path: Path) -> None:
+        """Take a datagram; its memory is used again as soon as this returns."""
+
+    def flush(self) -> None:
+        """Send what was put, as far as that needs no waiting."""
 
 
 class Egress:

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from sfu.dtls.certificate import Certificate
 from sfu.dtls.connection import DtlsStatistics
 from sfu.errors import BadPacket
+from sfu.ice.agent import IceLiteAgent
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceEvent, IceState, IceStatistics, PathSelected
+from sfu.ice.interface import IceAgent
 from sfu.ice.path import Path
 from sfu.rtp import extensions
 from sfu.rtp.history import DEPTH
@@ -72,12 +74,14 @@ class PeerTransport:
         now: float,
         history_depth: int = DEPTH,
         key_log: Callable[[str], None] | None = None,
+        ice: IceAgent | None = None,
     ) -> None:
         """`random` gives that many unpredictable bytes. `history_depth` is in packets per published stream.
 
-        `key_log` is given the secrets of DTLS, for Wireshark.
+        `key_log` is given the secrets of DTLS, for Wireshark. `ice` is the agent, by default a lite one.
         """
-        self._channel = SecureChannel(credentials, certificate, random=random, now=now, key_log=key_log)
+        agent = ice or IceLiteAgent(credentials, now=now)
+        self._channel = SecureChannel(agent, certificate, random=random, key_log=key_log)
         self._drops: Counter[str] = Counter()
         # Whom our feedback and receiver reports come from.
         ssrc = int.from_bytes(random(4)) or 1
@@ -204,6 +208,16 @@ class PeerTransport:
     def restart_ice(self, credentials: Credentials, now: float) -> None:
         """Begin an ICE restart; the old credentials and path serve until the peer nominates with the new."""
         self._channel.restart_ice(credentials, now)
+        self._follow(now)
+
+    def lose_path(self, path: Path, now: float) -> None:
+        """The connection that carries `path` has ended (TCP): ICE retires it at once."""
+        self._channel.lose_path(path, now)
+        self._follow(now)
+
+    def follow_ice(self, now: float) -> None:
+        """Draw the consequences of what somebody else has told the ICE agent."""
+        self._channel.follow_ice(now)
         self._follow(now)
 
     # The five verbs

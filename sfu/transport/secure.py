@@ -18,9 +18,9 @@ from sfu.dtls.events import Closed as DtlsClosed
 from sfu.dtls.events import Failed as DtlsFailed
 from sfu.dtls.events import HandshakeCompleted
 from sfu.errors import BadPacket
-from sfu.ice.agent import IceLiteAgent
 from sfu.ice.credentials import Credentials
-from sfu.ice.events import IceEvent, IceState, PathSelected, StateChanged
+from sfu.ice.events import IceEvent, IceState, PathRetired, PathSelected, StateChanged
+from sfu.ice.interface import IceAgent
 from sfu.ice.path import Path
 from sfu.rtp.srtp import InboundSrtp, OutboundSrtp
 from sfu.sdp.transport import RemoteTransport
@@ -43,15 +43,14 @@ class SecureChannel:
 
     def __init__(
         self,
-        credentials: Credentials,
+        ice: IceAgent,
         certificate: Certificate,
         *,
         random: Callable[[int], bytes],
-        now: float,
         key_log: Callable[[str], None] | None = None,
     ) -> None:
         """`key_log` is given DTLS's secrets, for Wireshark (see `DtlsConnection`)."""
-        self.ice = IceLiteAgent(credentials, now=now)
+        self.ice = ice
         self.outlet = Outlet()
         """Open from `Secured` on, while ICE has a path."""
         self.drops: Counter[str] = Counter()
@@ -164,6 +163,17 @@ class SecureChannel:
         self.ice.restart(credentials, now)
         self._follow_ice(now)
 
+    def lose_path(self, path: Path, now: float) -> None:
+        """The connection that carries `path` has ended: sending moves to another or waits for one."""
+        if not self.ended:
+            self.ice.lose(path)
+            self._follow_ice(now)
+
+    def follow_ice(self, now: float) -> None:
+        """Draw the consequences of what somebody else has told the agent."""
+        if not self.ended:
+            self._follow_ice(now)
+
     def forget(self, ssrc: int) -> None:
         """Free the decryption state of an SSRC that is accepted no more (see `InboundSrtp.forget`)."""
         if self._inbound is not None:
@@ -201,6 +211,9 @@ class SecureChannel:
                 case StateChanged(IceState.FAILED):
                     # RFC 7675 section 5.1: without consent nothing is sent. The context stays, since a new one
                     # with the same keys would count from zero again and repeat nonces.
+                    self.outlet.srtp = self.outlet.path = None
+                case PathRetired(path) if path == self.outlet.path:
+                    # Its connection has ended, and there is no other. The context stays, as above.
                     self.outlet.srtp = self.outlet.path = None
         if self._role == "client" and not self._started and self.ice.selected is not None:
             # As client only now: a first flight without a path would be lost, and cost a second to repeat.

@@ -44,7 +44,7 @@ class SfuProcess:
         self.url = url
         """Where the page is; no slash at the end."""
         self.killed = False
-        self.expected_log = [r"anybody may join any room"]
+        self.expected_log = [r"anybody may join any room", r"sessions will not survive a restart"]
         """Regular expressions: log lines of warning or worse that the test expects (searched in the line)."""
 
     @property
@@ -119,6 +119,8 @@ async def open_sfu(
 ) -> AsyncIterator[SfuProcess]:
     """Run a server on free ports of `host`; `settings` are environment variables (``SFU_…``) beside ours.
 
+    Media by TCP is off: it would get through where a test breaks UDP. Tests about it turn it on.
+
     `options` are the interpreter's: a benchmark has none, since development mode is slow and large.
 
     At the end of the block AssertionError is raised when the server did not end cleanly or complained.
@@ -131,6 +133,7 @@ async def open_sfu(
         "SFU_ADMIN_ADDR": "127.0.0.1:0",
         "SFU_UDP_ADDR": "0.0.0.0:0",
         "SFU_DRAIN_SEC": "1",
+        "SFU_ICE_TCP_ADDR": "off",
         "SFU_LOG_FORMAT": "json",
         "PYTHONUNBUFFERED": "1",
         **(settings or {}),

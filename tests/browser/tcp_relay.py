@@ -2,12 +2,13 @@
 
 Cut, it ends every connection without a goodbye and refuses new ones, as a router does that has lost its way;
 media, which is UDP, does not come this way. *Frozen*, it passes nothing on and tells nobody, as a dead radio
-link.
+link. Media by TCP may come this way too, and in pieces if a test wants that.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from random import Random
 
 import trio
 
@@ -23,8 +24,16 @@ MAX_CONNECTIONS = 256
 class TcpRelay:
     """Forwards TCP connections to the server."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(
+        self, host: str, port: int, *, local_address: str | None = None, chop: Random | None = None
+    ) -> None:
+        """Forward to `host`:`port`, which sees us come from `local_address`.
+
+        `chop` cuts the stream into pieces of a few bytes up to a datagram, each sent as a segment of its own.
+        """
         self._server = (host, port)
+        self._local_address = local_address
+        self._chop = chop
         self._connections: set[trio.CancelScope] = set()
         self._is_cut = False
         self._flows = trio.Event()
@@ -46,7 +55,7 @@ class TcpRelay:
         self._flows = trio.Event()
 
     async def serve(self, client: trio.SocketStream) -> None:
-        """Relay one connection, for `trio.serve_tcp`."""
+        """Relay one connection, for `trio.serve_tcp` and the like."""
         async with client:
             if self._is_cut:
                 return
@@ -59,7 +68,7 @@ class TcpRelay:
                     self._connections.discard(scope)
 
     async def _relay(self, client: trio.SocketStream) -> None:
-        server = await trio.open_tcp_stream(*self._server)
+        server = await trio.open_tcp_stream(*self._server, local_address=self._local_address)
         async with server, trio.open_nursery() as nursery:
             nursery.start_soon(self._pump, client, server)
             await self._pump(server, client)
@@ -70,10 +79,18 @@ class TcpRelay:
         try:
             while data := await source.receive_some(CHUNK):
                 await self._flows.wait()
-                await sink.send_all(data)
+                for piece in self._pieces(data):
+                    await sink.send_all(piece)
             await sink.send_eof()
         except trio.BrokenResourceError:
             pass  # one end has gone, and the other learns of it
+
+    def _pieces(self, data: bytes) -> Iterator[bytes]:
+        start = 0
+        while start < len(data):
+            size = len(data) if self._chop is None else self._chop.choice((1, 2, 3, 20, 300, 1200))
+            yield data[start : start + size]
+            start += size
 
 
 @asynccontextmanager

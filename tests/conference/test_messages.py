@@ -14,6 +14,7 @@ from sfu.conference.messages import (
     BadMessage,
     Error,
     IceCandidate,
+    IceServer,
     Join,
     Joined,
     Leave,
@@ -127,8 +128,34 @@ def test_messages_to_clients_have_the_names_of_the_specification() -> None:
                 "resumed": True,
                 "transport": "keep",
                 "success": True,
+                "iceServers": [],
             },
         ),
+        (
+            Joined(
+                "p",
+                "r",
+                "s",
+                "t",
+                resumed=False,
+                transport="new",
+                ice_servers=(IceServer(("stun:a",)), IceServer(("turn:b", "turns:c"), "u", "p")),
+            ),
+            {
+                "peerId": "p",
+                "roomId": "r",
+                "sessionId": "s",
+                "sessionToken": "t",
+                "resumed": False,
+                "transport": "new",
+                "success": True,
+                "iceServers": [
+                    {"urls": ["stun:a"]},
+                    {"urls": ["turn:b", "turns:c"], "username": "u", "credential": "p"},
+                ],
+            },
+        ),
+        (IceCandidate("candidate:1", "0", 1), {"candidate": "candidate:1", "sdpMid": "0", "sdpMLineIndex": 1}),
         (
             RoomState((peer,), (SubscriptionInfo("t", "p", None),)),
             {

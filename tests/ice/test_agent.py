@@ -325,6 +325,91 @@ def test_paths_are_bounded_and_the_one_in_use_stays(connected: IceLiteAgent) -> 
 # Restart
 
 
+def tcp(number: int) -> Path:
+    """A TCP connection from some port."""
+    return Path(None, Address("192.0.2.99", 6000 + number), transport="tcp")
+
+
+def test_tcp_is_checked_and_nominated_like_udp(agent: IceLiteAgent) -> None:
+    agent.receive(check(nominate=True), tcp(0), 0.0)
+    [(data, path)] = agent.outgoing(0.0)
+    assert path == tcp(0)
+    assert StunMessage.parse(data).get(a.XOR_MAPPED_ADDRESS) == tcp(0).remote
+    assert agent.selected == tcp(0)
+    # The client finds UDP a little later, and decides for it.
+    agent.receive(check(), P0, 0.1)
+    assert agent.selected == tcp(0)
+    agent.receive(check(nominate=True), P0, 0.2)
+    assert agent.selected == P0
+
+
+def test_aggressive_nomination_prefers_udp_whichever_comes_first(agent: IceLiteAgent) -> None:
+    agent.receive(check(nominate=True, priority=2_000_000_000), P0, 0.0)
+    agent.receive(check(nominate=True, priority=1_500_000_000), tcp(0), 0.1)
+    assert agent.selected == P0
+
+
+def test_a_tcp_connection_is_no_rebound_udp_address(connected: IceLiteAgent) -> None:
+    """Firefox checks UDP every 4 to 6 s; what comes by TCP in between is no new mapping of a NAT."""
+    connected.receive(check(), tcp(0), OVERDUE_AFTER + 0.1)
+    assert connected.selected == P0
+    connected.receive(check(), tcp(0), STALE_AFTER)
+    assert connected.selected == tcp(0)
+
+
+def test_lost_connection_is_retired_and_the_latest_other_path_takes_over(agent: IceLiteAgent) -> None:
+    for time, path in ((0.0, P0), (0.1, P1), (0.2, tcp(0)), (0.3, P1)):
+        agent.receive(check(), path, time)
+    agent.receive(check(nominate=True), tcp(0), 0.4)
+    agent.events()
+    agent.lose(tcp(0))
+    assert agent.events() == [PathSelected(P1), PathRetired(tcp(0)), StateChanged(IceState.CONNECTED)]
+    assert agent.selected == P1
+    assert not agent.is_validated(tcp(0))
+    assert agent.statistics().path_changes == 2
+    # Which one is wanted, the client says; nothing that was nominated before stands against it.
+    agent.receive(check(nominate=True, priority=1), P2, 0.5)
+    assert agent.selected == P2
+    assert state(agent) is IceState.COMPLETED
+
+
+def test_lost_connection_that_was_not_in_use_changes_nothing_else(connected: IceLiteAgent) -> None:
+    connected.receive(check(), tcp(0), 1.0)
+    connected.events()
+    connected.lose(tcp(0))
+    assert connected.events() == [PathRetired(tcp(0))]
+    assert connected.selected == P0
+    assert connected.state is IceState.COMPLETED
+
+
+def test_lost_connection_of_an_agent_that_hears_nothing_leaves_it_disconnected(connected: IceLiteAgent) -> None:
+    connected.receive(check(), tcp(0), 1.0)
+    connected.handle_timeout(1.0 + DISCONNECTED_AFTER)
+    assert connected.state is IceState.DISCONNECTED
+    connected.events()
+    connected.lose(P0)
+    assert connected.selected == tcp(0)
+    assert connected.events() == [PathSelected(tcp(0)), PathRetired(P0)]
+
+
+def test_losing_the_only_connection_disconnects_until_another_is_checked(agent: IceLiteAgent) -> None:
+    agent.receive(check(nominate=True), tcp(0), 0.0)
+    agent.events()
+    agent.lose(tcp(0))
+    assert agent.events() == [PathRetired(tcp(0)), StateChanged(IceState.DISCONNECTED)]
+    assert agent.selected is None
+    assert agent.next_timeout() == FAILED_AFTER
+    agent.lose(tcp(0))
+    assert agent.events() == []
+
+    agent.receive(check(), tcp(1), 5.0)
+    assert agent.selected == tcp(1)
+    assert state(agent) is IceState.CONNECTED
+    agent.lose(tcp(1))
+    agent.handle_timeout(5.0 + FAILED_AFTER)
+    assert state(agent) is IceState.FAILED
+
+
 def test_restart_keeps_the_old_path_until_the_new_pair_is_nominated(connected: IceLiteAgent) -> None:
     connected.restart(NEW, 1.0)
     assert connected.events() == [CredentialsAdded("fresh")]
@@ -427,6 +512,7 @@ steps = st.lists(
         st.one_of(
             st.tuples(st.just("check"), st.sampled_from(PATHS[:20]), st.booleans(), st.booleans()),
             st.tuples(st.just("alive"), st.sampled_from(PATHS[:20])),
+            st.tuples(st.just("lose"), st.sampled_from(PATHS[:20])),
             st.just(("restart",)),
             st.just(("tick",)),
         ),
@@ -454,6 +540,9 @@ def test_invariants_hold_in_any_sequence(sequence: list[tuple[float, tuple[Any, 
                 agent.receive(check(local=local, nominate=nominate), path, now)
             case "alive":
                 agent.alive(rest[0], now)
+            case "lose":
+                agent.lose(rest[0])
+                assert not agent.is_validated(rest[0])
             case "restart":
                 generation += 1
                 agent.restart(Credentials(f"g{generation}", "password"), now)
@@ -474,5 +563,6 @@ def test_invariants_hold_in_any_sequence(sequence: list[tuple[float, tuple[Any, 
         assert all(map(agent.is_validated, routes))
         assert agent.statistics().paths == len(routes) <= MAX_PATHS
         in_use = agent.state in {IceState.CONNECTED, IceState.COMPLETED, IceState.DISCONNECTED}
-        assert (agent.selected in routes) if in_use else (agent.selected is None)
+        assert (agent.selected in routes) if in_use and routes else (agent.selected is None)
+        assert routes or agent.state not in {IceState.CONNECTED, IceState.COMPLETED}
         assert (agent.next_timeout() is None) == (agent.state is IceState.FAILED)

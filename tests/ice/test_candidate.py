@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.errors import BadPacket
-from sfu.ice.candidate import MAX_LENGTH, Candidate, host_candidates, parse_trickled
+from sfu.ice.candidate import MAX_LENGTH, Candidate, host_candidates, parse_trickled, tcp_passive_candidates
 from sfu.ice.path import Address
 
 CAPTURES = FilePath(os.environ.get("SFU_CAPTURES") or FilePath(__file__).parents[3] / "shared" / "captures")
@@ -121,6 +121,24 @@ def test_host_candidates_are_in_the_order_given() -> None:
     assert str(first) == "candidate:1 1 udp 2130706431 192.0.2.1 7882 typ host"
     assert str(second) == "candidate:2 1 udp 2130706175 2001:db8::1 7882 typ host"
     assert Candidate.parse(str(second)) == second
+
+
+def test_tcp_candidates_come_after_every_udp_candidate() -> None:
+    first, second = tcp_passive_candidates(["192.0.2.1", "2001:DB8::1"], 7881, first_foundation=3)
+    assert str(first) == "candidate:3 1 tcp 1520435199 192.0.2.1 7881 typ host tcptype passive"
+    assert str(second) == "candidate:4 1 tcp 1520434943 2001:db8::1 7881 typ host tcptype passive"
+    assert first.tcp_type == "passive"
+    assert Candidate.parse(str(second)) == second
+    # RFC 6544 section 4.2: the local preference begins with three bits for the direction.
+    local_preference = (first.priority >> 8) & 0xFFFF
+    assert (local_preference >> 13, local_preference & 0x1FFF) == (4, 0x1FFF)
+    udp = host_candidates([f"192.0.2.{number}" for number in range(1, 100)], 7882)
+    assert first.priority < min(candidate.priority for candidate in udp)
+
+
+def test_tcp_candidates_are_addresses() -> None:
+    with pytest.raises(ValueError, match="example"):
+        tcp_passive_candidates(["example.org"], 7881, first_foundation=1)
 
 
 def test_host_candidates_are_addresses() -> None:

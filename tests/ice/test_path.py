@@ -25,6 +25,15 @@ def test_paths_differ_by_either_address() -> None:
     assert path != "192.0.2.1:7882<->[2001:db8::1]:50000"
 
 
+def test_paths_differ_by_transport() -> None:
+    """The same two ports by UDP and by TCP are two paths, even when their hashes collide."""
+    udp, tcp = Path(V4, V6), Path(V4, V6, transport="tcp")
+    assert udp != tcp
+    tcp._hash = udp._hash
+    assert udp != tcp
+    assert Path(V4, V6, transport="tcp") == Path(V4, V6, object(), "tcp")
+
+
 def test_equal_hashes_do_not_make_paths_equal() -> None:
     path, other = Path(V4, V6), Path(V4, V4)
     other._hash = path._hash
@@ -34,4 +43,5 @@ def test_equal_hashes_do_not_make_paths_equal() -> None:
 def test_path_prints_both_ends() -> None:
     assert str(Path(V4, V6)) == "192.0.2.1:7882<->[2001:db8::1]:50000"
     assert str(Path(None, V4)) == "*<->192.0.2.1:7882"
-    assert repr(Path(None, V4)) == "Path(None, Address(host='192.0.2.1', port=7882))"
+    assert str(Path(V4, V6, transport="tcp")) == "192.0.2.1:7882<->[2001:db8::1]:50000 tcp"
+    assert repr(Path(None, V4)) == "Path(None, Address(host='192.0.2.1', port=7882), transport='udp')"

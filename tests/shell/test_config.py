@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sfu.config import ConfigError, Settings, blame, load, rows
-from sfu.kinds import HostPort
+from sfu.kinds import TURN_URLS, HostPort, IceUrl
 from sfu.state.address import RedisAddress
 
 
@@ -14,6 +14,7 @@ def test_defaults_need_nothing() -> None:
     assert settings == Settings()
     assert settings.http_addr == HostPort("127.0.0.1", 8080)
     assert settings.udp_addr == HostPort("0.0.0.0", 7882)
+    assert settings.ice_tcp_addr == HostPort("0.0.0.0", 7881)
     assert settings.announced_ips == ()
 
 
@@ -51,6 +52,8 @@ def test_toml_lists(tmp_path: Path) -> None:
         ("http_addr", "localhost:0", HostPort("localhost", 0)),
         ("http_addr", "[::]:65535", HostPort("::", 65535)),
         ("udp_addr", "[2001:DB8:0::1]:7", HostPort("2001:db8::1", 7)),
+        ("ice_tcp_addr", "[::]:443", HostPort("::", 443)),
+        ("ice_tcp_addr", "off", None),
         ("announced_ips", " 192.0.2.1 , 192.0.2.2,", ("192.0.2.1", "192.0.2.2")),
         (
             "allowed_origins",
@@ -58,6 +61,11 @@ def test_toml_lists(tmp_path: Path) -> None:
             ("https://example.org", "http://localhost:8080"),
         ),
         ("allowed_origins", "*", ("*",)),
+        (
+            "stun_urls",
+            "STUN:[2001:DB8::1]",
+            (IceUrl("stun", "2001:db8::1", 3478, "udp", "STUN:[2001:DB8::1]"),),
+        ),
         ("log_level", "DEBUG", "debug"),
         ("history_packets", "0", 0),
     ],
@@ -79,12 +87,27 @@ def test_allowed_values(name: str, text: str, value: object) -> None:
         ("http_addr", "[::1:8080"),
         ("http_addr", "[localhost]:8080"),
         ("udp_addr", "localhost:7882"),
+        ("ice_tcp_addr", "localhost:7881"),
+        ("ice_tcp_addr", "none"),
         ("announced_ips", "0.0.0.0"),
         ("announced_ips", "192.0.2.1,example.org"),
         ("allowed_origins", "example.org"),
         ("allowed_origins", "https://example.org/path"),
         ("tls_cert", "/does/not/exist"),
         ("log_level", "loud"),
+        ("ice_mode", "half"),
+        ("stun_urls", "example.org"),
+        ("stun_urls", "stun://example.org"),
+        ("stun_urls", "turn:example.org"),
+        ("stun_urls", "stun:example.org?transport=udp"),
+        ("stun_urls", "stun:user@example.org"),
+        ("stun_urls", "stun:example.org:0"),
+        ("stun_urls", "stun:a b"),
+        ("stun_urls", "stun:"),
+        ("turn_urls", "turn:a,stun:b"),
+        ("turn_urls", "turn:a?transport=sctp"),
+        ("turn_urls", "turn:a?protocol=udp"),
+        ("turn_urls", "turns:a?transport=udp"),
         ("max_rooms", "0"),
         ("max_rooms", "many"),
         ("max_rooms", "1.5"),
@@ -128,6 +151,34 @@ def test_wrong_file(tmp_path: Path, content: bytes, complaint: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^SFU_CONFIG=.*: cannot be read: No such file"):
         load({}, {}, tmp_path / "absent.toml")
+
+
+def test_turn_urls_say_how_to_get_there() -> None:
+    text = "turn:a,turn:b:1?transport=tcp,turns:c,turns:[::1]:2?transport=tcp"
+    assert TURN_URLS.parse(text) == (
+        IceUrl("turn", "a", 3478, "udp", "turn:a"),
+        IceUrl("turn", "b", 1, "tcp", "turn:b:1?transport=tcp"),
+        IceUrl("turns", "c", 5349, "tcp", "turns:c"),
+        IceUrl("turns", "::1", 2, "tcp", "turns:[::1]:2?transport=tcp"),
+    )
+
+
+def test_turn_servers_need_a_name_and_a_password() -> None:
+    flags: dict[str, str | None] = {"turn_urls": "turn:example.org"}
+    with pytest.raises(ConfigError, match=r"^SFU_TURN_USER is not set: SFU_TURN_URLS needs it"):
+        load(flags, {})
+    with pytest.raises(ConfigError, match=r"^SFU_TURN_PASSWORD is not set: SFU_TURN_URLS needs it"):
+        load(flags | {"turn_user": "me"}, {})
+    settings = load(flags | {"turn_user": "me", "turn_password": "the password"}, {})
+    assert "the password" not in repr(settings)
+
+
+def test_relayed_candidates_alone_need_a_relay() -> None:
+    turn = {"turn_urls": "turn:example.org", "turn_user": "me", "turn_password": "secret"}
+    for flags in ({"ice_mode": "full"}, turn):
+        with pytest.raises(ConfigError, match=r"^SFU_ICE_POLICY=relay: allowed is all, unless"):
+            load({"ice_policy": "relay", **flags}, {})
+    assert load({"ice_policy": "relay", "ice_mode": "full", **turn}, {}).ice_policy == "relay"
 
 
 def test_certificate_and_key_come_together(tmp_path: Path) -> None:

@@ -233,6 +233,17 @@ async def test_a_drain_is_bounded(autojump_clock: MockClock) -> None:
     assert len(memory.sessions) == 2
 
 
+async def test_a_drain_is_cut_short_by_a_second_call(autojump_clock: MockClock) -> None:
+    async with world(drain_sec=20) as around, around.client("alice") as alice:
+        await alice.join()
+        started = trio.current_time()
+        around.server.stop()
+        await alice.until(lambda: alice.heard("server-draining"))
+        around.server.stop()
+        await alice.until(lambda: alice.closed)
+        assert trio.current_time() - started < 1
+
+
 async def test_nobody_joins_a_server_that_is_draining(autojump_clock: MockClock) -> None:
     async with (
         world(drain_sec=20) as around,

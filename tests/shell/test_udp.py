@@ -195,6 +195,61 @@ def test_one_refused_datagram_does_not_stop_its_neighbours() -> None:
         assert all(name in errno.errorcode.values() for name in statistics.drops)
 
 
+class OtherSocket:
+    """Takes what is not for UDP."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[bytes, Path]] = []
+        self.flushes = 0
+
+    def put(self, data: memoryview, path: Path) -> None:
+        self.taken.append((bytes(data), path))
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
+@pytest.mark.parametrize("plan", ["utu", "tutt", "uut", "tt", "u", "ttuutu"])
+def test_a_batch_may_go_by_both_transports(plan: str) -> None:
+    other = OtherSocket()
+    with (
+        MediaSocket.open("127.0.0.1", 0, sink=other) as media,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
+    ):
+        peer.bind(("127.0.0.1", 0))
+        paths = {
+            "u": Path(None, Address(*peer.getsockname())),
+            "t": Path(None, Address("192.0.2.7", 9), transport="tcp"),
+        }
+        media.send((bytes([index] * (index + 1)), paths[kind]) for index, kind in enumerate(plan))
+        peer.settimeout(1)
+        by_udp = [index for index, kind in enumerate(plan) if kind == "u"]
+        assert [peer.recv(100) for _ in by_udp] == [bytes([index] * (index + 1)) for index in by_udp]
+        by_tcp = [bytes([index] * (index + 1)) for index, kind in enumerate(plan) if kind == "t"]
+        assert other.taken == [(data, paths["t"]) for data in by_tcp]
+        assert other.flushes == ("t" in plan)
+        statistics = media.statistics()
+        assert (statistics.packets_out, statistics.drops) == (len(by_udp), {})
+        assert statistics.bytes_out == sum(index + 1 for index in by_udp)
+        # The next batch knows nothing of this one.
+        media.send([(b"next", paths["u"])])
+        assert peer.recv(100) == b"next"
+        assert other.flushes == ("t" in plan)
+
+
+def test_refused_and_full_in_a_batch_for_both_transports(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = OtherSocket()
+    with MediaSocket.open("127.0.0.1", 0, sink=other) as media:
+        results = iter([-errno.EACCES, 1, -errno.EAGAIN])
+        monkeypatch.setattr(media._send_batch, "send", lambda *_: next(results))
+        udp, tcp = Path(None, Address("127.0.0.1", 9)), Path(None, Address("127.0.0.1", 9), transport="tcp")
+        media.send([(bytes(10), udp), (bytes(20), udp), (bytes(5), tcp), (bytes(30), udp), (bytes(40), udp)])
+        statistics = media.statistics()
+        assert (statistics.packets_out, statistics.bytes_out) == (1, 20)
+        assert statistics.drops == {"EACCES": 1, "send-buffer-full": 2}
+        assert [data for data, _ in other.taken] == [bytes(5)]
+
+
 def test_full_send_buffer_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     with MediaSocket.open("127.0.0.1", 0) as media:
         results = iter([2, -errno.EINTR, -errno.EAGAIN])

@@ -23,7 +23,9 @@ from support.world import Client
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from sfu.config import Settings
+from sfu.ice.framing import LENGTH, Deframer
 from sfu.ice.path import Address, Path
+from sfu.ice_tcp import IceTcp
 from sfu.kinds import HostPort
 from sfu.memory_store import MemoryStore
 from sfu.server import Server
@@ -57,9 +59,12 @@ SECRET = "correct horse battery staple"
 class Stage:
     """The server, and ways to it for friend and foe."""
 
-    def __init__(self, server: Server, media: MediaSocket, url: str, log: list[EventDict]) -> None:
+    def __init__(
+        self, server: Server, media: MediaSocket, ice_tcp: IceTcp, url: str, log: list[EventDict]
+    ) -> None:
         self.server = server
         self.media = media
+        self.ice_tcp = ice_tcp
         self.http = Address(HOST, int(url.rstrip("/").rpartition(":")[2]))
         """The public TCP port."""
         self.log = log
@@ -81,6 +86,23 @@ class Stage:
                     nursery.cancel_scope.cancel("the client is gone")
 
     @asynccontextmanager
+    async def tcp_client(self, user: str) -> AsyncIterator["PortClient"]:
+        """The same, without UDP."""
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+            assert self.ice_tcp.address is not None
+            sock.connect(self.ice_tcp.address)
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with self.websocket() as (websocket, stream), trio.open_nursery() as nursery:
+                client = TcpClient(user, websocket, stream, sock)
+                nursery.start_soon(client.run)
+                nursery.start_soon(client.receive_datagrams)
+                try:
+                    yield client
+                finally:
+                    nursery.cancel_scope.cancel("the client is gone")
+
+    @asynccontextmanager
     async def websocket(self) -> AsyncIterator[tuple[WebSocketConnection, trio.SocketStream]]:
         """A WebSocket and the stream below it; at the end it is gone without a word."""
         async with trio.open_nursery() as nursery:
@@ -94,9 +116,13 @@ class Stage:
                 nursery.cancel_scope.cancel("the client is gone")
 
     @asynccontextmanager
-    async def call(self) -> AsyncIterator["Call"]:
-        """Two clients who send each other audio and video for as long as the block lasts."""
-        async with self.client("alice") as alice, self.client("bob") as bob, trio.open_nursery() as nursery:
+    async def call(self, *, tcp: bool = False) -> AsyncIterator["Call"]:
+        """Two clients who send each other audio and video for as long as the block lasts.
+
+        With `tcp` the first of them, alice, has no UDP.
+        """
+        alice_comes = self.tcp_client("alice") if tcp else self.client("alice")
+        async with alice_comes as alice, self.client("bob") as bob, trio.open_nursery() as nursery:
             call = Call(self, alice, bob)
             await call.begin()
             nursery.start_soon(call.run)
@@ -132,6 +158,7 @@ class Stage:
             "trio tasks": trio.lowlevel.current_statistics().tasks_living,
             "connections": http.connections,
             "websockets": http.websockets,
+            "media connections": self.ice_tcp.statistics().connections,
             "files": len(os.listdir("/proc/self/fd")),
         }
 
@@ -150,15 +177,20 @@ async def stage(**settings: Any) -> AsyncIterator[Stage]:
         "room_ttl_sec": 0,
         **settings,
     }
-    with structlog.testing.capture_logs() as log, MediaSocket.open(HOST, 0) as media:
-        server = Server(Settings(**everything), media, MemoryStore("stage"))
+    with (
+        structlog.testing.capture_logs() as log,
+        IceTcp.open(HostPort(HOST, 0), max_connections=1000) as ice_tcp,
+        MediaSocket.open(HOST, 0, sink=ice_tcp) as media,
+    ):
+        server = Server(Settings(**everything), media, MemoryStore("stage"), ice_tcp)
         async with trio.open_nursery() as nursery:
             url = await nursery.start(server.run)
-            scene = Stage(server, media, url, log)
+            scene = Stage(server, media, ice_tcp, url, log)
             yield scene
             server.stop()
     assert scene.complaints() == []
-    assert scene.remains()["peers"] == scene.remains()["routes"] == scene.remains()["connections"] == 0
+    remains = scene.remains()
+    assert remains["peers"] == remains["routes"] == remains["connections"] == remains["media connections"] == 0
 
 
 @asynccontextmanager
@@ -200,10 +232,48 @@ class PortClient(Client):
             with suppress(BlockingIOError):
                 while True:
                     self.receive_datagram(self._socket.recv(2048))
-            now = trio.current_time()
-            while self.machine.rtp:
-                self.arrived[self.machine.rtp.popleft().payload] = now
-            self.machine.rtcp.clear()
+            self._note_arrivals()
+
+    def _note_arrivals(self) -> None:
+        now = trio.current_time()
+        while self.machine.rtp:
+            self.arrived[self.machine.rtp.popleft().payload] = now
+        self.machine.rtcp.clear()
+
+
+class TcpClient(PortClient):
+    """A client whose datagrams pass a TCP connection."""
+
+    segment = 1 << 16
+    """Bytes that it sends at once, at most; 1 makes it send each byte by itself."""
+
+    def datagram(self, data: bytes, _path: Path | None = None) -> None:
+        """Send a datagram on this client's connection."""
+        stream = LENGTH.pack(len(data)) + data
+        for start in range(0, len(stream), self.segment):
+            piece = stream[start : start + self.segment]
+            assert self._socket.send(piece) == len(piece), "the server reads all the time"
+
+    async def receive_datagrams(self) -> None:
+        """Read the connection until its end."""
+        deframer = Deframer()
+        with suppress(trio.ClosedResourceError):
+            while True:
+                await trio.lowlevel.wait_readable(self._socket)
+                for datagram in deframer.receive(self._socket.recv(1 << 16)):
+                    self.receive_datagram(datagram)
+                self._note_arrivals()
+
+    def hang_up(self) -> None:
+        """Lose the connection; what is sent goes nowhere until there is another."""
+        trio.lowlevel.notify_closing(self._socket)
+        self._socket.close()
+        self.budget = 0
+
+    def use(self, sock: socket.socket) -> None:
+        """Send on another connection; nobody reads there."""
+        self._socket = sock
+        self.budget = 10**9
 
 
 class Call:

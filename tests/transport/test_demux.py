@@ -110,7 +110,9 @@ def test_routes_follow_events() -> None:
     table.add(one)
     table.apply(one, [PathValidated(A), PathValidated(B), CredentialsAdded("new")])
     assert table.routes() == 4
+    assert table.owner(A) is one
     table.apply(one, [PathRetired(A), CredentialsRetired("one")])
+    assert table.owner(A) is None
     assert table.route(MEDIA, A) is None
     assert table.route(MEDIA, B) is one
     assert table.route(check("one"), B) is None

@@ -9,7 +9,7 @@ from support.link import Link, certificate, fingerprint
 
 from sfu.dtls.srtp import SrtpProtectionProfile
 from sfu.ice import attributes as a
-from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
+from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER, IceLiteAgent
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState, PathSelected, PathValidated, StateChanged
 from sfu.ice.path import Address, Path
@@ -30,6 +30,13 @@ def client(**options: object) -> ScriptedClient:
 
 def drops(link: Link) -> dict[str, int]:
     return dict(link.transport.statistics().drops)
+
+
+def sends_along(link: Link) -> Path | None:
+    """Where media to the client would go."""
+    outlet = link.transport.outlet
+    assert (outlet.srtp is None) == (outlet.path is None)
+    return outlet.path
 
 
 @pytest.mark.parametrize("profile", SrtpProtectionProfile)
@@ -71,6 +78,30 @@ def test_handshake_may_be_over_before_the_description_comes() -> None:
     link.pump()
     assert isinstance(link.events[-1], Secured)
     assert link.transport.outlet.srtp is not None
+
+
+def test_lost_path_stops_sending_until_another_is_checked() -> None:
+    """DTLS and SRTP go on where they were: the client notices nothing but a pause."""
+    link = Link()
+    link.path = Path(None, ELSEWHERE, transport="tcp")
+    link.connect()
+    before = link.transport.outlet.srtp
+    assert sends_along(link) == link.path
+    link.transport.lose_path(link.path, link.now)
+    assert sends_along(link) is None
+    assert link.transport.selected is None
+    assert link.transport.state is IceState.DISCONNECTED
+
+    link.path = Path(None, Address("203.0.113.9", 60001), transport="tcp")
+    link.run(3.0)
+    assert sends_along(link) == link.path
+    assert link.transport.outlet.srtp is before
+    link.client.send_rtp(RTP)
+    link.run(0.1)
+    assert not link.transport.ended
+    link.transport.close(link.now)
+    link.transport.lose_path(link.path, link.now)
+    assert link.transport.ended
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -298,7 +329,9 @@ def test_keys_that_come_while_consent_is_lost_wait_for_a_path() -> None:
 
 def test_channel_without_keys_has_nothing_to_forget_and_when_ended_nothing_to_do() -> None:
     channel = SecureChannel(
-        Credentials("ours", "a password of some length"), certificate(1), random=Random(1).randbytes, now=0.0
+        IceLiteAgent(Credentials("ours", "a password of some length"), now=0.0),
+        certificate(1),
+        random=Random(1).randbytes,
     )
     channel.forget(1)
     channel.set_remote(Link().remote_of_client(), 0.0)

@@ -1,0 +1,73 @@
+"""Our candidates on their way to a client (RFC 8838): found one by one, told when their description is there.
+
+A candidate that is found before its description leaves stands in it; one that is found later follows it as a
+message. None may overtake the description, since a browser has nowhere to put it then.
+"""
+
+from dataclasses import dataclass, field
+
+from sfu.conference.messages import IceCandidate
+from sfu.sdp import SessionDescription
+
+
+@dataclass(slots=True)
+class _Generation:
+    found: list[str] = field(default_factory=list)
+    complete: bool = False
+    told: int = 0
+    """How many of those found the client knows."""
+    told_end: bool = False
+
+
+class Trickle:
+    """The candidates of one connection, by the user-name fragment of their generation."""
+
+    def __init__(self) -> None:
+        self._generations: dict[str, _Generation] = {}
+        self._described: str | None = None
+        self._mid = ""
+        self._index = 0
+
+    def begin(self, ufrag: str) -> None:
+        """A generation of credentials begins; of older ones, only the one that a client knows still matters."""
+        kept = {name: one for name, one in self._generations.items() if name == self._described}
+        self._generations = kept | {ufrag: _Generation()}
+
+    def found(self, ufrag: str, candidate: str | None) -> tuple[tuple[str, ...], bool] | None:
+        """Note a candidate, or with `None` that there are no more.
+
+        Return all of that generation so far, and whether these are all; `None` for a generation that is over.
+        """
+        generation = self._generations.get(ufrag)
+        if generation is None:
+            return None
+        if candidate is None:
+            generation.complete = True
+        else:
+            generation.found.append(candidate)
+        return tuple(generation.found), generation.complete
+
+    def described(self, text: str) -> None:
+        """A description of ours goes out. What stands in it needs not be told."""
+        description = SessionDescription.parse(text)
+        for index, media in enumerate(description.media):
+            # The tagged m-line (RFC 9143 section 7.1.3) has the transport of all.
+            if description.groups and media.mid == description.groups[0].mids[0]:
+                generation = self._generations.get(media.ice_ufrag or "")
+                if generation is not None:
+                    self._described, self._mid, self._index = media.ice_ufrag, media.mid or "", index
+                    generation.told = len(media.candidates)
+                    generation.told_end = media.end_of_candidates
+
+    def take(self) -> list[IceCandidate]:
+        """Return the messages that are due: what was found since the description left, and the end of it."""
+        generation = self._generations.get(self._described or "")
+        if generation is None:
+            return []
+        # The fragment tells a client that restarts meanwhile which generation is meant (RFC 8838 section 11).
+        texts = [f"{text} ufrag {self._described}" for text in generation.found[generation.told :]]
+        generation.told = len(generation.found)
+        if generation.complete and not generation.told_end:
+            generation.told_end = True
+            texts.append("")
+        return [IceCandidate(text, self._mid, self._index) for text in texts]

@@ -1,0 +1,177 @@
+"""A conference whose transports have full ICE agents: what is asked for, described, trickled and released."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.conference import SERVER, Guest, Hall
+
+from sfu.conference.connection import Connection
+from sfu.conference.messages import Join
+from sfu.conference.negotiation import ANSWER_TIMEOUT
+from sfu.ice.events import IceState
+from sfu.ice.full import (
+    Connect,
+    Gather,
+    Gathered,
+    IceReport,
+    IceRequest,
+    Lost,
+    Nominated,
+    Release,
+    TryCandidate,
+    Validated,
+)
+from sfu.ice.path import Path
+from sfu.sdp import SessionDescription
+
+HOST = "candidate:1 1 udp 2130706431 192.0.2.1 4000 typ host"
+RELAY = "candidate:2 1 udp 16777215 203.0.113.1 4001 typ relay raddr 0.0.0.0 rport 9"
+THEIRS = "candidate:1 1 udp 1 192.0.2.7 5000 typ host"
+
+
+class FullHall(Hall):
+    """A hall where nobody has sockets yet."""
+
+    def enter(self, user: str, room: str = "room", **options: Any) -> Guest:
+        """Let a client join that expects an agent like its own."""
+        guest = super().enter(user, room, **options)
+        guest.browser.server_is_lite = False
+        return guest
+
+    def _connect(self, now: float) -> Connection:
+        return Connection(self.certificate, (), self.random, now, full_ice=True)
+
+
+@pytest.fixture
+def hall() -> FullHall:
+    return FullHall()
+
+
+def report(guest: Guest, *reports: IceReport) -> None:
+    """Tell what those with the sockets have found."""
+    guest.hall.conference.report_ice(guest.peer, reports, guest.hall.now)
+    guest.hall.settle()
+
+
+def gathering(guest: Guest) -> str:
+    """The fragment of the generation that is to be gathered; other requests are forgotten."""
+    return next(one.local.ufrag for one in reversed(guest.peer.take_ice_requests()) if isinstance(one, Gather))
+
+
+def candidates(guest: Guest) -> Iterator[str]:
+    """The candidates that the guest was told by messages."""
+    return (data["candidate"] for data in guest.heard("ice-candidate"))
+
+
+def test_what_is_found_before_the_answer_stands_in_it_and_the_rest_follows(hall: FullHall) -> None:
+    anna = hall.enter("anna")
+    ufrag = gathering(anna)
+    report(anna, Gathered(ufrag, HOST), Gathered("nobody's", RELAY))
+    assert anna.heard("ice-candidate") == []
+    anna.publish("audio", "video")
+    text = anna.heard("answer")[0]["sdp"]
+    answer = SessionDescription.parse(text)
+    assert not answer.ice_lite
+    assert answer.media[0].ice_options == ("trickle",)
+    assert [media.candidates for media in answer.media] == [(HOST.removeprefix("candidate:"),), ()]
+    assert "end-of-candidates" not in text
+    report(anna, Gathered(ufrag, RELAY), Gathered(ufrag, None))
+    assert list(candidates(anna)) == [f"{RELAY} ufrag {ufrag}", ""]
+    assert {(data["sdpMid"], data["sdpMLineIndex"]) for data in anna.heard("ice-candidate")} == {
+        (answer.media[0].mid, 0)
+    }
+    anna.publish("video", source="screen")
+    again = SessionDescription.parse(anna.heard("answer")[1]["sdp"])
+    assert len(again.media[0].candidates) == 2
+    assert again.media[0].end_of_candidates
+    assert len(list(candidates(anna))) == 2
+
+
+def test_the_client_that_offers_first_is_controlling(hall: FullHall) -> None:
+    anna = hall.enter("anna")
+    anna.publish("audio")
+    [connect] = [one for one in anna.peer.take_ice_requests() if isinstance(one, Connect)]
+    assert not connect.controlling
+    assert connect.remote == anna.client.credentials
+
+
+def test_the_server_that_offers_first_is_controlling(hall: FullHall) -> None:
+    anna, ben = hall.enter("anna"), hall.enter("ben")
+    anna.publish("audio")
+    hall.run(1.5)
+    assert ben.heard("offer")
+    [connect] = [one for one in ben.peer.take_ice_requests() if isinstance(one, Connect)]
+    assert connect.controlling
+
+
+def test_candidates_of_the_client_are_tried_from_messages_and_descriptions(hall: FullHall) -> None:
+    anna = hall.enter("anna")
+    anna.publish("audio")
+    anna.peer.take_ice_requests()
+    anna.say("ice-candidate", candidate=THEIRS, sdpMid="0")
+    anna.say("ice-candidate", candidate="")
+    anna.browser.add("video", receives=False)
+    written = f"a={THEIRS.replace('5000', '5001')}\r\na=candidate:nonsense\r\n"
+    sdp = anna.own(anna.browser.offer()).replace("a=mid:0", f"{written}a=mid:0")
+    anna.say("offer", sdp=sdp, type="offer")
+    tried = [one for one in anna.peer.take_ice_requests() if isinstance(one, TryCandidate)]
+    assert [one.candidate.address.port for one in tried] == [5000, 5001]
+    assert anna.peer.connection.transport.statistics().drops == {"candidate": 1}
+    anna.peer.connection.count_ice_drop("stun-malformed")
+    assert anna.peer.connection.transport.statistics().drops["stun-malformed"] == 1
+
+
+def test_a_restart_gathers_anew_and_a_lost_path_makes_one(hall: FullHall) -> None:
+    anna = hall.enter("anna")
+    first = gathering(anna)
+    anna.publish("audio")
+    path = Path(SERVER, anna.path.remote)
+    report(anna, Validated(first, path, True), Nominated(first, path))
+    assert anna.peer.connection.transport.selected == path
+    anna.answers = False
+    anna.peer.take_ice_requests()
+    anna.say("ice-restart-request")
+    second = gathering(anna)
+    assert len(anna.heard("ice-restart-offer")) == 1
+    report(anna, Gathered(first, HOST), Gathered(second, RELAY))
+    # What belongs to the old description is of no use to a client that has the new one.
+    assert list(candidates(anna)) == [f"{RELAY} ufrag {second}"]
+    report(anna, Lost(first))
+    requests: list[IceRequest] = anna.peer.take_ice_requests()
+    assert Release(first) in requests
+    # The offer that is out stays out; when its answer does not come, the next one restarts ICE again.
+    assert len(anna.heard("ice-restart-offer")) == 1
+    hall.run(ANSWER_TIMEOUT + 1)
+    assert len(anna.heard("ice-restart-offer")) == 2
+    assert anna.peer.connection.transport.state is IceState.CHECKING
+
+
+def test_what_a_replaced_connection_held_is_released(hall: FullHall) -> None:
+    anna = hall.enter("anna")
+    old = gathering(anna)
+    joined = anna.heard("join")[0]
+    hall.conference.suspend(anna.peer, hall.now)
+    report(anna, Gathered(old, HOST))
+    request = Join(
+        room_id="room", user_id="anna", session_id=joined["sessionId"], session_token=joined["sessionToken"]
+    )
+    hall.conference.join(request, hall.now)
+    requests = anna.peer.take_ice_requests()
+    assert requests[0] == Release(old)
+    assert isinstance(requests[1], Gather)
+    hall.leave(anna)
+    assert [type(one) for one in anna.peer.take_ice_requests()] == [Release]
+    assert hall.conference.statistics().routes == 0
+
+
+def test_a_lite_agent_wants_no_candidates_and_no_reports() -> None:
+    hall = Hall()
+    anna = hall.enter("anna")
+    anna.publish("audio")
+    anna.say("ice-candidate", candidate=THEIRS)
+    anna.peer.connection.count_ice_drop("nothing")
+    assert anna.peer.take_ice_requests() == []
+    assert anna.peer.connection.transport.statistics().drops == {}
+    with pytest.raises(RuntimeError):
+        report(anna, Lost("nobody's"))

@@ -1,0 +1,230 @@
+"""The full agent as its transport sees it: what it asks for, and what follows from what is reported."""
+
+import pytest
+
+from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
+from sfu.ice.candidate import Candidate
+from sfu.ice.credentials import Credentials
+from sfu.ice.events import IceState, PathSelected, StateChanged
+from sfu.ice.full import (
+    MAX_CANDIDATES,
+    Connect,
+    FullIceAgent,
+    Gather,
+    Heard,
+    Lost,
+    Nominated,
+    Release,
+    Retired,
+    TryCandidate,
+    Validated,
+)
+from sfu.ice.interface import IceAgent
+from sfu.ice.path import Address, Path
+
+OURS, AGAIN, THIRD = (Credentials(name, "a password of some length") for name in ("ours", "again", "third"))
+THEIRS, THEIRS_AGAIN = Credentials("theirs", "another password"), Credentials("new", "a third password")
+HOST = Path(Address("192.0.2.1", 4000), Address("198.51.100.7", 5000))
+RELAY = Path(Address("203.0.113.1", 4001), Address("198.51.100.7", 5000))
+
+
+def state(agent: FullIceAgent) -> IceState:
+    """Its state; a function, so that mypy does not think to know it already."""
+    return agent.state
+
+
+def candidate(port: int = 5000, extra: str = "", transport: str = "udp", component: int = 1) -> Candidate:
+    """One of the peer's."""
+    return Candidate.parse(f"candidate:1 {component} {transport} 1 198.51.100.7 {port} typ host{extra}")
+
+
+def connected() -> FullIceAgent:
+    """An agent whose first generation has nominated a path at 1.0."""
+    agent = FullIceAgent(OURS, now=0.0)
+    agent.set_remote(THEIRS, 0.5)
+    agent.report(Validated("ours", HOST, True), 1.0)
+    agent.report(Nominated("ours", HOST), 1.0)
+    agent.requests()
+    agent.events()
+    return agent
+
+
+def test_it_is_what_a_transport_asks_for() -> None:
+    agent: IceAgent = FullIceAgent(OURS, now=0.0)
+    assert (agent.ufrags(), agent.outgoing(0.0)) == ([], [])
+    agent.receive(b"\0\1", HOST, 0.0)
+    assert agent.statistics().drops == {"ice-unexpected": 1}
+
+
+def test_from_gathering_to_a_nominated_path() -> None:
+    agent = FullIceAgent(OURS, now=0.0)
+    assert agent.requests() == [Gather(OURS)]
+    assert (agent.requests(), agent.events()) == ([], [])
+    assert agent.next_timeout() is None
+    agent.controlling = True
+    agent.set_remote(THEIRS, 0.5)
+    assert agent.requests() == [Connect("ours", THEIRS, True)]
+    assert agent.next_timeout() == 0.5 + FAILED_AFTER
+    agent.report(Validated("ours", RELAY, False), 0.9)
+    assert (agent.selected, agent.is_validated(RELAY), agent.is_validated(HOST)) == (None, True, False)
+    agent.report(Validated("ours", RELAY, True), 1.0)
+    agent.report(Validated("ours", HOST, True), 1.1)
+    assert agent.selected == RELAY
+    agent.report(Nominated("ours", HOST), 1.2)
+    assert agent.selected == HOST
+    assert agent.events() == [
+        StateChanged(IceState.CHECKING),
+        PathSelected(RELAY),
+        StateChanged(IceState.CONNECTED),
+        PathSelected(HOST),
+        StateChanged(IceState.COMPLETED),
+    ]
+    statistics = agent.statistics()
+    assert (statistics.paths, statistics.path_changes, statistics.checks) == (2, 1, 4)
+
+
+def test_a_renegotiation_changes_nothing() -> None:
+    agent = connected()
+    agent.set_remote(THEIRS, 2.0)
+    assert (agent.requests(), agent.events()) == ([], [])
+
+
+def test_silence_disconnects_and_a_sign_of_life_reconnects() -> None:
+    agent = connected()
+    assert agent.next_timeout() == 1.0 + DISCONNECTED_AFTER
+    agent.handle_timeout(1.0)
+    assert state(agent) is IceState.COMPLETED
+    agent.handle_timeout(1.0 + DISCONNECTED_AFTER)
+    assert state(agent) is IceState.DISCONNECTED
+    assert agent.next_timeout() == 1.0 + FAILED_AFTER
+    agent.alive(RELAY, 9.0)
+    assert state(agent) is IceState.DISCONNECTED
+    agent.alive(HOST, 9.0)
+    assert state(agent) is IceState.COMPLETED
+    agent.handle_timeout(1.0 + DISCONNECTED_AFTER)
+    assert state(agent) is IceState.COMPLETED
+    # RTCP is no consent, checks are.
+    assert agent.next_timeout() == 9.0 + DISCONNECTED_AFTER
+    agent.report(Heard("ours", RELAY), 10.0)
+    assert agent.next_timeout() == 9.0 + DISCONNECTED_AFTER
+    agent.report(Heard("ours", HOST), 10.0)
+    assert agent.next_timeout() == 10.0 + DISCONNECTED_AFTER
+    agent.alive(HOST, 35.0)
+    assert agent.next_timeout() == 10.0 + FAILED_AFTER
+    agent.handle_timeout(10.0 + FAILED_AFTER)
+    assert (agent.state, agent.selected, agent.next_timeout()) == (IceState.FAILED, None, None)
+    assert agent.requests() == [Release("ours")]
+    agent.handle_timeout(100.0)
+    assert not agent.is_validated(HOST)
+
+
+def test_checks_that_nobody_answers_fail() -> None:
+    agent = FullIceAgent(OURS, now=0.0)
+    agent.set_remote(THEIRS, 0.5)
+    agent.report(Validated("ours", HOST, False), 5.0)
+    agent.alive(HOST, 6.0)
+    assert state(agent) is IceState.CHECKING
+    agent.handle_timeout(0.5 + FAILED_AFTER)
+    assert state(agent) is IceState.FAILED
+
+
+def test_a_lost_generation_fails_at_once_and_a_restart_begins_anew() -> None:
+    agent = connected()
+    agent.report(Lost("ours"), 2.0)
+    agent.report(Nominated("ours", HOST), 2.0)
+    assert (agent.state, agent.selected) == (IceState.FAILED, None)
+    agent.alive(HOST, 2.0)
+    agent.restart(AGAIN, 3.0)
+    assert (agent.local, agent.pending, agent.state) == (AGAIN, None, IceState.CHECKING)
+    assert agent.requests() == [Release("ours"), Gather(AGAIN), Release("ours")]
+    agent.set_remote(THEIRS_AGAIN, 4.0)
+    assert agent.requests() == [Connect("again", THEIRS_AGAIN, False)]
+    agent.report(Lost("ours"), 4.0)
+    assert state(agent) is IceState.CHECKING
+    agent.report(Nominated("again", RELAY), 5.0)
+    assert (agent.state, agent.selected) == (IceState.COMPLETED, RELAY)
+
+
+def test_a_restart_stands_beside_the_old_path_until_it_nominates() -> None:
+    agent = connected()
+    agent.restart(AGAIN, 2.0)
+    agent.restart(THIRD, 2.5)
+    agent.set_remote(THEIRS_AGAIN, 3.0)
+    assert agent.requests() == [
+        Gather(AGAIN),
+        Release("again"),
+        Gather(THIRD),
+        Connect("third", THEIRS_AGAIN, False),
+    ]
+    agent.report(Nominated("again", RELAY), 3.5)
+    agent.report(Validated("third", RELAY, True), 4.0)
+    assert (agent.selected, agent.is_validated(HOST), agent.is_validated(RELAY)) == (HOST, True, True)
+    assert agent.events() == []
+    agent.report(Nominated("third", RELAY), 5.0)
+    assert (agent.selected, agent.is_validated(HOST)) == (RELAY, False)
+    assert (agent.local, agent.pending) == (THIRD, None)
+    assert agent.requests() == [Release("ours")]
+    assert agent.events() == [PathSelected(RELAY)]
+
+
+def test_a_restart_that_fails_leaves_the_old_path() -> None:
+    agent = connected()
+    agent.restart(AGAIN, 2.0)
+    agent.report(Lost("again"), 3.0)
+    assert (agent.state, agent.selected) == (IceState.COMPLETED, HOST)
+
+
+def test_paths_are_retired_but_never_the_one_in_use() -> None:
+    agent = connected()
+    agent.report(Validated("ours", RELAY, False), 2.0)
+    for path in (HOST, RELAY, RELAY):
+        agent.report(Retired("ours", path), 3.0)
+    assert (agent.is_validated(HOST), agent.is_validated(RELAY)) == (True, False)
+
+
+def test_candidates_wait_for_the_description_that_they_belong_to() -> None:
+    agent = FullIceAgent(OURS, now=0.0)
+    early, foreign = candidate(1), candidate(2, " ufrag other")
+    agent.add_candidate(early)
+    agent.add_candidate(foreign)
+    agent.set_remote(THEIRS, 0.5)
+    mine = candidate(3, " ufrag theirs")
+    agent.add_candidate(mine)
+    agent.add_candidate(mine)
+    assert agent.requests()[2:] == [TryCandidate("ours", early), TryCandidate("ours", mine)]
+    agent.restart(AGAIN, 1.0)
+    agent.set_remote(Credentials("other", "password"), 1.0)
+    assert agent.requests()[2:] == [TryCandidate("again", foreign)]
+
+
+def test_candidates_of_no_use_are_counted_and_the_rest_is_bounded() -> None:
+    agent = FullIceAgent(OURS, now=0.0)
+    agent.set_remote(THEIRS, 0.0)
+    agent.requests()
+    for useless in (candidate(transport="tcp"), candidate(component=2), candidate(0)):
+        agent.add_candidate(useless)
+    for port in range(1, MAX_CANDIDATES + 3):
+        agent.add_candidate(candidate(port))
+    assert len(agent.requests()) == MAX_CANDIDATES
+    assert agent.drops == {"ice-candidate-unusable": 3, "ice-candidates-too-many": 2}
+    for port in range(2 * MAX_CANDIDATES):
+        agent.add_candidate(candidate(port + 1, " ufrag later"))
+    agent.restart(AGAIN, 1.0)
+    agent.set_remote(Credentials("later", "password"), 1.0)
+    assert sum(isinstance(request, TryCandidate) for request in agent.requests()) == MAX_CANDIDATES
+
+
+def test_the_end_releases_everything() -> None:
+    agent = connected()
+    agent.restart(AGAIN, 2.0)
+    agent.requests()
+    agent.close()
+    agent.close()
+    assert agent.requests() == [Release("ours"), Release("again")]
+    assert (agent.state, agent.selected, agent.next_timeout()) == (IceState.CLOSED, None, None)
+    agent.report(Nominated("ours", HOST), 3.0)
+    agent.set_remote(THEIRS_AGAIN, 3.0)
+    assert agent.requests() == []
+    assert agent.events() == [StateChanged(IceState.CLOSED)]
+    with pytest.raises(RuntimeError):
+        agent.restart(THIRD, 3.0)

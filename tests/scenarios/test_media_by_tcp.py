@@ -1,0 +1,111 @@
+"""Clients without UDP, and strangers, at the TCP port for media of a whole server."""
+
+import os
+import socket
+from contextlib import ExitStack, suppress
+
+import pytest
+import trio
+from support.stage import PATIENCE, Stage, TcpClient, attacked, becomes, stage
+
+import sfu.ice_tcp
+from sfu.ice.framing import LENGTH
+from sfu.ice.path import Path
+from sfu.transport.peer import PeerTransport
+
+
+def transport_of(scene: Stage, user: str) -> PeerTransport:
+    """The server's end of a client's connection."""
+    rooms = scene.server.conference.rooms.values()
+    return next(
+        peer for room in rooms for peer in room.peers.values() if peer.user_id == user
+    ).connection.transport
+
+
+async def test_a_call_by_tcp_with_one_by_udp() -> None:
+    async with stage() as scene:
+        before = scene.remains()
+        async with scene.call(tcp=True) as call:
+            path = transport_of(scene, "alice").selected
+            assert isinstance(path, Path)
+            assert path.transport == "tcp"
+            assert path.local == scene.ice_tcp.address
+            other = transport_of(scene, "bob").selected
+            assert isinstance(other, Path)
+            assert other.transport == "udp"
+            # Each byte a segment of its own.
+            assert isinstance(call.alice, TcpClient)
+            call.alice.segment = 1
+            packets = scene.ice_tcp.statistics().packets_in
+            await becomes(lambda: scene.ice_tcp.statistics().packets_in > packets + 50, True)
+            await call.is_undisturbed()
+            now = scene.ice_tcp.statistics()
+            assert (now.connections, now.waiting, now.drops) == (1, 0, {})
+        await scene.settles(before)
+
+
+async def test_a_connection_that_ends_takes_its_path_with_it() -> None:
+    """The peer stays, and goes on where it comes back: on a new connection, by its next check."""
+    async with stage() as scene, scene.tcp_client("alice") as alice:
+        assert isinstance(alice, TcpClient)
+        await alice.join()
+        await alice.publish("audio")
+        await alice.connect()
+        transport = transport_of(scene, "alice")
+        routes = scene.server.conference.statistics().routes
+        old = transport.selected
+        alice.hang_up()
+        await becomes(lambda: transport.selected, None)
+        assert scene.server.conference.statistics().routes == routes - 1
+        assert transport.outlet.path is None
+
+        assert scene.ice_tcp.address is not None
+        with socket.create_connection(scene.ice_tcp.address) as sock:
+            alice.use(sock)
+            await becomes(lambda: transport.selected is not None and transport.selected != old, True)
+            assert scene.server.conference.statistics().routes == routes
+            assert not transport.ended
+
+
+async def test_strangers_are_not_answered_and_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sfu.ice_tcp, "UNCLAIMED_TIMEOUT", 0.0)
+    monkeypatch.setattr(sfu.ice_tcp, "SWEEP_INTERVAL", 0.5)
+    async with attacked() as (scene, _), trio.open_nursery() as nursery:
+        with ExitStack() as sockets:
+            for number in range(60):
+                assert scene.ice_tcp.address is not None
+                sock = sockets.enter_context(socket.create_connection(scene.ice_tcp.address))
+                sock.setblocking(False)
+                nursery.start_soon(be_a_stranger, sock, number)
+            await becomes(lambda: len(nursery.child_tasks), 0)
+        assert scene.ice_tcp.statistics().waiting == 0
+        assert scene.drops()["unknown-source"] > 0
+        assert scene.ice_tcp.statistics().drops["unclaimed"] > 0
+        assert scene.ice_tcp.statistics().drops["frame-too-long"] > 0
+
+
+async def be_a_stranger(sock: socket.socket, number: int) -> None:
+    """Say something that is not right, and wait to be hung up on without a word."""
+    noise = os.urandom(100)
+    lines = [
+        b"",
+        b"\0",
+        b"GET / HTTP/1.1\r\n\r\n",
+        LENGTH.pack(100) + noise,
+        LENGTH.pack(0) * 50,
+        LENGTH.pack(100) + b"\x16\xfe\xfd" + noise[3:],
+        LENGTH.pack(100) + b"\x80" + noise[1:],
+        LENGTH.pack(100) + b"\0\1" + noise[2:],
+    ]
+    sock.send(lines[number % len(lines)])
+    with trio.fail_after(PATIENCE):
+        await trio.lowlevel.wait_readable(sock)
+    with suppress(ConnectionResetError):  # where the server had not read everything
+        assert sock.recv(100) == b""
+
+
+async def test_the_server_stops_with_clients_by_tcp() -> None:
+    """`stage` holds that nothing is left."""
+    async with stage() as scene, scene.call(tcp=True) as call:
+        scene.server.stop()
+        await becomes(lambda: call.alice.closed is not None, True)
