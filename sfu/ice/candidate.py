@@ -70,6 +70,8 @@ class Candidate:
         foundation, component, transport, priority, host, port, _typ, type_ = words[:_FIRST_EXTENSION]
         if len(foundation) > 32 or not _ICE_CHARS.issuperset(foundation):
             raise BadPacket("candidate", f"foundation {foundation!r}")
+        if not transport.isascii():  # a token; other letters may change their number in lower case
+            raise BadPacket("candidate", f"transport {transport[:20]!r}")
         rest = list(zip(words[_FIRST_EXTENSION::2], words[_FIRST_EXTENSION + 1 :: 2], strict=True))
         related = None
         if [name for name, _ in rest[:2]] == ["raddr", "rport"]:

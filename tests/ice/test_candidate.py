@@ -76,6 +76,7 @@ GOOD = "candidate:1 1 udp 2130706431 192.0.2.2 40000 typ host"
         GOOD.replace("1 udp", "one udp"),
         GOOD.replace("1 udp", "-1 udp"),
         GOOD.replace("1 udp", "\N{ARABIC-INDIC DIGIT ONE} udp"),
+        GOOD.replace("udp", "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}"),  # two characters in lower case
         GOOD.replace("2130706431", "0"),
         GOOD.replace("2130706431", str(2**32)),
         GOOD.replace("40000", "65536"),
