@@ -1,6 +1,7 @@
 """Sixteen times the input takes a parser about sixteen times as long, whatever the input is made of.
 
-Here are the parsers whose input is as long as somebody likes; payload descriptors and the like end by themselves.
+Here are the parsers whose input may be as long as somebody likes; payload descriptors and the like end by
+themselves.
 
 Processor time is compared, the best of three, and a factor of four is allowed on top: quadratic time would
 take sixteen times as long again.
