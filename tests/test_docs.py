@@ -4,6 +4,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+import runpy
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,7 @@ from sfu.config import rows
 from sfu.series import SERIES
 
 ROOT = Path(__file__).parents[1]
+DIAGRAMS = ROOT / "docs" / "diagrams"
 
 
 def test_readme_has_every_setting_as_it_is() -> None:
@@ -54,6 +56,15 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "web" / "README.md"):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+@pytest.mark.parametrize("script", ["conference", "dtls"])
+def test_figures_show_the_tables(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DIAGRAMS)
+    drawn = runpy.run_path(str(DIAGRAMS / "pages.py"))["drawn"]
+    for page, figures in runpy.run_path(str(DIAGRAMS / f"{script}.py"))["pages"]().items():
+        text = (ROOT / "docs" / page).read_text()
+        assert drawn(text, figures) == text, f"run python docs/diagrams/{script}.py"
 
 
 def test_contributing_names_files_that_exist() -> None:

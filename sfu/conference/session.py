@@ -1,9 +1,6 @@
 """Sessions: what a client keeps when everything else breaks (SPEC section 4).
 
-    (join) ──> active ──connection lost──> suspended ──deadline──> ended
-                 ^  │                          │
-                 │  └──────── leave ───────────┼────────────────> ended
-                 └───── resume (id, token) ────┘
+A session begins with a join. `TRANSITIONS` says where it goes from there; docs/sessions.md has the figure.
 
 A session is proven by its id and a token that changes at every resume. Only hashes of tokens are kept. Should
 the reply with a new token get lost, the client still holds the one before: that is good once more, until the
@@ -13,7 +10,7 @@ new one has been used or the client has shown in another way that it has the rep
 import enum
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 ID_BYTES = 16
@@ -32,6 +29,24 @@ class SessionState(enum.Enum):
     """Its client is away and may come back until the deadline."""
     ENDED = "ended"
     """Left, expired or replaced: it cannot be resumed."""
+
+
+class SessionEvent(enum.Enum):
+    """What can happen to a session."""
+
+    LOST = "its connection is lost"
+    RESUMED = "resume"
+    OVER = "leave, expiry or replacement"
+
+
+TRANSITIONS: Mapping[tuple[SessionState, SessionEvent], SessionState] = {
+    (SessionState.ACTIVE, SessionEvent.LOST): SessionState.SUSPENDED,
+    (SessionState.ACTIVE, SessionEvent.RESUMED): SessionState.ACTIVE,
+    (SessionState.ACTIVE, SessionEvent.OVER): SessionState.ENDED,
+    (SessionState.SUSPENDED, SessionEvent.RESUMED): SessionState.ACTIVE,
+    (SessionState.SUSPENDED, SessionEvent.OVER): SessionState.ENDED,
+}
+"""What each event leads to; one that has no row in a state changes nothing there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +130,10 @@ class Session:
         Raises:
             PermissionError: the session has ended.
         """
-        if self.state is SessionState.ENDED:
+        if not self._step(SessionEvent.RESUMED):
             raise PermissionError("the session has ended")
         self.tokens = tokens
         self.generation = generation
-        self.state = SessionState.ACTIVE
         self.deadline = None
 
     def confirm(self) -> bool:
@@ -134,8 +148,7 @@ class Session:
 
     def suspend(self, deadline: float) -> None:
         """Note that the client is away; without a resume the session expires at `deadline`."""
-        if self.state is SessionState.ACTIVE:
-            self.state = SessionState.SUSPENDED
+        if self._step(SessionEvent.LOST):
             self.deadline = deadline
 
     def is_expired(self, now: float) -> bool:
@@ -144,5 +157,11 @@ class Session:
 
     def end(self) -> None:
         """Make the session impossible to resume."""
-        self.state = SessionState.ENDED
+        self._step(SessionEvent.OVER)
         self.deadline = None
+
+    def _step(self, event: SessionEvent) -> bool:
+        """Go where the table says; return whether it says anything."""
+        following = TRANSITIONS.get((self.state, event))
+        self.state = following or self.state
+        return following is not None
