@@ -88,6 +88,21 @@ def test_an_answer_that_comes_after_its_offer_was_taken_back_and_made_anew_is_fo
     assert statistics(call).offers_sent == 4
 
 
+def test_an_offer_whose_answer_was_lost_is_followed_by_another_though_nothing_is_wanted_any_more() -> None:
+    call = call_with_camera()
+    guest = somebody_publishes(call, "audio")
+    call.deliver_down()
+    call.deliver_down()
+    call.deliver_down()
+    assert call.client.browser.lines[-1].track is not None
+    call.lose_wire()
+    call.hall.leave(guest)
+    call.hall.guests.remove(guest)
+    call.settle()
+    call.calm()
+    assert call.client.browser.lines[-1].track is None
+
+
 def test_a_browser_that_does_not_take_our_answer_may_bring_its_lines_anew() -> None:
     call = ShakyCall()
     call.client.publish("camera", call.hall.now)

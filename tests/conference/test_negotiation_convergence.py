@@ -83,6 +83,13 @@ class Negotiating(RuleBasedStateMachine):
     def client_asks_for_a_restart(self) -> None:
         self.client.ask_for_restart(self.hall.now)
 
+    @rule(pick=st.integers(0, 10), wanted=st.booleans())
+    def client_chooses(self, pick: int, wanted: bool) -> None:
+        tracks = [track for one in (self.call.bob, *self.guests) for track in one.peer.tracks.values()]
+        if tracks:
+            track = tracks[pick % len(tracks)]
+            self.client.choose(track.id, track.publisher.id, self.hall.now, wanted=wanted)
+
     # --- the way ---
 
     @rule(count=COUNT)
@@ -110,6 +117,13 @@ class Negotiating(RuleBasedStateMachine):
     @rule(transport=TRANSPORT)
     def client_comes_back(self, transport: str) -> None:
         self.call.reconnect(transport)
+
+    @rule(late=st.integers(0, 2), transport=TRANSPORT)
+    def way_breaks_and_comes_back(self, late: int, transport: str) -> None:
+        self.client_breaks_off(late)
+        self.call.lose_wire()
+        self.call.reconnect(transport)
+        self.call.deliver_up(self.client.wire)
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, 12.0, 25.0]))
     def time_passes(self, seconds: float) -> None:

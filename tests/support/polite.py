@@ -104,6 +104,12 @@ class PoliteClient:
         if self.joined:
             self._send("ice-restart-request", {}, now)
 
+    def choose(self, track_id: str, peer_id: str, now: float, *, wanted: bool) -> None:
+        """Ask for a track, or for no more of it."""
+        if self.joined:
+            message_type = "subscribe" if wanted else "unsubscribe"
+            self._send(message_type, {"trackId": track_id, "peerId": peer_id}, now)
+
     def _carry(self, source: str) -> None:
         parked = self._parked.get(source, [])
         free = next((one for one in parked if self._agreed.get(one) == "inactive"), None)

@@ -18,7 +18,7 @@ from support.polite import LIVENESS, RETRY_DELAYS, PoliteClient, Wire
 
 from sfu.conference.limits import Limits
 from sfu.conference.messages import Join, serialize
-from sfu.conference.negotiation import ANSWER_TIMEOUT, NegotiationState
+from sfu.conference.negotiation import ANSWER_TIMEOUT, FIRST_OFFER_WAIT, NegotiationState
 from sfu.conference.peer import Peer
 from sfu.conference.session import hash_of
 from sfu.sdp import SignalingState
@@ -29,6 +29,9 @@ LATENCY = 4.0
 CALM = ANSWER_TIMEOUT + RETRY_DELAYS[-1] + 1.0
 """Seconds after which both are stable again when nothing more happens: an offer that the browser did not take
 is made again at the deadline; one of its own that failed just then, after the longest of the delays."""
+
+PROMPT = FIRST_OFFER_WAIT + 1.0
+"""The same if the browser has taken everything: then no deadline needs to help."""
 
 LIMITS = Limits(session_ttl=3600.0, messages_per_second=10_000, messages_burst=10_000)
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -59,13 +62,13 @@ class ShakyCall:
 
     def break_wire(self) -> None:
         """The WebSocket breaks and the client notices; what it had sent may still arrive."""
-        while not self.client.joined and not self._survives_a_lost_reply() and self.deliver_down():
-            pass
+        self._spare_second_reply()
         self.client.break_off()
 
     def lose_wire(self) -> None:
         """The WebSocket breaks and the server notices."""
         if self.served is not None:
+            self._spare_second_reply()
             self.served.broken = True
             self.served = None
             self.hall.conference.suspend(self.peer, self.hall.now)
@@ -112,8 +115,13 @@ class ShakyCall:
                 if self.served is not None and not self.served.broken:
                     self.served.down.append((self.hall.now, json.loads(serialize(message, NOON))))
 
+    def _spare_second_reply(self) -> None:
+        """Let the reply to a join arrive if it is the second in a row that would get lost."""
+        while not self.client.joined and not self._survives_a_lost_reply() and self.deliver_down():
+            pass
+
     def _survives_a_lost_reply(self) -> bool:
-        """Whether the client's token is good, should the reply to its join get lost: a second one must not."""
+        """Whether the client's token is good even if the reply to its join gets lost."""
         return self.peer.session.tokens.current == hash_of(self.client.session["sessionToken"])
 
     def _join(self, wire: Wire, data: dict[str, Any]) -> None:
@@ -186,11 +194,12 @@ class ShakyCall:
     def calm(self) -> None:
         """Nothing happens any more, and the way is perfect: both must become stable in time, and agree."""
         self.client.failing = False
+        patience = CALM if self.client.failures else PROMPT
         if self.client.wire is None or self.client.wire.broken:
             self.client.break_off()
             self.reconnect("keep")
         self.deliver()
-        end = self.hall.now + CALM
+        end = self.hall.now + patience
         while not self.stable:
             assert self.hall.now < end, "still not stable"
             self.run(0.5)
@@ -221,7 +230,10 @@ class ShakyCall:
         assert {mid: str(slot.msid) for mid, slot in sent.items()} == {
             mid: line.track for mid, line in lines.items() if line.track is not None
         }
-        wanted = {track for peer in self._peers() if peer is not self.peer for track in peer.tracks.values()}
+        others = (peer for peer in self._peers() if peer is not self.peer)
+        tracks = {track for peer in others for track in peer.tracks.values()}
+        wishes = self.peer.wishes
+        wanted = {track for track in tracks if track.id not in wishes or wishes[track.id].wanted}
         assert {subscription.track for subscription in connection.subscriptions} == wanted
         assert all(one.slot is not None and one.slot.active for one in connection.subscriptions)
         # What it publishes.
