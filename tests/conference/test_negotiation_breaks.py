@@ -113,6 +113,20 @@ def test_a_browser_that_does_not_take_our_answer_may_bring_its_lines_anew() -> N
     assert call.client.published["camera"].mid == "1"
 
 
+def test_an_offer_that_comes_again_may_still_be_taken_back() -> None:
+    call = ShakyCall()
+    call.client.publish("camera", call.hall.now)
+    call.deliver_up(call.client.wire)
+    call.lose_wire()
+    call.break_wire()
+    call.reconnect("keep")
+    call.client.failing = True  # the answer comes a second time, and the browser does not take it
+    call.deliver()
+    assert call.client.recoveries == 1
+    call.calm()
+    assert call.client.published["camera"].mid == "1"
+
+
 def test_a_connection_that_the_client_has_not_heard_of_is_not_kept() -> None:
     call = call_with_camera()
     call.break_wire()
