@@ -3,13 +3,12 @@
     python fuzz/corpora.py                    every harness: what its inputs reach
     python fuzz/corpora.py rtcp --keep 4000   move the best found inputs, 4000 bytes at most, into its corpus
 
-Measured by coverage.py and not by libFuzzer, in a fresh process for each harness: lines and branches of the
-modules that the harness itself imports (of a package, all of it), imports included.
+Measured by coverage.py and not by libFuzzer, in a fresh process for each harness: branches of the modules that
+the harness itself imports, or that it names in `TARGETS` where it imports much that it is not about.
 """
 
 import argparse
 import ast
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -18,33 +17,29 @@ import coverage
 from engine import HERE, PREFIX, corpus, found, names
 from target import load
 
-NO_TARGETS = frozenset({"sfu.errors"})
-
 
 def targets(name: str) -> list[str]:
-    """The files that a harness is about: the modules of `sfu` that it imports."""
+    """The files that a harness is about: its `TARGETS`, or else the modules of `sfu` that it imports."""
     tree = ast.parse((HERE / f"{PREFIX}{name}.py").read_text())
-    modules = set()
+    files: set[Path] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("sfu."):
             for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                modules.add(inner if _is_module(inner) else node.module)
-    files: set[str] = set()
-    for module in modules - NO_TARGETS:
-        spec = importlib.util.find_spec(module)
-        assert spec is not None
-        assert spec.origin is not None
-        path = Path(spec.origin)
-        files |= set(map(str, path.parent.glob("*.py"))) if path.name == "__init__.py" else {str(path)}
-    return sorted(files)
+                files |= _files(f"{node.module}.{alias.name}") or _files(node.module)
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TARGETS":
+            files = set().union(*map(_files, ast.literal_eval(node.value)))
+    return sorted(map(str, files - _files("sfu.errors")))
 
 
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # what it would be in is no package
-        return False
+def _files(module: str) -> set[Path]:
+    """The files of a module or package, found without importing it: imports are to be measured too."""
+    path = HERE.parent.joinpath(*module.split("."))
+    return (
+        set(path.glob("*.py"))
+        if path.is_dir()
+        else {file for file in [path.with_suffix(".py")] if file.exists()}
+    )
 
 
 def inputs(name: str) -> list[Path]:

@@ -26,6 +26,9 @@ from sfu.conference.negotiation import ANSWER_TIMEOUT, NegotiationState
 from sfu.conference.peer import Peer
 from sfu.ice.path import Address, Path
 
+TARGETS = ("sfu.conference", "sfu.sdp")
+"""What the inputs' coverage is measured on."""
+
 MAX_STEPS = 60
 MAX_CLIENTS = 6
 MAX_MESSAGES = 60

@@ -31,6 +31,9 @@ from sfu.ice.path import Address, Path
 from sfu.ice.paths import MAX_PATHS
 from sfu.ice.stun import MessageClass, StunMessage
 
+TARGETS = ("sfu.ice.agent", "sfu.ice.paths")
+"""What the inputs' coverage is measured on."""
+
 MAX_STEPS = 200
 PATHS = [Path(None, Address(f"192.0.2.{number}", 5000)) for number in range(24)]
 UNKNOWN = 0x7FFF

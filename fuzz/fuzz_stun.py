@@ -17,6 +17,9 @@ from sfu.ice.path import Address, Path
 from sfu.ice.paths import MAX_PATHS
 from sfu.ice.stun import BINDING, HEADER, MessageClass, StunMessage, local_ufrag
 
+TARGETS = ("sfu.ice.stun", "sfu.ice.attributes", "sfu.ice.agent")
+"""What the inputs' coverage is measured on."""
+
 LOCAL = Credentials("ours", "a password of some length")
 KEY = LOCAL.pwd.encode()
 PATH = Path(None, Address("192.0.2.1", 5000))

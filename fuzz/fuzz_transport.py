@@ -29,6 +29,9 @@ from sfu.transport.outlet import Outlet
 from sfu.transport.peer import PeerTransport
 from sfu.transport.sender import SendStream
 
+TARGETS = ("sfu.transport", "sfu.ice.agent", "sfu.ice.paths")
+"""What the inputs' coverage is measured on."""
+
 MAX_STEPS = 100
 MAX_ANSWERS = 40
 """Datagrams that one step may give rise to: retransmissions for a NACK, mostly."""
