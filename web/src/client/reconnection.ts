@@ -39,6 +39,9 @@ type Row = Partial<Record<ReconnectionInput, (now: number) => ReconnectionAction
 export const FIRST_DELAY_MS = 500;
 export const MAX_DELAY_MS = 4000;
 
+/** Slow growth: a server's restart takes seconds, and everybody who waits for the next try is out of the room. */
+export const DELAY_GROWTH = 1.5;
+
 /**
  * Within how many ms clients leave a server that is draining, each at a time of its own: not all at once, but soon,
  * because those who have moved do not see those who have not.
@@ -140,7 +143,7 @@ export class Reconnection {
       this.#state = "over";
       return "give-up";
     }
-    const longest = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures);
+    const longest = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * DELAY_GROWTH ** this.#failures);
     this.#failures += 1;
     this.#state = "waiting";
     this.#due = now + longest * (1 - this.#random() / 2);
