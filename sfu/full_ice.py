@@ -70,6 +70,7 @@ class FullIce:
     async def run(self) -> None:
         """Work until cancelled; then every socket is closed, and every allocation released or given up."""
         while True:
+            await self._wanted.wait()  # a session that was restored may never want anything
             try:
                 async with open_loop(self._failed) as loop, trio.open_nursery() as nursery:
                     await self._obey(loop, nursery)
@@ -155,9 +156,10 @@ class _Generation:
     def carry_out(self, request: Connect | TryCandidate | Release) -> None:
         """Do what was asked; nothing here waits."""
         match request:
-            case Connect(_, remote, controlling):
+            case Connect(_, remote, controlling, lite):
                 self._sockets.remote_username, self._sockets.remote_password = remote
                 self._sockets.ice_controlling = controlling
+                self._sockets.remote_is_lite = lite
                 self._described.set()
             case TryCandidate(_, candidate):
                 self._try(candidate)

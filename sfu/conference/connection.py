@@ -344,9 +344,10 @@ class Connection:
         """Let the transport and the streams follow what is now agreed."""
         if self.sdp.remote is not None:
             if self._full_ice is not None and self._full_ice.remote is None:
-                # The side that makes the first offer is controlling (RFC 8445 section 6.1.1), and offers leave
-                # the DTLS role open (RFC 8842 section 5.2).
-                self._full_ice.controlling = self.sdp.remote.setup != "actpass"
+                # The side that makes the first offer is controlling, unless it is lite (RFC 8445 section
+                # 6.1.1), and offers leave the DTLS role open (RFC 8842 section 5.2).
+                self._full_ice.remote_is_lite = self.sdp.remote.lite
+                self._full_ice.controlling = self.sdp.remote.lite or self.sdp.remote.setup != "actpass"
             self.transport.set_remote(self.sdp.remote, now)
             for text in self.sdp.remote.candidates if self._full_ice is not None else ():
                 try:

@@ -40,6 +40,8 @@ class Connect:
     remote: Credentials
     controlling: bool
     """Whether we nominate (RFC 8445 section 6.1.1); a conflict is resolved on the way."""
+    lite: bool = False
+    """Whether the peer only answers checks: the pair to use is nominated by a check after the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ class FullIceAgent:
         """The peer's, as last described."""
         self.controlling = False
         """Whether we nominate: to be set before the first `set_remote`, by who made the first offer."""
+        self.remote_is_lite = False
+        """Whether the peer is ICE-lite, as its description says; then we have to be controlling."""
         self.state = IceState.NEW
         self.drops: Counter[str] = Counter()
         """Datagrams and candidates dropped, by reason; whoever reports counts here too."""
@@ -239,7 +243,7 @@ class FullIceAgent:
             return
         self.remote = remote
         self._candidates.clear()
-        self._requests.append(Connect(self._newest().ufrag, remote, self.controlling))
+        self._requests.append(Connect(self._newest().ufrag, remote, self.controlling, self.remote_is_lite))
         early, self._early = self._early, deque(maxlen=MAX_CANDIDATES)
         for candidate in early:
             self.add_candidate(candidate)
@@ -339,10 +343,18 @@ class FullIceAgent:
         self.local, self.pending = self.pending, None
 
     def _release(self, ufrag: str) -> None:
-        self._requests.append(Release(ufrag))
+        # What nobody has begun needs no end: a session that was restored may never come back.
+        begun = not any(isinstance(one, Gather) and one.local.ufrag == ufrag for one in self._requests)
+        self._requests = [one for one in self._requests if _generation(one) != ufrag]
+        if begun:
+            self._requests.append(Release(ufrag))
         self._paths = {path: owner for path, owner in self._paths.items() if owner != ufrag}
 
     def _set_state(self, state: IceState) -> None:
         if state is not self.state:
             self.state = state
             self._events.append(StateChanged(state))
+
+
+def _generation(request: IceRequest) -> str:
+    return request.local.ufrag if isinstance(request, Gather) else request.ufrag

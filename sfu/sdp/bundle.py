@@ -206,7 +206,7 @@ class BundleSession:
             raise SdpError("sdp-unsupported", "nothing to negotiate: no audio or video that could be forwarded")
         remote = self._remote
         if not all(line.stopped for line in lines):
-            theirs = remote_transport(offer, transport_order(offer, lines))
+            theirs = remote_transport(offer, transport_order(offer, lines), lite=self._transport.lite)
             remote = same_association(remote, theirs, self._role)
 
         # From here on nothing fails.
@@ -274,7 +274,7 @@ class BundleSession:
         lines = [outcome.line for outcome in answered]
         remote, role = self._remote, self._role
         if not all(line.stopped for line in lines):
-            theirs = remote_transport(answer, transport_order(answer, lines))
+            theirs = remote_transport(answer, transport_order(answer, lines), lite=self._transport.lite)
             remote = same_association(remote, theirs, role)
             if remote.setup == "actpass":
                 raise SdpError("sdp-mismatch", "an answer chooses its DTLS role, actpass does not")

@@ -12,7 +12,7 @@ class SdpError(BadPacket):
 
     `reason` is one of four constants: ``"sdp-too-large"`` (a limit on size or count), ``"sdp-syntax"``
     (RFC 8866 or the grammar of a known attribute), ``"sdp-unsupported"`` (legal, but needs what this end does
-    not do: no BUNDLE, no rtcp-mux, no DTLS fingerprint, an ICE-lite remote ...), ``"sdp-mismatch"`` (does not
+    not do: no BUNDLE, no rtcp-mux, no DTLS fingerprint, both ends ICE-lite ...), ``"sdp-mismatch"`` (does not
     fit what was agreed before: m-lines gone or swapped, a changed certificate, an answer to another offer).
 
     `line` is the number of the offending line, counted from 1, or None where no single line is to blame.

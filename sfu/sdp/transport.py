@@ -45,19 +45,24 @@ class RemoteTransport:
     """``actpass``, ``active`` or ``passive``, as said; `BundleSession.dtls_role` is what follows for us."""
     candidates: tuple[str, ...] = ()
     """What follows ``a=candidate:``, unread; a client that trickles has few or none here."""
+    lite: bool = False
+    """Whether its agent is ICE-lite, so that ours has to be a full one, and to be controlling."""
 
     def __repr__(self) -> str:
         # As above.
         return f"RemoteTransport(ufrag={self.ufrag!r}, setup={self.setup!r})"
 
 
-def remote_transport(description: SessionDescription, bundled: Iterable[MediaDescription]) -> RemoteTransport:
+def remote_transport(
+    description: SessionDescription, bundled: Iterable[MediaDescription], *, lite: bool
+) -> RemoteTransport:
     """The transport of a BUNDLE, from the first of its m-lines that has one (RFC 9143 section 7.2).
 
     `bundled` are effective media descriptions in the order in which they are to be asked: bundle-only lines
-    need not repeat what the tagged line says. Raises `SdpError` for what an SFU cannot do without.
+    need not repeat what the tagged line says. `lite` is whether our own agent is ICE-lite. Raises `SdpError`
+    for what an SFU cannot do without.
     """
-    if description.ice_lite:
+    if description.ice_lite and lite:
         raise SdpError("sdp-unsupported", "both ends are ICE-lite: nobody would send connectivity checks")
     for media in bundled:
         if media.ice_ufrag is None and media.ice_pwd is None:
@@ -69,7 +74,12 @@ def remote_transport(description: SessionDescription, bundled: Iterable[MediaDes
         if media.setup is None or media.setup == "holdconn":
             raise SdpError("sdp-unsupported", "no DTLS role: a=setup is needed", media.line)
         return RemoteTransport(
-            media.ice_ufrag, media.ice_pwd, media.fingerprints, media.setup, media.candidates
+            media.ice_ufrag,
+            media.ice_pwd,
+            media.fingerprints,
+            media.setup,
+            media.candidates,
+            description.ice_lite,
         )
     raise SdpError("sdp-unsupported", "no ICE credentials")
 

@@ -105,6 +105,16 @@ def test_the_server_that_offers_first_is_controlling(hall: FullHall) -> None:
     assert connect.controlling
 
 
+def test_a_lite_client_makes_the_server_controlling_whoever_offers(hall: FullHall) -> None:
+    anna = hall.enter("anna")
+    anna.browser.add("audio", receives=False)
+    sdp = anna.own(anna.browser.offer()).replace("t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n")
+    anna.say("offer", sdp=sdp, type="offer")
+    [connect] = [one for one in anna.peer.take_ice_requests() if isinstance(one, Connect)]
+    assert (connect.controlling, connect.lite) == (True, True)
+    assert len(anna.heard("answer")) == 1
+
+
 def test_candidates_of_the_client_are_tried_from_messages_and_descriptions(hall: FullHall) -> None:
     anna = hall.enter("anna")
     anna.publish("audio")

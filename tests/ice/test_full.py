@@ -136,7 +136,7 @@ def test_a_lost_generation_fails_at_once_and_a_restart_begins_anew() -> None:
     agent.alive(HOST, 2.0)
     agent.restart(AGAIN, 3.0)
     assert (agent.local, agent.pending, agent.state) == (AGAIN, None, IceState.CHECKING)
-    assert agent.requests() == [Release("ours"), Gather(AGAIN), Release("ours")]
+    assert agent.requests() == [Gather(AGAIN), Release("ours")]
     agent.set_remote(THEIRS_AGAIN, 4.0)
     assert agent.requests() == [Connect("again", THEIRS_AGAIN, False)]
     agent.report(Lost("ours"), 4.0)
@@ -148,14 +148,10 @@ def test_a_lost_generation_fails_at_once_and_a_restart_begins_anew() -> None:
 def test_a_restart_stands_beside_the_old_path_until_it_nominates() -> None:
     agent = connected()
     agent.restart(AGAIN, 2.0)
+    assert agent.requests() == [Gather(AGAIN)]
     agent.restart(THIRD, 2.5)
     agent.set_remote(THEIRS_AGAIN, 3.0)
-    assert agent.requests() == [
-        Gather(AGAIN),
-        Release("again"),
-        Gather(THIRD),
-        Connect("third", THEIRS_AGAIN, False),
-    ]
+    assert agent.requests() == [Release("again"), Gather(THIRD), Connect("third", THEIRS_AGAIN, False)]
     agent.report(Nominated("again", RELAY), 3.5)
     agent.report(Validated("third", RELAY, True), 4.0)
     assert (agent.selected, agent.is_validated(HOST), agent.is_validated(RELAY)) == (HOST, True, True)
@@ -228,3 +224,14 @@ def test_the_end_releases_everything() -> None:
     assert agent.events() == [StateChanged(IceState.CLOSED)]
     with pytest.raises(RuntimeError):
         agent.restart(THIRD, 3.0)
+
+
+def test_what_nobody_has_begun_needs_no_end() -> None:
+    agent = connected()
+    agent.restart(AGAIN, 2.0)
+    agent.add_candidate(candidate())
+    agent.restart(THIRD, 2.5)
+    assert agent.requests() == [Gather(THIRD)]
+    agent = FullIceAgent(OURS, now=0.0)
+    agent.close()
+    assert agent.requests() == []
