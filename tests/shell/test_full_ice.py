@@ -4,7 +4,7 @@ import os
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path as FilePath
 from typing import Any, cast
@@ -20,8 +20,11 @@ from support.stage import becomes
 from sfu.aio import Loop, open_loop
 from sfu.config import Settings
 from sfu.full_ice import FullIce
+from sfu.ice import attributes
+from sfu.ice.agent import IceLiteAgent
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials, make_credentials
+from sfu.ice.events import IceState
 from sfu.ice.full import (
     Connect,
     Gather,
@@ -34,7 +37,8 @@ from sfu.ice.full import (
     TryCandidate,
     Validated,
 )
-from sfu.ice.path import Path
+from sfu.ice.path import Address, Path
+from sfu.ice.stun import MessageClass, StunMessage
 from sfu.ice_sockets import MAX_PATHS, MAX_REMOTE, MAX_WAITING, Protocol
 from sfu.kinds import STUN_URLS, TURN_URLS
 from sfu.peer_sockets import Route
@@ -51,7 +55,7 @@ class Ours:
 
     id = "peer"
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, hosts: Sequence[str] = (HOST,), **settings: Any) -> None:
         self.reports: list[IceReport] = []
         self.datagrams: list[tuple[bytes, Path]] = []
         self.drops: Counter[str] = Counter()
@@ -61,7 +65,7 @@ class Ours:
         self._changed = trio.Event()
         everything = Settings(ice_mode="full", **settings)
         # What a `FullIce` uses of a server and of a peer is all here.
-        self.agent = FullIce(cast(Any, self), cast(Any, self), everything, (HOST,), self._count)
+        self.agent = FullIce(cast(Any, self), cast(Any, self), everything, hosts, self._count)
 
     def report_ice(self, _peer: object, *reports: IceReport) -> None:
         self.reports += reports
@@ -205,6 +209,33 @@ async def test_a_role_conflict_is_resolved() -> None:
     async with ours() as running, theirs(controlling=True) as peer:
         local = await running.gather()
         await talk(running, await running.meet(local, peer, controlling=True), peer)
+
+
+async def test_a_lite_peer_is_checked_and_nominated() -> None:
+    """It is our own lite agent, on a socket."""
+    async with ours() as running, trio.open_nursery() as nursery:
+        with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            await sock.bind((HOST, 0))
+            here = Address(*sock.getsockname())
+            lite = IceLiteAgent(make_credentials(os.urandom), now=trio.current_time())
+
+            async def answer_checks() -> None:
+                while True:
+                    data, sender = await sock.recvfrom(2048)
+                    lite.receive(data, Path(here, Address(*sender)), trio.current_time())
+                    for answer, path in lite.outgoing(trio.current_time()):
+                        await sock.sendto(answer, path.remote)
+
+            nursery.start_soon(answer_checks)
+            local = await running.gather()
+            candidate = Candidate.parse(f"candidate:1 1 udp 1 {HOST} {here.port} typ host")
+            running.agent.carry_out(
+                [Connect(local.ufrag, lite.local, True, True), TryCandidate(local.ufrag, candidate)]
+            )
+            await running.until(lambda: running.paths(local.ufrag))
+            assert running.paths(local.ufrag)[-1].remote == here
+            assert lite.state is IceState.COMPLETED
+            nursery.cancel_scope.cancel("seen enough")
 
 
 async def test_a_restart_stands_beside_the_old_generation_until_that_is_released() -> None:
@@ -412,6 +443,41 @@ async def test_media_through_a_relay(tmp_path: FilePath, transport: str) -> None
         await becomes(server.released, 1)
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_relay_over_tls_has_to_prove_who_it_is(
+    tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch, trusted: bool
+) -> None:
+    """By a certificate of an authority that OpenSSL trusts on this host, or in this process."""
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    with structlog.testing.capture_logs() as log:
+        async with coturn(tmp_path, tls=True) as server:
+            async with ours(**relay(server, "tls")) as running, theirs() as peer:
+                local = await running.gather()
+                if trusted:
+                    await talk(running, await running.meet(local, peer), peer)
+                assert [one.type for one in running.found(local.ufrag)] == ["relay"] * trusted
+            await becomes(server.released, int(trusted))
+    reasons = [entry["reason"] for entry in log if entry["log_level"] == "warning"]
+    assert len(reasons) == (not trusted)
+    assert all("CERTIFICATE_VERIFY_FAILED" in reason for reason in reasons)
+
+
+async def test_a_certificate_for_another_name_is_refused(
+    tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    with structlog.testing.capture_logs() as log:
+        async with (
+            coturn(tmp_path, tls=True, certified="192.0.2.1") as server,
+            ours(**relay(server, "tls")) as one,
+        ):
+            local = await one.gather()
+            assert one.found(local.ufrag) == []
+    [warning] = [entry for entry in log if entry["log_level"] == "warning"]
+    assert "IP address mismatch" in warning["reason"]
+
+
 async def test_what_waits_for_a_channel_is_bounded(tmp_path: FilePath) -> None:
     async with coturn(tmp_path) as server, ours(**relay(server)) as running, theirs() as peer:
         local = await running.gather()
@@ -482,3 +548,37 @@ async def test_the_next_server_is_asked_where_one_is_of_no_use(
                 local = await running.gather()
                 # What STUN sees on loopback is the socket itself, which is no candidate of its own.
                 assert sorted(one.type for one in running.found(local.ufrag)) == ["host", "relay"]
+
+
+# --- our own addresses ---
+
+
+async def test_an_address_that_is_not_ours_is_no_candidate_and_no_obstacle() -> None:
+    with structlog.testing.capture_logs() as log:
+        async with ours(hosts=("192.0.2.1", HOST)) as running, theirs() as peer:
+            local = await running.gather()
+            assert [one.address.host for one in running.found(local.ufrag)] == [HOST]
+            await talk(running, await running.meet(local, peer), peer)
+    [warning] = [entry for entry in log if entry["log_level"] == "warning"]
+    assert (warning["event"], warning["host"]) == ("no socket on an address of ours", "192.0.2.1")
+
+
+async def test_what_a_stun_server_sees_is_a_candidate() -> None:
+    """The server is played here, and says what one behind our NAT would."""
+    seen = Address("203.0.113.7", 4242)
+    with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        await sock.bind((HOST, 0))
+        urls = STUN_URLS.parse(f"stun:{HOST}:{sock.getsockname()[1]}")
+        async with ours(stun_urls=urls) as running, trio.open_nursery() as nursery:
+            nursery.start_soon(running.gather)
+            data, sender = await sock.recvfrom(2048)
+            asked = StunMessage.parse(data)
+            answer = StunMessage(
+                MessageClass.SUCCESS, asked.transaction_id, ((attributes.XOR_MAPPED_ADDRESS, seen),)
+            )
+            await sock.sendto(answer.serialize(), sender)
+            await running.until(lambda: len([r for r in running.reports if isinstance(r, Gathered)]) == 3)
+            [ufrag] = {report.ufrag for report in running.reports}
+            host, reflexive = running.found(ufrag)
+            assert (reflexive.type, reflexive.address, reflexive.related) == ("srflx", seen, host.address)
+            assert reflexive.priority < host.priority

@@ -7,10 +7,16 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 import trio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 TURNSERVER = shutil.which("turnserver") or ""
 """The program; empty where it is not installed."""
@@ -37,7 +43,9 @@ class Coturn:
         return f"stun:{self.host}:{self.port}"
 
     def turn(self, transport: str = "udp") -> str:
-        """Its TURN URL."""
+        """Its TURN URL; `transport` is ``udp``, ``tcp``, or ``tls`` where it was started with that."""
+        if transport == "tls":
+            return f"turns:{self.host}:{self.port}"
         return f"turn:{self.host}:{self.port}?transport={transport}"
 
     def allocations(self) -> int:
@@ -65,10 +73,14 @@ class Coturn:
 
 
 @asynccontextmanager
-async def coturn(folder: Path, *, host: str = HOST) -> AsyncIterator[Coturn]:
+async def coturn(
+    folder: Path, *, host: str = HOST, tls: bool = False, certified: str | None = None
+) -> AsyncIterator[Coturn]:
     """Run a server on one of this host's addresses, which is also where it relays.
 
-    Skips the test where it is not installed, except in CI, where that is a failure.
+    With `tls` it takes TLS too, with a certificate of its own making (`folder`/cert.pem) for `certified`, an
+    address, which is `host` if nothing else is said. Skips the test where coturn is missing, except in CI, where
+    that is a failure.
     """
     if not TURNSERVER:
         assert os.environ.get("CI") != "true", "coturn is not installed"
@@ -77,8 +89,9 @@ async def coturn(folder: Path, *, host: str = HOST) -> AsyncIterator[Coturn]:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
     log = folder / f"coturn-{port}.log"
-    command = [TURNSERVER, "-n", "--verbose", "--log-file=stdout", "--simple-log", "--no-cli", "--no-tls"]
-    command += ["--no-dtls", "--lt-cred-mech", f"--user={USER}:{PASSWORD}", "--realm=test"]
+    command = [TURNSERVER, "-n", "--verbose", "--log-file=stdout", "--simple-log", "--no-cli", "--no-dtls"]
+    command += _certificate(folder, certified or host) if tls else ["--no-tls"]
+    command += ["--lt-cred-mech", f"--user={USER}:{PASSWORD}", "--realm=test"]
     command += [f"--listening-ip={host}", f"--listening-port={port}", f"--relay-ip={host}"]
     command += ["--allow-loopback-peers", f"--pidfile={folder / 'pid'}", f"--userdb={folder / 'users'}"]
     with log.open("wb") as sink:
@@ -93,6 +106,25 @@ async def coturn(folder: Path, *, host: str = HOST) -> AsyncIterator[Coturn]:
     finally:
         with trio.CancelScope(shield=True):
             await server.die()
+
+
+def _certificate(folder: Path, address: str) -> list[str]:
+    """Make a key and a self-signed certificate for an IP address; return the options that name them."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a relay of the tests")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, pkcs8, plain))
+    return [f"--cert={folder / 'cert.pem'}", f"--pkey={folder / 'key.pem'}"]
 
 
 async def _listens(host: str, port: int) -> None:
