@@ -28,6 +28,7 @@ from sfu.ice.path import Address, Path
 from sfu.ice_tcp import IceTcp
 from sfu.kinds import HostPort
 from sfu.memory_store import MemoryStore
+from sfu.peer_sockets import PeerSockets
 from sfu.server import Server
 from sfu.udp import MediaSocket
 
@@ -60,7 +61,12 @@ class Stage:
     """The server, and ways to it for friend and foe."""
 
     def __init__(
-        self, server: Server, media: MediaSocket, ice_tcp: IceTcp, url: str, log: list[EventDict]
+        self,
+        server: Server,
+        media: MediaSocket | PeerSockets,
+        ice_tcp: IceTcp,
+        url: str,
+        log: list[EventDict],
     ) -> None:
         self.server = server
         self.media = media

@@ -84,13 +84,20 @@ class World:
         self._ports = itertools.count(40000)
 
     @asynccontextmanager
-    async def client(self, user: str) -> AsyncIterator["Client"]:
-        """A client with an open WebSocket that has not joined."""
+    async def websocket(self) -> AsyncIterator[tuple[WebSocketConnection, trio.abc.Stream]]:
+        """A WebSocket and the stream below it; at the end it is gone without a word."""
         near, far = memory_stream_pair()
         async with trio.open_nursery() as nursery:
             self.nursery.start_soon(self._serve, far)
             # Any stream will do, whatever the annotation says.
-            websocket = await wrap_client_stream(nursery, cast(trio.SocketStream, near), "server", "/ws")
+            yield await wrap_client_stream(nursery, cast(trio.SocketStream, near), "server", "/ws"), near
+            await trio.aclose_forcefully(near)
+            nursery.cancel_scope.cancel("the client is gone")
+
+    @asynccontextmanager
+    async def client(self, user: str) -> AsyncIterator["Client"]:
+        """A client with an open WebSocket that has not joined."""
+        async with self.websocket() as (websocket, near), trio.open_nursery() as nursery:
             path = Path(ADDRESS, Address("192.0.2.7", next(self._ports)))
             client = Client(self.media.arrive, user, websocket, near, path)
             self.media.clients[client.path] = client.receive_datagram
@@ -229,22 +236,24 @@ class Client:
             while self.reads:
                 message = json.loads(await self.websocket.get_message())
                 self.messages.append(message)
-                data = message["data"]
-                if message["type"] == "answer":
-                    self.browser.receive_answer(data["sdp"])
-                    self._connect(data["sdp"])
-                elif message["type"] == "offer":
-                    lost = self.browser.pending is not None
-                    answer = self._own(self.browser.answer(data["sdp"]))
-                    self._connect(data["sdp"])
-                    await self.say("answer", sdp=answer, type="answer")
-                    if lost:
-                        # Ours crossed the server's, which went first: perfect negotiation's polite side.
-                        await self.say("offer", sdp=self._own(self.browser.offer()), type="offer")
+                await self._handle(message["type"], message["data"])
                 self._wake()
         except ConnectionClosed as closed:
             self.closed = closed
             self._wake()
+
+    async def _handle(self, message_type: str, data: dict[str, Any]) -> None:
+        if message_type == "answer":
+            self.browser.receive_answer(data["sdp"])
+            self._connect(data["sdp"])
+        elif message_type == "offer":
+            lost = self.browser.pending is not None
+            answer = self._own(self.browser.answer(data["sdp"]))
+            self._connect(data["sdp"])
+            await self.say("answer", sdp=answer, type="answer")
+            if lost:
+                # Ours crossed the server's, which went first: perfect negotiation's polite side.
+                await self.say("offer", sdp=self._own(self.browser.offer()), type="offer")
 
     async def _tick(self) -> None:
         while True:
