@@ -29,7 +29,7 @@ from sfu.ice.events import (
 )
 from sfu.ice.path import Address, Path
 from sfu.ice.paths import MAX_PATHS
-from sfu.ice.stun import MessageClass, StunMessage
+from sfu.ice.stun import BINDING, MessageClass, StunMessage
 
 TARGETS = ("sfu.ice.agent", "sfu.ice.paths")
 """What the inputs' coverage is measured on."""
@@ -91,6 +91,8 @@ class Script:
                 agent.alive(path, self.now)
             case 11 if detail == 255:
                 agent.close()
+            case 11:
+                agent.lose(path)
         self.settle()
         return 0
 
@@ -109,12 +111,14 @@ class Script:
             attributes.append((a.ICE_CONTROLLED, 1))
         if options & 12 == 8:
             attributes.append((UNKNOWN, b"what"))
-        kind = MessageClass.INDICATION if options & 12 == 12 else MessageClass.REQUEST
-        message = StunMessage(kind, bytes(11) + bytes((options,)), tuple(attributes))
+        kind = {12: MessageClass.INDICATION, 14: MessageClass.SUCCESS}.get(options, MessageClass.REQUEST)
+        method = 2 if options == 13 else BINDING
+        message = StunMessage(kind, bytes(11) + bytes((options,)), tuple(attributes), method)
         data = message.serialize(credentials.pwd.encode())
         self.checks = [*self.checks[-7:], data]
         known = credentials in (agent.local, agent.pending)
-        self.deliver(data, path, good=credentials if known and kind is MessageClass.REQUEST else None)
+        good = known and kind is MessageClass.REQUEST and method == BINDING
+        self.deliver(data, path, good=credentials if good else None)
 
     def deliver(self, data: bytes, path: Path, *, good: Credentials | None) -> None:
         """A datagram comes, and is answered if it is signed by `good`. A repetition may be good too."""
@@ -192,8 +196,9 @@ class Script:
         statistics = agent.statistics()
         assert statistics.paths == len(self.paths)
         assert statistics.checks + sum(statistics.drops.values()) == self.datagrams
-        if agent.state in (IceState.CONNECTED, IceState.COMPLETED, IceState.DISCONNECTED):
+        if agent.state in (IceState.CONNECTED, IceState.COMPLETED):
             assert agent.selected is not None
+        if agent.state in (IceState.CONNECTED, IceState.COMPLETED, IceState.DISCONNECTED):
             assert agent.next_timeout() is not None
         else:
             assert not self.paths
