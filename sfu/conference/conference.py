@@ -223,8 +223,11 @@ class Conference:
     def _find_claimed(self, request: Join, claimed: Claimed, now: float) -> Peer | None:
         """Return whom the store says that this is; what is known here is newer than what is stored."""
         record = claimed.record
+        if record is None:
+            self._nobody.accepts(request.session_token or "")  # an unknown session takes as long as a known one
+            return None
         named = (request.session_id, request.room_id, request.user_id)
-        if record is None or (record.session_id, record.room_id, record.user_id) != named:
+        if (record.session_id, record.room_id, record.user_id) != named:
             return None
         return self.find_session(record.session_id) or self.restore(record, now + self._limits.session_ttl, now)
 
