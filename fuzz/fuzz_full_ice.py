@@ -1,0 +1,190 @@
+"""The full ICE agent's bookkeeping under any reports, candidates, restarts and ticks: it never raises, spins or sticks.
+
+The input is a program: each step is a byte that says what and a byte of detail. The harness stands for whoever has
+the sockets: it carries out requests and reports what it pleases, of generations that are, were, or never began.
+
+* A generation is gathered once, and nothing is asked of it before; at most two are not released, and none once
+  the agent is closed.
+* The events, added up, tell the state and the selected path as they are; what is sent on is validated.
+* Candidates are bounded, and a timer that has been handled is not due again at once.
+
+Afterwards the peer falls silent, and the agent must fail; it restarts and nominates, and the agent must complete.
+"""
+
+from sfu.ice.agent import FAILED_AFTER
+from sfu.ice.candidate import Candidate
+from sfu.ice.credentials import Credentials
+from sfu.ice.events import IceState, PathSelected, StateChanged
+from sfu.ice.full import (
+    MAX_CANDIDATES,
+    Connect,
+    FullIceAgent,
+    Gather,
+    Gathered,
+    Heard,
+    Lost,
+    Nominated,
+    Release,
+    Retired,
+    TryCandidate,
+    Validated,
+)
+from sfu.ice.path import Address, Path
+
+TARGETS = ("sfu.ice.full",)
+"""What the inputs' coverage is measured on."""
+
+MAX_STEPS = 300
+REMOTES = 8
+"""Addresses of the peer that are reported."""
+
+CONNECTED = (IceState.CONNECTED, IceState.COMPLETED)
+
+
+def path_of(ufrag: str, number: int) -> Path:
+    """A path of a generation: each has sockets of its own, and so a port of its own."""
+    return Path(Address("192.0.2.1", int(ufrag[1:])), Address(f"198.51.100.{number}", 5000))
+
+
+class Script:
+    """An agent, and what is known of it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.count = 0
+        self.ufrags: list[str] = []
+        self.gathered: set[str] = set()
+        self.released: set[str] = set()
+        self.tried: dict[str, int] = {}
+        self.agent = FullIceAgent(self.credentials(), now=self.now)
+        self.state = IceState.NEW
+        self.selected: Path | None = None
+        self.settle()
+
+    def credentials(self) -> Credentials:
+        """Others than ever before."""
+        self.count += 1
+        self.ufrags.append(f"g{self.count}")
+        return Credentials(f"g{self.count}", "password")
+
+    def step(self, what: int, detail: int) -> None:
+        """Do one thing."""
+        agent = self.agent
+        # Mostly one of the newest two generations, which are those that may be in force.
+        ufrag = self.ufrags[-1 - (detail >> 3) % min(3, len(self.ufrags))]
+        path = path_of(ufrag, detail % REMOTES)
+        match what % 14:
+            case 0 | 1:
+                agent.report(Validated(ufrag, path, answered=bool(detail & 128)), self.now)
+            case 2:
+                agent.report(Nominated(ufrag, path), self.now)
+            case 3:
+                agent.report(Heard(ufrag, path), self.now)
+            case 4:
+                agent.report(Retired(ufrag, path), self.now)
+            case 5:
+                agent.report(Lost(ufrag), self.now)
+            case 6:
+                agent.report(Gathered(ufrag, "candidate" if detail & 128 else None), self.now)
+            case 7:
+                agent.set_remote(Credentials(f"them{detail % 4}", "theirs"), self.now)
+            case 8 if agent.state is not IceState.CLOSED:
+                agent.restart(self.credentials(), self.now)
+            case 9:
+                self.name_candidates(detail)
+            case 10:
+                agent.alive(path, self.now)
+                agent.receive(b"", path, self.now)
+                agent.lose(path)
+            case 11:
+                self.pass_time(detail / 16)
+            case 12:
+                self.pass_time(float(detail))
+            case 13 if detail == 255:
+                agent.close()
+        self.settle()
+
+    def name_candidates(self, detail: int) -> None:
+        """A few candidates, of this description or of another."""
+        extensions = ((), (("ufrag", "them0"),), (("ufrag", "them1"),))[detail % 3]
+        for port in range(detail):
+            address = Address(f"198.51.100.{detail % 16}", port)
+            transport = "udp" if port % 7 else "tcp"
+            self.agent.add_candidate(Candidate("1", 1, transport, 1, address, "host", extensions=extensions))
+
+    def pass_time(self, seconds: float) -> None:
+        """Let whatever falls due happen, each at its time."""
+        self.now += seconds
+        while (due := self.agent.next_timeout()) is not None and due <= self.now:
+            self.agent.handle_timeout(due)
+            after = self.agent.next_timeout()
+            assert after is None or after > due, "a timer that is due again at once would spin"
+            self.settle()
+
+    def settle(self) -> None:
+        """Take requests and events, and compare."""
+        agent = self.agent
+        for request in agent.requests():
+            match request:
+                case Gather(local):
+                    assert local.ufrag not in self.gathered
+                    self.gathered.add(local.ufrag)
+                    self.tried[local.ufrag] = 0
+                case Connect(ufrag, _, _, _):
+                    assert ufrag in self.gathered
+                    self.tried[ufrag] = 0
+                case TryCandidate(ufrag, candidate):
+                    assert ufrag in self.gathered
+                    assert (candidate.transport, candidate.component) == ("udp", 1)
+                    self.tried[ufrag] += 1
+                    assert self.tried[ufrag] <= MAX_CANDIDATES
+                case Release(ufrag):
+                    assert ufrag in self.gathered
+                    self.released.add(ufrag)
+        for event in agent.events():
+            match event:
+                case StateChanged(state):
+                    assert state is not self.state
+                    self.state = state
+                case PathSelected(path):
+                    self.selected = path
+        assert agent.state is self.state
+        assert agent.selected in (None, self.selected)
+        if agent.state in CONNECTED:
+            assert agent.selected is not None
+            assert agent.is_validated(agent.selected)
+        elif agent.state is not IceState.DISCONNECTED:
+            assert agent.selected is None
+        assert agent.outgoing(self.now) == []
+        assert agent.ufrags() == []
+        assert len(self.gathered - self.released) <= 2
+        assert agent.statistics().paths <= 2 * REMOTES
+
+    def end(self) -> None:
+        """Silence, then a peer that does what it should, then nothing."""
+        agent = self.agent
+        if agent.state is not IceState.CLOSED:
+            agent.set_remote(Credentials("last", "theirs"), self.now)
+            self.pass_time(FAILED_AFTER)
+            states = [agent.state]
+            agent.restart(self.credentials(), self.now)
+            agent.set_remote(Credentials("very last", "theirs"), self.now)
+            states.append(agent.state)
+            agent.report(Validated(self.ufrags[-1], path_of(self.ufrags[-1], 0), answered=True), self.now)
+            states.append(agent.state)
+            agent.report(Nominated(self.ufrags[-1], path_of(self.ufrags[-1], 1)), self.now)
+            states.append(agent.state)
+            assert states == [IceState.FAILED, IceState.CHECKING, IceState.CONNECTED, IceState.COMPLETED]
+            assert agent.selected == path_of(self.ufrags[-1], 1)
+        agent.close()
+        self.settle()
+        assert agent.next_timeout() is None
+        assert self.gathered == self.released
+
+
+def one_input(data: bytes) -> None:
+    """Run one program."""
+    script = Script()
+    for at in range(0, min(len(data) - 1, 2 * MAX_STEPS), 2):
+        script.step(data[at], data[at + 1])
+    script.end()
