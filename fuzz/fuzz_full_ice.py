@@ -1,14 +1,16 @@
-"""The full ICE agent's bookkeeping under any reports, candidates, restarts and ticks: it never raises, spins or sticks.
+"""The full ICE agent under any reports, candidates, restarts and ticks: it never raises, spins or gets stuck.
 
-The input is a program: each step is a byte that says what and a byte of detail. The harness stands for whoever has
-the sockets: it carries out requests and reports what it pleases, of generations that are, were, or never began.
+The input is a program: each step is a byte that says what and a byte of detail. The harness stands for
+whoever has the sockets: it carries out requests and reports what it pleases, of generations that are, were,
+or never began.
 
-* A generation is gathered once, and nothing is asked of it before; at most two are not released, and none once
-  the agent is closed.
+* A generation is gathered once, and nothing is asked of it before; at most two are not released, and none
+  once the agent is closed.
 * The events, added up, tell the state and the selected path as they are; what is sent on is validated.
 * Candidates are bounded, and a timer that has been handled is not due again at once.
 
-Afterwards the peer falls silent, and the agent must fail; it restarts and nominates, and the agent must complete.
+Afterwards the peer falls silent, and the agent must fail; it restarts and nominates, and the agent must
+complete.
 """
 
 from sfu.ice.agent import FAILED_AFTER
