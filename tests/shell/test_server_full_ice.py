@@ -5,10 +5,8 @@ from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
-import trio
-from sdp.support import Transceiver
 from support.coturn import HOST, PASSWORD, USER, coturn
-from support.full_stage import FullStage, IceClient, full_stage
+from support.full_stage import FullStage, call, flows, full_stage
 from support.media import KEY_FRAME
 from support.stage import becomes
 
@@ -16,27 +14,6 @@ from sfu.kinds import STUN_URLS, TURN_URLS
 from sfu.memory_store import Memory, MemoryStore
 
 LASTING = {"session_ttl_sec": 30}
-
-
-async def flows(sender: IceClient, receiver: IceClient, track: int = 0) -> None:
-    """Assert that what one sends arrives at the other."""
-    receiver.machine.rtp.clear()
-    line: Transceiver = sender.browser.transceivers[track]
-    with trio.fail_after(20):
-        while not receiver.machine.rtp:
-            # Again and again: what comes before its stream has been negotiated is not kept.
-            sender.send(line, KEY_FRAME)
-            await trio.sleep(0.05)
-    assert receiver.machine.rtp[0].payload == KEY_FRAME
-
-
-async def call(*clients: IceClient) -> None:
-    """Let all join, publish a video and be connected."""
-    for client in clients:
-        await client.join()
-        await client.publish("video")
-    for client in clients:
-        await client.connect()
 
 
 def sockets(scene: FullStage) -> dict[str, int]:

@@ -72,6 +72,13 @@ class Coturn:
         await self._process.wait()
 
 
+def need_coturn() -> None:
+    """Skip the test where coturn is not installed; fail in CI."""
+    if not TURNSERVER:
+        assert os.environ.get("CI") != "true", "coturn is not installed"
+        pytest.skip("coturn is not installed")
+
+
 @asynccontextmanager
 async def coturn(
     folder: Path, *, host: str = HOST, tls: bool = False, certified: str | None = None
@@ -79,12 +86,9 @@ async def coturn(
     """Run a server on one of this host's addresses, which is also where it relays.
 
     With `tls` it takes TLS too, with a certificate of its own making (`folder`/cert.pem) for `certified`, an
-    address, which is `host` if nothing else is said. Skips the test where coturn is missing, except in CI, where
-    that is a failure.
+    address, which is `host` if nothing else is said. Skips the test where there is no coturn, as `need_coturn`.
     """
-    if not TURNSERVER:
-        assert os.environ.get("CI") != "true", "coturn is not installed"
-        pytest.skip("coturn is not installed")
+    need_coturn()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]

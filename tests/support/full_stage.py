@@ -18,7 +18,8 @@ import structlog
 import trio
 from sdp.support import Browser
 from support.client import ScriptedClient, description_of
-from support.stage import HOST, Stage
+from support.media import KEY_FRAME
+from support.stage import HOST, PACE, PATIENCE, Stage, open_websocket
 from support.world import CERTIFICATE, Client
 from trio_websocket import WebSocketConnection
 
@@ -225,6 +226,43 @@ class IceClient(Client):
             self.generation.describe(sdp)
 
 
+@asynccontextmanager
+async def open_ice_client(user: str, http: Address) -> AsyncIterator[IceClient]:
+    """Connect a client to a server's public TCP port; it has not joined."""
+
+    def failed(error: BaseException) -> None:
+        raise AssertionError("a client's loop is to be without failures") from error
+
+    async with open_websocket(http) as (websocket, stream), open_loop(failed) as loop:
+        first = await Generation.gather(loop, controlling=True)
+        async with trio.open_nursery() as nursery:
+            client = IceClient(user, websocket, stream, loop, first, nursery)
+            nursery.start_soon(client.run)
+            nursery.start_soon(client.send_datagrams)
+            yield client
+            nursery.cancel_scope.cancel("the client is gone")
+
+
+async def call(*clients: IceClient) -> None:
+    """Let all join, publish a video and be connected."""
+    for client in clients:
+        await client.join()
+        await client.publish("video")
+    for client in clients:
+        await client.connect()
+
+
+async def flows(sender: IceClient, receiver: IceClient) -> None:
+    """Hold that what one sends on its first track arrives at the other."""
+    receiver.machine.rtp.clear()
+    with trio.fail_after(PATIENCE):
+        while not receiver.machine.rtp:
+            # Again and again: what comes before its stream has been negotiated is not kept.
+            sender.send(sender.browser.transceivers[0], KEY_FRAME)
+            await trio.sleep(PACE)
+    assert receiver.machine.rtp[0].payload == KEY_FRAME
+
+
 class FullStage(Stage):
     """The server, and ways to it."""
 
@@ -234,18 +272,8 @@ class FullStage(Stage):
     @asynccontextmanager
     async def ice_client(self, user: str) -> AsyncIterator[IceClient]:
         """A client that has not joined."""
-
-        def failed(error: BaseException) -> None:
-            raise AssertionError("a client's loop is to be without failures") from error
-
-        async with self.websocket() as (websocket, stream), open_loop(failed) as loop:
-            first = await Generation.gather(loop, controlling=True)
-            async with trio.open_nursery() as nursery:
-                client = IceClient(user, websocket, stream, loop, first, nursery)
-                nursery.start_soon(client.run)
-                nursery.start_soon(client.send_datagrams)
-                yield client
-                nursery.cancel_scope.cancel("the client is gone")
+        async with open_ice_client(user, self.http) as client:
+            yield client
 
 
 @asynccontextmanager

@@ -111,15 +111,8 @@ class Stage:
     @asynccontextmanager
     async def websocket(self) -> AsyncIterator[tuple[WebSocketConnection, trio.SocketStream]]:
         """A WebSocket and the stream below it; at the end it is gone without a word."""
-        async with trio.open_nursery() as nursery:
-            stream = await trio.open_tcp_stream(*self.http)
-            try:
-                with trio.fail_after(PATIENCE):
-                    websocket = await wrap_client_stream(nursery, stream, f"{HOST}:{self.http.port}", "/ws")
-                yield websocket, stream
-            finally:
-                await trio.aclose_forcefully(stream)
-                nursery.cancel_scope.cancel("the client is gone")
+        async with open_websocket(self.http) as opened:
+            yield opened
 
     @asynccontextmanager
     async def call(self, *, tcp: bool = False) -> AsyncIterator["Call"]:
@@ -334,6 +327,20 @@ class Call:
             assert not any(sender.user == left["userId"] for left in receiver.heard("peer-left"))
         self._checked = trio.current_time()
         return max(delays)
+
+
+@asynccontextmanager
+async def open_websocket(http: Address) -> AsyncIterator[tuple[WebSocketConnection, trio.SocketStream]]:
+    """Connect to a server's public TCP port; at the end the connection is gone without a word."""
+    async with trio.open_nursery() as nursery:
+        stream = await trio.open_tcp_stream(*http)
+        try:
+            with trio.fail_after(PATIENCE):
+                websocket = await wrap_client_stream(nursery, stream, str(http), "/ws")
+            yield websocket, stream
+        finally:
+            await trio.aclose_forcefully(stream)
+            nursery.cancel_scope.cancel("the client is gone")
 
 
 # --- what attackers need ---
