@@ -356,6 +356,32 @@ def test_before_the_first_description_new_credentials_just_replace_the_old() -> 
     assert SessionDescription.parse(session.create_answer()).media[0].ice_ufrag == "lite1"
 
 
+def test_candidates_that_are_found_later_stand_in_what_is_said_from_then_on() -> None:
+    session = make_session()
+    session.add_candidates("lite0", ("1 1 udp 1 192.0.2.9 9 typ host",), complete=False)
+    session.apply_offer(vector("chromium-offer-audio-video"))
+    media = SessionDescription.parse(session.create_answer()).media[0]
+    assert [candidate.partition(" udp ")[2] for candidate in media.candidates] == ["1 192.0.2.9 9 typ host"]
+    assert not media.end_of_candidates
+    session.restart_ice(local_transport(1))
+    session.add_candidates("lite1", ("1 1 udp 1 192.0.2.10 9 typ host",), complete=True)
+    session.add_candidates("released long ago", (), complete=True)
+    media = SessionDescription.parse(session.create_offer()).media[0]
+    assert (media.ice_ufrag, len(media.candidates), media.end_of_candidates) == ("lite1", 1, True)
+    assert "192.0.2.10" in media.candidates[0]
+
+
+def test_what_the_client_may_hold_to_be_agreed_otherwise_is_offered_again() -> None:
+    session = make_session()
+    session.doubt()  # nothing is agreed yet
+    assert not session.needs_offer
+    session.apply_offer(vector("chromium-offer-audio-video"))
+    session.create_answer()
+    assert not session.needs_offer
+    session.doubt()
+    assert session.needs_offer
+
+
 def test_an_ice_restart_keeps_the_certificate() -> None:
     session = make_session()
     with pytest.raises(ValueError, match="certificate"):

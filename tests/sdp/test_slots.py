@@ -667,3 +667,33 @@ def test_a_line_that_was_stopped_in_a_lost_answer_may_be_used_again_by_the_clien
     text = browser.offer()
     with pytest.raises(SdpError, match="with mid '0'"):
         session.apply_offer(text.replace("a=mid:0", "a=mid:7").replace("BUNDLE s0 0", "BUNDLE s0 7"))
+
+
+def test_a_line_that_the_client_stopped_comes_again_under_another_mid() -> None:
+    session, browser = make_session(), Browser()
+    browser.add("audio", receives=False)
+    video = browser.add("video", receives=False)
+    for step in ("offer", "stop", "add"):
+        if step == "stop":
+            video.wants_stop = True
+        elif step == "add":
+            browser.add("video", receives=False)
+        session.apply_offer(browser.offer())
+        browser.receive_answer(session.create_answer())
+    assert [line.mid for line in browser.lines] == ["0", "2"]
+    assert [(receiver.mid, receiver.kind) for receiver in session.receivers] == [("0", "audio"), ("2", "video")]
+
+
+def test_a_line_whose_offer_was_rolled_back_is_no_more() -> None:
+    session, browser = make_session(), Browser()
+    browser.add("audio", receives=False)
+    browser.add("video", receives=False)
+    session.apply_offer(browser.offer())
+    session.create_answer()  # the client never gets it, and thinks better of its camera
+    browser.rollback()
+    del browser.transceivers[1]
+    session.apply_offer(browser.offer())
+    browser.receive_answer(session.create_answer())
+    assert [(receiver.mid, receiver.kind) for receiver in session.receivers] == [
+        (browser.lines[0].mid, "audio")
+    ]
