@@ -102,7 +102,7 @@ class HandshakeFailure(Alert):
 
 
 class BadCertificate(Alert):
-    """A certificate that does not parse."""
+    """A certificate that does not parse, or is not the one that the description promised."""
 
     description = AlertDescription.BAD_CERTIFICATE
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from sfu.dtls.alerts import Alert, AlertDescription, AlertLevel, AlertMessage
+from sfu.dtls.alerts import Alert, AlertDescription, AlertLevel, AlertMessage, BadCertificate
 from sfu.dtls.certificate import Certificate
 from sfu.dtls.client import ClientHandshake
 from sfu.dtls.events import ApplicationData, Closed, Event, Failed, HandshakeCompleted
@@ -214,6 +214,16 @@ class DtlsConnection:
         self._send_alert(AlertLevel.WARNING, AlertDescription.CLOSE_NOTIFY)
         self._state = ConnectionState.CLOSED
         self._end(Closed(by_peer=False))
+
+    def refuse_certificate(self, now: float) -> None:
+        """End a connection with somebody else, by a fatal bad_certificate (RFC 8122 section 6.2).
+
+        For the owner who has compared `HandshakeCompleted.peer_certificate` with the fingerprint in the SDP.
+        RuntimeError when not connected.
+        """
+        if self._state is not ConnectionState.CONNECTED:
+            raise RuntimeError(f"refuse_certificate on a connection that is {self._state.value}")
+        self._fail(BadCertificate("not the certificate that was described"))
 
     def export_keying_material(self, label: bytes, length: int, context: bytes | None = None) -> bytes:
         """Derive `length` bytes for another protocol (RFC 5705); RuntimeError before completion."""

@@ -242,7 +242,7 @@ class SecureChannel:
         certificate, fingerprints = self._completed.peer_certificate, self._remote.fingerprints
         # RFC 8122 section 5 allows several, for different hash functions; the unknown ones never match.
         if not any(fingerprint_matches(certificate, fingerprint) for fingerprint in fingerprints):
-            self.dtls.close(now)
+            self.dtls.refuse_certificate(now)
             self._fail("fingerprint-mismatch", f"none of {', '.join(map(str, fingerprints))}", now)
         elif self._inbound is None:
             keys = self.dtls.srtp_keys()

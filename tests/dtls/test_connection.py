@@ -60,6 +60,7 @@ def before_finished() -> tuple[DtlsConnection, DtlsConnection, bytes]:
     "misuse",
     [
         lambda client, server: server.send(b"x", 0.0),
+        lambda client, server: server.refuse_certificate(0.0),
         lambda client, server: server.srtp_keys(),
         lambda client, server: server.export_keying_material(b"label", 1),
         lambda client, server: (client.start(0.0), client.start(0.0)),
@@ -77,6 +78,8 @@ def test_too_late() -> None:
         client.send(b"x", 1.0)
     with pytest.raises(RuntimeError):
         client.start(1.0)
+    with pytest.raises(RuntimeError):
+        client.refuse_certificate(1.0)
 
 
 def test_starting_a_server_changes_nothing() -> None:
@@ -439,6 +442,21 @@ def test_an_authentic_fatal_alert() -> None:
     server.close(1.0)
     assert server.events() == []
     assert server.outgoing(1.0) == []
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_a_certificate_that_the_owner_refuses(role: str) -> None:
+    client, server = connected_pair()
+    ours, theirs = (server, client) if role == "server" else (client, server)
+    ours.refuse_certificate(1.0)
+    pump(ours, theirs, 1.0)
+    (refused,) = ours.events()
+    assert isinstance(refused, Failed)
+    assert (refused.reason, refused.alert, refused.by_peer) == ("dtls-bad-certificate", 42, False)
+    assert theirs.events() == [
+        Failed("dtls-peer-alert", "bad_certificate", AlertDescription.BAD_CERTIFICATE, by_peer=True)
+    ]
+    assert ours.state is theirs.state is ConnectionState.FAILED
 
 
 def test_close() -> None:

@@ -7,6 +7,7 @@ import pytest
 from support.client import Remote, ScriptedClient
 from support.link import Link, certificate, fingerprint
 
+from sfu.dtls import ConnectionState
 from sfu.dtls.srtp import SrtpProtectionProfile
 from sfu.ice import attributes as a
 from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER, IceLiteAgent
@@ -118,6 +119,8 @@ def test_wrong_fingerprint_ends_the_transport(late: bool) -> None:
     link.run(1.0)
     failed = [event for event in link.events if isinstance(event, Failed)]
     assert [event.reason for event in failed] == ["fingerprint-mismatch"]
+    # By our alert; an orderly close would leave it CLOSED.
+    assert link.client.dtls.state is ConnectionState.FAILED
     assert not any(isinstance(event, Secured) for event in link.events)
     assert link.transport.ended
     assert link.transport.outlet.srtp is None
