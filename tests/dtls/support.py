@@ -8,8 +8,15 @@ from functools import cache
 from itertools import count
 from typing import Literal, Protocol, TypedDict, Unpack
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
 from sfu.dtls import Certificate, DtlsConnection, Event, SrtpProtectionProfile
+from sfu.dtls.certificate import VALIDITY
 from sfu.dtls.groups import NamedGroup
+from sfu.dtls.signatures import PrivateKey
 from sfu.dtls.suites import CipherSuite
 
 MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,6 +31,22 @@ def seeded(seed: int) -> Callable[[int], bytes]:
 def certificate(seed: int) -> Certificate:
     """The same certificate every time, for each seed another."""
     return Certificate.generate(MADE_AT, seeded(seed))
+
+
+def self_signed(key: PrivateKey) -> Certificate:
+    """A certificate for a key of any kind."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(MADE_AT)
+        .not_valid_after(MADE_AT + VALIDITY)
+        .sign(key, hashes.SHA256())
+    )
+    return Certificate(built.public_bytes(Encoding.DER), key)
 
 
 class Options(TypedDict, total=False):

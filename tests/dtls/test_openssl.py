@@ -4,13 +4,10 @@ from itertools import product
 from typing import Literal
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 from dtls.openssl import LibSslEnd, PyOpenSslEnd, libssl
-from dtls.support import MADE_AT, Fate, certificate, connection, pump, run, seeded
+from dtls.support import Fate, certificate, connection, pump, run, seeded, self_signed
 
 from sfu.dtls import (
     ApplicationData,
@@ -22,9 +19,7 @@ from sfu.dtls import (
     HandshakeCompleted,
     SrtpProtectionProfile,
 )
-from sfu.dtls.certificate import VALIDITY
 from sfu.dtls.groups import GROUPS, SECP256R1, NamedGroup
-from sfu.dtls.signatures import PrivateKey
 from sfu.dtls.srtp import EXPORTER_LABEL
 from sfu.dtls.suites import SUITES, CipherSuite
 
@@ -38,21 +33,6 @@ OPENSSL_NAMES = {
     "ECDHE_RSA_WITH_AES_256_GCM_SHA384": b"ECDHE-RSA-AES256-GCM-SHA384",
     "ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": b"ECDHE-RSA-CHACHA20-POLY1305",
 }
-
-
-def self_signed(key: PrivateKey) -> Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(7)
-        .not_valid_before(MADE_AT)
-        .not_valid_after(MADE_AT + VALIDITY)
-        .sign(key, hashes.SHA256())
-    )
-    return Certificate(built.public_bytes(Encoding.DER), key)
 
 
 @pytest.fixture(scope="module")
