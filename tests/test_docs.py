@@ -67,6 +67,14 @@ def test_figures_show_the_tables(script: str, monkeypatch: pytest.MonkeyPatch) -
         assert drawn(text, figures) == text, f"run python docs/diagrams/{script}.py"
 
 
+def test_every_harness_is_in_the_page_about_fuzzing() -> None:
+    held, _, rest = (ROOT / "docs" / "fuzzing.md").read_text().partition("## What was done")
+    done = rest.partition("## What was found")[0]
+    harnesses = {path.stem.removeprefix("fuzz_") for path in (ROOT / "fuzz").glob("fuzz_*.py")}
+    assert harnesses <= set(re.findall(r"`(\w+)`", held))
+    assert set(re.findall(r"^\| `(\w+)`", done, re.MULTILINE)) <= harnesses
+
+
 def test_contributing_names_files_that_exist() -> None:
     table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where things go")[2].partition("## Rules")[0]
     for name in re.findall(r"`([\w/]+/[\w.]*)`", table):
