@@ -144,8 +144,9 @@ class Room:
         With `for_good` its session has ended with it. Without, the session goes on elsewhere: nothing stored
         of it is to be touched, and others' wishes about its tracks are kept for a while.
         """
-        if self.peers.pop(peer.id, None) is None:
-            return
+        if self.peers.get(peer.id) is not peer:
+            return  # out already; one that came back from elsewhere has the same id
+        del self.peers[peer.id]
         peer.ended = reason
         peer.session.end()
         self._marks.changed.discard(peer)
