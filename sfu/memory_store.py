@@ -62,6 +62,7 @@ class MemoryStore:
         self._held: set[str] = set()
         self._lost: deque[str] = deque()
         self._lost_count = 0
+        self._tell_lost: Callable[[str], None] = lambda session_id: None
         self._wake = trio.Event()
 
     def put(self, record: SessionRecord, ttl: float) -> None:
@@ -91,8 +92,14 @@ class MemoryStore:
         for _ in range(CLAIM_ATTEMPTS):
             await trio.lowlevel.checkpoint()
             found = self._memory.find(session_id)
-            if found is None or session_id in self._held:
+            if found is None:
                 return None
+            if session_id in self._held:
+                if found.instance is self:
+                    return None
+                self._held.remove(session_id)  # its client has been elsewhere, which nobody here knows yet
+                self._lost_count += 1
+                self._tell_lost(session_id)
             successor = step(found.record)
             if successor is None:
                 return None
@@ -114,6 +121,7 @@ class MemoryStore:
         lost: Callable[[str], None],
     ) -> None:
         """See `sfu.store.Store.run`."""
+        self._tell_lost = lost
         recovered(self._recover())
         while True:
             while self._lost:

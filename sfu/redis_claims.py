@@ -38,15 +38,26 @@ class Claims:
     """The claims of one store, and its reader of values."""
 
     def __init__(
-        self, commands: Commands, backlog: Backlog, errors: Counter[str], wake: Callable[[], None]
+        self,
+        commands: Commands,
+        backlog: Backlog,
+        errors: Counter[str],
+        *,
+        wake: Callable[[], None],
+        lose: Callable[[str], None],
     ) -> None:
-        """`errors` counts what Redis refuses, by kind; `wake` wakes the task that owns Redis."""
+        """`errors` counts what Redis refuses, by kind.
+
+        `wake` wakes the task that owns Redis; `lose` lets go of a session of this server that turns out to be
+        another's.
+        """
         self.unreadable: Counter[str] = Counter()
         """Values that were left alone, by reason."""
         self._commands = commands
         self._backlog = backlog
         self._errors = errors
         self._wake = wake
+        self._lose = lose
         self._questions: deque[Question] = deque()
 
     def __len__(self) -> int:
@@ -65,8 +76,12 @@ class Claims:
         for _ in range(CLAIM_ATTEMPTS):
             value = await self._value(session_id)
             found = self.read(session_id, value)
-            if found is None or session_id in self._backlog:
+            if found is None:
                 return None
+            if session_id in self._backlog:
+                if found.instance == self._commands.instance:
+                    return None
+                self._lose(session_id)  # its client has been elsewhere, which no write has found out yet
             if found != wanted:  # else it is our own, and the reply that said so was lost
                 successor = step(found.record)
                 if successor is None:

@@ -82,9 +82,18 @@ class RedisStore:
         """When changes have waited long enough for others."""
         self._tidy_at = 0.0
         self._trouble = Trouble(str(address), random)
-        self._claims = Claims(self._commands, self._backlog, self._trouble.errors, lambda: self._wake.set())
+        self._claims = Claims(
+            self._commands,
+            self._backlog,
+            self._trouble.errors,
+            wake=lambda: self._wake.set(),
+            lose=self._lose,
+        )
+        self._rest = trio.CancelScope()
+        """Holds the wait for the next connection."""
         self._pause_until = 0.0
         """No change is sent before, since the last ones were refused."""
+        self._tell_lost: Callable[[str], None] = lambda session_id: None
         self._lost = 0
         self._latency = Histogram(LATENCY_BOUNDS)
         self._recovery = Histogram(RECOVERY_BOUNDS)
@@ -121,6 +130,8 @@ class RedisStore:
     async def flush(self) -> None:
         """See `sfu.store.Store.flush`."""
         self._flushing += 1
+        self._pause_until = 0.0
+        self._rest.cancel("whoever flushes has little time")
         self._wake.set()
         try:
             while self._backlog:
@@ -155,19 +166,20 @@ class RedisStore:
         lost: Callable[[str], None],
     ) -> None:
         """See `sfu.store.Store.run`."""
+        self._tell_lost = lost
         while True:
             try:
-                await converse(self._address, partial(self._serve, recovered, lost))
+                await converse(self._address, partial(self._serve, recovered))
             except LinkFailed as failure:
                 self._trouble.failures += 1
                 self._trouble.report(failure.kind, failure.detail, len(self._backlog))
             self._connected = False
-            await trio.sleep(self._trouble.delay())
+            with trio.move_on_after(self._trouble.delay()) as self._rest:
+                await trio.sleep_forever()
 
     async def _serve(
         self,
         recovered: Callable[[list[tuple[SessionRecord, float]]], None],
-        lost: Callable[[str], None],
         link: Link,
     ) -> None:
         """Use a connection until it fails."""
@@ -184,9 +196,16 @@ class RedisStore:
             questions, changes = await self._work()
             outcomes = await self._send(link, questions, changes)
             for session_id in self._settle(outcomes):
-                self._lost += 1
-                log.info("session claimed by another server", session=session_id)
-                lost(session_id)
+                self._note_loss(session_id)
+
+    def _lose(self, session_id: str) -> None:
+        if self._backlog.lose(session_id):
+            self._note_loss(session_id)
+
+    def _note_loss(self, session_id: str) -> None:
+        self._lost += 1
+        log.info("session claimed by another server", session=session_id)
+        self._tell_lost(session_id)
 
     async def _work(self) -> tuple[list[Question], list[Change]]:
         """Wait until there is something to do; return what. Nothing at all is a reason for a heartbeat."""

@@ -34,19 +34,22 @@ class Sessions:
         """Ask the store for the session that `request` wants to resume.
 
         None: nobody was asked, since the session is here, or since nobody answers.
+
+        A session that is here and that the request does not prove may have been elsewhere meanwhile: then the
+        store says so.
         """
         session_id = request.session_id
-        if session_id is None or self._conference.find_session(session_id) is not None:
+        if session_id is None or self._conference.proves(request):
             await trio.lowlevel.checkpoint()
             return None
         token = make_token(os.urandom)
         try:
             record = await self._store.claim(session_id, lambda record: succeed(record, request, token))
         except StoreUnavailable as error:
-            log.warning("session not asked for", reason=str(error))
+            log.info("session not asked for", reason=str(error))
             return None
         if record is None and self._conference.find_session(session_id) is not None:
-            return None  # it has come here meanwhile
+            return None  # it is here, or has come meanwhile
         return Claimed(record, token)
 
     def save(self) -> None:

@@ -51,7 +51,8 @@ class Store(Protocol):
 
         None if there is no such session, if it is not proven, if others were faster again and again, or if
         this server holds it already: it may have come back while the caller waited, so look there again. Of
-        several that claim a session at the same time one gets it.
+        several that claim a session at the same time one gets it. Where this server only believes to hold it,
+        since another has claimed it meanwhile, `lost` is called first, and then it is claimed back.
 
         Who claims has to put or drop the session soon; what is forgotten runs out by itself.
 

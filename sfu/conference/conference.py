@@ -150,6 +150,10 @@ class Conference:
         peer = self._by_session.get(session_id)
         return peer if peer is not None and peer.ended is None else None
 
+    def proves(self, request: Join) -> bool:
+        """Return whether `request` proves a session that is here; takes the same time if there is none."""
+        return self._prove(request) is not None
+
     def restore(self, record: SessionRecord, deadline: float, now: float) -> Peer | None:
         """Put a session of another server, or of an earlier life, back: suspended, until `deadline` at most.
 

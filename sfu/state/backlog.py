@@ -142,6 +142,12 @@ class Backlog:
         else:
             self._change(entry)
 
+    def lose(self, session_id: str) -> bool:
+        """Forget a session that is another server's; return whether this one held it."""
+        entry = self._entries.get(session_id)
+        self._forget(session_id)
+        return entry is not None and not entry.dropped
+
     def hold(
         self, record: SessionRecord, grace: float, ttl: float, unknown: dict[str, Any], now: float
     ) -> None:
@@ -186,9 +192,7 @@ class Backlog:
         if entry is None:
             return False
         if outcome is Outcome.LOST:
-            held = not entry.dropped
-            self._forget(session_id)
-            return held
+            return self.lose(session_id)
         if change.ttl > 0:
             entry.gone_at = max(entry.gone_at, now + change.ttl + LINGER)
         unchanged = entry.revision == change.revision

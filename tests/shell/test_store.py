@@ -169,6 +169,26 @@ async def test_a_session_that_is_held_here_is_not_claimed_again(cluster: Cluster
     assert await b.store.claim(record(1).session_id, next_generation) is None
 
 
+async def test_what_was_elsewhere_unnoticed_is_lost_first_and_then_claimed_back(cluster: Cluster) -> None:
+    a, b = await cluster.start("a"), await cluster.start("b")
+    await put(a, record(1))
+    assert await b.store.claim(record(1).session_id, next_generation) is not None
+    await put(b, record(1, generation=7))
+    lost_before: list[list[str]] = []
+
+    def step(found: SessionRecord) -> SessionRecord:
+        lost_before.append(a.lost.copy())
+        return next_generation(found)
+
+    assert await a.store.claim(record(1).session_id, step) == record(1, generation=8)
+    assert lost_before == [[record(1).session_id]]
+    assert a.store.statistics().lost == 1
+    await put(a, record(1, name="back at a"))
+    b.store.put(record(1, name="at b"), GRACE)
+    await until(lambda: b.lost)
+    assert a.lost == [record(1).session_id]
+
+
 async def test_what_was_dropped_is_gone(cluster: Cluster) -> None:
     a, b = await cluster.start("a"), await cluster.start("b")
     await put(a, record(1), record(2))
