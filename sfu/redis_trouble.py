@@ -30,16 +30,17 @@ class Trouble:
         self._redis = redis
         self._random = random
         self._since: float | None = None
-        self._report_at = 0.0
+        self._report_at: dict[str, float] = {}
+        """When each kind that has come since then is worth a line again."""
 
     def report(self, kind: str, detail: str, waiting: int) -> None:
-        """Count a failure, while `waiting` changes wait; log the first of a row, and then one in a while."""
+        """Count a failure, while `waiting` changes wait; log the first of its kind, and then one in a while."""
         self.errors[kind] += 1
         now = trio.current_time()
         if self._since is None:
-            self._since = self._report_at = now
-        if now >= self._report_at:
-            self._report_at = now + REPORT_INTERVAL
+            self._since = now
+        if now >= self._report_at.get(kind, now):
+            self._report_at[kind] = now + REPORT_INTERVAL
             log.warning(
                 "redis: changes of sessions wait in memory",
                 redis=self._redis,
@@ -56,6 +57,7 @@ class Trouble:
             away = round(trio.current_time() - self._since, 1)
             log.info("redis: changes are written again", redis=self._redis, away_s=away)
             self._since = None
+            self._report_at.clear()
 
     def delay(self) -> float:
         """Return how long to wait for the next try: half to all of a time that doubles with each failure."""

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import structlog
 import trio
+import trio.testing
 from support.records import next_generation, record
 from support.redis import Middleman, RedisServer, free_port, needs_redis, redis_server, until
 
-from sfu import redis_claims, redis_client, redis_store
+from sfu import redis_claims, redis_client, redis_store, redis_trouble
 from sfu.conference.records import SessionRecord
 from sfu.redis_store import RedisStore
 from sfu.state import backlog
@@ -272,6 +273,37 @@ async def test_away_at_the_start(tmp_path: Path, log: list[MutableMapping[str, A
             assert stored(redis, 1)
             assert store.healthy
             assert log[-1]["event"] == "redis: changes are written again"
+
+
+async def test_who_flushes_does_not_wait_for_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_trouble, "RETRY_MIN", 3600.0)
+    monkeypatch.setattr(redis_trouble, "RETRY_MAX", 3600.0)
+    server = RedisServer(tmp_path)
+    async with running(server.address) as store:
+        store.put(record(1), GRACE)
+        await until(lambda: store.statistics().errors)
+        await trio.testing.wait_all_tasks_blocked()
+        async with redis_server(tmp_path) as redis:
+            await written(store)
+            assert stored(redis, 1)
+
+
+async def test_each_kind_of_trouble_is_told_once(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, log: list[MutableMapping[str, Any]]
+) -> None:
+    monkeypatch.setattr(redis_trouble, "RETRY_MAX", 0.1)
+    async with running(redis.address) as store:
+        await until(lambda: store.healthy)
+        redis.client.config_set("requirepass", "open sesame")
+        redis.client.client_kill_filter(_type="normal", skipme=True)
+        store.put(record(1), GRACE)
+        await until(lambda: store.statistics().errors.get("auth", 0) >= 3)
+        assert warnings(log) == ["connection", "auth"]
+        redis.client.config_set("requirepass", "")
+        await written(store)
+        assert log[-1]["event"] == "redis: changes are written again"
 
 
 async def test_a_claim_waits_for_the_recovery_and_not_for_ever(
