@@ -26,6 +26,8 @@ RESULTS: Final = Path(__file__).parent / "results"
 RATE: Final = 300.0
 """Packets per second from the publisher: 30 frames of ten packets, 2.9 Mbit/s."""
 
+ALL: Final = ("protocol", "forwarding", "memory", "join", "swarm")
+
 COMPARED: Final = ("aiortc", "dpkt")
 """What the protocol core is compared with."""
 
@@ -126,7 +128,7 @@ def machine() -> Json:
 def main() -> None:
     """Parse the command line, run what is asked for, print tables, keep the raw results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("only", nargs="*", help="protocol, forwarding, memory, join (default: all)")
+    parser.add_argument("only", nargs="*", help=f"{', '.join(ALL)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measuring window")
     parser.add_argument("--receivers", type=int, nargs="+", default=[1, 10, 50])
@@ -134,8 +136,8 @@ def main() -> None:
     parser.add_argument("--saturated", action="store_true", help="also as fast as it goes")
     parser.add_argument("--joins", type=int, default=12)
     options = parser.parse_args()
-    wanted = options.only or ["protocol", "forwarding", "memory", "join"]
-    if unknown := set(wanted) - {"protocol", "forwarding", "memory", "join"}:
+    wanted = options.only or ALL
+    if unknown := set(wanted) - set(ALL):
         parser.error(f"there is no benchmark {', '.join(unknown)}")
     started = datetime.now(UTC)
     results: Json = {"started": started.isoformat(), "machine": machine()}
@@ -164,6 +166,14 @@ def main() -> None:
         results["join"] = run_module("join", "--joins", str(options.joins))
         times = results["join"]["milliseconds"]
         print(f"join to first frame: {_spread(times, 0)} ms, {len(times)} joins", end="\n\n")
+    if "swarm" in wanted:
+        results["swarm"] = run_module("swarm")
+        for phase in results["swarm"]["phases"]:
+            print(
+                f"resume ({phase['transport']}): p50 {phase['p50_ms']:.1f}, p99 {phase['p99_ms']:.1f} ms, "
+                f"{phase['cpu_ms']:.1f} ms of CPU, {results['swarm']['sessions']} sessions"
+            )
+        print()
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{started:%Y%m%dT%H%M%SZ}.json"
     file.write_text(json.dumps(results, indent=1) + "\n")
