@@ -148,7 +148,8 @@ class Server:
             with trio.move_on_after(FLUSH_TIMEOUT) as flushing:
                 await self.store.flush()
             if flushing.cancelled_caught:
-                log.warning("stopping though not all sessions are stored")
+                waiting = self.store.statistics().backlog
+                log.warning("stopping though not all sessions are stored", waiting=waiting)
             root.cancel_scope.cancel("the server stops")
 
     @property

@@ -1,0 +1,190 @@
+"""The whole server over a real Redis: what is left of a session, and what comes back after a server's end.
+
+Intervals are shorter than in real life; no test waits for a time, but for what is to happen.
+"""
+
+import gc
+import json
+from collections import Counter
+
+import pytest
+import trio
+import trio.testing
+from browser.sfu_process import open_sfu
+from support.lives import (
+    ROOM,
+    between,
+    flows,
+    found,
+    leave,
+    life,
+    own_tracks,
+    publishes,
+    resume,
+    session,
+    sessions,
+)
+from support.redis import RedisServer, needs_redis
+from support.stage import becomes, enter, hear, tell
+from trio_websocket import open_websocket_url
+
+from sfu.conference.connection import Connection
+from sfu.conference.peer import Peer
+from sfu.conference.room import Room
+from sfu.peer import PeerTask
+from sfu.room import RoomTask
+from sfu.server import FLUSH_TIMEOUT
+from sfu.signaling import Signaling
+from sfu.transport.peer import PeerTransport
+from sfu.transport.secure import SecureChannel
+
+pytestmark = [needs_redis, pytest.mark.usefixtures("short_intervals", "log")]
+
+STOP = 15.0
+"""Seconds that a process may take to end on a busy machine: it waits for clients, a goodbye, and the store."""
+
+DELAY = 0.5
+"""Seconds that a slow Redis takes for each reply."""
+
+
+def ours() -> Counter[str]:
+    """Count what a peer is made of."""
+    gc.collect()
+    parts = (Room, RoomTask, Peer, PeerTask, Signaling, Connection, PeerTransport, SecureChannel)
+    return Counter(type(each).__qualname__ for each in gc.get_objects() if isinstance(each, parts))
+
+
+@pytest.mark.parametrize("end", ["left", "expired"])
+async def test_nothing_of_a_session_is_left(redis: RedisServer, end: str) -> None:
+    objects = ours()
+    async with life(redis.address, session_ttl_sec=1, room_ttl_sec=1) as server:
+        await server.becomes_ready("ok")
+        await trio.testing.wait_all_tasks_blocked()
+        before = server.remains()
+        async with server.client("alice") as alice, server.client("bob") as bob:
+            for client in (alice, bob):
+                await client.join(ROOM)
+                await publishes(client, "video")
+                await client.connect()
+            await flows(bob, alice)
+            await server.written()
+            ids = [client.heard("join")[0]["peerId"] for client in (alice, bob)]
+            assert redis.names() == {
+                "room:call:meta",
+                "room:call:peers",
+                "server:one:sessions",
+                *(f"session:{session(client)}" for client in (alice, bob)),
+                *(f"peer:{peer}:tracks" for peer in ids),
+            }
+            metrics = await server.metrics()
+            assert all(f'"{label}"' in metrics for label in (ROOM, *ids))
+            if end == "left":
+                await leave(alice)
+                await leave(bob)
+                await server.written()
+                assert redis.names() == {"room:call:meta"}  # for as long as the room has its time
+        await becomes(server.users, [])
+        await becomes(redis.names, set())
+        await server.settles(before)
+        metrics = await server.metrics()
+        assert not any(f'"{label}"' in metrics for label in (ROOM, *ids))
+        assert ours() == objects
+
+
+async def test_all_is_back_after_a_death(redis: RedisServer) -> None:
+    """Sessions, media state, track ids, and what was said about tracks; who does not come back expires."""
+    told = {}
+    async with (
+        life(redis.address, session_ttl_sec=3) as first,
+        first.client("alice") as alice,
+        first.client("bob") as bob,
+        first.client("carl") as carl,
+    ):
+        for client in (alice, bob, carl):
+            await client.join(ROOM)
+            told[client.user] = client.heard("join")[0]
+        await publishes(bob, "audio", "video")
+        await alice.until(lambda: len(alice.heard("track-published")) == 2)
+        tracks, publisher = own_tracks(bob), told["bob"]["peerId"]
+        await alice.say("unsubscribe", trackId=tracks["audio"], peerId=publisher)
+        await alice.say("layer-switch", trackId=tracks["video"], targetRid="m")
+        await alice.until(lambda: alice.heard("subscription-ack") or alice.heard("layer-changed"))
+        await bob.say("media-state", micEnabled=False, cameraEnabled=True, screenEnabled=False)
+        await alice.until(lambda: alice.heard("media-state"))
+        await first.written()
+        first.kill()
+        await alice.until(lambda: alice.closed)
+    async with (
+        life(redis.address, session_ttl_sec=3) as second,
+        second.client("alice") as alice,
+        second.client("bob") as bob,
+    ):
+        await becomes(second.users, ["alice", "bob", "carl"])
+        assert (await resume(bob, told["bob"]))["peerId"] == publisher
+        await publishes(bob, "audio", "video")
+        assert own_tracks(bob) == tracks
+        assert (await resume(alice, told["alice"], "keep"))["resumed"] is True
+        assert alice.heard("join")[0]["peerId"] == told["alice"]["peerId"]
+        (state,) = alice.heard("room-state")
+        assert state["subscriptions"] == [{"trackId": tracks["video"], "peerId": publisher, "layer": "m"}]
+        others = {other["userId"]: other for other in state["peers"]}
+        assert (others["bob"]["suspended"], others["carl"]["suspended"]) == (False, True)
+        assert others["bob"]["mediaState"]["micEnabled"] is False
+        await publishes(alice, "audio")
+        for client in (alice, bob):
+            await client.connect()
+        await flows(bob, alice)
+        await alice.until(lambda: [left["userId"] for left in alice.heard("peer-left")] == ["carl"])
+        await second.written()
+        assert sessions(redis) == {session(alice), session(bob)}
+        await leave(alice)
+        await leave(bob)
+        await second.written()
+        assert redis.names() == set()
+
+
+async def test_of_whom_nobody_comes_back_no_key_is_left(redis: RedisServer) -> None:
+    async with life(redis.address, session_ttl_sec=1) as first, first.call():
+        await first.written()
+        first.kill()
+    assert len(sessions(redis)) == 2
+    async with life(redis.address, session_ttl_sec=1) as second:
+        await becomes(second.users, ["alice", "bob"])
+        await becomes(second.users, [])
+        await becomes(redis.names, set())
+        await becomes(lambda: second.remains()["peer and room tasks"], 0)
+
+
+async def test_what_waits_is_written_before_the_end(redis: RedisServer) -> None:
+    async with between(redis) as middleman, open_sfu({"SFU_REDIS_URL": str(middleman.address)}) as server:
+        async with open_websocket_url(server.url.replace("http", "ws") + "/ws") as websocket:
+            await enter(websocket, ROOM)
+            (known,) = await found(lambda: sessions(redis))
+            middleman.delay = DELAY
+            await tell(websocket, "media-state", micEnabled=False, cameraEnabled=True, screenEnabled=True)
+            await tell(websocket, "ping")
+            await hear(websocket, "pong")
+        with trio.fail_after(STOP):
+            assert await server.stop() == 0
+        stored = json.loads(str(redis.client.get(f"session:{known}")))
+        assert stored["suspended"] is True
+        assert stored["media_state"]["screenEnabled"] is True
+
+
+async def test_a_halted_redis_holds_up_no_end_for_long(redis: RedisServer) -> None:
+    async with open_sfu({"SFU_REDIS_URL": str(redis.address)}) as server:
+        server.expected_log.append("stopping though not all sessions are stored")
+        async with open_websocket_url(server.url.replace("http", "ws") + "/ws") as websocket:
+            await enter(websocket, ROOM)
+            await found(lambda: sessions(redis))
+            redis.halt()
+        begin = trio.current_time()
+        server.terminate()
+        try:
+            with trio.fail_after(STOP):
+                assert await server.child.process.wait() == 0
+        finally:
+            redis.go_on()
+        assert trio.current_time() - begin >= FLUSH_TIMEOUT
+        (line,) = [line for line in server.log() if line["level"] == "warning" and "waiting" in line]
+        assert line["waiting"] == 1

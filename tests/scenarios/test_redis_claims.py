@@ -1,0 +1,112 @@
+"""Several servers over one Redis: each session is at one of them (docs/state.md)."""
+
+import pytest
+import trio
+from support.lives import ROOM, close_code, leave, life, pinged, publishes, resume, session, sessions
+from support.redis import RedisServer, needs_redis
+from support.stage import becomes
+
+from sfu.peer import CONNECTION_LOST
+from sfu.state import backlog
+
+pytestmark = [needs_redis, pytest.mark.usefixtures("short_intervals", "log")]
+
+
+async def test_of_two_servers_one_ends_up_with_a_session(redis: RedisServer) -> None:
+    """Both take the same proof at the same time. The client of the loser is told, and may come back."""
+    async with life(redis.address, "one") as one, life(redis.address, "two") as two:
+        for number in range(5):
+            user = f"user {number}"
+            async with life(redis.address, "before") as before, before.client(user) as client:
+                await client.join(ROOM)
+                await before.written()
+                told = client.heard("join")[0]
+            async with one.client(user) as here, two.client(user) as there:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(resume, here, told)
+                    nursery.start_soon(resume, there, told)
+                resumed = [client for client in (here, there) if client.heard("join")[0]["resumed"]]
+                assert resumed
+
+                def holders(session_id: str = told["sessionId"]) -> int:
+                    return sum(
+                        server.server.conference.find_session(session_id) is not None for server in (one, two)
+                    )
+
+                await becomes(holders, 1)
+                winner_is_one = one.server.conference.find_session(told["sessionId"]) is not None
+                loser, server = (there, two) if winner_is_one else (here, one)
+                winner = here if winner_is_one else there
+                await pinged(winner)
+                if loser in resumed:
+                    await loser.until(lambda loser=loser: loser.closed)  # type: ignore[misc]
+                    assert close_code(loser) == CONNECTION_LOST
+                    async with server.client(user) as again:
+                        await resume(again, loser.heard("join")[0])
+                        await pinged(winner)
+                        await leave(again)
+                await becomes(holders, 1)
+                assert winner.closed is None
+                await leave(winner)
+        await one.written()
+        await two.written()
+        await becomes(redis.names, set())
+
+
+async def test_a_client_goes_to_another_server_and_back_at_once(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first server has not noticed that the session went, and what it knows of it is old."""
+    monkeypatch.setattr(backlog, "REFRESH_INTERVAL", 15.0)
+    async with (
+        life(redis.address, "one") as one,
+        life(redis.address, "two") as two,
+        one.client("bob") as bob,
+        two.client("bob") as moved,
+        one.client("bob") as back,
+        one.client("eve") as eve,
+    ):
+        await eve.join(ROOM)
+        await bob.join(ROOM)
+        await one.written()
+        await resume(moved, bob.heard("join")[0])
+        await moved.say("media-state", micEnabled=False, cameraEnabled=True, screenEnabled=False)
+        await pinged(moved)
+        await two.written()
+        told = await resume(back, moved.heard("join")[0])
+        assert told["resumed"] is True
+        assert told["peerId"] == bob.heard("join")[0]["peerId"]
+        await eve.until(lambda: eve.heard("peer-joined"))
+        assert one.users() == ["bob", "eve"]
+        assert two.users() == ["bob"]
+        peer = one.server.conference.find_session(told["sessionId"])
+        assert peer is not None
+        assert peer.media_state.mic_enabled is False
+        # The one in the middle finds out when it next writes.
+        await moved.say("media-state", micEnabled=True, cameraEnabled=True, screenEnabled=False)
+        await moved.until(lambda: moved.closed)
+        assert close_code(moved) == CONNECTION_LOST
+        assert two.users() == []
+        # What the first connection proved itself with is worth nothing any more.
+        async with one.client("bob") as thief:
+            assert (await resume(thief, bob.heard("join")[0]))["resumed"] is False
+
+
+async def test_a_session_is_lost_while_the_server_drains(redis: RedisServer) -> None:
+    """The next process has the same id, and takes over before the client has moved."""
+    async with life(redis.address, drain_sec=60) as old, old.client("alice") as alice:
+        await alice.join(ROOM)
+        await publishes(alice, "video")
+        await old.written()
+        old.server.stop()
+        await alice.until(lambda: alice.heard("server-draining"))
+        async with life(redis.address) as new, new.client("alice") as moved:
+            await becomes(new.users, ["alice"])
+            await alice.until(lambda: alice.closed)
+            assert close_code(alice) == CONNECTION_LOST
+            told = await resume(moved, alice.heard("join")[0])
+            assert told["resumed"] is True
+            await becomes(old.users, [])
+            await becomes(lambda: old.remains()["peer and room tasks"], 0)
+            await new.written()
+            assert session(moved) in sessions(redis)
