@@ -34,6 +34,8 @@ def check(folder: Path) -> None:
     run(environment / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
     command = environment / "bin" / "trio-sfu"
     assert run(command, "--version").startswith("trio-sfu, version ")
+    typed = "import importlib.resources as r; print((r.files('sfu') / 'py.typed').is_file())"
+    assert run(environment / "bin" / "python", "-c", typed) == "True\n"
     server = subprocess.Popen(
         [command, "--http-addr", "127.0.0.1:0", "--udp-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"],
         stdout=subprocess.PIPE,
