@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -31,9 +31,10 @@ SECONDS = 10.0
 class Coturn:
     """A running server."""
 
-    def __init__(self, process: trio.Process, host: str, port: int, log: Path) -> None:
+    def __init__(self, process: trio.Process, host: str, port: int, tls_port: int, log: Path) -> None:
         self.host = host
         self.port = port
+        self.tls_port = tls_port
         self._process = process
         self._log = log
 
@@ -45,7 +46,7 @@ class Coturn:
     def turn(self, transport: str = "udp") -> str:
         """Its TURN URL; `transport` is ``udp``, ``tcp``, or ``tls`` where it was started with that."""
         if transport == "tls":
-            return f"turns:{self.host}:{self.port}"
+            return f"turns:{self.host}:{self.tls_port}"
         return f"turn:{self.host}:{self.port}?transport={transport}"
 
     def allocations(self) -> int:
@@ -89,12 +90,12 @@ async def coturn(
     address, which is `host` if nothing else is said. Skips the test where there is no coturn, as `need_coturn`.
     """
     need_coturn()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
+    port, tls_port = _free_port(host), _free_port(host)
     log = folder / f"coturn-{port}.log"
     command = [TURNSERVER, "-n", "--verbose", "--log-file=stdout", "--simple-log", "--no-cli", "--no-dtls"]
-    command += _certificate(folder, certified or host) if tls else ["--no-tls"]
+    command += (
+        [f"--tls-listening-port={tls_port}", *_certificate(folder, certified or host)] if tls else ["--no-tls"]
+    )
     command += ["--lt-cred-mech", f"--user={USER}:{PASSWORD}", "--realm=test"]
     command += [f"--listening-ip={host}", f"--listening-port={port}", f"--relay-ip={host}"]
     command += ["--allow-loopback-peers", f"--pidfile={folder / 'pid'}", f"--userdb={folder / 'users'}"]
@@ -102,14 +103,30 @@ async def coturn(
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
         )
-    server = Coturn(process, host, port, log)
+    server = Coturn(process, host, port, tls_port, log)
     try:
         with trio.fail_after(SECONDS):
             await _listens(host, port)
+            if tls:
+                await _listens(host, tls_port)
         yield server
     finally:
         with trio.CancelScope(shield=True):
             await server.die()
+
+
+def _free_port(host: str) -> int:
+    """Return a port that nobody has, of UDP or of TCP: for one that is taken, coturn tries for minutes."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+        ):
+            udp.bind((host, 0))
+            port: int = udp.getsockname()[1]
+            with suppress(OSError):
+                tcp.bind((host, port))
+                return port
 
 
 def _certificate(folder: Path, address: str) -> list[str]:
