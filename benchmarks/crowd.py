@@ -21,6 +21,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket
 
 from sfu.dtls import Certificate, SrtpProtectionProfile
 from sfu.dtls.srtp import DEFAULT_PROFILES
+from sfu.ice.candidate import Candidate, host_candidates
 from sfu.ice.path import Address, Path
 from sfu.rtp import extensions
 from sfu.rtp.rtcp import ReceiverReport, Remb, ReportBlock
@@ -53,16 +54,20 @@ PATIENCE: Final = 60.0
 class Crowd:
     """All clients of one benchmark."""
 
-    def __init__(self, url: str, server_port: int, nursery: trio.Nursery) -> None:
-        """`url` is the page's; `server_port` the UDP port of the server, on 127.0.0.1."""
+    def __init__(self, url: str, server_port: int | None, nursery: trio.Nursery) -> None:
+        """`url` is the page's; `server_port` the UDP port of the server, on 127.0.0.1.
+
+        None: it has full agents, and tells each client where to send.
+        """
         self.members: list[Member] = []
         self.socket = MediaSocket.open("0.0.0.0", 0, buffer_size=BUFFER_SIZE)
-        self.server = Address("127.0.0.1", server_port)
+        self.server = None if server_port is None else Address("127.0.0.1", server_port)
         self.certificate = Certificate.generate(datetime.now(UTC), os.urandom)
         """Of all clients: making one takes time and proves nothing here."""
         self._url = url.replace("http", "ws", 1) + "/ws"
         self._nursery = nursery
-        self._by_path: dict[Path, Member] = {}
+        self.by_path: dict[Path, Member] = {}
+        """Where each member's packets come from, as far as that is known."""
 
     async def join(
         self,
@@ -74,7 +79,8 @@ class Crowd:
         """Let one more client in, who offers a track of each kind in `publish`; return it once it is there."""
         member = Member(self, len(self.members), profiles)
         self.members.append(member)
-        self._by_path[member.path] = member
+        if self.server is not None:
+            member.use(self.server)
         await self._nursery.start(member.attend, self._url, name, room, publish)
         return member
 
@@ -91,7 +97,11 @@ class Crowd:
                 self.socket.egress.flush()
 
     def _receive(self, data: bytes, path: Path, now: float) -> None:
-        member = self._by_path[path]
+        member = self.by_path.get(path)
+        if member is None:
+            assert self.server is None, "one server sends everything"
+            # A check of a full agent, ahead of its candidate; there will be another.
+            return
         if data[0] > 127 and not 192 <= data[1] <= 223:
             member.receive_media(data)
         else:
@@ -106,8 +116,10 @@ class Member:
 
     def __init__(self, crowd: Crowd, index: int, profiles: Sequence[SrtpProtectionProfile]) -> None:
         host = f"127.0.{1 + index // 250}.{1 + index % 250}"
-        self.path = Path(Address(host, crowd.socket.address.port), crowd.server)
-        self.browser = Browser(numbers=NUMBERS)
+        self.local = Address(host, crowd.socket.address.port)
+        self.path: Path | None = None
+        """Where it sends to, once it has been told."""
+        self.browser = Browser(numbers=NUMBERS, server_is_lite=crowd.server is not None)
         self.machine = ScriptedClient(
             random=os.urandom,
             now=trio.current_time(),
@@ -158,10 +170,14 @@ class Member:
         match message_type:
             case "answer":
                 self.browser.receive_answer(data["sdp"])
-                self._connect(data["sdp"])
+                await self._connect(data["sdp"])
+            case "ice-candidate":
+                self._hear(data["candidate"])
             case "offer":
+                # Who offers first is controlling.
+                self.machine.controlling &= self._remote is not None or self._crowd.server is not None
                 answer = self._own(self.browser.answer(data["sdp"]))
-                self._connect(data["sdp"])
+                await self._connect(data["sdp"])
                 await self._say("answer", sdp=answer, type="answer")
             case "error":
                 raise RuntimeError(f"the server refused: {data}")
@@ -173,11 +189,29 @@ class Member:
     def _own(self, sdp: str) -> str:
         return with_transport(sdp, self.machine.credentials, self._crowd.certificate.fingerprint())
 
-    def _connect(self, sdp: str) -> None:
+    async def _connect(self, sdp: str) -> None:
         remote = description_of(sdp)
-        if remote != self._remote:
-            self._remote = remote
-            self.machine.set_remote(remote, trio.current_time())
+        if remote == self._remote:
+            return
+        self._remote = remote
+        self.machine.set_remote(remote, trio.current_time())
+        if self._crowd.server is None:
+            for line in sdp.splitlines():
+                if line.startswith("a=candidate:"):
+                    self._hear(line)
+            [own] = host_candidates([self.local.host], self.local.port)
+            await self._say("ice-candidate", candidate=str(own))
+
+    def _hear(self, candidate: str) -> None:
+        """A full agent tells where it is; the first place is as good as any, on this host."""
+        if candidate and self.path is None:
+            self.use(Candidate.parse(candidate).address)
+
+    def use(self, server: Address) -> None:
+        """Send there, and take what comes from there."""
+        self.path = Path(self.local, server)
+        self.machine.server = server
+        self._crowd.by_path[self.path] = self
 
     # --- packets ---
 
@@ -215,13 +249,15 @@ class Member:
 
     def flush(self, now: float) -> None:
         """Put what the client has to send into the socket's batch."""
+        if self.path is None:
+            return
         for datagram in self.machine.outgoing(now):
             self._crowd.socket.egress.put(datagram, self.path)
 
 
 @asynccontextmanager
-async def gather(url: str, server_port: int) -> AsyncIterator[Crowd]:
-    """Run an empty crowd inside the block; at its end all clients vanish."""
+async def gather(url: str, server_port: int | None) -> AsyncIterator[Crowd]:
+    """Run an empty crowd inside the block; at its end all clients vanish. The arguments are `Crowd`'s."""
     async with trio.open_nursery() as nursery:
         crowd = Crowd(url, server_port, nursery)
         with crowd.socket:

@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 import trio
-from browser.sfu_process import open_sfu
 from sdp.support import Transceiver
 
-from benchmarks.crowd import TICK, Crowd, Member, all_connected, gather, until
+from benchmarks.crowd import TICK, Crowd, Member, all_connected, until
+from benchmarks.modes import MODES, open_crowd, open_server
 from benchmarks.usage import cpu_seconds, separate
 from sfu.dtls import SrtpProtectionProfile
 from sfu.rtp.packet import RtpPacket
@@ -142,11 +142,13 @@ class Result:
     """Packets decrypted; all that were tried."""
 
 
-async def measure(receivers: int, profile: str, rate: float | None, seconds: float) -> Result:
-    """Do one run against a server of its own."""
-    async with open_sfu({"SFU_ANNOUNCED_IPS": "127.0.0.1"}, options=()) as server:
+async def measure(
+    receivers: int, profile: str, rate: float | None, seconds: float, mode: str = "lite"
+) -> Result:
+    """Do one run against a server of its own; `mode` is one of `MODES`."""
+    async with open_server(mode) as server:
         separate(os.getpid(), server.child.pid)
-        async with gather(server.url, server.udp_port) as crowd:
+        async with open_crowd(mode, server) as crowd:
             profiles = (PROFILES[profile],)
             publishing = await crowd.join("publisher", "bench", ("video",), profiles)
             await all_connected(crowd)
@@ -238,9 +240,10 @@ def main() -> None:
     parser.add_argument("--profile", choices=sorted(PROFILES), default="gcm")
     parser.add_argument("--rate", type=float, default=300.0, help="packets/s in; 0: as fast as it goes")
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--ice", choices=MODES, default="lite")
     arguments = parser.parse_args()
     rate = arguments.rate if arguments.rate and math.isfinite(arguments.rate) else None
-    result = trio.run(measure, arguments.receivers, arguments.profile, rate, arguments.seconds)
+    result = trio.run(measure, arguments.receivers, arguments.profile, rate, arguments.seconds, arguments.ice)
     print(json.dumps(asdict(result)))
 
 

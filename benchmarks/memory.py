@@ -18,9 +18,9 @@ from statistics import linear_regression
 from typing import Final
 
 import trio
-from browser.sfu_process import open_sfu
 
-from benchmarks.crowd import all_connected, gather
+from benchmarks.crowd import all_connected
+from benchmarks.modes import MODES, open_crowd, open_server
 from benchmarks.usage import resident_bytes
 from sfu.signaling import KEEPALIVE
 
@@ -45,13 +45,10 @@ class Result:
     """The slope through them."""
 
 
-async def measure(room: int, sizes: tuple[int, ...] = SIZES) -> Result:
-    """Do one run against a server of its own, with `room` peers in each room."""
+async def measure(room: int, mode: str = "lite", sizes: tuple[int, ...] = SIZES) -> Result:
+    """Do one run against a server of its own, with `room` peers in each room; `mode` is one of `MODES`."""
     resident = []
-    async with (
-        open_sfu({"SFU_ANNOUNCED_IPS": "127.0.0.1"}, options=()) as server,
-        gather(server.url, server.udp_port) as crowd,
-    ):
+    async with open_server(mode) as server, open_crowd(mode, server) as crowd:
         for size in sizes:
             while len(crowd.members) < size:
                 number = len(crowd.members)
@@ -66,7 +63,9 @@ def main() -> None:
     """Parse the command line, measure, print JSON."""
     parser = argparse.ArgumentParser(description="memory of an idle peer, one run")
     parser.add_argument("--room", type=int, default=2, help="peers in a room")
-    print(json.dumps(asdict(trio.run(measure, parser.parse_args().room))))
+    parser.add_argument("--ice", choices=MODES, default="lite")
+    arguments = parser.parse_args()
+    print(json.dumps(asdict(trio.run(measure, arguments.room, arguments.ice))))
 
 
 if __name__ == "__main__":

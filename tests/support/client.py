@@ -29,6 +29,7 @@ from sfu.dtls.srtp import DEFAULT_PROFILES
 from sfu.errors import BadPacket
 from sfu.ice import attributes as a
 from sfu.ice.credentials import Credentials, make_credentials
+from sfu.ice.path import Address
 from sfu.ice.stun import MessageClass, StunMessage
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import RtcpPacket, parse_compound, serialize_compound
@@ -86,10 +87,14 @@ class ScriptedClient:
         self.renominates = True
         """Whether checks go on to nominate after a nomination, as Chromium's do. Firefox's do not: those that
         follow are for consent alone, and come more slowly."""
+        self.controlling = True
+        """Whether it nominates. Else a full agent at the other end does."""
+        self.server: Address | None = None
+        """Where a full agent's checks come from, if there is one; a lite one sends none."""
         self.validated = False
         """A check was answered."""
         self.nominated = False
-        """A check with USE-CANDIDATE was answered."""
+        """A check with USE-CANDIDATE was answered, by either side."""
         self.errors: list[int] = []
         """Codes of STUN error responses."""
         self.connected = False
@@ -196,9 +201,9 @@ class ScriptedClient:
             transaction_id,
             (
                 (a.USERNAME, f"{self._remote.ufrag}:{self.credentials.ufrag}"),
-                (a.ICE_CONTROLLING, 1),
+                (a.ICE_CONTROLLING if self.controlling else a.ICE_CONTROLLED, 1),
                 (a.PRIORITY, 1845501695),
-                *(((a.USE_CANDIDATE, True),) if nominate else ()),
+                *(((a.USE_CANDIDATE, True),) if nominate and self.controlling else ()),
             ),
         )
         return message.serialize(self._remote.pwd.encode())
@@ -229,6 +234,9 @@ class ScriptedClient:
         return KEEPALIVE_INTERVAL if self.renominates else CONSENT_INTERVAL
 
     def _receive_stun(self, message: StunMessage, now: float) -> None:
+        if message.message_class is MessageClass.REQUEST:
+            self._answer(message, now)
+            return
         assert self._remote is not None, "nothing is answered before it is asked"
         nominated = dict(self._transactions).get(message.transaction_id)
         if nominated is None or not message.has_integrity(self._remote.pwd.encode()):
@@ -241,11 +249,26 @@ class ScriptedClient:
         if not self.validated and self._next_check is not None:
             self._next_check = now
         self.validated = True
-        if nominated and not self.nominated:
+        if nominated and self.controlling:
+            self._nominate(now)
+
+    def _answer(self, check: StunMessage, now: float) -> None:
+        """Answer a check of a full agent."""
+        if self.server is None or not check.has_integrity(self.credentials.pwd.encode()):
+            self.drops["stun"] += 1
+            return
+        seen = ((a.XOR_MAPPED_ADDRESS, self.server),)
+        answer = StunMessage(MessageClass.SUCCESS, check.transaction_id, seen)
+        self._outgoing.append(answer.serialize(self.credentials.pwd.encode()))
+        if check.get(a.USE_CANDIDATE) and not self.controlling:
+            self._nominate(now)
+
+    def _nominate(self, now: float) -> None:
+        if not self.nominated:
             self.nominated = True
             if self._next_check is not None:
                 self._next_check = now + self._pause()
-        if self.nominated and not self._started:
+        if not self._started:
             self._started = True
             self.dtls.start(now)
 
