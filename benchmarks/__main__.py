@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ RESULTS: Final = Path(__file__).parent / "results"
 RATE: Final = 300.0
 """Packets per second from the publisher: 30 frames of ten packets, 2.9 Mbit/s."""
 
-ALL: Final = ("protocol", "forwarding", "memory", "join", "swarm")
+ALL: Final = ("protocol", "forwarding", "memory", "join", "swarm", "resume")
 
 COMPARED: Final = ("aiortc", "dpkt")
 """What the protocol core is compared with."""
@@ -174,6 +175,14 @@ def main() -> None:
                 f"{phase['cpu_ms']:.1f} ms of CPU, {results['swarm']['sessions']} sessions"
             )
         print()
+    if "resume" in wanted and shutil.which("redis-server") is None:
+        print("no redis-server: resumes over Redis are left out")
+    elif "resume" in wanted:
+        result = results["resume"] = run_module("resume")
+        for name, phase in result["phases"].items():
+            print(f"resume over Redis, {name}: p50 {phase['p50_ms']:.1f}, p99 {phase['p99_ms']:.1f} ms")
+        print(f"recovery of {result['recovered']} sessions: {result['recovery_ms']:.0f} ms")
+        print(f"a write: {result['write_us']:.0f} µs of CPU", end="\n\n")
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{started:%Y%m%dT%H%M%SZ}.json"
     file.write_text(json.dumps(results, indent=1) + "\n")

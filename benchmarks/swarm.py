@@ -67,14 +67,15 @@ class Member:
         self.took = 0.0
         """Seconds of its last resume."""
         self.connected = False
-        self._url = url
+        self.url = url
+        """Of the server's WebSocket."""
         self._who = {"roomId": f"room{number // 2}", "userId": f"user{number}", "name": f"User {number}"}
         self._proof: dict[str, str] = {}
         self._browser = Browser()
 
     async def attend(self, transport: str) -> None:
         """Join, or come back, and stay until cancelled."""
-        async with open_websocket_url(self._url) as websocket:
+        async with open_websocket_url(self.url) as websocket:
             asked = trio.current_time()
             await self._say(websocket, "join", **self._who, **self._proof, transport=transport)
             try:
