@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 import trio
 import trio.testing
-from browser.sfu_process import open_sfu
+from browser.sfu_process import SfuProcess, open_sfu
 from support.lives import (
     ROOM,
     between,
@@ -155,6 +155,13 @@ async def test_of_whom_nobody_comes_back_no_key_is_left(redis: RedisServer) -> N
         await becomes(lambda: second.remains()["peer and room tasks"], 0)
 
 
+async def end_of(server: SfuProcess) -> int:
+    """Tell a server to stop; return its exit code."""
+    server.terminate()
+    with trio.fail_after(STOP):
+        return await server.child.process.wait()
+
+
 async def test_what_waits_is_written_before_the_end(redis: RedisServer) -> None:
     async with between(redis) as middleman, open_sfu({"SFU_REDIS_URL": str(middleman.address)}) as server:
         async with open_websocket_url(server.url.replace("http", "ws") + "/ws") as websocket:
@@ -164,8 +171,7 @@ async def test_what_waits_is_written_before_the_end(redis: RedisServer) -> None:
             await tell(websocket, "media-state", micEnabled=False, cameraEnabled=True, screenEnabled=True)
             await tell(websocket, "ping")
             await hear(websocket, "pong")
-        with trio.fail_after(STOP):
-            assert await server.stop() == 0
+        assert await end_of(server) == 0
         stored = json.loads(str(redis.client.get(f"session:{known}")))
         assert stored["suspended"] is True
         assert stored["media_state"]["screenEnabled"] is True
@@ -179,10 +185,8 @@ async def test_a_halted_redis_holds_up_no_end_for_long(redis: RedisServer) -> No
             await found(lambda: sessions(redis))
             redis.halt()
         begin = trio.current_time()
-        server.terminate()
         try:
-            with trio.fail_after(STOP):
-                assert await server.child.process.wait() == 0
+            assert await end_of(server) == 0
         finally:
             redis.go_on()
         assert trio.current_time() - begin >= FLUSH_TIMEOUT
