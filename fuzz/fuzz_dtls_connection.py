@@ -70,6 +70,8 @@ class Network:
         self.now += seconds
         for end in self.ends:
             end.handle_timeout(self.now)
+            due = end.next_timeout()
+            assert due is None or due > self.now, "a timer that is due again at once would spin"
         self.collect()
 
     def step(self, operation: int, argument: int, rest: bytes) -> int:
