@@ -7,28 +7,33 @@ A token's claims are::
 
 `sub` is the user id. `nbf` is heeded. Each grant may be left out, and is then as above; so may all of them.
 Tokens are signed by a secret that the server shares with whoever makes them (HS256), or by a private key whose
-public half is in a file of keys (JWKS, RFC 7517; RS256, ES256 or EdDSA).
+public half is in a set of keys (RS256, ES256 or EdDSA; see `sfu.jwks`): a file, or what an address returns.
 """
 
+import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
 import jwt
 import msgspec
+import trio
 
-from sfu.conference.errors import Forbidden, Refused, Unauthorized
+from sfu.conference.errors import Forbidden, Refused, Unauthorized, Unavailable
 from sfu.conference.grants import EVERYTHING, Grants, PublishGrant
 from sfu.conference.messages import Join
 from sfu.config import ConfigError, Settings
+from sfu.errors import BadPacket
+from sfu.fetch import FetchFailed, fetch
+from sfu.jwks import MAX_BYTES, PUBLIC, KeySet, read_keys
+from sfu.key_ring import KeyRing
+from sfu.urls import HttpUrl
 
 SHARED: Final = "HS256"
 """The algorithm of tokens signed by a shared secret."""
-
-PUBLIC: Final = ("RS256", "ES256", "EdDSA")
-"""Those of tokens signed by a private key. Which one is decided by the key, never by the token."""
 
 LEEWAY: Final = 10.0
 """Seconds that the clock of whoever makes tokens may differ from ours."""
@@ -58,23 +63,42 @@ class Doorkeeper:
     def __init__(
         self,
         secret: str | None = None,
-        public_keys: Mapping[str | None, jwt.PyJWK] | None = None,
+        key_ring: KeyRing | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`public_keys` are by key id. `clock` returns seconds since 1970."""
+        """`key_ring` has the public keys. `clock` returns seconds since 1970."""
+        self.key_ring = key_ring
+        """To be run by the server."""
         self._secret = secret
-        self._public_keys = public_keys or {}
         self._clock = clock
         self._refusals: Counter[str] = Counter()
 
     @property
     def asks(self) -> bool:
         """Whether a join needs a token."""
-        return self._secret is not None or bool(self._public_keys)
+        return self._secret is not None or self.key_ring is not None
+
+    @property
+    def able(self) -> bool:
+        """Whether all tokens can be checked: public keys, if they are to be used, are there."""
+        return self.key_ring is None or bool(self.key_ring.keys)
 
     def refusals(self) -> dict[str, int]:
         """Return how many joins were refused, by reason."""
         return dict(self._refusals)
+
+    async def prepare(self, request: Join) -> None:
+        """Wait, for a bounded time, if the key of a join's token is not here and may come.
+
+        Nothing is said about the token; that is for `authenticate`, which waits for nothing.
+        """
+        if self.key_ring is not None and request.token is not None:
+            try:
+                header = jwt.get_unverified_header(request.token)
+            except (jwt.PyJWTError, ValueError):
+                return
+            if header.get("alg") in PUBLIC:
+                await self.key_ring.look_for(header.get("kid"))
 
     def authenticate(self, request: Join) -> Grants:
         """Return what the sender of a join may do.
@@ -82,6 +106,7 @@ class Doorkeeper:
         Raises:
             Unauthorized: there is no token, or it proves nothing: wrong signature, expired, malformed.
             Forbidden: it is a good one for another room or another user.
+            Unavailable: nobody can tell, since the key that it is said to be signed with may yet come.
         """
         if not self.asks:
             return Grants()
@@ -122,12 +147,11 @@ class Doorkeeper:
         """Return the key that a token should be signed with, and its algorithm."""
         if algorithm == SHARED and self._secret is not None:
             return self._secret, SHARED
-        keys = self._public_keys
-        if key_id is None and len(keys) == 1:
-            (key,) = keys.values()
-        elif (key_id is None or isinstance(key_id, str)) and key_id in keys:
-            key = keys[key_id]
-        else:
+        key_ring = self.key_ring
+        key = None if key_ring is None else key_ring.find(key_id)
+        if key is None:
+            if key_ring is not None and algorithm in PUBLIC and key_ring.ask(key_id):
+                self._refuse("unavailable", Unavailable("cannot check tokens now: try again"))
             self._refuse("unknown-key", Unauthorized("the token is signed with a key that is not known here"))
         return key, key.algorithm_name
 
@@ -143,8 +167,17 @@ def open_door(settings: Settings) -> Doorkeeper:
             jwt.encode({}, settings.auth_secret, SHARED)
         except jwt.PyJWTError:
             raise ConfigError("SFU_AUTH_SECRET=***: looks like a key of another kind") from None
-    keys = {} if settings.auth_jwks is None else _read_keys(settings.auth_jwks)
-    return Doorkeeper(settings.auth_secret, keys)
+    return Doorkeeper(settings.auth_secret, _key_ring(settings))
+
+
+def _key_ring(settings: Settings) -> KeyRing | None:
+    source, interval = settings.auth_jwks, settings.auth_jwks_refresh_sec
+    if source is None:
+        return None
+    if isinstance(source, HttpUrl):
+        return KeyRing(str(source), partial(fetch, source, MAX_BYTES), interval, os.urandom)
+    # A file is read at once: one that is no good is a wrong setting.
+    return KeyRing(str(source), partial(_fetch_file, source), interval, os.urandom, _load(source))
 
 
 def make_token(
@@ -156,13 +189,27 @@ def make_token(
     return jwt.encode(msgspec.to_builtins(claims), secret, SHARED)
 
 
-def _read_keys(file: Path) -> dict[str | None, jwt.PyJWK]:
-    """Return the usable public keys of a JWKS file by key id."""
+def _load(file: Path) -> KeySet:
     try:
-        found = jwt.PyJWKSet.from_json(file.read_text()).keys
-    except (OSError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
-        raise ConfigError(f"SFU_AUTH_JWKS={file}: not a JSON Web Key Set: {error}") from error
-    usable = {key.key_id: key for key in found if key.algorithm_name in PUBLIC}
-    if not usable:
+        found = read_keys(_read_file(file))
+    except (FetchFailed, BadPacket) as error:
+        raise ConfigError(f"SFU_AUTH_JWKS={file}: {error}") from error
+    if not found.keys:
         raise ConfigError(f"SFU_AUTH_JWKS={file}: has no key for {', '.join(PUBLIC)}")
-    return usable
+    return found
+
+
+async def _fetch_file(file: Path) -> bytes:
+    return await trio.to_thread.run_sync(_read_file, file, abandon_on_cancel=True)
+
+
+def _read_file(file: Path) -> bytes:
+    """Return the content of a file. Raises `FetchFailed`."""
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise FetchFailed("file", f"cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise FetchFailed("too-large", f"more than {MAX_BYTES} bytes")
+    return data

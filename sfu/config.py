@@ -21,6 +21,7 @@ from typing import Any, Final
 from sfu.kinds import (
     BOOLEAN,
     FILE,
+    FILE_OR_URL,
     HOST_PORT,
     IP_PORT,
     IP_PORT_OR_OFF,
@@ -38,6 +39,7 @@ from sfu.kinds import (
     integer,
 )
 from sfu.state.address import RedisAddress
+from sfu.urls import HttpUrl
 
 PREFIX: Final = "SFU_"
 """What the environment variables of settings begin with."""
@@ -103,8 +105,14 @@ class Settings:
     auth_secret: str | None = _setting(
         SECRET, None, "Who joins needs a token signed with it (HS256).", default_text="none", secret=True
     )
-    auth_jwks: Path | None = _setting(
-        FILE, None, "The same, signed with a key of this file (JWKS).", default_text="none"
+    auth_jwks: Path | HttpUrl | None = _setting(
+        FILE_OR_URL,
+        None,
+        "The same, signed with a key of this set (JWKS): a file, or an https address.",
+        default_text="none",
+    )
+    auth_jwks_refresh_sec: int = _setting(
+        integer(30, 86_400), 600, "Seconds after which that set is read again."
     )
     redis_url: RedisAddress | None = _setting(
         REDIS_URL,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sfu.state.address import FORMS, parse_address
+from sfu.urls import HttpUrl, parse_http_url
 
 
 class HostPort(NamedTuple):
@@ -120,6 +121,10 @@ def _parse_file(text: str) -> Path:
     return path
 
 
+def _parse_file_or_url(text: str) -> Path | HttpUrl:
+    return parse_http_url(text) if "://" in text else _parse_file(text)
+
+
 HOST_PORT: Final = Kind(_parse_host_port, "HOST:PORT such as 127.0.0.1:8080 or [::]:8080", "HOST:PORT")
 IP_PORT: Final = Kind(_parse_ip_port, "IP:PORT such as 0.0.0.0:7882 or [::]:7882", "IP:PORT")
 IP_PORT_OR_OFF: Final = Kind(
@@ -141,6 +146,9 @@ TURN_URLS: Final = Kind(
     "URL,…",
 )
 FILE: Final = Kind(_parse_file, "the path of a file that exists", "FILE")
+FILE_OR_URL: Final = Kind(
+    _parse_file_or_url, "the path of a file that exists, or https://HOST[:PORT][/PATH] (or http)", "FILE|URL"
+)
 
 
 def _parse_secret(text: str) -> str:

@@ -145,6 +145,27 @@ SERIES: Final[tuple[Series, ...]] = (
         lambda s: _each(s.refusals),
         ("reason",),
     ),
+    Series("gauge", "sfu_auth_keys", "Public keys that check tokens.", lambda s: s.keys.keys if s.keys else ()),
+    Series(
+        "gauge",
+        "sfu_auth_keys_unused",
+        "Keys of the set of public keys that are not used, by reason.",
+        lambda s: _each(s.keys.unused) if s.keys else (),
+        ("reason",),
+    ),
+    Series(
+        "gauge",
+        "sfu_auth_keys_age_seconds",
+        "Time since the set of public keys was read.",
+        lambda s: () if s.keys is None or s.keys.age is None else s.keys.age,
+    ),
+    Series(
+        "counter",
+        "sfu_auth_key_reads_total",
+        "Tries to read the set of public keys: ok, or the reason of the failure.",
+        lambda s: _each(s.keys.reads) if s.keys else (),
+        ("result",),
+    ),
     # Their media.
     Series(
         "gauge",

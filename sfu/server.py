@@ -5,6 +5,7 @@
     ├─ media by TCP      one for each connection of a client without UDP
     ├─ timers            one for the deadlines of all peers
     ├─ state             sessions at the store, which may be Redis
+    ├─ keys              those that sign tokens, read again from time to time
     └─ connections       page requests and WebSockets
        └─ rooms          a nursery per room, in it one per peer
           └─ accepting   the public TCP port
@@ -31,7 +32,7 @@ from sfu.conference.limits import Limits
 from sfu.conference.messages import Join
 from sfu.conference.peer import Peer
 from sfu.conference.rate import TokenBucket
-from sfu.conference.records import SessionRecord
+from sfu.conference.records import Claimed, SessionRecord
 from sfu.conference.room import Room
 from sfu.config import Settings
 from sfu.dtls.certificate import Certificate
@@ -123,6 +124,8 @@ class Server:
             root.start_soon(self.ice_tcp.run, handlers)
             root.start_soon(self._timers.run, self._tick)
             root.start_soon(self.store.run, self._restore, self._surrender)
+            if self.door.key_ring is not None:
+                root.start_soon(self.door.key_ring.run)
             if self._settings.log_level == "debug":
                 root.start_soon(self._observe)
             async with trio.open_nursery() as connections:
@@ -238,6 +241,8 @@ class Server:
 
     async def _join(self, request: Join, signaling: Signaling) -> None:
         claimed = await self._sessions.claim(request)
+        if self._may_be_fresh(request, claimed):
+            await self.door.prepare(request)
         if self._stopping.is_set():
             raise Unavailable("the server is stopping")
         now = trio.current_time()
@@ -246,6 +251,12 @@ class Server:
         self._admit(peer).attach(signaling)
         log.info(event, peer=peer.id, room=peer.room.id, user=peer.user_id)
         self._settle(now)
+
+    def _may_be_fresh(self, request: Join, claimed: Claimed | None) -> bool:
+        """Whether a join may need its token: who comes back to a session does not wait for keys."""
+        if claimed is not None and claimed.record is not None:
+            return False
+        return request.session_id is None or self.conference.find_session(request.session_id) is None
 
     def _admit(self, peer: Peer) -> PeerTask:
         """Return the task of a peer; for a new one it is started, and that of its room if that is new."""
@@ -379,7 +390,7 @@ class Server:
     def _readiness(self) -> Readiness:
         if self._stopping.is_set():
             return Readiness(False, "draining")
-        return Readiness(True, "ok" if self.store.healthy else "degraded")
+        return Readiness(True, "ok" if self.store.healthy and self.door.able else "degraded")
 
     def _make_connection(self, now: float) -> Connection:
         return Connection(

@@ -18,6 +18,7 @@ from sfu.conference.ledger import Ledger
 from sfu.conference.peer import Peer
 from sfu.http import HttpFront, HttpStatistics
 from sfu.ice_tcp import IceTcp, IceTcpStatistics
+from sfu.key_ring import KeyStatistics
 from sfu.meter import LoopLag, Meter, TrackKey, track_keys
 from sfu.state.statistics import StoreStatistics
 from sfu.store import Store
@@ -73,6 +74,8 @@ class Snapshot:
     http: HttpStatistics
     refusals: Mapping[str, int]
     """Joins refused for want of a good token, by reason."""
+    keys: KeyStatistics | None
+    """Those that check tokens, if there is a set of them."""
     store: StoreStatistics
     lag: Distribution
     """How late the event loop was, in milliseconds."""
@@ -84,7 +87,7 @@ async def take_snapshot(server: Measured, socket: MeasuredSocket, meter: Meter, 
     Meanwhile connections may end, and then their counts are in the conference's ledger. Adding only those that
     are open at the end counts each exactly once, and so no counter goes down from one snapshot to the next.
     """
-    conference = server.conference
+    conference, key_ring = server.conference, server.door.key_ring
     seen: list[tuple[Peer, Connection, PeerSnapshot]] = []
     for room in tuple(conference.rooms.values()):
         for peer in tuple(room.peers.values()):
@@ -107,6 +110,7 @@ async def take_snapshot(server: Measured, socket: MeasuredSocket, meter: Meter, 
         ice_tcp=server.ice_tcp.statistics(),
         http=server.front.statistics(),
         refusals=server.door.refusals(),
+        keys=None if key_ring is None else key_ring.statistics(),
         store=server.store.statistics(),
         lag=lag.statistics(),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 import pytest
+import trio
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,8 @@ from sfu.conference.errors import Refused, Unauthorized
 from sfu.conference.grants import EVERYTHING, Grants
 from sfu.conference.messages import Join
 from sfu.config import ConfigError, Settings
+from sfu.jwks import MAX_BYTES
+from sfu.urls import parse_http_url
 
 SECRET = "a secret of thirty-two bytes, or more"
 NOW = 1_790_000_000.0
@@ -175,10 +178,62 @@ def test_public_keys(jwks: Callable[[Any], Settings], algorithm: str) -> None:
     assert refused(keeper, join(mixed)) == (401, "malformed")
 
 
-@pytest.mark.parametrize("headers", [{"kid": "unknown"}, {}])
-def test_a_key_that_is_not_there(jwks: Callable[[Any], Settings], headers: dict[str, str]) -> None:
-    token = jwt.encode(LATER, RSA, "RS256", headers=headers)
+def test_a_token_that_names_none_of_several_keys(jwks: Callable[[Any], Settings]) -> None:
+    token = jwt.encode(LATER, RSA, "RS256")
     assert refused(open_door(jwks(KEY_SET)), join(token)) == (401, "unknown-key")
+
+
+async def test_a_key_that_is_not_there_is_looked_for(
+    jwks: Callable[[Any], Settings], nursery: trio.Nursery
+) -> None:
+    keeper = open_door(jwks(KEY_SET))
+    assert keeper.key_ring is not None
+    nursery.start_soon(keeper.key_ring.run)
+    request = join(jwt.encode(LATER, RSA, "RS256", headers={"kid": "unknown"}))
+    await keeper.prepare(request)
+    assert refused(keeper, request) == (401, "unknown-key")
+    assert keeper.key_ring.statistics().reads == {"ok": 2}
+
+
+async def test_a_file_may_change(jwks: Callable[[Any], Settings], nursery: trio.Nursery) -> None:
+    keeper = open_door(jwks({"keys": [{**PUBLIC_KEYS["ES256"], "kid": "old"}]}))
+    assert keeper.key_ring is not None
+    nursery.start_soon(keeper.key_ring.run)
+    jwks({"keys": [{**PUBLIC_KEYS["EdDSA"], "kid": "new"}]})
+    request = join(jwt.encode(LATER, ED, "EdDSA", headers={"kid": "new"}))
+    await keeper.prepare(request)
+    assert keeper.authenticate(request) == Grants()
+    old = join(jwt.encode(LATER, EC, "ES256", headers={"kid": "old"}))
+    assert refused(keeper, old) == (401, "unknown-key")
+
+
+async def test_a_file_that_goes_away_or_grows_changes_nothing(jwks: Callable[[Any], Settings]) -> None:
+    settings = jwks(KEY_SET)
+    keeper = open_door(settings)
+    assert keeper.key_ring is not None
+    assert isinstance(settings.auth_jwks, Path)
+    for spoil, reason in (
+        (settings.auth_jwks.unlink, "file"),
+        (lambda: jwks(" " * (MAX_BYTES + 1)), "too-large"),
+        (lambda: jwks("{}"), "format"),
+    ):
+        spoil()
+        await keeper.key_ring._refresh()
+        assert keeper.key_ring.statistics().reads[reason] == 1
+        assert set(keeper.key_ring.keys) == set(PUBLIC_KEYS)
+
+
+async def test_what_needs_no_key_waits_for_none(autojump_clock: MockClock) -> None:
+    """A door with keys that nobody reads: whoever waited would see the clock jump."""
+    keeper = open_door(Settings(auth_secret=SECRET, auth_jwks=parse_http_url("https://192.0.2.1/keys")))
+    assert keeper.asks
+    assert not keeper.able
+    for token in (None, "", "a.b.c", "\ud800", unsigned(), token_for("alice")):
+        await keeper.prepare(join(token, "room"))
+    assert trio.current_time() == 0
+    assert keeper.authenticate(join(token_for("alice"), "room")).subscribe
+    public = join(jwt.encode(LATER, RSA, "RS256"))
+    assert refused(keeper, public) == (503, "unavailable")
 
 
 def test_a_single_key_needs_no_name(jwks: Callable[[Any], Settings]) -> None:

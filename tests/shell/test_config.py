@@ -7,6 +7,7 @@ import pytest
 from sfu.config import ConfigError, Settings, blame, load, rows
 from sfu.kinds import TURN_URLS, HostPort, IceUrl
 from sfu.state.address import RedisAddress
+from sfu.urls import HttpUrl
 
 
 def test_defaults_need_nothing() -> None:
@@ -66,6 +67,7 @@ def test_toml_lists(tmp_path: Path) -> None:
             "STUN:[2001:DB8::1]",
             (IceUrl("stun", "2001:db8::1", 3478, "udp", "STUN:[2001:DB8::1]"),),
         ),
+        ("auth_jwks", "https://Example.org/k", HttpUrl("https", "example.org", 443, "/k")),
         ("log_level", "DEBUG", "debug"),
         ("history_packets", "0", 0),
     ],
@@ -94,6 +96,9 @@ def test_allowed_values(name: str, text: str, value: object) -> None:
         ("allowed_origins", "example.org"),
         ("allowed_origins", "https://example.org/path"),
         ("tls_cert", "/does/not/exist"),
+        ("auth_jwks", "/does/not/exist"),
+        ("auth_jwks", "file:///etc/hosts"),
+        ("auth_jwks", "https://"),
         ("log_level", "loud"),
         ("ice_mode", "half"),
         ("stun_urls", "example.org"),

@@ -8,10 +8,13 @@ import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
+from support.issuer import Signer, key_set
 from support.media import DELTA_FRAME, KEY_FRAME
 from support.world import Client, World, world
 from trio.testing import MockClock
 
+from sfu.fetch import FetchFailed
+from sfu.key_ring import RETRY_MAX
 from sfu.memory_store import MemoryStore
 from sfu.meter import INTERVAL, LoopLag, Meter
 from sfu.metrics import exposition
@@ -21,6 +24,7 @@ from sfu.snapshot import Snapshot, take_snapshot
 from sfu.state.statistics import LATENCY_BOUNDS, RECOVERY_BOUNDS, StoreStatistics
 from sfu.transport.histogram import Histogram
 from sfu.udp import SocketStatistics
+from sfu.urls import HttpUrl, parse_http_url
 
 
 class QuietSocket:
@@ -132,6 +136,33 @@ async def test_what_the_store_shows(autojump_clock: MockClock) -> None:
     assert scrape.value("sfu_store_sessions_lost_total") == 2
     assert scrape.value("sfu_drops_total", place="store", reason="state-json") == 4
     assert scrape.value("sfu_drops_total", place="store", reason="too-many-sessions") == 1
+
+
+async def test_what_keys_show(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as around:
+        assert (await Watch(around).scrape()).families["sfu_auth_keys"].samples == []
+    content: list[bytes] = []
+
+    async def fetch(_url: HttpUrl, _limit: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if not content:
+            raise FetchFailed("connect", "nobody there")
+        return content[0]
+
+    monkeypatch.setattr("sfu.auth.fetch", fetch)
+    async with world(auth_jwks=parse_http_url("https://issuer.example/keys")) as around:
+        await trio.sleep(0.1)
+        scrape = await Watch(around).scrape()
+        assert scrape.value("sfu_auth_keys") == 0
+        assert scrape.value("sfu_auth_key_reads_total", result="connect") == 1
+        assert scrape.families["sfu_auth_keys_age_seconds"].samples == []
+        content.append(key_set(Signer("good")).replace(b"[", b'[{"kty": "oct", "k": "AAAA"}, '))
+        await trio.sleep(RETRY_MAX)
+        scrape = await Watch(around).scrape()
+        assert scrape.value("sfu_auth_keys") == 1
+        assert scrape.value("sfu_auth_keys_unused", reason="symmetric") == 1
+        assert scrape.value("sfu_auth_key_reads_total", result="ok") == 1
+        assert 0 < scrape.value("sfu_auth_keys_age_seconds") < RETRY_MAX
 
 
 async def test_what_a_call_shows(autojump_clock: MockClock) -> None:
