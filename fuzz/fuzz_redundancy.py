@@ -8,6 +8,9 @@ from sfu.rtp.packet import RtpPacket
 from sfu.rtp.red import parse_red, serialize_red
 from sfu.rtp.rtx import unwrap_rtx, wrap_rtx
 
+TARGETS = ("sfu.rtp.red", "sfu.rtp.rtx")
+"""What the inputs' coverage is measured on."""
+
 
 def one_input(data: bytes) -> None:
     """Check the invariants on one payload."""

@@ -22,6 +22,9 @@ from sfu.rtp.rewrite import SequenceMap
 from sfu.rtp.rtcp import ReceiverReport, RtcpPacket, TransportWideFeedback, parse_compound, serialize_compound
 from sfu.rtp.statistics import ReceptionStatistics
 
+TARGETS = ("sfu.rtp.arrivals", "sfu.rtp.history", "sfu.rtp.nack", "sfu.rtp.rewrite", "sfu.rtp.statistics")
+"""What the inputs' coverage is measured on."""
+
 MAX_STEPS = 500
 DEPTH = 32
 CLOCK_RATE = 90_000
