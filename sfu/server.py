@@ -253,10 +253,13 @@ class Server:
         self._settle(now)
 
     def _may_be_fresh(self, request: Join, claimed: Claimed | None) -> bool:
-        """Whether a join may need its token: who comes back to a session does not wait for keys."""
+        """Whether a join may need its token: who comes back to a session does not wait for keys.
+
+        Whether there is a session that a client cannot prove changes nothing, or it would show in the time.
+        """
         if claimed is not None and claimed.record is not None:
             return False
-        return request.session_id is None or self.conference.find_session(request.session_id) is None
+        return request.session_id is None or not self.conference.proves(request)
 
     def _admit(self, peer: Peer) -> PeerTask:
         """Return the task of a peer; for a new one it is started, and that of its room if that is new."""
