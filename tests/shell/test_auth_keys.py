@@ -122,6 +122,25 @@ async def test_a_session_is_resumed_without_keys(autojump_clock: MockClock, remo
             assert alice.heard("join")[0]["resumed"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+async def test_who_proves_no_session_waits_for_keys_whether_it_exists_or_not(
+    autojump_clock: MockClock, remote: Remote, there: bool
+) -> None:
+    remote.content = key_set(OLD)
+    async with world(auth_jwks=URL, session_ttl_sec=3600) as around:
+        async with around.client("alice") as alice:
+            assert await join(alice, token=OLD.token()) == []
+            session_id = alice.heard("join")[0]["sessionId"] if there else "made up"
+            await alice.vanish()
+        await trio.sleep(100)
+        remote.content, remote.takes = key_set(OLD, NEW), 2.0
+        async with around.client("alice") as alice:
+            began = trio.current_time()
+            assert await join(alice, token=NEW.token(), sessionId=session_id, sessionToken="wrong") == []
+            assert trio.current_time() - began == pytest.approx(2.0, abs=0.1)
+            assert not alice.heard("join")[0]["resumed"]
+
+
 async def answer(scene: Stage, signer: Signer) -> dict[str, Any]:
     """Join by a WebSocket of one's own; what came of it."""
     async with scene.websocket() as (websocket, _):
