@@ -71,9 +71,7 @@ def test_references(reference: str, leads: str) -> None:
     assert str(resolve(parse_http_url("https://example.org:444/path/keys?q"), reference)) == leads
 
 
-@pytest.mark.parametrize(
-    "reference", ["", "file:///etc/passwd", "data:,x", "/a b", "//user@host/"]
-)
+@pytest.mark.parametrize("reference", ["", "file:///etc/passwd", "data:,x", "/a b", "//user@host/"])
 def test_references_that_lead_nowhere(reference: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its text is for people
         resolve(parse_http_url("https://example.org/"), reference)
