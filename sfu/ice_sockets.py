@@ -42,6 +42,9 @@ MAX_BACKLOG: Final = 64 * 1024
 MAX_WAITING: Final = 32
 """Datagrams that may wait for a TURN channel, the tasks that aioice makes of them included."""
 
+MDNS_QUERIES: Final = 3
+"""How often a name is asked for, a second apart: multicast gets lost, and a browser may only begin to listen."""
+
 CHANNEL_REFRESH: Final = 240
 """Seconds. aioice takes 500, by a channel's life; the permission behind it lasts 300 (RFC 8656 section 9)."""
 
@@ -245,7 +248,11 @@ class IceSockets(Connection):
         """
         asking = await mdns.create_mdns_protocol()
         try:
-            return await asking.resolve(name)
+            for _ in range(MDNS_QUERIES):
+                host = await asking.resolve(name)
+                if host is not None:
+                    return host
+            return None
         finally:
             asking.transport.close()
 
