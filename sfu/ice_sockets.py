@@ -43,7 +43,7 @@ MAX_WAITING: Final = 32
 """Datagrams that may wait for a TURN channel, the tasks that aioice makes of them included."""
 
 MDNS_QUERIES: Final = 3
-"""How often a name is asked for, a second apart: multicast gets lost, and a browser may only begin to listen."""
+"""How often a name is asked for, a second apart: multicast gets lost, and browsers begin late."""
 
 CHANNEL_REFRESH: Final = 240
 """Seconds. aioice takes 500, by a channel's life; the permission behind it lasts 300 (RFC 8656 section 9)."""
