@@ -28,12 +28,11 @@ FAILOVER = 40.0
 
 
 async def test_directly(chromium: Chromium, firefox: Firefox) -> None:
-    """Firefox hides its addresses behind mDNS names, which the server resolves."""
+    """Firefox hides its addresses behind mDNS names: the server resolves them, or hears a check from there first."""
     async with open_sfu(FULL) as server:
         anna, ben = await call(server, "direct", (chromium, "Anna"), (firefox, "Ben"))
         await everybody_sees_everybody(anna, ben)
         await nobody_complains(anna, ben)
-        assert any(entry["event"] == "mDNS name resolved" for entry in server.log())
 
 
 async def test_through_turn_alone(chromium: Chromium, firefox: Firefox, tmp_path: Path) -> None:
