@@ -28,7 +28,7 @@ FAILOVER = 40.0
 
 
 async def test_directly(chromium: Chromium, firefox: Firefox) -> None:
-    """Firefox hides its addresses behind mDNS names: the server resolves them, or hears a check from there first."""
+    """Firefox hides its addresses: the server resolves their mDNS names, or hears a check from there first."""
     async with open_sfu(FULL) as server:
         anna, ben = await call(server, "direct", (chromium, "Anna"), (firefox, "Ben"))
         await everybody_sees_everybody(anna, ben)
