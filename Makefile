@@ -7,7 +7,7 @@ BIN := .venv/bin
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz fuzz-all bench clean
+.PHONY: help run test coverage check fuzz fuzz-all bench clean
 
 help: ## this text
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -17,6 +17,9 @@ run: .venv/run.stamp sfu/web/index.html ## build what is missing, start the serv
 
 test: .venv/test.stamp ## everything: checks, web, packaging, fuzzing, and all tests with real browsers
 	@tools/test
+
+coverage: .venv/test.stamp ## branch coverage by all tests but the browsers'; not part of make test, as it doubles their time
+	$(BIN)/pytest -q --numprocesses auto --dist worksteal --cov --cov-report=term --ignore tests/browser
 
 check: .venv/test.stamp web/node_modules/.stamp ## linters and types only: ruff, flake8-async, mypy, tsc, eslint
 	$(BIN)/ruff check .
