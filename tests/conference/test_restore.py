@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -35,18 +35,20 @@ def next_life(records: list[SessionRecord], **options: Any) -> tuple[Hall, list[
     return hall, [hall.conference.restore(record, hall.now + TTL, hall.now) for record in records]
 
 
-def request_of(record: SessionRecord, token: str, transport: str = "new") -> Join:
+def request_of(record: SessionRecord, token: str, transport: Literal["new", "keep"] = "new") -> Join:
     """The join that resumes a session."""
     return Join(
         room_id=record.room_id,
         user_id=record.user_id,
         session_id=record.session_id,
         session_token=token,
-        transport=transport,  # type: ignore[arg-type]
+        transport=transport,
     )
 
 
-def come_back(hall: Hall, guest: Guest, claimed: Claimed | None = None, transport: str = "new") -> Guest:
+def come_back(
+    hall: Hall, guest: Guest, claimed: Claimed | None = None, transport: Literal["new", "keep"] = "new"
+) -> Guest:
     """The guest of an earlier life joins with its session; its page is a new one."""
     token = guest.heard("join")[-1]["sessionToken"]
     request = request_of(guest.peer.record(), token, transport)
