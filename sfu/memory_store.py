@@ -149,7 +149,7 @@ class MemoryStore:
         self._keep(record, grace, grace + 2 * REFRESH_INTERVAL, leased=True)
 
     def _keep(self, record: SessionRecord, grace: float, ttl: float, *, leased: bool = False) -> None:
-        if not self._held - {record.session_id}:
+        if len(self._held) == 1:
             self._wake.set()  # from now on there is something to look after
         expires = trio.current_time() + ttl
         self._memory.sessions[record.session_id] = _Kept(record, grace, expires, self._server_id, self, leased)
