@@ -11,9 +11,9 @@ per interval. A suspended session's key runs out with its grace period.
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from sfu.conference.records import SessionRecord
@@ -166,9 +166,7 @@ class Backlog:
     def take(self, limit: int, now: float) -> list[Change]:
         """Return up to `limit` changes that are due. Each must be settled before the next call."""
         changes: list[Change] = []
-        for session_id in self._candidates(now):
-            if len(changes) >= limit:
-                break
+        for session_id in self._candidates(limit, now):
             entry = self._entries[session_id]
             ttl = entry.ttl(now)
             if ttl > 0:
@@ -226,13 +224,12 @@ class Backlog:
         """Return when a lease has to be extended next; infinite if there is none."""
         return next(iter(self._leases.values()), math.inf)
 
-    def _candidates(self, now: float) -> Iterator[str]:
-        yield from tuple(self._due)
-        for session_id, time in tuple(self._leases.items()):
-            if time > now:
-                return
-            if session_id not in self._due:
-                yield session_id
+    def _candidates(self, limit: int, now: float) -> list[str]:
+        """Return up to `limit` sessions that may have to be written, without looking at those that need not."""
+        due = list(islice(self._due, limit))
+        leases = takewhile(lambda lease: lease[1] <= now, self._leases.items())
+        others = (session_id for session_id, _ in leases if session_id not in self._due)
+        return due + list(islice(others, limit - len(due)))
 
     def _change(self, entry: _Entry) -> None:
         self._revisions += 1
