@@ -131,6 +131,29 @@ async def test_changes_during_a_cut(
     assert (now.connections, now.errors) == (1, [])
 
 
+BLIND = """() => {
+  const { setRemoteDescription } = RTCPeerConnection.prototype;
+  let first = null;
+  RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
+    first ??= this;
+    const text = this === first ? sdp.replace(/a=candidate:.*\\r\\n/g, "") : sdp;
+    return setRemoteDescription.call(this, { type, sdp: text });
+  };
+}"""
+"""Takes the server's candidates out of what the page's first connection is told."""
+
+
+async def test_connection_that_never_begins(server: SfuProcess, chromium: Chromium) -> None:
+    """A browser without a candidate pair waits for one for ever; the library does not."""
+    anna, ben = await enter(server, chromium, "Anna"), await enter(server, chromium, "Ben")
+    await anna.join("blind")
+    await ben.page.evaluate(BLIND)
+    await ben.join("blind")
+    await ben.until(lambda now: now.connections == 2, "Ben builds a new connection")
+    await meet(anna, ben)
+    assert (await ben.snapshot()).errors == []
+
+
 async def test_silent_network(server: SfuProcess, signaling: tuple[TcpRelay, str], chromium: Chromium) -> None:
     """Nothing gets through and nobody is told, until the browser says that the network is another one.
 

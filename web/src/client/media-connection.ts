@@ -23,6 +23,8 @@ export interface MediaConnectionHooks {
   send: Send;
   /** What is received may have changed. */
   remoteDescriptionChanged(): void;
+  /** Both sides have agreed on media. */
+  agreed(): void;
   stateChanged(state: RTCPeerConnectionState): void;
   /** Everything that was received has stopped. */
   silent(): void;
@@ -77,6 +79,10 @@ export class MediaConnection {
       },
       remoteDescriptionChanged: () => {
         hooks.remoteDescriptionChanged();
+      },
+      agreed: () => {
+        // Where every section is rejected there is nothing to connect.
+        if (this.sections().length > 0) hooks.agreed();
       },
       withdraw: () => {
         hooks.withdraw();

@@ -10,6 +10,8 @@ export interface NegotiatorHooks {
   sendCandidate(candidate: RTCIceCandidate | null): void;
   /** The remote description in force has changed. */
   remoteDescriptionChanged(): void;
+  /** An offer and its answer are in force. */
+  agreed(): void;
   /** The server refused our offer; it has been rolled back. What was new in it must go before this returns. */
   withdraw(code: number): void;
   /** Negotiation is beyond repair. */
@@ -133,6 +135,7 @@ export class Negotiator {
     const finish = (result: Input): void => {
       if (this.#machine.state === "closed") return;
       this.#hooks.remoteDescriptionChanged();
+      if (result.is === "answer-made" || result.is === "answer-applied") this.#hooks.agreed();
       this.#step(result);
     };
     operation().then(finish, (error: unknown) => {

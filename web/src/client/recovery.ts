@@ -4,6 +4,10 @@
  *     connecting ──connected──> flowing <──connected── interrupted
  *                                  └──disconnected──────────^
  *     each of them ──failed──> connecting, on a new connection
+ *     connecting ──timeout──> connecting, on a new connection
+ *
+ * A connection that never gets through need not fail: without a single pair of candidates a browser goes on
+ * waiting for one, and a DTLS handshake has no end of its own. So both sides' agreement starts a clock.
  *
  * An ICE restart keeps everything but the path: the server makes the offer for it, and media goes on along the
  * old path meanwhile if that still works.
@@ -11,7 +15,10 @@
 
 /** What happened. */
 export type RecoveryInput =
+  /** Both sides' descriptions are in force: from now on the connection should come up. */
+  | "agreed"
   /** The RTCPeerConnection's states; the others say nothing that these do not. */
+  | "connecting"
   | "connected"
   | "disconnected"
   | "failed"
@@ -39,6 +46,12 @@ export type RecoveryAction =
 type State = "connecting" | "flowing" | "interrupted";
 type Row = Partial<Record<RecoveryInput, (now: number) => RecoveryAction | null>>;
 
+/** How long after the agreement a connection may have nothing to try, in ms: the first candidates come with it. */
+export const BEGIN_WITHIN_MS = 8000;
+
+/** How long it may then try, in ms. With a bad network ICE and DTLS each repeat what they sent, ever more slowly. */
+export const CONNECT_WITHIN_MS = 20_000;
+
 /** How long media may stop before a restart is asked for, in ms: shorter breaks mostly heal by themselves. */
 export const RESTART_AFTER_MS = 3000;
 
@@ -56,10 +69,14 @@ export class Recovery {
   /** A restart that was asked for, or would have been with signaling, and that no offer has brought yet. */
   #wanted = false;
   #restartAt = Infinity;
+  /** When a connection that has not got through is given up. */
+  #connectBy = Infinity;
 
   /** When `timeout` is due, or null. */
   nextTimeout(): number | null {
-    return this.#state === "interrupted" && this.#hasSignaling ? this.#restartAt : null;
+    if (!this.#hasSignaling || this.#state === "flowing") return null;
+    const time = this.#state === "connecting" ? this.#connectBy : this.#restartAt;
+    return time === Infinity ? null : time;
   }
 
   /** Takes one input and returns what to do. Times are milliseconds of a monotonic clock. */
@@ -70,7 +87,22 @@ export class Recovery {
   /** What each state does with its inputs. */
   readonly #transitions: Record<State, Row> = {
     connecting: {
+      agreed: (now) => {
+        if (this.#connectBy === Infinity) this.#connectBy = now + BEGIN_WITHIN_MS;
+        return null;
+      },
+      connecting: (now) => {
+        this.#connectBy = now + CONNECT_WITHIN_MS;
+        return null;
+      },
       connected: () => this.#flow(),
+      timeout: (now) => (now < this.#connectBy ? null : this.#fail()),
+      "signaling-restored": (now) => {
+        this.#hasSignaling = true;
+        // What it lacks may have got lost on the way.
+        if (this.#connectBy !== Infinity) this.#connectBy = Math.max(this.#connectBy, now + BEGIN_WITHIN_MS);
+        return null;
+      },
     },
     flowing: {
       disconnected: (now) => {
@@ -93,12 +125,10 @@ export class Recovery {
 
   /** What an input means where the state has no row for it. */
   readonly #always: Row = {
-    failed: () => {
-      this.#failures += 1;
-      return this.#failures < MAX_FAILED_CONNECTIONS ? "replace" : "give-up";
-    },
+    failed: () => this.#fail(),
     replaced: () => {
       this.#state = "connecting";
+      this.#connectBy = Infinity;
       this.#wanted = false;
       return null;
     },
@@ -120,6 +150,12 @@ export class Recovery {
     this.#state = "flowing";
     this.#failures = 0;
     return null;
+  }
+
+  #fail(): "replace" | "give-up" {
+    this.#connectBy = Infinity;
+    this.#failures += 1;
+    return this.#failures < MAX_FAILED_CONNECTIONS ? "replace" : "give-up";
   }
 
   #ask(now: number): "ask-restart" | null {

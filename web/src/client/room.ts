@@ -305,12 +305,13 @@ export class Room extends Emitter<RoomEvents> {
         remoteDescriptionChanged: () => {
           this.#updateRemoteTracks();
         },
+        agreed: () => {
+          this.#recovery?.step("agreed");
+        },
         stateChanged: (state) => {
           this.emit("transportChanged", state);
-          if (state === "connected" || state === "disconnected" || state === "failed") {
-            this.#recovery?.step(state);
-            if (state === "disconnected") this.#membership.probe();
-          }
+          if (state !== "new" && state !== "closed") this.#recovery?.step(state);
+          if (state === "disconnected") this.#membership.probe();
         },
         silent: () => {
           this.#membership.probe();

@@ -19,6 +19,7 @@ beforeEach(async () => {
     sendAnswer: () => sent.push("answer"),
     sendCandidate: () => undefined,
     remoteDescriptionChanged: () => undefined,
+    agreed: () => undefined,
     withdraw: () => undefined,
     giveUp: () => undefined,
   });

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { JOIN_DEADLINE_MS } from "../../src/client/membership.js";
 import { FIRST_DELAY_MS, GIVE_UP_AFTER_MS, LASTING_MS, TRY_WITHIN_MS } from "../../src/client/reconnection.js";
-import { MAX_FAILED_CONNECTIONS, RESTART_AFTER_MS } from "../../src/client/recovery.js";
+import { BEGIN_WITHIN_MS, MAX_FAILED_CONNECTIONS, RESTART_AFTER_MS } from "../../src/client/recovery.js";
 import { PING_AFTER_MS, PONG_WITHIN_MS, PROBE_WITHIN_MS } from "../../src/client/signaling.js";
 import { LOOK_EVERY_MS, SILENT_AFTER_MS } from "../../src/client/silence.js";
 import { track } from "../fakes/media.js";
@@ -446,6 +446,24 @@ describe("media that does not flow", () => {
     expect(world.takeEvents()).toEqual(["joined", "+track ann t-cam camera"]);
     expect(mic?.ended).toBeNull();
     expect(mic?.track?.readyState).toBe("live");
+  });
+
+  it("gets a new connection when the first never begins", async () => {
+    await world.join([peer("ann", [CAMERA])]);
+    await world.answer(["ann t-cam"]);
+    await vi.advanceTimersByTimeAsync(BEGIN_WITHIN_MS - 1);
+    expect(world.sockets).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1);
+    world.socket.open();
+    expect(presented()).toMatchObject({ sessionId: "s1", transport: "new" });
+    await world.readmit("new", [peer("ann", [CAMERA])]);
+    expect(world.connections).toHaveLength(2);
+  });
+
+  it("leaves alone a connection for which there is nothing to carry", async () => {
+    await world.join();
+    await vi.advanceTimersByTimeAsync(BEGIN_WITHIN_MS);
+    expect(world.sockets).toHaveLength(1);
   });
 
   it("gets a new connection after the WebSocket is back, when both have failed", async () => {

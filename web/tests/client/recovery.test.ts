@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
+  BEGIN_WITHIN_MS,
+  CONNECT_WITHIN_MS,
   MAX_FAILED_CONNECTIONS,
   Recovery,
   type RecoveryAction,
@@ -49,6 +51,56 @@ describe("media that stops", () => {
     for (let round = 0; round < 10; round += 1) {
       expect(after(recovery, "replaced", "connected", "failed")).toBe("replace");
     }
+  });
+});
+
+describe("a connection that never gets through", () => {
+  it("is replaced when it has nothing to try", () => {
+    const recovery = new Recovery();
+    expect(recovery.nextTimeout()).toBeNull();
+    expect(recovery.step("agreed", 100)).toBeNull();
+    expect(recovery.nextTimeout()).toBe(100 + BEGIN_WITHIN_MS);
+    expect(recovery.step("timeout", 99 + BEGIN_WITHIN_MS)).toBeNull();
+    expect(recovery.step("timeout", 100 + BEGIN_WITHIN_MS)).toBe("replace");
+    expect(recovery.nextTimeout()).toBeNull();
+  });
+
+  it("gets more time when it tries", () => {
+    const recovery = new Recovery();
+    after(recovery, "agreed", "connecting");
+    expect(recovery.nextTimeout()).toBe(CONNECT_WITHIN_MS);
+    expect(recovery.step("timeout", CONNECT_WITHIN_MS)).toBe("replace");
+  });
+
+  it("gets no more time by another agreement", () => {
+    const recovery = new Recovery();
+    recovery.step("agreed", 0);
+    recovery.step("agreed", 5000);
+    expect(recovery.nextTimeout()).toBe(BEGIN_WITHIN_MS);
+  });
+
+  it("is counted with those that failed", () => {
+    const recovery = new Recovery();
+    const actions = Array.from({ length: MAX_FAILED_CONNECTIONS }, () => {
+      after(recovery, "replaced", "agreed");
+      return recovery.step("timeout", BEGIN_WITHIN_MS);
+    });
+    expect(actions).toEqual(["replace", "replace", "give-up"]);
+  });
+
+  it("is not waited for any more once it is through", () => {
+    const recovery = new Recovery();
+    after(recovery, "agreed", "connecting", "connected", "agreed");
+    expect(recovery.nextTimeout()).toBeNull();
+    expect(recovery.step("timeout", CONNECT_WITHIN_MS)).toBeNull();
+  });
+
+  it("is given time anew when messages get through again", () => {
+    const recovery = new Recovery();
+    after(recovery, "agreed", "signaling-lost");
+    expect(recovery.nextTimeout()).toBeNull();
+    recovery.step("signaling-restored", 60_000);
+    expect(recovery.nextTimeout()).toBe(60_000 + BEGIN_WITHIN_MS);
   });
 });
 

@@ -213,6 +213,7 @@ describe("publishing", () => {
     const mic = world.room.publish(track("audio"));
     await settle();
     await world.answer();
+    world.connection.become("connected");
     world.socket.deliver("track-published", { ...MIC, trackId: "mine", peerId: "me", mid: "c0" });
     const camera = world.room.publish(track("video"));
     await settle();
