@@ -57,6 +57,7 @@ def _parse_host_port(text: str) -> HostPort:
         raise ValueError("an IPv6 address needs brackets")
     if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError("not HOST:PORT")
+    host.encode("idna")  # for its check of the labels' lengths, which else fails when the name is looked up
     return HostPort(host, int(port))
 
 
@@ -72,8 +73,8 @@ def _parse_list(text: str) -> tuple[str, ...]:
 
 def _parse_ips(text: str) -> tuple[str, ...]:
     addresses = [ipaddress.ip_address(part) for part in _parse_list(text)]
-    if any(address.is_unspecified for address in addresses):
-        raise ValueError("a wildcard is no destination")
+    if any(address.is_unspecified or "%" in str(address) for address in addresses):
+        raise ValueError("a wildcard is no destination, and an interface means nothing to others")
     return tuple(str(address) for address in addresses)
 
 
@@ -115,8 +116,12 @@ def _parse_turn_urls(text: str) -> tuple[IceUrl, ...]:
 
 
 def _parse_file(text: str) -> Path:
-    path = Path(text).expanduser()
-    if not path.is_file():
+    try:
+        path = Path(text).expanduser()
+        there = path.is_file()
+    except (OSError, RuntimeError) as error:  # too long, not for us to see, or in nobody's home
+        raise ValueError("no such file") from error
+    if not there:
         raise ValueError("no such file")
     return path
 

@@ -50,7 +50,10 @@ def parse_address(text: str) -> RedisAddress:
         case "unix":
             if url.hostname or not url.path.startswith("/"):
                 raise ValueError("a socket's path is absolute")
-            db = _number(url.query.removeprefix("db=") if url.query else "0")
+            name, _, number = (url.query or "db=0").partition("=")
+            if name != "db":
+                raise ValueError("unknown parameter")
+            db = _number(number)
             return RedisAddress("unix", path=unquote(url.path), db=db, username=username, password=password)
         case "redis" | "rediss" as scheme:
             if not url.hostname or url.query:

@@ -43,6 +43,7 @@ def test_what_urls_say(text: str, address: RedisAddress) -> None:
         "unix://",
         "unix://run/redis.sock",
         "unix:///run/redis.sock?timeout=1",
+        "unix:///run/redis.sock?7",
     ],
 )
 def test_what_is_none_is_refused(text: str) -> None:
