@@ -4,8 +4,8 @@ The input is a program: each step is a byte that says what and a byte of detail.
 whoever has the sockets: it carries out requests and reports what it pleases, of generations that are, were,
 or never began.
 
-* A generation is gathered once, and nothing is asked of it before; at most two are not released, and none
-  once the agent is closed.
+* A generation is gathered once, and nothing is asked of it before that or after its release; at most two are
+  not released, and none once the agent is closed.
 * The events, added up, tell the state and the selected path as they are; what is sent on is validated.
 * Candidates are bounded, and a timer that has been handled is not due again at once.
 
@@ -13,10 +13,12 @@ Afterwards the peer falls silent, and the agent must fail; it restarts and nomin
 complete.
 """
 
+from deadlines import run_due
+
 from sfu.ice.agent import FAILED_AFTER
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
-from sfu.ice.events import IceState, PathSelected, StateChanged
+from sfu.ice.events import IceState, PathRetired, PathSelected, StateChanged
 from sfu.ice.full import (
     MAX_CANDIDATES,
     Connect,
@@ -117,11 +119,7 @@ class Script:
     def pass_time(self, seconds: float) -> None:
         """Let whatever falls due happen, each at its time."""
         self.now += seconds
-        while (due := self.agent.next_timeout()) is not None and due <= self.now:
-            self.agent.handle_timeout(due)
-            after = self.agent.next_timeout()
-            assert after is None or after > due, "a timer that is due again at once would spin"
-            self.settle()
+        run_due(self.agent, self.now, self.settle)
 
     def settle(self) -> None:
         """Take requests and events, and compare."""
@@ -133,10 +131,10 @@ class Script:
                     self.gathered.add(local.ufrag)
                     self.tried[local.ufrag] = 0
                 case Connect(ufrag, _, _, _):
-                    assert ufrag in self.gathered
+                    assert ufrag in self.gathered - self.released
                     self.tried[ufrag] = 0
                 case TryCandidate(ufrag, candidate):
-                    assert ufrag in self.gathered
+                    assert ufrag in self.gathered - self.released
                     assert (candidate.transport, candidate.component) == ("udp", 1)
                     self.tried[ufrag] += 1
                     assert self.tried[ufrag] <= MAX_CANDIDATES
@@ -150,8 +148,11 @@ class Script:
                     self.state = state
                 case PathSelected(path):
                     self.selected = path
+                case PathRetired(path):
+                    assert path == self.selected
+                    self.selected = None
         assert agent.state is self.state
-        assert agent.selected in (None, self.selected)
+        assert agent.selected == (None if agent.state is IceState.CLOSED else self.selected)
         if agent.state in CONNECTED:
             assert agent.selected is not None
             assert agent.is_validated(agent.selected)
@@ -167,7 +168,7 @@ class Script:
         agent = self.agent
         if agent.state is not IceState.CLOSED:
             agent.set_remote(Credentials("last", "theirs"), self.now)
-            self.pass_time(FAILED_AFTER)
+            self.pass_time(2 * FAILED_AFTER)  # a restart that is under way has a time of its own
             states = [agent.state]
             agent.restart(self.credentials(), self.now)
             agent.set_remote(Credentials("very last", "theirs"), self.now)

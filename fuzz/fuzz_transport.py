@@ -9,6 +9,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from random import Random
 
+from deadlines import run_due
+
 from sfu.dtls import Certificate, ConnectionState, DtlsStatistics, HandshakeCompleted, SrtpKeys
 from sfu.dtls import Event as DtlsEvent
 from sfu.dtls.srtp import SrtpProtectionProfile
@@ -179,11 +181,7 @@ class Script:
 
     def tick(self) -> None:
         """Whatever is due by now happens, each at its time, and none again at once."""
-        while (due := self.transport.next_timeout()) is not None and due <= self.now:
-            self.transport.handle_timeout(due)
-            after = self.transport.next_timeout()
-            assert after is None or after > due, "a timer that is due again at once would spin"
-            self.settle()
+        run_due(self.transport, self.now, self.settle)
 
     def settle(self) -> None:
         """Take what the transport has to say, and check that all of it is bounded."""

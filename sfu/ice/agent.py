@@ -75,7 +75,7 @@ class IceLiteAgent:
         self.local = local
         """The credentials of the current generation."""
         self.pending: Credentials | None = None
-        """Those of a restart that has not been completed by a nomination."""
+        """Those of a restart that has not been completed."""
         self.remote: Credentials | None = None
         """The peer's, once its description is known. A lite agent needs them for nothing but this record: a
         check is authenticated by our password, and its USERNAME is valid by its first half (section 7.3)."""
@@ -139,7 +139,10 @@ class IceLiteAgent:
             return
         if now >= self._checked_at + FAILED_AFTER:
             self._paths.clear()
-            self._set_state(IceState.FAILED)
+            if self.pending:
+                self._check_anew(self.pending, now)
+            else:
+                self._set_state(IceState.FAILED)
             return
         if self.state is IceState.CHECKING:
             return
@@ -168,9 +171,9 @@ class IceLiteAgent:
         """Begin an ICE restart (section 9): from now on both the old and these credentials are accepted.
 
         Sending stays on the old path until the peer nominates one with the new credentials; then the old ones
-        are retired. A restart that is not yet through is replaced by this one. A failed agent has nothing to
-        keep: it takes the new credentials at once and goes back to `CHECKING`.
-        Raises `RuntimeError` on a closed agent.
+        are retired. A restart that is not yet through is replaced by this one. An agent that has failed, or
+        does so before the restart is through, has nothing to keep: it goes on with the new credentials alone,
+        back in `CHECKING`. Raises `RuntimeError` on a closed agent.
         """
         if self.state is IceState.CLOSED:
             raise RuntimeError("ICE restart on a closed agent")
@@ -179,9 +182,7 @@ class IceLiteAgent:
         self.pending = credentials
         self._events.append(CredentialsAdded(credentials.ufrag))
         if self.state is IceState.FAILED:
-            self._complete_restart(credentials)
-            self._checked_at = now
-            self._set_state(IceState.CHECKING)
+            self._check_anew(credentials, now)
 
     def alive(self, path: Path, now: float) -> None:
         """An authenticated packet that is no check (SRTCP, say) came along `path`.
@@ -306,6 +307,11 @@ class IceLiteAgent:
         if state is not self.state:
             self.state = state
             self._events.append(StateChanged(state))
+
+    def _check_anew(self, credentials: Credentials, now: float) -> None:
+        self._complete_restart(credentials)
+        self._checked_at = now
+        self._set_state(IceState.CHECKING)
 
     def _complete_restart(self, credentials: Credentials) -> None:
         self._events.append(CredentialsRetired(self.local.ufrag))

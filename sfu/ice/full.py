@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
-from sfu.ice.events import IceEvent, IceState, IceStatistics, PathSelected, StateChanged
+from sfu.ice.events import IceEvent, IceState, IceStatistics, PathRetired, PathSelected, StateChanged
 from sfu.ice.path import Address, Path
 
 MAX_CANDIDATES = 50
@@ -121,7 +121,7 @@ class FullIceAgent:
         self.local = local
         """The credentials of the current generation."""
         self.pending: Credentials | None = None
-        """Those of a restart that has not been completed by a nomination."""
+        """Those of a restart that has not been completed."""
         self.remote: Credentials | None = None
         """The peer's, as last described."""
         self.controlling = False
@@ -131,6 +131,8 @@ class FullIceAgent:
         self.state = IceState.NEW
         self.drops: Counter[str] = Counter()
         """Datagrams and candidates dropped, by reason; whoever reports counts here too."""
+        self._described = local.ufrag  # our generation that `remote` belongs to
+        self._restart_lost = False
         self._requests: list[IceRequest] = [Gather(local)]
         self._events: list[IceEvent] = []
         self._paths: dict[Path, str] = {}
@@ -155,8 +157,7 @@ class FullIceAgent:
     def report(self, report: IceReport, now: float) -> None:
         """Take what was found. What is about a generation that has ended changes nothing."""
         current = report.ufrag == self.local.ufrag
-        ended = self.state in (IceState.FAILED, IceState.CLOSED)
-        if ended or report.ufrag not in self._generations():
+        if report.ufrag not in self._generations():
             return
         match report:
             case Validated(ufrag, path, answered):
@@ -164,40 +165,45 @@ class FullIceAgent:
                 if answered and current and self._selected is None:
                     # Until one is nominated, as there may be something to answer on it.
                     self._select(path)
-                self._hear(path, now)
+                self._hear(path, now, answered=answered)
             case Nominated(ufrag, path):
                 self._paths[path] = ufrag
                 if not current:
                     self._complete_restart()
                 self._nominated = True
                 self._select(path)
-                self._hear(path, now)
+                self._hear(path, now, answered=True)
             case Heard(_, path) if path in self._paths:
-                self._hear(path, now)
+                self._hear(path, now, answered=True)
             case Retired(_, path) if path != self._selected:
                 self._paths.pop(path, None)
             case Lost() if current:
-                self._fail()
+                self._fail(now)
+            case Lost():
+                self._restart_lost = True  # which leaves the old path
             case _:
-                pass  # a restart that fails leaves the old path; candidates are the description's business
+                pass  # candidates are the description's business
 
     def add_candidate(self, candidate: Candidate) -> None:
         """The peer may be reached here; one that is of no use is counted in `drops`.
 
-        It may come before the description that it belongs to, which its `ufrag` extension tells.
+        It may come before the description that it belongs to, which its `ufrag` extension tells. Without one
+        it belongs to the description that came last (RFC 9429 section 3.5.2.1).
         """
         ufrag = dict(candidate.extensions).get("ufrag")
         if candidate.transport != "udp" or candidate.component != 1 or candidate.address.port == 0:
             self.drops["ice-candidate-unusable"] += 1
         elif self.remote is None or ufrag not in (None, self.remote.ufrag):
             self._early.append(candidate)
+        elif self._described not in self._generations():
+            self.drops["ice-candidate-late"] += 1
         elif candidate.address in self._candidates:
             pass  # descriptions repeat them
         elif len(self._candidates) >= MAX_CANDIDATES:
             self.drops["ice-candidates-too-many"] += 1
         else:
             self._candidates.add(candidate.address)
-            self._requests.append(TryCandidate(self._newest().ufrag, candidate))
+            self._requests.append(TryCandidate(self._described, candidate))
 
     # --- the agent's verbs ---
 
@@ -224,7 +230,7 @@ class FullIceAgent:
         if deadline is None or now < deadline:
             return
         if now >= self._checked_at + FAILED_AFTER:
-            self._fail()
+            self._fail(now)
         else:
             self._set_state(IceState.DISCONNECTED)
 
@@ -242,8 +248,10 @@ class FullIceAgent:
         if remote == self.remote or self.state is IceState.CLOSED:
             return
         self.remote = remote
+        self._described = (self.pending or self.local).ufrag
         self._candidates.clear()
-        self._requests.append(Connect(self._newest().ufrag, remote, self.controlling, self.remote_is_lite))
+        if self._described in self._generations():
+            self._requests.append(Connect(self._described, remote, self.controlling, self.remote_is_lite))
         early, self._early = self._early, deque(maxlen=MAX_CANDIDATES)
         for candidate in early:
             self.add_candidate(candidate)
@@ -254,19 +262,19 @@ class FullIceAgent:
     def restart(self, credentials: Credentials, now: float) -> None:
         """Begin an ICE restart (section 9): a generation beside the old one, until this one has nominated.
 
-        A restart that is not yet through is replaced. A failed agent has nothing to keep: it goes back to
-        `CHECKING` at once. Raises `RuntimeError` on a closed agent.
+        A restart that is not yet through is replaced. An agent that has failed, or does so before the restart
+        is through, has nothing to keep: it goes back to `CHECKING` at once. Raises `RuntimeError` on a closed
+        agent.
         """
         if self.state is IceState.CLOSED:
             raise RuntimeError("ICE restart on a closed agent")
         if self.pending is not None:
             self._release(self.pending.ufrag)
         self.pending = credentials
+        self._restart_lost = False
         self._requests.append(Gather(credentials))
         if self.state is IceState.FAILED:
-            self._complete_restart()
-            self._checked_at = now
-            self._set_state(IceState.CHECKING)
+            self._check_anew(now)
 
     def lose(self, path: Path) -> None:
         """Nothing: whoever has the sockets reports their end with all paths of a generation, as `Lost`."""
@@ -309,20 +317,26 @@ class FullIceAgent:
     # --- changes ---
 
     def _generations(self) -> tuple[str, ...]:
+        """Those that are not over."""
+        if self.state in (IceState.FAILED, IceState.CLOSED):
+            return ()
         return (self.local.ufrag,) if self.pending is None else (self.local.ufrag, self.pending.ufrag)
-
-    def _newest(self) -> Credentials:
-        return self.pending or self.local
 
     def _connected_state(self) -> IceState:
         if self._selected is None:
             return self.state
         return IceState.COMPLETED if self._nominated else IceState.CONNECTED
 
-    def _hear(self, path: Path, now: float) -> None:
+    def _hear(self, path: Path, now: float, *, answered: bool) -> None:
+        """A check of either side has succeeded: a sign of life.
+
+        Consent is for the path that is sent on, and only its owner can answer there (RFC 7675 section 5.1).
+        """
         self._checks += 1
         if self._selected is not None:
-            self._checked_at = self._alive_at = now
+            self._alive_at = now
+            if answered and path == self._selected:
+                self._checked_at = now
             self._set_state(self._connected_state())
 
     def _select(self, path: Path) -> None:
@@ -331,11 +345,23 @@ class FullIceAgent:
             self._selected = path
             self._events.append(PathSelected(path))
 
-    def _fail(self) -> None:
+    def _fail(self, now: float) -> None:
+        """Consent for what is in use is gone; a restart that is under way gets its time."""
+        if self._selected is not None:
+            self._events.append(PathRetired(self._selected))
         self._selected = None
         self._nominated = False
-        self._release(self.local.ufrag)
-        self._set_state(IceState.FAILED)
+        if self.pending is not None and not self._restart_lost:
+            self._check_anew(now)
+        else:
+            for ufrag in self._generations():
+                self._release(ufrag)
+            self._set_state(IceState.FAILED)
+
+    def _check_anew(self, now: float) -> None:
+        self._complete_restart()
+        self._checked_at = now
+        self._set_state(IceState.CHECKING)
 
     def _complete_restart(self) -> None:
         assert self.pending is not None, "there are two generations, and it is not the old one"

@@ -17,7 +17,7 @@ class IceAgent(Protocol):
     local: Credentials
     """The credentials of the current generation."""
     pending: Credentials | None
-    """Those of a restart that has not been completed by a nomination."""
+    """Those of a restart that has not been completed."""
     state: IceState
 
     @property

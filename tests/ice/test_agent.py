@@ -469,12 +469,30 @@ def test_restart_of_a_failed_agent(connected: IceLiteAgent) -> None:
     assert connected.events() == [PathValidated(P1), PathSelected(P1), StateChanged(IceState.CONNECTED)]
 
 
+def test_restart_outlives_the_consent_for_what_was_before_it(connected: IceLiteAgent) -> None:
+    connected.restart(NEW, 20.0)
+    connected.handle_timeout(FAILED_AFTER)
+    assert connected.events() == [
+        CredentialsAdded("fresh"),
+        PathRetired(P0),
+        CredentialsRetired("ours"),
+        StateChanged(IceState.CHECKING),
+    ]
+    assert (connected.selected, connected.local, connected.pending) == (None, NEW, None)
+    connected.receive(check(), P0, 31.0)
+    assert connected.statistics().drops == {"ice-ufrag": 1}
+    connected.receive(check(local=NEW), P1, 32.0)
+    assert (connected.state, connected.selected) == (IceState.CONNECTED, P1)
+
+
 def test_restart_that_nobody_follows_ends_in_failed(connected: IceLiteAgent) -> None:
     connected.restart(NEW, 1.0)
     connected.handle_timeout(FAILED_AFTER)
+    assert connected.next_timeout() == 2 * FAILED_AFTER
+    connected.handle_timeout(2 * FAILED_AFTER)
     assert state(connected) is IceState.FAILED
-    connected.restart(NEW, 40.0)
-    connected.handle_timeout(40.0 + FAILED_AFTER)
+    connected.restart(NEW, 70.0)
+    connected.handle_timeout(70.0 + FAILED_AFTER)
     assert state(connected) is IceState.FAILED
 
 

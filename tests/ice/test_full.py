@@ -5,7 +5,7 @@ import pytest
 from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
-from sfu.ice.events import IceState, PathSelected, StateChanged
+from sfu.ice.events import IceState, PathRetired, PathSelected, StateChanged
 from sfu.ice.full import (
     MAX_CANDIDATES,
     Connect,
@@ -168,6 +168,51 @@ def test_a_restart_that_fails_leaves_the_old_path() -> None:
     agent.restart(AGAIN, 2.0)
     agent.report(Lost("again"), 3.0)
     assert (agent.state, agent.selected) == (IceState.COMPLETED, HOST)
+    # And is nothing to fall back on.
+    agent.report(Lost("ours"), 4.0)
+    assert state(agent) is IceState.FAILED
+    agent.restart(THIRD, 5.0)
+    agent.report(Lost("third"), 6.0)
+    assert state(agent) is IceState.FAILED
+
+
+def test_a_restart_outlives_the_consent_for_what_was_before_it() -> None:
+    agent = connected()
+    agent.restart(AGAIN, 20.0)
+    agent.set_remote(THEIRS_AGAIN, 21.0)
+    agent.requests()
+    agent.handle_timeout(1.0 + FAILED_AFTER)
+    assert agent.events() == [PathRetired(HOST), StateChanged(IceState.CHECKING)]
+    assert (agent.selected, agent.local, agent.pending) == (None, AGAIN, None)
+    assert agent.requests() == [Release("ours")]
+    agent.report(Nominated("again", RELAY), 40.0)
+    assert (agent.state, agent.selected) == (IceState.COMPLETED, RELAY)
+
+
+def test_a_restart_outlives_the_sockets_of_what_was_before_it() -> None:
+    agent = connected()
+    agent.restart(AGAIN, 2.0)
+    agent.report(Lost("again"), 2.5)
+    agent.restart(THIRD, 3.0)
+    agent.report(Lost("ours"), 4.0)
+    assert (agent.state, agent.selected, agent.local) == (IceState.CHECKING, None, THIRD)
+    agent.handle_timeout(4.0 + FAILED_AFTER)
+    assert state(agent) is IceState.FAILED
+
+
+def test_consent_is_an_answer_on_the_path_in_use() -> None:
+    agent = connected()
+    agent.restart(AGAIN, 5.0)
+    for now in (10.0, 20.0, 30.0):
+        # It lives, and may be anywhere: its checks on the path in use, which anybody may forge the address of,
+        # and all that happens on other paths do not say that it still wants to receive there.
+        agent.report(Validated("ours", HOST, False), now)
+        agent.report(Validated("ours", RELAY, True), now)
+        agent.report(Heard("ours", RELAY), now)
+        agent.report(Validated("again", RELAY, True), now)
+    assert (agent.state, agent.next_timeout()) == (IceState.COMPLETED, 1.0 + FAILED_AFTER)
+    agent.report(Validated("ours", HOST, True), 30.5)
+    assert agent.next_timeout() == 30.5 + DISCONNECTED_AFTER
 
 
 def test_paths_are_retired_but_never_the_one_in_use() -> None:
@@ -191,6 +236,40 @@ def test_candidates_wait_for_the_description_that_they_belong_to() -> None:
     agent.restart(AGAIN, 1.0)
     agent.set_remote(Credentials("other", "password"), 1.0)
     assert agent.requests()[2:] == [TryCandidate("again", foreign)]
+
+
+@pytest.mark.parametrize("extra", ["", " ufrag theirs"])
+def test_candidates_stay_with_their_description_while_a_restart_waits_for_the_next(extra: str) -> None:
+    agent = connected()
+    agent.restart(AGAIN, 2.0)
+    old, new = candidate(1, extra), candidate(2)
+    agent.add_candidate(old)
+    assert agent.requests() == [Gather(AGAIN), TryCandidate("ours", old)]
+    agent.set_remote(THEIRS_AGAIN, 3.0)
+    agent.add_candidate(new)
+    assert agent.requests()[1:] == [TryCandidate("again", new)]
+
+
+def test_candidates_of_a_generation_that_is_over_are_dropped() -> None:
+    agent = connected()
+    agent.report(Lost("ours"), 2.0)
+    agent.restart(AGAIN, 3.0)
+    agent.requests()
+    agent.add_candidate(candidate())
+    assert (agent.requests(), agent.drops) == ([], {"ice-candidate-late": 1})
+
+
+def test_a_description_that_comes_after_the_end_of_its_generation_is_for_nobody() -> None:
+    agent = FullIceAgent(OURS, now=0.0)
+    agent.requests()
+    agent.report(Lost("ours"), 1.0)
+    agent.requests()
+    agent.set_remote(THEIRS, 2.0)
+    agent.add_candidate(candidate())
+    assert (agent.requests(), agent.state) == ([], IceState.FAILED)
+    agent.restart(AGAIN, 3.0)
+    agent.set_remote(THEIRS_AGAIN, 4.0)
+    assert agent.requests()[-1] == Connect("again", THEIRS_AGAIN, False)
 
 
 def test_candidates_of_no_use_are_counted_and_the_rest_is_bounded() -> None:
@@ -229,6 +308,7 @@ def test_the_end_releases_everything() -> None:
 def test_what_nobody_has_begun_needs_no_end() -> None:
     agent = connected()
     agent.restart(AGAIN, 2.0)
+    agent.set_remote(THEIRS_AGAIN, 2.2)
     agent.add_candidate(candidate())
     agent.restart(THIRD, 2.5)
     assert agent.requests() == [Gather(THIRD)]
