@@ -158,7 +158,6 @@ class SendStream:
             self.source_restarted()
             self.source.senders.remove(self)
         self.source = source
-        self._sequences.forget_source()
         if source is not None:
             self._clock_rate = source.clock_rate
             source.senders.append(self)
@@ -194,6 +193,7 @@ class SendStream:
         if not self._new_source:
             self._timestamps.end(self.source.newest_timestamp, self.source.newest_arrival)
         self._close_gate()
+        self._sequences.forget_source()
         self._new_source = True
 
     # Packets.
@@ -204,8 +204,11 @@ class SendStream:
         if translation is None or self._paused:
             return
         if srtp is None or path is None:
-            # Nor is the gate opened: the key frame would be lost.
+            # Nor is the gate opened: the key frame would be lost. Left open, the gap would be as long as the
+            # silence; from 2**15 numbers on SRTP guesses the rollover counter wrong (RFC 3711 section 3.3.1).
             self._dropped["not-connected"] += 1
+            self._close_gate()
+            self._asked = False
             return
         translated = translation.translate(media.rtp)
         if translated is None:
@@ -231,7 +234,7 @@ class SendStream:
         try:
             egress.put(srtp.protect(translated.serialize()), path)
         except BadPacket as error:
-            self._dropped[error.reason] += 1
+            self._leave_out(media, error.reason)
             return
         self.packets += 1
         self.octets += len(translated.payload)
