@@ -202,7 +202,8 @@ class Stage:
 
     def settle(self) -> None:
         """Take what every peer is to be told."""
-        for peer in self.hall.conference.take_touched(self.hall.now):
+        for peer in self.hall.conference.take_touched():
+            self.hall.conference.conclude(peer, self.hall.now)
             peer.outgoing(self.hall.now)
         for peer in self.peers:
             messages = peer.take_messages()

@@ -328,9 +328,10 @@ class Server:
 
     def _settle(self, now: float) -> None:
         """Carry out what the last step led to: messages, datagrams and timers of all peers it touched."""
-        while touched := self.conference.take_touched(now):
+        while touched := self.conference.take_touched():
             for peer in touched:
                 try:
+                    self.conference.conclude(peer, now)
                     self._settle_peer(peer, now)
                 except Exception:
                     self._fail(peer, now)

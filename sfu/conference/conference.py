@@ -41,7 +41,7 @@ from sfu.ice.full import IceReport
 from sfu.ice.path import Path
 from sfu.transport.demux import TransportTable
 from sfu.transport.egress import Egress
-from sfu.transport.events import Failed, KeyFrameRequested, Media, Secured, StreamStarted
+from sfu.transport.events import Closed, Failed, KeyFrameRequested, Media, Secured, StreamStarted
 from sfu.transport.fan_out import fan_out
 
 MESSAGE_WEIGHT = 16 * 1024
@@ -83,8 +83,8 @@ class Changes(NamedTuple):
 class Conference:
     """Rooms and peers by id: the machine that the Trio shell drives.
 
-    Nothing here waits. After each step the shell asks `take_touched` whose messages, datagrams and timers it
-    has to look at.
+    Nothing here waits. After each step the shell asks `take_touched` whom it led to something for, and for each
+    of these calls `conclude` and looks at messages, datagrams and timers.
     """
 
     def __init__(
@@ -279,18 +279,23 @@ class Conference:
             handshakes=dict(self._handshakes),
         )
 
-    def take_touched(self, now: float) -> list[Peer]:
-        """Return the peers that something happened to since the last call, with the offers this led to."""
+    def take_touched(self) -> list[Peer]:
+        """Return the peers that something happened to since the last call; `conclude` is due for each."""
         touched = list(self._marks.touched)
         self._marks.touched.clear()
-        for peer in touched:
-            if peer.ended is None:
-                if peer.room.offer_if_due(peer, now):
-                    self._follow(peer, now)  # it may have brought new credentials
-                peer.room.tell_candidates(peer)
-            elif self._by_session.get(peer.session.id) is peer:
-                del self._by_session[peer.session.id]
         return touched
+
+    def conclude(self, peer: Peer, now: float) -> None:
+        """End the steps that touched `peer`: make the offer that they led to, or forget a session that is over.
+
+        This may touch peers again.
+        """
+        if peer.ended is None:
+            if peer.room.offer_if_due(peer, now):
+                self._follow(peer, now)  # it may have brought new credentials
+            peer.room.tell_candidates(peer)
+        elif self._by_session.get(peer.session.id) is peer:
+            del self._by_session[peer.session.id]
 
     def take_changed(self) -> Changes:
         """Return what has to be stored, or dropped there, since the last call."""
@@ -315,11 +320,15 @@ class Conference:
                     peer.connection.restart_ice()
                 case Secured():
                     self._note_handshake(peer, "ok")
+                case Closed():
+                    peer.room.lose_connection(peer, now)
                 case Failed(reason):
                     self._note_handshake(peer, reason)
                     if reason == "fingerprint-mismatch":
                         peer.tell(refusal(Forbidden("the DTLS certificate is not the one of the description")))
                         peer.room.remove(peer, reason, now)
+                    else:
+                        peer.room.lose_connection(peer, now)
                 case PathValidated() | PathRetired() | CredentialsAdded() | CredentialsRetired():
                     self._table.apply(peer, (event,))
                 case _:

@@ -159,7 +159,7 @@ class Connection:
 
     def make_offer(self, now: float) -> str | None:
         """Return an offer to send, if one is due."""
-        if not self.negotiation.is_offer_due(now):
+        if self.closed or not self.negotiation.is_offer_due(now):
             return None
         if self._restart_wanted:
             self._restart_ice(now)
@@ -270,7 +270,8 @@ class Connection:
         return self.transport.outgoing(now)
 
     def close(self, now: float) -> None:
-        """End the connection: what it forwards stops, and its transport says goodbye."""
+        """End the connection: what it forwards stops, nothing is negotiated, and its transport says goodbye."""
+        self.negotiate_again()  # no answer is waited for
         for subscription in self._subscriptions.values():
             self._stop(subscription, now)
         self._unsubscribed += len(self._subscriptions)

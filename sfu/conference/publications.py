@@ -113,7 +113,10 @@ class Publications:
             track.sleep(now)
 
     def expect(self, peer: Peer, now: float) -> None:
-        """The client of `peer` is back: it may publish its tracks again from now on, and has to soon."""
+        """The client of `peer` may publish its tracks again from now on, and has to soon.
+
+        It is back, or its connection has ended; while it is away, it has the time of its session.
+        """
         if peer.tracks:
             peer.reclaim_deadline = now + RECLAIM_TIMEOUT
 

@@ -115,6 +115,7 @@ class Room:
         if peer.ended is not None or peer.suspended:
             return
         peer.session.suspend(deadline)
+        peer.reclaim_deadline = None  # the session's is what counts now
         self._members.note_change(peer)
         self._members.touch(peer)
         self._members.tell(self._members.others(peer), peer.away())
@@ -137,6 +138,18 @@ class Room:
         self._welcome(peer, token, resumed=True, keep=connection is None)
         if was_away:
             self._members.tell(self._members.others(peer), peer.back())
+
+    def lose_connection(self, peer: Peer, now: float) -> None:
+        """The connection of `peer` has ended: the client has closed it, or DTLS has failed.
+
+        Its session goes on, and so do its tracks, if the client soon comes back with another connection.
+        """
+        if peer.ended is not None or peer.connection.closed:
+            return
+        self._close(peer.connection, now)
+        self._publications.sleep(peer, now)
+        if not peer.suspended:
+            self._publications.expect(peer, now)
 
     def remove(self, peer: Peer, reason: str, now: float, *, for_good: bool = True) -> None:
         """Take `peer` out: its tracks end, its connection says goodbye, others are told.
@@ -224,6 +237,8 @@ class Room:
         if peer.session.confirm():
             self._members.note_change(peer)
         match message:
+            case Offer() | Answer() | IceRestartRequest() if peer.connection.closed:
+                raise Conflict("your connection has ended: join again with a new one")
             case Offer():
                 self._handle_offer(peer, message, now)
             case Answer():
@@ -264,7 +279,6 @@ class Room:
             peer.tell(IceRestartOffer(sdp=offer, peer_id=peer.id))
         else:
             peer.tell(Offer(sdp=offer, type="offer", peer_id=peer.id))
-        self._members.touch(peer)
         return True
 
     def _handle_offer(self, peer: Peer, message: Offer, now: float) -> None:

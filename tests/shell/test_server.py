@@ -10,6 +10,7 @@ from support.world import Client, World, world
 from trio.testing import MockClock
 
 from sfu.conference.conference import Conference
+from sfu.conference.connection import Connection
 from sfu.ice.path import Path
 from sfu.server import OBSERVE_INTERVAL
 from sfu.signaling import JOIN_TIMEOUT, KEEPALIVE, OUTBOX, STALL_TIMEOUT
@@ -268,6 +269,37 @@ async def test_a_bug_in_one_peers_messages_costs_that_peer_alone(
         await bob.say("ping")
         await alice.until(lambda: alice.heard("peer-left"))
         assert len(transports(around)) == 1
+
+
+async def test_a_bug_in_one_peers_negotiation_costs_that_peer_alone(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever's step it is in which the offer is due: here a timer's."""
+    original = Connection.make_offer
+
+    async with (
+        world() as around,
+        around.client("alice") as alice,
+        around.client("bob") as bob,
+        around.client("carol") as carol,
+    ):
+        await call(alice, bob)
+
+        def broken(self: Connection, now: float) -> str | None:
+            if self is peer.connection:
+                raise ZeroDivisionError("a bug")
+            return original(self, now)
+
+        await carol.join()
+        (peer,) = (
+            one for one in around.server.conference.rooms["room"].peers.values() if one.user_id == "carol"
+        )
+        monkeypatch.setattr(Connection, "make_offer", broken)
+        await alice.until(lambda: alice.heard("peer-left"))
+        await carol.until(lambda: carol.closed)
+        alice.send(alice.browser.transceivers[0], KEY_FRAME)
+        await bob.until(lambda: bob.machine.rtp)
+        assert len(transports(around)) == 2
 
 
 # --- what the server says about itself ---

@@ -93,7 +93,8 @@ class Hall:
         busy = True
         while busy:
             busy = False
-            for peer in self.conference.take_touched(self.now):
+            for peer in self.conference.take_touched():
+                self.conference.conclude(peer, self.now)
                 for datagram, path in peer.outgoing(self.now):
                     self.egress.put(datagram, path)
             self.egress.flush()

@@ -1,0 +1,173 @@
+"""A client's RTCPeerConnection ends while its session goes on: closed by the page, or failed."""
+
+import pytest
+from sdp.support import Browser
+from support.client import ScriptedClient
+from support.conference import Guest, Hall
+
+from sfu.conference.limits import Limits
+from sfu.conference.messages import Join
+from sfu.conference.negotiation import ANSWER_TIMEOUT
+from sfu.conference.publications import RECLAIM_TIMEOUT
+
+
+def call(hall: Hall) -> tuple[Guest, Guest]:
+    """Alice and Bob publish a video each, and see each other."""
+    alice, bob = hall.enter("alice"), hall.enter("bob")
+    for guest in (alice, bob):
+        guest.publish("video")
+    hall.run(2.0)
+    for guest in (alice, bob):
+        guest.send_frames(guest.browser.transceivers[0], 2)
+    return alice, bob
+
+
+def close(hall: Hall, guest: Guest) -> None:
+    """What RTCPeerConnection.close() does: DTLS says goodbye. The WebSocket stays."""
+    guest.client.close(hall.now)
+    hall.settle()
+    assert guest.peer.ended is None
+
+
+def come_back(hall: Hall, guest: Guest, transport: str) -> None:
+    """Join again with the session, and with another RTCPeerConnection where there is to be one."""
+    told = guest.heard("join")[-1]
+    request = Join(
+        room_id="room",
+        user_id=guest.peer.user_id,
+        session_id=told["sessionId"],
+        session_token=told["sessionToken"],
+        transport="keep" if transport == "keep" else "new",
+    )
+    assert hall.conference.join(request, hall.now) is guest.peer
+    guest.browser = Browser()
+    guest.client = ScriptedClient(random=hall.random, now=hall.now, certificate=guest.client.certificate)
+    guest.forget_remote()
+    hall.settle()
+
+
+def test_what_it_published_ends_unless_it_comes_back_soon() -> None:
+    hall = Hall()
+    alice, bob = call(hall)
+    (track,) = bob.peer.tracks
+    close(hall, bob)
+    hall.run(RECLAIM_TIMEOUT - 0.1)
+    assert alice.heard("track-unpublished") == []
+    hall.run(0.2)
+    assert [told["trackId"] for told in alice.heard("track-unpublished")] == [track]
+    assert [told["trackId"] for told in bob.heard("track-unpublished")] == [track]
+    assert alice.peer.connection.subscriptions == ()
+    hall.leave(bob)
+    assert alice.heard("peer-left")
+
+
+@pytest.mark.parametrize("transport", ["new", "keep"])
+def test_who_comes_back_with_another_connection_goes_on_with_its_tracks(transport: str) -> None:
+    """There is nothing to keep, whatever the client says."""
+    hall = Hall()
+    alice, bob = call(hall)
+    (track,) = bob.peer.tracks
+    close(hall, bob)
+    hall.run(5.0)
+    come_back(hall, bob, transport)
+    assert bob.heard("join")[-1]["transport"] == "new"
+    (camera,) = bob.publish("video")
+    hall.run(RECLAIM_TIMEOUT + 1)
+    assert bob.heard("track-published")[-1]["trackId"] == track
+    assert alice.heard("track-unpublished") == []
+    for sender, receiver, line in ((alice, bob, alice.browser.transceivers[0]), (bob, alice, camera)):
+        receiver.client.rtp.clear()
+        sender.send_frames(line, 3)
+        assert len(receiver.received()) == 3
+
+
+def test_nothing_is_forwarded_to_it_and_nothing_offered() -> None:
+    hall = Hall()
+    alice, bob = call(hall)
+    (track,) = alice.peer.tracks.values()
+    offers = len(bob.heard("offer"))
+    close(hall, bob)
+    assert track.senders == []
+    assert bob.peer.connection.subscriptions == ()
+    alice.publish("audio")
+    hall.run(ANSWER_TIMEOUT + 1)
+    assert len(bob.heard("offer")) == offers
+    # It is told of the room as before, and its wishes are kept.
+    assert len(bob.heard("track-published")) == 3
+    bob.say("unsubscribe", trackId=track.id, peerId=alice.peer.id)
+    assert bob.heard("subscription-ack")[-1]["success"]
+    come_back(hall, bob, "new")
+    hall.run(2.0)
+    assert [line.track.split()[1] for line in bob.browser.lines if line.track] == [
+        one for one in alice.peer.tracks if one != track.id
+    ]
+
+
+@pytest.mark.parametrize("message", ["offer", "answer", "ice-restart-request"])
+def test_what_is_negotiated_on_it_is_refused(message: str) -> None:
+    hall = Hall()
+    _alice, bob = call(hall)
+    close(hall, bob)
+    before = len(bob.messages)
+    data = {} if message == "ice-restart-request" else {"sdp": bob.own(bob.browser.offer())}
+    bob.say(message, **data)
+    (answer,) = bob.messages[before:]
+    assert (answer["type"], answer["data"]["code"], answer["data"]["type"]) == ("error", 409, message)
+    bob.say("ice-candidate", candidate="candidate:1 1 udp 1 192.0.2.7 5000 typ host")
+    hall.run(ANSWER_TIMEOUT + 1)
+    assert len(bob.heard("error")) == 1
+
+
+def test_an_ice_restart_that_waited_for_an_answer_is_not_made_when_the_connection_has_ended() -> None:
+    hall = Hall()
+    alice, bob = call(hall)
+    bob.answers = False
+    alice.publish("audio")
+    bob.say("ice-restart-request")
+    close(hall, bob)
+    hall.run(ANSWER_TIMEOUT + 1)
+    assert bob.heard("ice-restart-offer") == []
+    assert bob.peer.next_timeout() is None
+
+
+def test_whoever_is_away_has_the_time_of_the_session() -> None:
+    """As after a reload: the page says goodbye by DTLS, then its WebSocket is gone, then the next one comes."""
+    hall = Hall(Limits(session_ttl=30.0))
+    alice, bob = call(hall)
+    (track,) = bob.peer.tracks
+    close(hall, bob)
+    hall.run(1.0)
+    hall.conference.suspend(bob.peer, hall.now)
+    hall.run(25.0)
+    assert alice.heard("track-unpublished") == []
+    come_back(hall, bob, "new")
+    hall.run(1.0)
+    hall.conference.suspend(bob.peer, hall.now)  # once more, before it has published anything
+    hall.run(25.0)
+    come_back(hall, bob, "new")
+    bob.publish("video")
+    hall.run(RECLAIM_TIMEOUT + 1)
+    assert bob.heard("track-published")[-1]["trackId"] == track
+    assert alice.heard("track-unpublished") == []
+
+
+def test_one_that_ends_while_its_client_is_away_is_no_reason_to_hurry() -> None:
+    hall = Hall(Limits(session_ttl=30.0))
+    alice, bob = call(hall)
+    hall.conference.suspend(bob.peer, hall.now)
+    close(hall, bob)
+    hall.run(RECLAIM_TIMEOUT + 5)
+    assert alice.heard("track-unpublished") == []
+    come_back(hall, bob, "keep")
+    hall.run(RECLAIM_TIMEOUT + 1)
+    assert len(alice.heard("track-unpublished")) == 1
+
+
+def test_what_it_counted_is_counted_once() -> None:
+    hall = Hall()
+    _alice, bob = call(hall)
+    close(hall, bob)
+    counted = hall.conference.ledger.received.packets
+    assert counted == 2
+    hall.leave(bob)
+    assert hall.conference.ledger.received.packets == counted
