@@ -1,5 +1,6 @@
 """The command: flags, exit statuses, and one line for each mistake."""
 
+import gc
 import resource
 import signal
 import sys
@@ -46,6 +47,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield fake
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    gc.unfreeze()
 
 
 def test_serving_is_the_default_and_the_address_is_printed(server: FakeServer) -> None:
@@ -176,6 +178,13 @@ def test_soft_limit_of_files_is_raised(server: FakeServer) -> None:
     assert CliRunner().invoke(cli.main, []).exit_code == 0
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     assert server.settings is not None
+
+
+def test_the_collector_of_garbage_does_not_look_at_what_the_start_has_made(server: FakeServer) -> None:
+    before = len(gc.get_objects())
+    assert CliRunner().invoke(cli.main, []).exit_code == 0
+    assert gc.get_freeze_count() > 0.9 * before
+    assert len(gc.get_objects()) < 0.1 * before
 
 
 def test_no_signal_handler_is_left_behind(server: FakeServer) -> None:
