@@ -21,7 +21,7 @@ from sfu.config import Settings
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.full import Connect, Gather, Gathered, IceReport, IceRequest, Lost, Release, TryCandidate
-from sfu.ice.path import Path
+from sfu.ice.path import Address, Path
 from sfu.ice_sockets import IceSockets, Protocol
 from sfu.logs import get_logger
 
@@ -35,7 +35,10 @@ SERVER_TIMEOUT: Final = 5.0
 """Seconds that a STUN or TURN server has before the next one is tried."""
 
 MAX_RESOLVING: Final = 8
-"""mDNS names of one generation that are asked for at a time; more are dropped."""
+"""Candidates of one generation whose mDNS names wait to be resolved; more are dropped."""
+
+RETRY_AFTER: Final = 1.0
+"""Seconds after a loop has failed until the next is opened: without a free file descriptor none can be."""
 
 log = get_logger(__name__)
 
@@ -78,6 +81,7 @@ class FullIce:
                 log.error("ICE agent failed", peer=self._peer.id, exc_info=group)
             lost, self._generations = tuple(self._generations), {}
             self._server.report_ice(self._peer, *map(Lost, lost))
+            await trio.sleep(RETRY_AFTER)
 
     async def _obey(self, loop: Loop, nursery: trio.Nursery) -> None:
         while True:
@@ -150,7 +154,7 @@ class _Generation:
         self._sockets = IceSockets(local, report=agent.report, receive=agent.receive, drop=agent.drop)
         self._scope = trio.CancelScope()
         self._described = trio.Event()
-        self._names: dict[str, Candidate] = {}
+        self._names: dict[Address, Candidate] = {}
         self._named = trio.Event()
 
     def carry_out(self, request: Connect | TryCandidate | Release) -> None:
@@ -239,9 +243,9 @@ class _Generation:
         host = candidate.address.host
         if not mdns.is_mdns_hostname(host):
             # Any other name is refused there: clients do not make us ask the DNS.
-            self._sockets.try_candidate(_as_aioice_has_it(candidate), host)
+            self._sockets.try_candidate(candidate, host)
         elif len(self._names) < MAX_RESOLVING:
-            self._names[host] = candidate
+            self._names[candidate.address] = candidate
             self._named.set()
         else:
             self._agent.drop("ice-names-too-many")
@@ -251,22 +255,19 @@ class _Generation:
             await self._named.wait()
             self._named = trio.Event()
             while self._names:
-                name, candidate = next(iter(self._names.items()))
+                address, candidate = next(iter(self._names.items()))
+                name = address.host
                 try:
                     host = await self._loop.run(self._sockets.resolve, name)
                 except (OSError, LoopError) as error:
                     log.info("no mDNS here", reason=_reason(error))
                     host = None
-                del self._names[name]
+                del self._names[address]
                 if host is None:
                     self._agent.drop("ice-name-unknown")
                 else:
                     log.debug("mDNS name resolved", name=name, host=host)
-                    self._sockets.try_candidate(_as_aioice_has_it(candidate), host)
-
-
-def _as_aioice_has_it(candidate: Candidate) -> str:
-    return str(candidate).removeprefix("candidate:")
+                    self._sockets.try_candidate(candidate, host)
 
 
 def _reason(error: Exception) -> str:

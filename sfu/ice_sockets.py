@@ -25,10 +25,12 @@ from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, StunProtocol
 
 from sfu.aio import Loop
+from sfu.ice.candidate import Candidate as PeerCandidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.full import Heard, IceReport, Lost, Nominated, Retired, Validated
 from sfu.ice.path import Address, Path
 from sfu.kinds import IceUrl
+from sfu.peer_sockets import Route
 
 MAX_REMOTE: Final = 100
 """Addresses of a peer that are remembered, named or seen (RFC 8445 section 19.5.1 suggests as many pairs)."""
@@ -57,11 +59,14 @@ BATCH: Final = 32
 DATAGRAM_SIZE: Final = 2048
 """What is longer is cut, and then refused by whoever reads it; browsers stay below 1500 bytes."""
 
+MAX_PREFERENCE: Final = 0xFFFF
+"""The local preference of the first candidate of a kind (RFC 8445 section 5.1.2.1)."""
+
 _CHANNEL_DATA: Final = struct.Struct("!HH")
 _LAST_STUN_BYTE: Final = 3  # RFC 7983 section 7
 
 
-class HostRoute:
+class HostRoute(Route):
     """Sends through one of our own sockets."""
 
     def __init__(self, transport: Any, remote: tuple[str, int]) -> None:
@@ -79,7 +84,7 @@ class HostRoute:
         return None
 
 
-class RelayRoute:
+class RelayRoute(Route):
     """Sends through a TURN server's channel; until that is bound, and when it is due again, by aioice."""
 
     def __init__(self, transport: turn.TurnTransport, remote: tuple[str, int]) -> None:
@@ -112,6 +117,8 @@ class Protocol(StunProtocol):
     receiver: "IceSockets"
     own: socket.socket | None = None
     """Its socket, which does not block; an allocation has none."""
+    preference = MAX_PREFERENCE
+    """Among sockets and allocations (RFC 8445 section 5.1.2.1): those opened earlier come first."""
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         """Take a datagram, and what else waits: to be woken costs several times as much as to read."""
@@ -201,7 +208,7 @@ class IceSockets(Connection):
         base = protocol.local_candidate
         if mapped is None or mapped == (base.host, base.port):
             return None
-        return _candidate("srflx", mapped, (base.host, base.port))
+        return _candidate("srflx", mapped, (base.host, base.port), protocol.preference)
 
     async def open_relay(self, server: IceUrl, user: str, password: str) -> Candidate:
         """Allocate an address at a TURN server.
@@ -226,7 +233,8 @@ class IceSockets(Connection):
     def _add(
         self, protocol: Protocol, kind: str, address: tuple[str, int], related: tuple[str, int] | None
     ) -> Candidate:
-        protocol.local_candidate = _candidate(kind, (address[0], address[1]), related)
+        protocol.preference = MAX_PREFERENCE - len(self._protocols)
+        protocol.local_candidate = _candidate(kind, (address[0], address[1]), related, protocol.preference)
         self._protocols.append(protocol)
         for candidate in self._remote_candidates:
             self._pair_remote_candidate(candidate)
@@ -235,10 +243,19 @@ class IceSockets(Connection):
 
     # --- the peer's candidates ---
 
-    def try_candidate(self, text: str, host: str) -> None:
-        """The peer may be reached at a candidate whose address, a name perhaps, is `host`."""
+    def try_candidate(self, candidate: PeerCandidate, host: str) -> None:
+        """The peer may be reached at a candidate whose address, which may be a name, is that of `host`."""
         if not self._closing and len(self._remote_candidates) < MAX_REMOTE:
-            self._add_remote_candidate(Candidate.from_sdp(text), host)
+            theirs = Candidate(
+                foundation=candidate.foundation,
+                component=candidate.component,
+                transport=candidate.transport,
+                priority=candidate.priority,
+                host=candidate.address.host,
+                port=candidate.address.port,
+                type=candidate.type,
+            )
+            self._add_remote_candidate(theirs, host)
 
     @staticmethod
     async def resolve(name: str) -> str | None:
@@ -349,13 +366,15 @@ class IceSockets(Connection):
             self._report(Lost(self.local_username))
 
 
-def _candidate(kind: str, address: tuple[str, int], related: tuple[str, int] | None) -> Candidate:
+def _candidate(
+    kind: str, address: tuple[str, int], related: tuple[str, int] | None, preference: int
+) -> Candidate:
     host, port = address
     return Candidate(
         foundation=candidate_foundation(kind, "udp", host),
         component=1,
         transport="udp",
-        priority=candidate_priority(1, kind),
+        priority=candidate_priority(1, kind, preference),
         host=host,
         port=port,
         type=kind,

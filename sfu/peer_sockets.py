@@ -3,9 +3,10 @@
 Stands where `sfu.udp.MediaSocket` stands otherwise. What comes in does not pass here (`sfu.full_ice`).
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol, Self, runtime_checkable
+from typing import Self
 
 import trio
 
@@ -14,10 +15,10 @@ from sfu.transport.egress import Egress
 from sfu.udp import Receive, SocketStatistics
 
 
-@runtime_checkable
-class Route(Protocol):
+class Route(ABC):
     """Sends to one address of a peer from one of its sockets; what `Path.native` is in this mode."""
 
+    @abstractmethod
     def send(self, data: bytes) -> str | None:
         """Send now; return why it was dropped, if it was."""
 

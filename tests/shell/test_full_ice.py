@@ -1,11 +1,13 @@
 """Full ICE agents on real sockets of loopback, against aioice as it comes, and a real coturn."""
 
+import errno
 import os
 import socket
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, cast
 
@@ -17,6 +19,7 @@ import trio.lowlevel
 from support.coturn import HOST, PASSWORD, USER, coturn
 from support.stage import becomes
 
+import sfu.full_ice
 from sfu.aio import Loop, open_loop
 from sfu.config import Settings
 from sfu.full_ice import FullIce
@@ -339,7 +342,8 @@ async def test_what_a_callback_raises_is_counted_and_the_loop_goes_on() -> None:
         await talk(running, path, peer)
 
 
-async def test_a_loop_that_fails_is_told_and_replaced() -> None:
+async def test_a_loop_that_fails_is_told_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sfu.full_ice, "RETRY_AFTER", 0.0)
     with structlog.testing.capture_logs() as log:
         async with ours() as running:
             local = await running.gather()
@@ -349,6 +353,39 @@ async def test_a_loop_that_fails_is_told_and_replaced() -> None:
             async with theirs() as peer:
                 again = await running.gather()
                 await talk(running, await running.meet(again, peer), peer)
+
+
+async def test_a_loop_that_cannot_be_had_is_asked_for_again_but_not_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when there is no file descriptor free: what was wanted is done when there is one."""
+    attempts: list[float] = []
+
+    @asynccontextmanager
+    async def scarce(failed: Callable[[BaseException], None]) -> AsyncIterator[Loop]:
+        attempts.append(trio.current_time())
+        if len(attempts) < 3:
+            raise OSError(errno.EMFILE, "no file")
+        async with open_loop(failed) as loop:
+            yield loop
+
+    monkeypatch.setattr(sfu.full_ice, "RETRY_AFTER", 0.1)
+    monkeypatch.setattr(sfu.full_ice, "open_loop", scarce)
+    with structlog.testing.capture_logs() as log:
+        async with ours() as running:
+            await running.gather()
+    assert len(attempts) == 3
+    assert attempts[2] - attempts[0] > 0.2
+    assert [entry["event"] for entry in log if entry["log_level"] == "error"] == ["ICE agent failed"] * 2
+
+
+async def test_extensions_of_a_candidate_may_say_anything() -> None:
+    async with ours() as running, theirs() as peer:
+        local = await running.gather()
+        [host] = peer.candidates()
+        odd = replace(host, extensions=(("generation", "x"), ("rport", "y"), ("tcptype", "z")))
+        running.agent.carry_out([TryCandidate(local.ufrag, odd)])
+        await talk(running, await running.meet(local, peer), peer)
 
 
 async def test_a_peer_with_many_addresses_is_remembered_only_so_far() -> None:
@@ -388,12 +425,14 @@ async def test_names_of_the_local_network_are_resolved_and_others_refused() -> N
             pytest.skip(f"no multicast here: {error}")
         local = await running.gather()
         [generation] = running.agent._generations.values()
-        for other in ("no-such-name.local", "localhost", name):
-            text = f"candidate:1 1 udp 1 {other} {host.port} typ host"
+        # A browser has one name for an address, whatever ports there are.
+        for other, port in (("no-such-name.local", 1), ("localhost", 2), (name, 3), (name, 4)):
+            text = f"candidate:1 1 udp 1 {other} {port} typ host"
             running.agent.carry_out([TryCandidate(local.ufrag, Candidate.parse(text))])
         await running.until(lambda: running.drops["ice-name-unknown"] == 1)
-        await becomes(lambda: len(generation._sockets._remote_candidates), 1)
-        assert [one._network_host for one in generation._sockets._remote_candidates] == [host.host]
+        await becomes(lambda: len(generation._sockets._remote_candidates), 2)
+        found = [(one._network_host, one.port) for one in generation._sockets._remote_candidates]
+        assert found == [(host.host, 3), (host.host, 4)]
         await peer.loop.run(responder.close)
 
 
@@ -562,6 +601,14 @@ async def test_an_address_that_is_not_ours_is_no_candidate_and_no_obstacle() -> 
             await talk(running, await running.meet(local, peer), peer)
     [warning] = [entry for entry in log if entry["log_level"] == "warning"]
     assert (warning["event"], warning["host"]) == ("no socket on an address of ours", "192.0.2.1")
+
+
+async def test_candidates_of_one_kind_have_different_priorities() -> None:
+    """RFC 8445 section 5.1.2.1: the first address is preferred."""
+    async with ours(hosts=(HOST, "127.0.0.2", "127.0.0.3")) as running:
+        found = running.found((await running.gather()).ufrag)
+    assert [one.address.host for one in found] == [HOST, "127.0.0.2", "127.0.0.3"]
+    assert [one.priority - found[-1].priority for one in found] == [2 << 8, 1 << 8, 0]
 
 
 async def test_what_a_stun_server_sees_is_a_candidate() -> None:
