@@ -130,6 +130,7 @@ class RedisStore:
     async def flush(self) -> None:
         """See `sfu.store.Store.flush`."""
         self._flushing += 1
+        self._trouble.hurry()
         self._pause_until = 0.0
         self._rest.cancel("whoever flushes has little time")
         self._wake.set()

@@ -59,6 +59,10 @@ class Trouble:
             self._since = None
             self._report_at.clear()
 
+    def hurry(self) -> None:
+        """Let the waits begin anew with the shortest: somebody has little time."""
+        self.failures = min(self.failures, 1)
+
     def delay(self) -> float:
         """Return how long to wait for the next try: half to all of a time that doubles with each failure."""
         whole = min(RETRY_MAX, RETRY_MIN * (1 << min(self.failures, 10)))

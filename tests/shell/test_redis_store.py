@@ -290,6 +290,20 @@ async def test_who_flushes_does_not_wait_for_the_next_try(
             assert stored(redis, 1)
 
 
+async def test_who_flushes_tries_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long Redis has been away: it may have been restarted together with the server."""
+    monkeypatch.setattr(redis_trouble, "RETRY_MAX", 3600.0)
+    server = RedisServer(tmp_path)
+    async with running(server.address) as store, trio.open_nursery() as nursery:
+        store.put(record(1), GRACE)
+        await until(lambda: store.statistics().errors)
+        store._trouble.failures = 100  # so the next try is a minute away
+        nursery.start_soon(store.flush)
+        before = sum(store.statistics().errors.values())
+        await until(lambda: sum(store.statistics().errors.values()) >= before + 4)
+        nursery.cancel_scope.cancel("seen")
+
+
 async def test_each_kind_of_trouble_is_told_once(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch, log: list[MutableMapping[str, Any]]
 ) -> None:
