@@ -2,6 +2,7 @@
 
 import base64
 import json
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import trio
 from browser.page import Browser, Page, call_with_json
-from browser.process import HERE, ChildProcess, Host, poll, running
+from browser.process import HERE, Host, poll, running
 from browser.rpc import Channel, DriverError, Json, open_channel
 
 __all__ = ["Chromium", "open_chromium"]
@@ -165,21 +166,13 @@ async def open_chromium(*, flags: Sequence[str] = (), host: Host = HERE) -> Asyn
         folder = Path(name)
         profile = folder / "profile"
         command = [EXECUTABLE, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
-        async with running(command, folder, host=host) as child:
+        async with running(command, folder, host=host, end=signal.SIGKILL) as child:
             with trio.fail_after(START_SECONDS):
                 url = await poll(lambda: _debugger_url(profile), child)
             browser = Chromium()
             async with open_channel(url, browser.handle, host=host) as channel:
                 browser.attach(channel)
                 yield browser
-                await _close(channel, child)
-
-
-async def _close(channel: Channel, child: ChildProcess) -> None:
-    """Let Chromium end itself, which leaves no process of its tree behind; a kill follows if it does not."""
-    with trio.move_on_after(2):
-        await channel.call("Browser.close")
-        await child.process.wait()
 
 
 def _debugger_url(profile: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 import trio
 from browser.page import Browser, Page, call_with_json
-from browser.process import HERE, ChildProcess, Host, poll, running
+from browser.process import HERE, Host, poll, running
 from browser.rpc import Channel, DriverError, Json, open_channel
 
 __all__ = ["Firefox", "open_firefox"]
@@ -168,7 +169,7 @@ async def open_firefox(
             "--profile",
             str(profile),
         ]
-        async with running(command, folder, host=host) as child:
+        async with running(command, folder, host=host, end=signal.SIGKILL) as child:
             with trio.fail_after(START_SECONDS):
                 url = await poll(lambda: _bidi_url(profile), child)
             browser = Firefox()
@@ -177,14 +178,6 @@ async def open_firefox(
                 await channel.call("session.subscribe", {"events": ["log.entryAdded"]})
                 browser.attach(channel)
                 yield browser
-                await _close(channel, child)
-
-
-async def _close(channel: Channel, child: ChildProcess) -> None:
-    """Let Firefox end itself; a kill follows if it does not."""
-    with trio.move_on_after(3):
-        await channel.call("browser.close")
-        await child.process.wait()
 
 
 def _bidi_url(profile: Path) -> str | None:

@@ -7,14 +7,14 @@ number is the first process's id, so ending it touches exactly what this test st
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import trio
 
-__all__ = ["HERE", "ChildProcess", "Host", "poll", "running"]
+__all__ = ["HERE", "ChildProcess", "Host", "living_processes", "poll", "running"]
 
 T = TypeVar("T")
 
@@ -22,10 +22,10 @@ POLL_INTERVAL = 0.02
 """Seconds between two looks at a condition that has no event to wait for (a file that appears)."""
 
 GRACE = 5.0
-"""Seconds that a process gets to end by itself before its group is killed. Browsers need about one."""
+"""Seconds that a process gets to end by itself before its group is killed."""
 
 CLEARING = 1.0
-"""Seconds that the kernel gets to clear killed processes away."""
+"""Seconds that killed processes get to be gone."""
 
 
 class Host:
@@ -62,12 +62,10 @@ class ChildProcess:
         return self.process.returncode
 
     def kill_group(self) -> bool:
-        """Kill what is left of the process group; return whether there was anything."""
-        try:
+        """Kill what is left of the process group; return whether anything of it still lived."""
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        return True
+        return any(process.group == self.process.pid for process in living_processes())
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask the first process to end, wait up to `GRACE` seconds, return its exit code.
@@ -78,8 +76,6 @@ class ChildProcess:
             self.process.send_signal(number)
         with trio.move_on_after(GRACE):
             await self.process.wait()
-        # A killed process is there until the kernel has cleared it away and its parent knows; in a container
-        # whose init collects no orphans it stays for ever as a zombie, so the wait is bounded.
         with trio.move_on_after(CLEARING):
             while True:
                 if not self.kill_group():
@@ -88,13 +84,38 @@ class ChildProcess:
         return await self.process.wait()
 
 
+class LivingProcess(NamedTuple):
+    """A process of this host, by its ids."""
+
+    pid: int
+    parent: int
+    group: int
+
+
+def living_processes() -> Iterator[LivingProcess]:
+    """Yield every process but the zombies: where an init is slow to collect orphans those stay for long."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                text = Path(f"/proc/{name}/stat").read_text()
+                # The second field is the program's name in parentheses, and may have such in itself.
+                state, parent, group, *_ = text.rpartition(")")[2].split()
+                if state != "Z":
+                    yield LivingProcess(int(name), int(parent), int(group))
+
+
 @asynccontextmanager
 async def running(
-    command: Sequence[str], folder: Path, *, env: Mapping[str, str] | None = None, host: Host = HERE
+    command: Sequence[str],
+    folder: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    host: Host = HERE,
+    end: signal.Signals = signal.SIGTERM,
 ) -> AsyncIterator[ChildProcess]:
     """Run `command` on `host` inside the `async with` block; at its end the whole process group is gone.
 
-    What it writes goes to two files in `folder`.
+    What it writes goes to two files in `folder`. It is sent `end` and may end by itself; then all is killed.
     """
     output, errors = folder / "output.txt", folder / "errors.txt"
     with output.open("wb") as output_sink, errors.open("wb") as error_sink:
@@ -112,7 +133,7 @@ async def running(
     finally:
         # Shielded and bounded: a cancelled test must not leave a browser behind, nor hang on one.
         with trio.CancelScope(shield=True):
-            await child.stop()
+            await child.stop(end)
 
 
 async def poll(probe: Callable[[], T | None], child: ChildProcess) -> T:

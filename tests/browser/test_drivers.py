@@ -13,6 +13,7 @@ import trio
 from browser.chromium import open_chromium
 from browser.firefox import open_firefox
 from browser.page import Browser, Page
+from browser.process import living_processes
 from browser.rpc import DriverError
 
 pytestmark = pytest.mark.browser
@@ -153,17 +154,8 @@ async def test_no_process_is_left(opener: Callable[[], AbstractAsyncContextManag
 
 def children() -> set[int]:
     """Return the ids of the living descendants of this process."""
-    parents: dict[int, int] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat") as stat:
-                    fields = stat.read().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if fields[0] != "Z":
-                parents[int(name)] = int(fields[1])
+    processes = list(living_processes())
     found = {os.getpid()}
-    while grown := {pid for pid, parent in parents.items() if parent in found} - found:
+    while grown := {process.pid for process in processes if process.parent in found} - found:
         found |= grown
     return found
