@@ -25,7 +25,7 @@ from sfu.conference.messages import (
     refusal,
     serialize,
 )
-from sfu.conference.rate import TokenBucket
+from sfu.conference.rate import TokenBucket, weight_of
 from sfu.logs import get_logger
 
 OUTBOX: Final = 1024
@@ -100,11 +100,16 @@ class Signaling:
         `handle` returns for how many seconds not to read: what the client sends meanwhile waits in its own
         memory, as TCP tells it to.
         """
+
+        def take(text: str | bytes) -> float:
+            # It may have been handed over in the very step in which the peer went on with a newer WebSocket.
+            return 0.0 if self._retired.is_set() else handle(text)
+
         with self._scope:
             async with trio.open_nursery() as self._nursery:
                 self._wake_writer()
                 try:
-                    await self._read(handle, self._nursery)
+                    await self._read(take, self._nursery)
                 except ConnectionClosed:
                     self._scope.cancel("the client closed the connection")
                 finally:
@@ -129,6 +134,7 @@ class Signaling:
     async def _write(self) -> None:
         try:
             while self._outbox:
+                await trio.lowlevel.checkpoint_if_cancelled()  # then what waits is for `finish` to send
                 with trio.fail_after(STALL_TIMEOUT):
                     await send(self._websocket, self._outbox.pop(0))
         except (ConnectionClosed, trio.TooSlowError):
@@ -158,18 +164,20 @@ async def greet(
     """Serve a client that is nobody yet; return True when `join` has taken it in, False when it is gone.
 
     `join` raises `Refused` to refuse; the client may try again, except where that is pointless. `bucket` says
-    how fast it may speak until then. `count` is told the type and the result of every other message.
+    how fast it may speak until then. `count` is told the type and the result of every message.
     """
     try:
         while True:
+            await trio.sleep(bucket.pause())
             with trio.fail_after(JOIN_TIMEOUT):
                 text = await websocket.get_message()
             try:
-                if not bucket.take(trio.current_time()):
+                if not bucket.take(trio.current_time(), weight_of(text)):
                     raise TooManyRequests("too many messages: slow down")
                 message: ClientMessage = parse(text)
                 if isinstance(message, Join):
                     await join(message)
+                    count(Join.message_type, "ok")
                     return True
                 if not isinstance(message, Ping | Pong):
                     count(message.message_type, str(Conflict.code))
@@ -184,8 +192,8 @@ async def greet(
             except TooManyRequests as error:
                 count(None, str(error.code))
                 await send(websocket, refusal(error))
-                await trio.sleep(bucket.pause())
             except Refused as error:
+                count(Join.message_type, str(error.code))
                 log.info("join refused", code=error.code, reason=str(error))
                 await send(websocket, refusal(error, Join.message_type))
                 if error.code in REFUSED_FOR_GOOD:

@@ -27,6 +27,7 @@ from sfu.conference.messages import (
     refusal,
 )
 from sfu.conference.peer import Peer
+from sfu.conference.rate import weight_of
 from sfu.conference.records import Claimed, SessionRecord
 from sfu.conference.room import Room
 from sfu.ice.events import (
@@ -43,10 +44,6 @@ from sfu.transport.demux import TransportTable
 from sfu.transport.egress import Egress
 from sfu.transport.events import Closed, Failed, KeyFrameRequested, Media, Secured, StreamStarted
 from sfu.transport.fan_out import fan_out
-
-MESSAGE_WEIGHT = 16 * 1024
-"""Characters that count as one message for the rate: reading a description that long takes some 3 ms.
-So a client's share of the server's time does not depend on how long its messages are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +137,7 @@ class Conference:
         Raises:
             Refused: an id is too long, there is no place, or the client may not enter.
         """
-        try:
-            peer = self._entrance.admit(request, claimed, now)
-        except Refused as error:
-            self.count_message(Join.message_type, str(error.code))
-            raise
-        self.count_message(Join.message_type, "ok")
-        return peer
+        return self._entrance.admit(request, claimed, now)
 
     def find_session(self, session_id: str) -> Peer | None:
         """Return the peer of a session that has not ended."""
@@ -210,7 +201,7 @@ class Conference:
         message_type = None
         result = "ok"
         try:
-            if not peer.bucket.take(now, max(1.0, len(text) / MESSAGE_WEIGHT)):
+            if not peer.bucket.take(now, weight_of(text)):
                 raise TooManyRequests("too many messages: slow down")
             message = parse(text)
             message_type = message.message_type
@@ -227,7 +218,7 @@ class Conference:
     def count_message(self, message_type: str | None, result: str) -> None:
         """Count a message of a client; `result` is ``ok`` or the code of the error that answered it.
 
-        `receive_message` and `join` count theirs; the others, of clients before their join, are the caller's.
+        `receive_message` counts its own; those up to a join are the caller's.
         """
         # A client invents types as it likes, so those are one label.
         label = message_type if message_type is not None and message_type in CLIENT_MESSAGES else "?"
@@ -251,6 +242,15 @@ class Conference:
     def lose_path(self, peer: Peer, path: Path, now: float) -> None:
         """The connection that carried `path`, which is `peer`'s, has ended."""
         peer.connection.transport.lose_path(path, now)
+        self._follow(peer, now)
+
+    def hold_video(self, peer: Peer, path: Path) -> None:
+        """More waits on `path`, which is `peer`'s, than should; there is nothing to send for it."""
+        peer.connection.transport.hold_video(path)
+
+    def release_video(self, peer: Peer, path: Path, now: float) -> None:
+        """What waited on `path`, which is `peer`'s, is on its way."""
+        peer.connection.transport.release_video(path, now)
         self._follow(peer, now)
 
     def report_ice(self, peer: Peer, reports: Iterable[IceReport], now: float) -> None:

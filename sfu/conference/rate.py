@@ -1,5 +1,14 @@
 """How often a client may speak."""
 
+MESSAGE_WEIGHT = 16 * 1024
+"""Characters that count as one message for the rate: reading a description that long takes some 3 ms.
+So a client's share of the server's time does not depend on how long its messages are."""
+
+
+def weight_of(text: str | bytes) -> float:
+    """Return as how many messages a message counts."""
+    return max(1.0, len(text) / MESSAGE_WEIGHT)
+
 
 class TokenBucket:
     """Lets `rate` events a second pass on average, and `burst` at once."""

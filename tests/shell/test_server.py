@@ -200,6 +200,20 @@ async def test_before_the_join_only_ping_and_join_are_served(autojump_clock: Moc
         await bob.until(lambda: bob.heard("error"))
         assert bob.heard("error")[0]["code"] == 503
         await bob.join("one")
+        counts = around.server.conference.statistics().messages
+        assert (counts["join", "ok"], counts["join", "503"], counts["join", "400"]) == (2, 1, 1)
+        assert (counts["ping", "ok"], counts["leave", "409"], counts["?", "400"]) == (1, 1, 1)
+
+
+async def test_a_long_message_before_the_join_is_paid_for_by_a_pause(autojump_clock: MockClock) -> None:
+    async with world() as around, around.client("alice") as alice:
+        for text in ("x" * 800_000, "short"):
+            await alice.say("ping", text=text)
+        begin = trio.current_time()
+        await alice.until(lambda: len(alice.heard("pong")) == 1)
+        assert trio.current_time() < begin + 0.1
+        await alice.until(lambda: len(alice.heard("pong")) == 2)
+        assert trio.current_time() > begin + 0.4
 
 
 async def test_a_client_that_does_not_read_is_cut_off_and_disturbs_nobody(autojump_clock: MockClock) -> None:
@@ -222,6 +236,19 @@ async def test_a_flood_to_a_slow_reader_is_bounded(autojump_clock: MockClock) ->
         await bob.until(lambda: bob.heard("peer-left"), STALL_TIMEOUT + KEEPALIVE + 60)
 
 
+async def test_who_is_shown_the_door_is_told_why(autojump_clock: MockClock) -> None:
+    """The last message is queued in the very step that ends the peer and its writer."""
+    async with world() as around, around.client("mallory") as mallory:
+        mallory.fingerprint = "sha-256 " + ":".join(["00"] * 32)
+        await mallory.join()
+        await mallory.publish("video")
+        await mallory.until(lambda: mallory.closed)
+        assert [error["code"] for error in mallory.heard("error")] == [403]
+        assert mallory.closed is not None
+        assert mallory.closed.reason is not None
+        assert mallory.closed.reason.code == 1008
+
+
 async def test_joins_are_refused_while_the_server_stops(autojump_clock: MockClock) -> None:
     async with world() as around, around.client("alice") as alice:
         await alice.until(lambda: True)
@@ -229,6 +256,7 @@ async def test_joins_are_refused_while_the_server_stops(autojump_clock: MockCloc
         await alice.say("join", roomId="room", userId="alice")
         await alice.until(lambda: alice.heard("error") or alice.closed)
         assert alice.closed or alice.heard("error")[0]["code"] == 503
+        assert around.server.conference.statistics().messages == {("join", "503"): 1}
 
 
 # --- a failure of ours costs one peer ---
