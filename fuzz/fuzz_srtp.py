@@ -6,14 +6,15 @@ and what came through:
 
 * nothing comes through that was not sent, bit by bit, and no packet twice while its stream is known;
 * a packet that is newer than all before it comes through, and so does a late one within the window;
-* no more streams are kept than are allowed, and only authentic packets make one.
+* no more streams are kept than are allowed, only authentic packets make one, and of those that sent nothing but
+  RTCP the one that was silent longest gives way.
 """
 
 from collections import defaultdict, deque
 from typing import NamedTuple
 
 from sfu.errors import BadPacket
-from sfu.rtp.srtp import MAX_INBOUND_SSRCS, PROFILES, WINDOW, InboundSrtp, OutboundSrtp
+from sfu.rtp.srtp import MAX_INBOUND_SSRCS, MAX_REPORTERS, PROFILES, WINDOW, InboundSrtp, OutboundSrtp
 
 MAX_STEPS = 300
 MAX_UNDER_WAY = 64
@@ -54,6 +55,10 @@ class Network:
         """The highest number that came through."""
         self.seen: defaultdict[int, set[bytes]] = defaultdict(set)
         """What came through, by SSRC: the streams that the receiver knows."""
+        self.senders: set[int] = set()
+        """Those of them that have sent RTP …"""
+        self.reporters: dict[int, None] = {}
+        """… and those that have not, the one silent longest first."""
 
     def step(self, what: int, detail: int, data: bytes) -> int:
         """Do one thing; return how many bytes of `data` it has used."""
@@ -129,11 +134,20 @@ class Network:
         self.seen[packet.ssrc].add(packet.encrypted)
         key = packet.ssrc, packet.rtcp
         self.newest[key] = max(packet.number, self.newest.get(key, packet.number))
-        assert self.receiver.ssrc_count == len(self.seen) <= MAX_INBOUND_SSRCS
+        if not packet.rtcp:
+            self.senders.add(packet.ssrc)
+            self.reporters.pop(packet.ssrc, None)
+        elif packet.ssrc not in self.senders:
+            self.reporters.pop(packet.ssrc, None)
+            self.reporters[packet.ssrc] = None
+            if len(self.reporters) > MAX_REPORTERS:
+                self.gone(next(iter(self.reporters)))
+        assert len(self.senders) <= MAX_INBOUND_SSRCS
+        assert self.receiver.ssrc_count == len(self.seen) == len(self.senders) + len(self.reporters)
 
     def is_expected(self, packet: Packet) -> bool:
         """Whether a packet must come through; of those that are left some may."""
-        if packet.ssrc not in self.seen and len(self.seen) == MAX_INBOUND_SSRCS:
+        if not packet.rtcp and packet.ssrc not in self.senders and len(self.senders) == MAX_INBOUND_SSRCS:
             return False
         if packet.encrypted in self.seen.get(packet.ssrc, ()):
             return False
@@ -163,10 +177,16 @@ class Network:
     def forget(self, ssrc: int) -> None:
         """A stream ends: its windows are gone, so all of it may come once more."""
         self.receiver.forget(ssrc)
+        self.gone(ssrc)
+        assert self.receiver.ssrc_count == len(self.seen)
+
+    def gone(self, ssrc: int) -> None:
+        """The receiver knows a stream no more."""
         self.seen.pop(ssrc, None)
+        self.senders.discard(ssrc)
+        self.reporters.pop(ssrc, None)
         for rtcp in (False, True):
             self.newest.pop((ssrc, rtcp), None)
-        assert self.receiver.ssrc_count == len(self.seen)
 
     def close(self) -> None:
         """Give the memory back."""

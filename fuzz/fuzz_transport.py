@@ -21,7 +21,7 @@ from sfu.ice.path import Address, Path
 from sfu.ice.paths import MAX_PATHS
 from sfu.ice.stun import MessageClass, StunMessage
 from sfu.rtp import extensions
-from sfu.rtp.srtp import MAX_INBOUND_SSRCS, MAX_PLAINTEXT, OutboundSrtp
+from sfu.rtp.srtp import MAX_INBOUND_SSRCS, MAX_PLAINTEXT, MAX_REPORTERS, OutboundSrtp
 from sfu.sdp.attributes import Fingerprint
 from sfu.sdp.codecs import Codec
 from sfu.sdp.mline import Receiver
@@ -191,7 +191,7 @@ class Script:
         assert self.table.routes() <= MAX_PATHS + 2
         assert len(list(transport.streams)) <= 4
         inbound = transport._channel._inbound
-        assert inbound is None or inbound.ssrc_count <= MAX_INBOUND_SSRCS
+        assert inbound is None or inbound.ssrc_count <= MAX_INBOUND_SSRCS + MAX_REPORTERS
         outlet: Outlet = transport.outlet
         assert (outlet.srtp is None) == (outlet.path is None)
         assert outlet.path == (transport.selected if outlet.srtp else None)

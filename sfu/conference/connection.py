@@ -85,7 +85,7 @@ class Connection:
         self.sdp = BundleSession(
             self._describe(credentials),
             session_id=int.from_bytes(random(8), "big") >> 1,
-            make_ssrc=lambda: int.from_bytes(random(4), "big"),
+            make_ssrc=self.transport.make_ssrc,
         )
         self.negotiation = Negotiation(now)
         self._subscriptions: dict[str, Subscription] = {}

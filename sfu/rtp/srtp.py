@@ -1,11 +1,12 @@
 """Secure RTP (RFC 3711, AES-GCM: RFC 7714): one transport's two directions, on top of libsrtp.
 
 DTLS gives each direction a master key and a master salt; all SSRCs of a direction share them, and libsrtp
-keeps a rollover counter and a replay window for every SSRC. `InboundSrtp` turns what libsrtp says about a
-packet into `BadPacket` reasons; `OutboundSrtp` encrypts, either `bytes` (RTCP, retransmissions) or, for the
-forwarding loop, in place through its `context`.
+keeps a rollover counter and a replay window for every SSRC until it is told to `forget` it. `InboundSrtp` turns
+what libsrtp says about a packet into `BadPacket` reasons; `OutboundSrtp` encrypts, either `bytes` (RTCP,
+retransmissions) or, for the forwarding loop, in place through its `context`.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,9 +45,15 @@ Outbound: libsrtp refuses to protect what is older than its window, and a retran
 as far back as the packet history does. 1024 packets cost 128 bytes per SSRC."""
 
 MAX_INBOUND_SSRCS: Final = 128
-"""SSRCs that one peer may send from. libsrtp allocates a stream for every authenticated SSRC and never frees
-one by itself, so a peer who knows the keys could otherwise make the server grow without end. Simulcast video
+"""SSRCs that one peer may send RTP from. libsrtp allocates a stream for every authenticated SSRC and frees none
+by itself, so a peer who knows the keys could otherwise make the server grow without end. Simulcast video
 takes 6 and a peer publishes a few tracks; streams that end are given back with `forget`."""
+
+MAX_REPORTERS: Final = 32
+"""SSRCs that are remembered for nothing but RTCP. Nobody says when one of these has ended (the last report of a
+stream comes after its m-line is gone), so the one that has been silent longest gives way to the next. Browsers
+report from an SSRC that they send from, or from one or two more. Recorded reports of who gave way would be
+believed once more: as old as they are, they say nothing new."""
 
 _REASONS: Final = {
     STATUS_AUTH_FAIL: "srtp-auth",
@@ -121,6 +128,14 @@ class _Direction:
         # The only reference: reference counting frees the C side here and not at some collection later.
         self._session = None
 
+    def _remove(self, ssrc: int) -> None:
+        """Have libsrtp free its stream for an SSRC, if it has one."""
+        if self._session is None:
+            raise TypeError("closed")
+        # That there is none is all that can go wrong.
+        with suppress(pylibsrtp.Error):
+            self._session.remove_stream(ssrc)
+
     def _run(self, transform: Transform, data: bytes) -> bytes:
         length = _length
         size = length[0] = len(data)
@@ -139,20 +154,38 @@ class InboundSrtp(_Direction):
     ``srtp-replay-old``, ``srtp-malformed``, ``srtp-too-long``, ``srtp-ssrc-limit``, ``srtp-failed``.
     """
 
-    __slots__ = ("_ssrcs",)
+    __slots__ = ("_reporters", "_senders")
 
     def __init__(self, profile: str, key: bytes, salt: bytes, *, binding: Binding = BINDING) -> None:
         """`profile` is a name from `PROFILES` (else `KeyError`). A wrong key length is a `ValueError`."""
         super().__init__(profile, key, salt, Policy.SSRC_ANY_INBOUND, binding)
-        self._ssrcs: set[int] = set()
+        # libsrtp keeps a stream for each SSRC whose packet was authentic, and these are they: who has sent RTP,
+        # and who has sent RTCP alone, the one heard longest ago first.
+        self._senders: set[int] = set()
+        self._reporters: dict[int, None] = {}
 
     def unprotect(self, data: bytes) -> bytes:
         """The RTP packet inside an SRTP packet."""
-        return self._check(self._binding.unprotect, data, data[8:12], 12)
+        ssrc = _ssrc(data, 8)
+        known = ssrc in self._senders
+        if not known and len(self._senders) >= MAX_INBOUND_SSRCS:
+            raise BadPacket("srtp-ssrc-limit", f"SSRC {ssrc:#010x} after {len(self._senders)} others")
+        plain = self._run(self._binding.unprotect, data)
+        if not known:
+            self._senders.add(ssrc)
+            self._reporters.pop(ssrc, None)
+        return plain
 
     def unprotect_rtcp(self, data: bytes) -> bytes:
         """The RTCP compound inside an SRTCP packet."""
-        return self._check(self._binding.unprotect_rtcp, data, data[4:8], 8)
+        ssrc = _ssrc(data, 4)
+        plain = self._run(self._binding.unprotect_rtcp, data)
+        if ssrc not in self._senders:
+            self._reporters.pop(ssrc, None)
+            self._reporters[ssrc] = None
+            if len(self._reporters) > MAX_REPORTERS:
+                self.forget(next(iter(self._reporters)))
+        return plain
 
     def forget(self, ssrc: int) -> None:
         """Free the state of an SSRC that has ended and make room for another.
@@ -160,30 +193,23 @@ class InboundSrtp(_Direction):
         Its replay window goes too: a recorded packet of that SSRC would pass once more, so the caller must
         have stopped to accept the SSRC. An unknown one is no error.
         """
-        if ssrc in self._ssrcs:
-            self._ssrcs.remove(ssrc)
-            assert self._session is not None
-            self._session.remove_stream(ssrc)
+        self._senders.discard(ssrc)
+        self._reporters.pop(ssrc, None)
+        self._remove(ssrc)
 
     @property
     def ssrc_count(self) -> int:
-        """SSRCs that hold state at the moment."""
-        return len(self._ssrcs)
+        """SSRCs that hold state at the moment: at most `MAX_INBOUND_SSRCS` and `MAX_REPORTERS` together."""
+        return len(self._senders) + len(self._reporters)
 
-    def _check(self, transform: Transform, data: bytes, ssrc_field: bytes, header_size: int) -> bytes:
-        if len(data) > MAX_CIPHERTEXT:
-            raise BadPacket("srtp-too-long", f"{len(data)} bytes")
-        if len(data) < header_size:
-            raise BadPacket("srtp-malformed", f"{len(data)} bytes")
-        ssrc = int.from_bytes(ssrc_field, "big")
-        known = ssrc in self._ssrcs
-        if not known and len(self._ssrcs) >= MAX_INBOUND_SSRCS:
-            raise BadPacket("srtp-ssrc-limit", f"SSRC {ssrc:#010x} after {len(self._ssrcs)} others")
-        plain = self._run(transform, data)
-        # libsrtp keeps a stream only for an SSRC whose packet was authentic, and so do we.
-        if not known:
-            self._ssrcs.add(ssrc)
-        return plain
+
+def _ssrc(data: bytes, offset: int) -> int:
+    """The SSRC at `offset` of a packet that is as long as it must and not longer than it may be."""
+    if len(data) > MAX_CIPHERTEXT:
+        raise BadPacket("srtp-too-long", f"{len(data)} bytes")
+    if len(data) < offset + 4:
+        raise BadPacket("srtp-malformed", f"{len(data)} bytes")
+    return int.from_bytes(data[offset : offset + 4])
 
 
 class OutboundSrtp(_Direction):
@@ -215,3 +241,12 @@ class OutboundSrtp(_Direction):
         if len(data) > MAX_RTCP_PLAINTEXT:
             raise BadPacket("srtp-too-long", f"{len(data)} bytes of RTCP")
         return self._run(self._binding.protect_rtcp, data)
+
+    def forget(self, ssrc: int) -> None:
+        """Free the state of an SSRC that nothing will ever be sent from again. An unknown one is no error.
+
+        With new state its packets would count from zero once more under the same keys, and repeat nonces
+        (RFC 3711 section 9.1). Not to free it costs 384 bytes, and time: libsrtp searches all it has for each
+        packet.
+        """
+        self._remove(ssrc)

@@ -63,7 +63,8 @@ class BundleSession:
         """Start with no m-lines.
 
         `session_id` goes into our ``o=`` lines: 63 random bits (RFC 9429 section 5.2.1). `make_ssrc` gives
-        random 32-bit numbers. With `simulcast` all encodings of a simulcast offer are accepted, else the first.
+        random 32-bit numbers, and none twice: the SSRC of a slot that has ended must not come back. With
+        `simulcast` all encodings of a simulcast offer are accepted, else the first.
         """
         self._transport = transport
         self._next_transport: LocalTransport | None = None

@@ -33,6 +33,7 @@ from sfu.transport.receiver import ReceiveStream
 from sfu.transport.reported_quality import QualityStatistics
 from sfu.transport.secure import SecureChannel
 from sfu.transport.sender import SendStream
+from sfu.transport.ssrcs import SsrcSequence
 from sfu.transport.streams import StreamTable
 from sfu.transport.totals import ReceiveTotals, SendTotals
 
@@ -83,8 +84,10 @@ class PeerTransport:
         agent = ice or IceLiteAgent(credentials, now=now)
         self._channel = SecureChannel(agent, certificate, random=random, key_log=key_log)
         self._drops: Counter[str] = Counter()
+        self.make_ssrc = SsrcSequence(random)
+        """Gives SSRCs for outgoing streams, each only once."""
         # Whom our feedback and receiver reports come from.
-        ssrc = int.from_bytes(random(4)) or 1
+        ssrc = self.make_ssrc()
         self._streams = StreamTable(local_ssrc=ssrc, drops=self._drops, history_depth=history_depth)
         self._control = Control(ssrc=ssrc, streams=self._streams, drops=self._drops, random=random)
         self._transport_sequence_id: int | None = None
@@ -189,8 +192,9 @@ class PeerTransport:
     def add_sender(self, stream: SendStream) -> None:
         """RTCP of and about this outgoing stream, which leaves through `outlet`, passes here from now on.
 
-        Another one with the same SSRC would begin with other sequence numbers, and repeat SRTP nonces, so that
-        is a `ValueError`. `bind` it to another source, or to none, for as long as its m-line lives.
+        Its SSRCs are from `make_ssrc`. Another one with the same SSRC would begin with other sequence numbers,
+        and repeat SRTP nonces, so that is a `ValueError`. `bind` it to another source, or to none, for as long
+        as its m-line lives.
         """
         if stream.ssrc in self._control.senders:
             raise ValueError(f"there is an outgoing stream with SSRC {stream.ssrc:#010x}")
@@ -199,10 +203,13 @@ class PeerTransport:
     def remove_sender(self, stream: SendStream, now: float) -> None:
         """The m-line of an outgoing stream is gone for good; what it counted stays in `statistics`.
 
-        Its SSRC must not be used again.
+        Its SSRCs must never be sent from again: SRTP has forgotten how far they had counted.
         """
         del self._control.senders[stream.ssrc]
         stream.bind(None, now)
+        for ssrc in (stream.ssrc, stream.rtx_ssrc):
+            if ssrc is not None:
+                self._channel.forget_own(ssrc)
         self._removed.add(stream.statistics())
 
     def restart_ice(self, credentials: Credentials, now: float) -> None:

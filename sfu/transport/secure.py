@@ -179,6 +179,11 @@ class SecureChannel:
         if self._inbound is not None:
             self._inbound.forget(ssrc)
 
+    def forget_own(self, ssrc: int) -> None:
+        """Free the encryption state of an SSRC that is never sent from again (see `OutboundSrtp.forget`)."""
+        if self._outbound is not None:
+            self._outbound.forget(ssrc)
+
     def close(self, now: float) -> None:
         """End the connection with DTLS's close_notify, which `outgoing` has.
 

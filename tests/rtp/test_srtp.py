@@ -163,6 +163,44 @@ def test_ssrcs_of_one_peer_are_limited_until_some_are_forgotten() -> None:
     assert inbound.ssrc_count == srtp.MAX_INBOUND_SSRCS
 
 
+@pytest.mark.parametrize("binding", BINDINGS)
+def test_what_was_forgotten_begins_anew_and_the_rest_goes_on(binding: Binding) -> None:
+    outbound, inbound = pair(binding=binding)
+    for direction in (outbound, inbound):
+        direction.forget(99)
+    sent = [outbound.protect(packet(5000, ssrc)) for ssrc in (5, 6)]
+    control = outbound.protect_rtcp(compound(5))
+    inbound.unprotect_rtcp(control)
+    for data in sent:
+        inbound.unprotect(data)
+    for direction in (outbound, inbound):
+        direction.forget(5)
+        direction.forget(5)
+    assert inbound.unprotect(sent[0]) == packet(5000, 5)
+    assert inbound.unprotect_rtcp(control) == compound(5)
+    assert reason(inbound.unprotect, sent[1]) == "srtp-replay"
+    outbound.protect(packet(1, 5))
+    assert reason(outbound.protect, packet(1, 6)) == "srtp-replay-old"
+
+
+def test_ssrcs_that_only_report_give_way_to_newer_ones() -> None:
+    outbound, inbound = pair()
+    inbound.unprotect(outbound.protect(packet(ssrc=1)))
+    reports = {ssrc: outbound.protect_rtcp(compound(ssrc)) for ssrc in (1, 2, 3)}
+    for report in reports.values():
+        inbound.unprotect_rtcp(report)
+    for ssrc in range(100, 100 + srtp.MAX_REPORTERS - 1):
+        inbound.unprotect_rtcp(outbound.protect_rtcp(compound(2)))
+        inbound.unprotect_rtcp(outbound.protect_rtcp(compound(ssrc)))
+    assert inbound.ssrc_count == 1 + srtp.MAX_REPORTERS
+    # Who sends media and who goes on to report is protected from replays, who fell silent is forgotten.
+    assert reason(inbound.unprotect_rtcp, reports[1]) == "srtp-replay"
+    assert reason(inbound.unprotect_rtcp, reports[2]) == "srtp-replay"
+    assert inbound.unprotect_rtcp(reports[3]) == compound(3)
+    inbound.unprotect(outbound.protect(packet(ssrc=2)))
+    assert inbound.ssrc_count == 1 + srtp.MAX_REPORTERS
+
+
 def test_close_frees_and_later_use_crashes_loudly() -> None:
     outbound, inbound = pair()
     protected = outbound.protect(packet())
@@ -174,6 +212,9 @@ def test_close_frees_and_later_use_crashes_loudly() -> None:
         outbound.protect(packet(2))
     with pytest.raises(TypeError):
         inbound.unprotect(protected)
+    for direction in (outbound, inbound):
+        with pytest.raises(TypeError):
+            direction.forget(7)
 
 
 def test_wrong_key_material_is_our_own_mistake() -> None:

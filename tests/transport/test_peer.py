@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pylibsrtp
 import pytest
 from support.link import Link
 
@@ -158,6 +159,16 @@ def test_unknown_ssrcs_do_not_use_up_the_peers_share(publisher: Link) -> None:
     assert [type(event) for event in publisher.events] == [StreamStarted, Media]
 
 
+def test_ssrcs_that_only_report_do_not_use_up_the_peers_share(publisher: Link) -> None:
+    """A sender's last report comes after its m-line is gone, and then nobody says that it has ended."""
+    for ssrc in range(0x4000, 0x4000 + 300):
+        publisher.client.send_rtcp([SenderReport(ssrc, 1, 2, 3, 4)])
+    publisher.client.send_rtp(video(1, KEY_FRAME))
+    publisher.run(0.1)
+    assert dict(publisher.transport.statistics().drops) == {}
+    assert [type(event) for event in publisher.events] == [StreamStarted, Media]
+
+
 def test_replayed_media_is_dropped(publisher: Link) -> None:
     assert publisher.client.outbound is not None
     publisher.client.send_rtp(video(1, KEY_FRAME))
@@ -295,8 +306,17 @@ def test_ssrc_of_a_slot_is_given_once(call: Call) -> None:
 
 def test_a_slot_that_is_gone_leaves_its_counts_and_nothing_else(call: Call) -> None:
     call.send(video(3))
+    call.subscriber.client.send_rtcp([GenericNack(1, SLOT_SSRC, (call.received()[1].sequence_number,))])
+    call.run(0.05)
+    call.subscriber.client.rtp.pop()  # its repetition, which has made libsrtp know the SSRC of RTX
     sent = call.subscriber.transport.statistics().sent
+    srtp = call.subscriber.transport.outlet.srtp
+    assert srtp is not None
     call.subscriber.transport.remove_sender(call.slot, call.publisher.now)
+    assert srtp._session is not None
+    for ssrc in (SLOT_SSRC, SLOT_RTX_SSRC):
+        with pytest.raises(pylibsrtp.Error, match="no appropriate context"):
+            srtp._session.remove_stream(ssrc)
     assert list(call.subscriber.transport.senders) == []
     assert call.slot.source is None
     call.send(video(4))

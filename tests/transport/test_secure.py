@@ -337,6 +337,7 @@ def test_channel_without_keys_has_nothing_to_forget_and_when_ended_nothing_to_do
         random=Random(1).randbytes,
     )
     channel.forget(1)
+    channel.forget_own(1)
     channel.set_remote(Link().remote_of_client(), 0.0)
     assert channel.next_timeout() == FAILED_AFTER
     channel.close(1.0)
