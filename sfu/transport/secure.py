@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from sfu.dtls.certificate import Certificate, fingerprint_matches
-from sfu.dtls.connection import ConnectionState, DtlsConnection
+from sfu.dtls.connection import DtlsConnection
 from sfu.dtls.events import Closed as DtlsClosed
 from sfu.dtls.events import Failed as DtlsFailed
 from sfu.dtls.events import HandshakeCompleted
@@ -152,7 +152,7 @@ class SecureChannel:
         self._remote = remote
         self.ice.set_remote(Credentials(remote.ufrag, remote.pwd), now)
         role: Literal["server", "client"] = "client" if remote.setup == "passive" else "server"
-        if role != self._role and self.dtls.state is ConnectionState.HANDSHAKING:
+        if role != self._role and self._completed is None:
             self._role, self._started = role, False
             self.dtls = self._make_dtls(role)
         self._follow_ice(now)

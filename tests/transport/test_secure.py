@@ -60,10 +60,19 @@ def test_first_description_may_be_active_and_the_next_passive() -> None:
     remote = link.remote_of_client()
     link.transport.set_remote(dataclasses.replace(remote, setup="actpass"), link.now)
     link.connect()
+    assert link.client.dtls.state is ConnectionState.CONNECTED
     # Once the roles are settled a description does not change them.
     link.transport.set_remote(dataclasses.replace(remote, setup="active"), link.now)
     link.run(1.0)
     assert not link.transport.ended
+
+
+def test_client_that_changes_its_mind_before_there_is_a_path_is_waited_for() -> None:
+    link = Link()
+    passive = dataclasses.replace(link.remote_of_client(), setup="passive")
+    link.transport.set_remote(passive, link.now)
+    link.connect()
+    assert link.transport.outlet.path == link.path
 
 
 def test_handshake_may_be_over_before_the_description_comes() -> None:
