@@ -1,7 +1,8 @@
 """One TCP connection that carries datagrams (RFC 4571) and, like a UDP socket, never makes a sender wait.
 
-What the kernel does not take at once waits in a buffer of limited size, and what does not fit there is dropped:
-old media is worth nothing, and a client that reads slowly shall lose packets rather than get them ever later.
+What the kernel does not take at once waits in a buffer of limited size: old media is worth nothing, and a
+client that reads slowly shall lose some rather than get it ever later. Well before its limit the connection
+counts as full, so that videos stop between two frames; what still does not fit is dropped.
 """
 
 import socket
@@ -13,13 +14,17 @@ import trio
 
 from sfu.ice.framing import LENGTH, Deframer
 from sfu.ice.path import Address, Path
+from sfu.transport.demux import Kind, kind_of
 
 READ_SIZE: Final = 65536
 """Bytes read at once: about fifty datagrams, hardly more than the media socket takes per wake-up."""
 
-MEDIA_BUFFER: Final = 256 << 10
-"""Bytes that wait for one client beside what the kernel has. The key frame of a large video fits in; at
-2 Mbit/s more would arrive over a second late."""
+FULL: Final = 256 << 10
+"""Bytes that wait for one client beside what the kernel has, from which on no video frame shall begin: at
+2 Mbit/s it would arrive over a second late."""
+
+MEDIA_BUFFER: Final = 384 << 10
+"""Bytes that wait at most: room for audio, and for the rest of frames that have begun, large key frames too."""
 
 RESERVE: Final = 16 << 10
 """Bytes beyond `MEDIA_BUFFER` for what is not media: unanswered checks end the path."""
@@ -32,9 +37,6 @@ GIVE_UP_AFTER: Final = 30_000
 
 # tcp(7); the socket module names it from Python 3.12 on.
 _TCP_NOTSENT_LOWAT: Final = 25
-
-_FIRST_BYTE_OF_MEDIA: Final = 128
-"""RFC 7983 section 7: SRTP and SRTCP begin with this value or a higher one, STUN and DTLS with a lower."""
 
 
 class FramedConnection:
@@ -77,30 +79,28 @@ class FramedConnection:
     def put(self, data: memoryview) -> bool:
         """Take a copy of a datagram for `flush`; False if there is no room for it."""
         buffer = self._buffer
-        limit = MEDIA_BUFFER if data[0] >= _FIRST_BYTE_OF_MEDIA else MEDIA_BUFFER + RESERVE
+        limit = MEDIA_BUFFER if kind_of(data) is Kind.RTP else MEDIA_BUFFER + RESERVE
         if len(buffer) + LENGTH.size + len(data) > limit:
             return False
         buffer += LENGTH.pack(len(data))
         buffer += data
         return True
 
-    def flush(self, nursery: trio.Nursery) -> None:
-        """Give the kernel what it takes. For the rest a task waits, until the connection is closed."""
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that no video frame shall begin, until `drain` has ended."""
+        return len(self._buffer) >= FULL
+
+    def flush(self) -> bool:
+        """Give the kernel what it takes. False if something is left for which nobody waits: call `drain`."""
         if self._is_draining:
-            return
+            return True
         self._write()
-        if self._buffer:
-            self._is_draining = True
-            nursery.start_soon(self._drain)
+        self._is_draining = bool(self._buffer)
+        return not self._is_draining
 
-    def close(self) -> None:
-        """Close the socket; what waits to be sent is dropped. Harmless when it is closed already."""
-        self._buffer.clear()
-        if self._socket.fileno() >= 0:
-            trio.lowlevel.notify_closing(self._socket)
-            self._socket.close()
-
-    async def _drain(self) -> None:
+    async def drain(self) -> None:
+        """Give the kernel what is left, as soon as it takes it, until all is sent or the connection closed."""
         try:
             while self._buffer:
                 await trio.lowlevel.wait_writable(self._socket)
@@ -109,6 +109,13 @@ class FramedConnection:
             pass
         finally:
             self._is_draining = False
+
+    def close(self) -> None:
+        """Close the socket; what waits to be sent is dropped. Harmless when it is closed already."""
+        self._buffer.clear()
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
 
     def _write(self) -> None:
         try:

@@ -6,12 +6,13 @@ socket: a check finds its peer by the user-name fragment, and what is no check f
 
 Strangers reach this port, so everything is bounded:
 
-* No more than `max_connections` in all; beyond that, new ones are closed at once.
-* A connection is *waiting* until a check on it has been authenticated. When more than `MAX_WAITING` wait, the
-  oldest gives way to the newest.
+* A connection is *waiting* until a check on it has been authenticated. When `MAX_WAITING` wait, or there are
+  `max_connections` in all, the oldest that waits gives way to the newest. If none does, that is closed at once.
 * A connection that leads to nobody for `UNCLAIMED_TIMEOUT`, because no check came or because its peer has gone,
   is closed.
-* What a client does not read in time is dropped (`sfu.framed`).
+* Of what a connection brings at once, `BATCH` datagrams are taken before others have their turn.
+* What a client does not read in time waits, up to a limit that its videos do not reach: they stop between two
+  frames until all is sent (`sfu.framed`).
 """
 
 import errno
@@ -28,7 +29,7 @@ from sfu.framed import FramedConnection
 from sfu.ice.path import Address, Path
 from sfu.kinds import HostPort
 from sfu.logs import get_logger
-from sfu.udp import Receive
+from sfu.udp import BATCH, Receive
 
 log = get_logger(__name__)
 
@@ -62,6 +63,11 @@ class Handlers:
     """Whether a path leads to somebody, by an authenticated check."""
     lose: Callable[[Path], None]
     """The connection that was this path has ended, whoever ended it."""
+    hold: Callable[[Path], None]
+    """Too much waits on this path: no video frame should begin there. Called with every flush while that is so,
+    in the middle of sending: nothing may be sent in it."""
+    release: Callable[[Path], None]
+    """Nothing waits on this path any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ class IceTcp:
         self.address = None if listener is None else Address(*listener.getsockname()[:2])
         """What the socket is bound to; `None` if the port is off."""
         self._max_connections = max_connections
-        self._nursery: trio.Nursery | None = None
+        self._running: tuple[trio.Nursery, Handlers] | None = None
         self._connections: dict[Path, FramedConnection] = {}
         self._waiting: dict[FramedConnection, None] = {}  # oldest first
         self._unflushed: dict[FramedConnection, None] = {}
@@ -130,11 +136,12 @@ class IceTcp:
             await trio.lowlevel.checkpoint()
             return
         try:
-            async with trio.open_nursery() as self._nursery:
-                self._nursery.start_soon(self._sweep, handlers)
-                await self._accept(self._listener, self._nursery, handlers)
+            async with trio.open_nursery() as nursery:
+                self._running = nursery, handlers
+                nursery.start_soon(self._sweep, handlers)
+                await self._accept(self._listener, nursery, handlers)
         finally:
-            self._nursery = None
+            self._running = None
 
     def statistics(self) -> IceTcpStatistics:
         """Return the counters as they are now."""
@@ -175,15 +182,25 @@ class IceTcp:
 
     def flush(self) -> None:
         """Send what was put, one system call a connection; what the kernel does not take now goes out later."""
-        for connection in self._unflushed:
-            assert self._nursery is not None, "there are connections only while it runs"
-            connection.flush(self._nursery)
-        self._unflushed.clear()
+        unflushed, self._unflushed = self._unflushed, {}
+        for connection in unflushed:
+            assert self._running is not None, "there are connections only while it runs"
+            nursery, handlers = self._running
+            if not connection.flush():
+                nursery.start_soon(self._drain, connection, handlers)
+            if connection.is_full:
+                handlers.hold(connection.path)
+
+    async def _drain(self, connection: FramedConnection, handlers: Handlers) -> None:
+        """Send what waits on a connection, until nothing does or the connection has ended."""
+        await connection.drain()
+        if self._connections.get(connection.path) is connection:
+            handlers.release(connection.path)
 
     # --- receiving ---
 
     async def _accept(self, listener: socket.socket, nursery: trio.Nursery, handlers: Handlers) -> None:
-        """Accept for ever: besides `flush`, the only one who starts tasks here."""
+        """Accept for ever; only here and in `flush` tasks are started."""
         while True:
             await trio.lowlevel.wait_readable(listener)
             try:
@@ -196,7 +213,7 @@ class IceTcp:
                 if error.errno in _EXHAUSTED:
                     await trio.sleep(EXHAUSTED_PAUSE)
                 continue
-            if len(self._connections) >= self._max_connections:
+            if len(self._connections) >= self._max_connections and not self._waiting:
                 self._drops["connections-full"] += 1
                 sock.close()
                 continue
@@ -211,7 +228,7 @@ class IceTcp:
 
     def _admit(self, connection: FramedConnection, handlers: Handlers) -> None:
         """Make room for a connection and note it."""
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING or len(self._connections) >= self._max_connections:
             self._end(next(iter(self._waiting)), "waiting-full", handlers)
         before = self._connections.get(connection.path)
         if before is not None:
@@ -241,10 +258,14 @@ class IceTcp:
         while (datagrams := await connection.read()) is not None:
             now = trio.current_time()
             try:
-                for data in datagrams:
+                for number, data in enumerate(datagrams, 1):
                     self._packets_in += 1
                     self._bytes_in += len(data)
                     handlers.receive(data, path, now)
+                    if number % BATCH == 0:
+                        handlers.after_batch(now)
+                        await trio.lowlevel.checkpoint()
+                        now = trio.current_time()
             finally:
                 handlers.after_batch(now)
             if connection in self._waiting and handlers.is_claimed(path):

@@ -120,7 +120,14 @@ class Server:
         listeners = await open_listeners(self._settings)
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self._receive, self._settle)
-            handlers = Handlers(self._receive, self._settle, self._is_claimed, self._lose)
+            handlers = Handlers(
+                receive=self._receive,
+                after_batch=self._settle,
+                is_claimed=self._is_claimed,
+                lose=self._lose,
+                hold=self._hold,
+                release=self._release,
+            )
             root.start_soon(self.ice_tcp.run, handlers)
             root.start_soon(self._timers.run, self._tick)
             root.start_soon(self.store.run, self._restore, self._surrender)
@@ -313,6 +320,26 @@ class Server:
             now = trio.current_time()
             try:
                 self.conference.lose_path(peer, path, now)
+            except Exception:
+                self._fail(peer, now)
+            self._settle(now)
+
+    def _hold(self, path: Path) -> None:
+        """Too much waits on the connection that is `path`."""
+        peer = self.conference.owner(path)
+        if peer is not None:
+            try:
+                self.conference.hold_video(peer, path)
+            except Exception:
+                self._fail(peer, trio.current_time())
+
+    def _release(self, path: Path) -> None:
+        """What waited on the connection that is `path` is sent."""
+        peer = self.conference.owner(path)
+        if peer is not None:
+            now = trio.current_time()
+            try:
+                self.conference.release_video(peer, path, now)
             except Exception:
                 self._fail(peer, now)
             self._settle(now)

@@ -39,7 +39,7 @@ _KINDS = tuple(_kind_of_first_byte(byte) for byte in range(256))
 _RTCP_TYPES = range(192, 224)
 
 
-def kind_of(data: bytes) -> Kind | None:
+def kind_of(data: bytes | memoryview) -> Kind | None:
     """What a datagram is, by its first two bytes; `None` if nothing that we speak."""
     if len(data) < 2:
         return None

@@ -11,21 +11,25 @@ from sfu.rtp.srtp import OutboundSrtp
 class Outlet:
     """The outgoing end of one peer's transport. Closed at first, and closed for good after `close`."""
 
-    __slots__ = ("path", "srtp")
+    __slots__ = ("full", "path", "srtp")
 
     srtp: OutboundSrtp | None
     """`None` before DTLS has given keys and after the end: then nothing is sent."""
     path: Path | None
     """Where to send; `None` only while `srtp` is."""
+    full: bool
+    """Whether more waits on that path than should, its connection (TCP) being slow: see `SendStream.hold`."""
 
     def __init__(self) -> None:
         self.srtp = None
         self.path = None
+        self.full = False
 
     def open(self, srtp: OutboundSrtp, path: Path) -> None:
         """From now on packets go out, protected by `srtp`, which the outlet closes at its end."""
         self.srtp = srtp
         self.path = path
+        self.full = False
 
     def move(self, path: Path) -> None:
         """The selected path is another one. Before `open` this is ignored: `open` says where to start."""

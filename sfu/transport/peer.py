@@ -222,6 +222,25 @@ class PeerTransport:
         self._channel.lose_path(path, now)
         self._follow(now)
 
+    def hold_video(self, path: Path) -> None:
+        """More waits on `path` than should: no video frame begins there until `release_video`.
+
+        Of no effect where `path` is not the selected one. Nothing has to be sent for it.
+        """
+        if path == self.outlet.path and not self.outlet.full:
+            self.outlet.full = True
+            for sender in self.senders:
+                sender.hold()
+
+    def release_video(self, path: Path, now: float) -> None:
+        """What waited on `path` is on its way: videos go on, with key frames where frames were left out."""
+        if path == self.outlet.path and self.outlet.full:
+            self.outlet.full = False
+            for sender in self.senders:
+                sender.release(now)
+                if sender.source is not None:
+                    self._events.append(KeyFrameRequested(sender.source))
+
     def follow_ice(self, now: float) -> None:
         """Draw the consequences of what somebody else has told the ICE agent."""
         self._channel.follow_ice(now)

@@ -54,6 +54,7 @@ class SendStream:
         "_codecs",
         "_dropped",
         "_extension_ids",
+        "_frame",
         "_key_frame_requests",
         "_limit",
         "_mid_element",
@@ -112,6 +113,7 @@ class SendStream:
         self.steady = False
         self._paused = False
         self._asked = False
+        self._frame = 0  # RTP timestamp of the frame that is sent to its end while the outlet is full
         self._new_source = True
         self._codecs: tuple[Codec, ...] = ()
         self._extension_ids: dict[str, int] = {}
@@ -175,6 +177,23 @@ class SendStream:
             self._paused = False
             self._ask(now)
 
+    # What the outlet tells.
+
+    def hold(self) -> None:
+        """The outlet is full. Of a video the frame that has begun goes on to its end, and no other begins.
+
+        Half a frame is of no use, and those after it are of none without it; audio is little, and goes on.
+        """
+        if self.source is not None and self._is_held:
+            self._frame = self.source.newest_timestamp
+            self.steady = False
+
+    def release(self, now: float) -> None:
+        """The outlet is no longer full. A video of which frames were left out goes on from a key frame."""
+        self._settle()
+        if not self._sequences.is_open:
+            self._ask(now)
+
     # What the source tells.
 
     def source_negotiated(self) -> None:
@@ -208,6 +227,11 @@ class SendStream:
             # silence; from 2**15 numbers on SRTP guesses the rollover counter wrong (RFC 3711 section 3.3.1).
             self._dropped["not-connected"] += 1
             self._close_gate()
+            self._asked = False
+            return
+        if self._is_held and not self._goes_on(media):
+            self._dropped["outlet-full"] += 1
+            self._sequences.end(media.sequence - 1)
             self._asked = False
             return
         translated = translation.translate(media.rtp)
@@ -265,7 +289,7 @@ class SendStream:
 
     def request_key_frame(self, now: float) -> None:
         """Ask the publisher for a key frame, if one would be sent on."""
-        if self.source is not None and not self._paused:
+        if self.source is not None and not self._paused and not self._is_held:
             self.source.request_key_frame(now)
 
     def receive_report(self, block: ReportBlock, now: float) -> Progress:
@@ -324,7 +348,7 @@ class SendStream:
 
     def _ask(self, now: float) -> None:
         """Ask for a key frame if it could be sent on; otherwise `forward` asks when it could."""
-        self._asked = self.outlet.srtp is not None
+        self._asked = self.outlet.srtp is not None and not self._is_held
         if self._asked and self.source is not None and not self._paused:
             self.source.request_key_frame(now)
 
@@ -342,7 +366,17 @@ class SendStream:
         self.steady = False
 
     def _settle(self) -> None:
-        self.steady = self._sequences.is_open and self.translation is not None and not self._mid_packets
+        open_ = self._sequences.is_open and self.translation is not None
+        self.steady = open_ and not self._mid_packets and not self._is_held
+
+    @property
+    def _is_held(self) -> bool:
+        return self.outlet.full and self.kind == "video"
+
+    def _goes_on(self, media: MediaPacket) -> bool:
+        """Whether a packet is of a frame that has been sent in part: that has begun, or is repaired late."""
+        known = not media.in_order or media.rtp.timestamp == self._frame
+        return known and self._sequences.is_open
 
     def _leave_out(self, media: MediaPacket, reason: str) -> None:
         """Not this packet; the next one closes up, so that the receiver does not ask for it."""

@@ -12,17 +12,19 @@ import trio
 from trio.testing import MockClock
 
 import sfu.ice_tcp
-from sfu.framed import MEDIA_BUFFER, RESERVE, FramedConnection, plain_address
+from sfu.framed import FULL, MEDIA_BUFFER, RESERVE, FramedConnection, plain_address
 from sfu.ice.framing import LENGTH, MAX_FRAME, Deframer
 from sfu.ice.path import Address, Path
 from sfu.ice_tcp import EXHAUSTED_PAUSE, SWEEP_INTERVAL, UNCLAIMED_TIMEOUT, Handlers, IceTcp
 from sfu.kinds import HostPort
+from sfu.udp import BATCH
 
 HOST = "127.0.0.1"
 
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 on this machine")
 MEDIA = b"\x80" + bytes(999)
 CHECK = b"\0\1" + bytes(98)
+REPORT = b"\x80\xc8" + bytes(98)
 
 
 class Desk:
@@ -32,14 +34,23 @@ class Desk:
         self.received: list[tuple[bytes, Path]] = []
         self.claimed: set[Path] = set()
         self.lost: list[Path] = []
-        self.batches = 0
+        self.told: list[str] = []
+        self.in_batch: list[int] = [0]
+        """Datagrams of each batch; the last is not over."""
         self.bug: Exception | None = None
         self._changed = trio.Event()
         self._streams: list[trio.SocketStream] = []
 
     @property
     def handlers(self) -> Handlers:
-        return Handlers(self.receive, self.after_batch, self.claimed.__contains__, self.lose)
+        return Handlers(
+            receive=self.receive,
+            after_batch=self.after_batch,
+            is_claimed=self.claimed.__contains__,
+            lose=self.lose,
+            hold=lambda path: self.told.append(f"hold {path}"),
+            release=lambda path: self.told.append(f"release {path}"),
+        )
 
     async def until(self, *, received: int = 0, lost: int = 0) -> None:
         """Wait until that many datagrams have been received and connections lost."""
@@ -63,9 +74,10 @@ class Desk:
         if self.bug is not None:
             raise self.bug
         self.received.append((data, path))
+        self.in_batch[-1] += 1
 
     def after_batch(self, _now: float) -> None:
-        self.batches += 1
+        self.in_batch.append(0)
         self._wake()
 
     def lose(self, path: Path) -> None:
@@ -170,14 +182,37 @@ async def test_connection_that_leads_to_nobody_is_closed(mock_clock: MockClock) 
 
 
 async def test_no_more_connections_than_there_may_be(mock_clock: MockClock) -> None:
-    async with running(max_connections=1) as (port, desk):
-        first = await desk.connect(port)
-        await first.send_all(framed(CHECK))
+    async with running(max_connections=2) as (port, desk):
+        client = await desk.connect(port)
+        await client.send_all(framed(CHECK))
         await desk.until(received=1)
+        desk.claimed.add(desk.received[0][1])
+        await client.send_all(framed(CHECK))
+        await desk.until(received=2)
+
+        # Who has shown nothing gives way to who may be a client.
+        stranger, other = await desk.connect(port), await desk.connect(port)
+        assert await is_closed(stranger)
+        await other.send_all(framed(CHECK))
+        await desk.until(received=3)
+        desk.claimed.add(desk.received[2][1])
+        await other.send_all(framed(CHECK))
+        await desk.until(received=4)
+        assert (len(desk.lost), port.statistics().drops) == (1, {"waiting-full": 1})
+
         assert await is_closed(await desk.connect(port))
-        assert port.statistics().drops == {"connections-full": 1}
-        assert port.statistics().connections == 1
-        assert desk.lost == []
+        assert port.statistics().drops == {"waiting-full": 1, "connections-full": 1}
+        assert port.statistics().connections == 2
+        assert len(desk.lost) == 1
+
+
+async def test_many_small_datagrams_at_once_let_others_have_their_turn(mock_clock: MockClock) -> None:
+    """A stranger's three bytes are enough for one."""
+    async with running() as (port, desk):
+        stream = await desk.connect(port)
+        await stream.send_all(framed(b"\0") * 10_000)
+        await desk.until(received=10_000)
+        assert max(desk.in_batch) == BATCH
 
 
 async def test_the_oldest_of_those_who_wait_gives_way(
@@ -213,29 +248,36 @@ async def test_another_protocol_is_hung_up_on(mock_clock: MockClock, start: byte
         await stream.send_all(framed(CHECK) + start)
         assert await is_closed(stream)
         assert [data for data, _ in desk.received] == [CHECK]
-        assert desk.batches == 1
+        assert len(desk.in_batch) == 2
         assert port.statistics().drops == {"frame-too-long": 1}
         assert len(desk.lost) == 1
 
 
-async def test_slow_reader_loses_media_and_nobody_waits(mock_clock: MockClock) -> None:
+async def test_slow_reader_is_held_then_loses_media_and_nobody_waits(mock_clock: MockClock) -> None:
     async with running() as (port, desk):
         stream = await desk.connect(port)
         await stream.send_all(framed(CHECK))
         await desk.until(received=1)
         path = desk.received[0][1]
         sent: list[bytes] = []
+        held_at = 0
         while "buffer-full" not in port.statistics().drops:
             data = MEDIA + str(len(sent)).encode()
             port.put(memoryview(data), path)
             port.flush()
             sent.append(data)
+            if not desk.told:
+                held_at = sum(map(len, sent))
         sent.pop()
-        assert sum(map(len, sent)) > MEDIA_BUFFER - 2 * len(MEDIA)
-        # Checks are still answered.
-        for _ in range(RESERVE // len(CHECK) // 2):
-            port.put(memoryview(CHECK), path)
-            sent.append(CHECK)
+        total = sum(map(len, sent))
+        assert total > MEDIA_BUFFER - 2 * len(MEDIA)
+        assert FULL < held_at < total
+        assert total - held_at == pytest.approx(MEDIA_BUFFER - FULL, abs=3 * len(MEDIA))
+        assert set(desk.told) == {f"hold {path}"}
+        # Checks are still answered, and reports sent.
+        for datagram in (CHECK, REPORT) * (RESERVE // len(CHECK) // 3):
+            port.put(memoryview(datagram), path)
+            sent.append(datagram)
         port.flush()
         assert port.statistics().drops == {"buffer-full": 1}
 
@@ -243,6 +285,9 @@ async def test_slow_reader_loses_media_and_nobody_waits(mock_clock: MockClock) -
         while len(received) < len(sent):
             received += deframer.receive(bytes(await stream.receive_some()))
         assert received == sent
+        await trio.testing.wait_all_tasks_blocked()
+        assert desk.told[-1] == f"release {path}"
+        assert desk.told.count(desk.told[-1]) == 1
         port.put(memoryview(MEDIA), path)
         port.flush()
         assert await stream.receive_some() == framed(MEDIA)
@@ -281,6 +326,7 @@ async def test_connection_closed_while_data_waits_leaves_nothing(mock_clock: Moc
         await desk.until(lost=1)
         await trio.testing.wait_all_tasks_blocked()
         assert trio.lowlevel.current_statistics().tasks_living == tasks - 1
+        assert not any(told.startswith("release") for told in desk.told)
 
 
 async def test_connection_that_is_ended_before_its_task_begins(mock_clock: MockClock) -> None:

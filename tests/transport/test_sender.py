@@ -1,5 +1,7 @@
 """An outgoing stream: one unbroken stream to the receiver, whatever goes through it."""
 
+from typing import Literal
+
 from hypothesis import given
 from hypothesis import strategies as st
 from support.media import (
@@ -22,6 +24,7 @@ from sfu.rtp.rtx import unwrap_rtx
 from sfu.rtp.srtp import MAX_PLAINTEXT
 from sfu.sdp.codecs import Codec
 from sfu.transport.egress import Egress
+from sfu.transport.fan_out import fan_out
 from sfu.transport.sender import MID_PACKETS
 
 NO_RTX = Codec(100, "VP8", 90000, feedback=FEEDBACK)
@@ -271,6 +274,144 @@ def test_nothing_goes_out_before_anything_is_bound() -> None:
     subscriber.stream.resume(0.0)
     statistics = subscriber.stream.statistics()
     assert (statistics.key_frame_requests, statistics.jitter_seconds) == (1, 0.0)
+
+
+# A slow way to the receiver.
+
+
+class Slow:
+    """A publisher, and a subscriber whose way is full from time to time; both as long as the call lasts."""
+
+    def __init__(self, kind: Literal["audio", "video"] = "video") -> None:
+        self.publisher = Publisher(published(kind=kind))
+        self.subscriber = Subscriber(kind=kind)
+        self.wire = Wire()
+        self.subscriber.stream.bind(self.publisher.stream, 0.0)
+        self.subscriber.stream.receive_report(ReportBlock(7000, 0, 0, 0, 0, 0, 0), 0.0)
+        self.frame(KEY_FRAME)
+        self.subscriber.read(self.wire)
+
+    def full(self, full: bool) -> None:
+        """Say so, as the transport does."""
+        stream = self.subscriber.stream
+        stream.outlet.full = full
+        if full:
+            stream.hold()
+        else:
+            stream.release(0.0)
+
+    def frame(self, start: bytes = DELTA_FRAME, size: int = 1) -> None:
+        """Send a frame in `size` packets."""
+        for index in range(size):
+            self.piece(start, index, size)
+
+    def piece(self, start: bytes, index: int, size: int) -> None:
+        """Send one packet of a frame; only the first shows what frame it is of."""
+        publisher, timestamp = self.publisher, self.publisher.timestamp
+        payload = (start if index == 0 else b"\0") + b"%d of %d" % (index, size)
+        packet = publisher.packet(payload, timestamp=timestamp, marker=index + 1 == size)
+        if index + 1 < size:
+            publisher.timestamp = timestamp
+        media = publisher.receive(packet, 0.0)
+        assert media is not None
+        fan_out(media, publisher.stream.senders, self.wire.egress, 0.0)
+
+
+def test_while_the_way_is_full_a_frame_goes_on_to_its_end_and_no_other_begins() -> None:
+    call = Slow()
+    stream = call.subscriber.stream
+    assert stream.steady
+    call.piece(DELTA_FRAME, 0, 3)
+    call.full(True)
+    call.piece(DELTA_FRAME, 1, 3)
+    call.piece(DELTA_FRAME, 2, 3)
+    call.frame(size=2)
+    call.frame(KEY_FRAME, 2)
+    assert numbers(call.subscriber.read(call.wire)) == [1, 2, 3]
+    assert stream.statistics().dropped == {"outlet-full": 4}
+    # The receiver does not know what would become of the key frame that it asks for.
+    call.publisher.stream.feedback(9.0)
+    stream.receive_key_frame_request(10.0)
+    assert call.publisher.stream.feedback(10.0) == []
+
+    call.full(False)
+    assert call.publisher.stream.feedback(10.0) == [PictureLossIndication(5, 1000)]
+    call.frame()
+    call.frame(KEY_FRAME, 2)
+    call.frame()
+    assert stream.steady
+    packets = call.subscriber.read(call.wire)
+    assert numbers(packets) == [4, 5, 6]
+    assert packets[0].payload.startswith(KEY_FRAME)
+
+
+def test_a_way_that_was_full_between_two_packets_costs_nothing() -> None:
+    call = Slow()
+    call.publisher.stream.feedback(9.0)
+    call.full(True)
+    call.full(False)
+    call.frame(size=2)
+    assert numbers(call.subscriber.read(call.wire)) == [1, 2]
+    assert call.publisher.stream.feedback(10.0) == []
+
+
+def test_what_was_lost_before_the_way_was_full_is_still_repaired() -> None:
+    call = Slow()
+    lost = call.publisher.packet()
+    call.frame()
+    call.full(True)
+    late = call.publisher.receive(lost, 0.0)
+    assert late is not None
+    fan_out(late, call.publisher.stream.senders, call.wire.egress, 0.0)
+    call.frame()
+    assert numbers(call.subscriber.read(call.wire)) == [2, 1]
+
+
+def test_audio_goes_on_when_the_way_is_full() -> None:
+    call = Slow("audio")
+    call.full(True)
+    call.frame(b"opus")
+    assert call.subscriber.stream.steady
+    assert numbers(call.subscriber.read(call.wire)) == [1]
+
+
+def test_a_source_that_is_bound_while_the_way_is_full_waits() -> None:
+    call = Slow()
+    call.full(True)
+    call.publisher = Publisher(published(2000))
+    call.subscriber.stream.bind(call.publisher.stream, 0.0)
+    assert call.publisher.stream.feedback(0.0) == []
+    call.frame(KEY_FRAME)
+    assert call.subscriber.read(call.wire) == []
+    call.full(False)
+    assert call.publisher.stream.feedback(0.0) == [PictureLossIndication(5, 2000)]
+    call.frame(KEY_FRAME)
+    assert numbers(call.subscriber.read(call.wire)) == [1]
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.lists(st.sampled_from(["", "full", "free"]), min_size=1, max_size=5)))
+)
+def test_whatever_the_way_does_the_receiver_gets_whole_frames(frames: list[tuple[bool, list[str]]]) -> None:
+    """And what it gets can be shown: no number is missing, and after a frame left out comes a key frame."""
+    call = Slow()
+    expected: list[int] = []  # timestamps
+    is_full, broken = False, False
+    for key, packets in frames:
+        timestamp = call.publisher.timestamp
+        for index, change in enumerate(packets):
+            if change:
+                is_full = change == "full"
+                call.full(is_full)
+            if index == 0:
+                begins = not is_full and (key or not broken)
+                broken = not begins
+            call.piece(KEY_FRAME if key else DELTA_FRAME, index, len(packets))
+        expected += [timestamp] * len(packets) * begins
+    received = call.subscriber.read(call.wire)
+    first = call.subscriber.stream._timestamps.offset
+    assert [packet.timestamp - first for packet in received] == expected
+    assert numbers(received) == list(range(1, len(received) + 1))
 
 
 # Repetitions.

@@ -1,0 +1,96 @@
+"""A path whose connection is slow: what the transport makes of being told so."""
+
+import pytest
+from support.link import SERVER, Link
+from support.media import DELTA_FRAME, KEY_FRAME, VP8, Publisher, Wire, published
+
+from sfu.ice.path import Address, Path
+from sfu.transport.events import KeyFrameRequested
+from sfu.transport.fan_out import fan_out
+from sfu.transport.sender import SendStream
+
+OTHER = Path(SERVER, Address("198.51.100.8", 50001))
+
+
+class Scene:
+    """A subscriber's transport with a slot, and a publisher whose stream goes through it."""
+
+    def __init__(self) -> None:
+        self.link = Link().connect()
+        self.publisher = Publisher(published())
+        self.slot = SendStream(
+            kind="video",
+            ssrc=0x2221,
+            rtx_ssrc=None,
+            cname="somebody",
+            outlet=self.link.transport.outlet,
+            random=self.link.random.randbytes,
+        )
+        self.slot.negotiate([VP8], {}, None)
+        self.link.transport.add_sender(self.slot)
+        self.slot.bind(self.publisher.stream, self.link.now)
+        self.frames(KEY_FRAME)
+        self.link.run(1.0)
+        self.asks_for_key_frame()
+        self.link.events.clear()
+
+    def frames(self, *starts: bytes) -> list[Path]:
+        """Send frames of a packet each; return the paths of those that leave."""
+        wire = Wire()
+        for start in starts:
+            media = self.publisher.send(start, self.link.now)
+            fan_out(media, self.publisher.stream.senders, wire.egress, self.link.now)
+        wire.egress.flush()
+        return [path for _, path in wire.sent]
+
+    def asks_for_key_frame(self) -> bool:
+        """Whether the publisher is asked for one now."""
+        return bool(self.publisher.stream.feedback(self.link.now))
+
+    def wakes_publisher(self) -> bool:
+        """Whether it was said that the publisher's timers have to be looked at."""
+        return KeyFrameRequested(self.publisher.stream) in self.link.transport.events()
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_video_stops_on_a_path_that_is_full_and_goes_on_when_it_is_not(scene: Scene) -> None:
+    transport, path = scene.link.transport, scene.link.path
+    for _ in range(2):
+        transport.hold_video(path)
+        assert scene.frames(DELTA_FRAME, KEY_FRAME) == []
+    assert not scene.asks_for_key_frame()
+    transport.release_video(path, scene.link.now)
+    assert scene.asks_for_key_frame()
+    assert scene.wakes_publisher()
+    assert scene.frames(DELTA_FRAME, KEY_FRAME, DELTA_FRAME) == [path] * 2
+    transport.release_video(path, scene.link.now)
+    assert not scene.wakes_publisher()
+
+
+def test_how_full_another_path_is_changes_nothing(scene: Scene) -> None:
+    transport, path = scene.link.transport, scene.link.path
+    transport.hold_video(OTHER)
+    assert scene.frames(DELTA_FRAME) == [path]
+    transport.hold_video(path)
+    transport.release_video(OTHER, scene.link.now)
+    assert scene.frames(DELTA_FRAME) == []
+
+
+def test_video_goes_on_when_the_client_moves_away_from_a_full_path(scene: Scene) -> None:
+    link = scene.link
+    link.transport.hold_video(link.path)
+    assert scene.frames(DELTA_FRAME) == []
+    for nominate in (False, True):
+        link.transport.receive(link.client.check(nominate=nominate), OTHER, link.now)
+    assert link.transport.selected == OTHER
+    assert scene.asks_for_key_frame()
+    assert scene.wakes_publisher()
+    assert scene.frames(DELTA_FRAME, KEY_FRAME) == [OTHER]
+    # What becomes of the old one is no concern any more.
+    link.transport.hold_video(link.path)
+    link.transport.release_video(link.path, link.now)
+    assert scene.frames(DELTA_FRAME) == [OTHER]
