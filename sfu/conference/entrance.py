@@ -52,6 +52,10 @@ class Entrance:
 
     def admit(self, request: Join, claimed: Claimed | None, now: float) -> Peer:
         """Return the peer of a join: see `Conference.join`. Raises `Refused`."""
+        limit = self._limits.max_id_length
+        for name, value in (("roomId", request.room_id), ("userId", request.user_id), ("name", request.name)):
+            if len(value) > limit:
+                raise BadRequest(f"{name} has {len(value)} characters, {limit} are allowed")
         return self._resume(request, claimed, now) or self._enter(request, now)
 
     def find_session(self, session_id: str) -> Peer | None:
@@ -135,9 +139,6 @@ class Entrance:
         """
         grants = self._authenticate(request)
         limits = self._limits
-        for name, value in (("roomId", request.room_id), ("userId", request.user_id), ("name", request.name)):
-            if len(value) > limits.max_id_length:
-                raise BadRequest(f"{name} has {len(value)} characters, {limits.max_id_length} are allowed")
         room = self._rooms.get(request.room_id)
         if room is None and len(self._rooms) >= limits.max_rooms:
             raise Unavailable("no more rooms can be opened on this server")

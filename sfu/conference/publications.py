@@ -46,19 +46,22 @@ class Publications:
         Raises:
             Forbidden: it is too much, or not granted.
         """
-        published = [media for media in offer.media if not media.stopped and sends(media.direction)]
+        published = [
+            media
+            for media in offer.media
+            if media.kind in DEFAULT_SOURCE and not media.stopped and sends(media.direction)
+        ]
         if len(published) > self._limits.max_tracks_per_peer:
             raise Forbidden(
                 f"a peer may publish {self._limits.max_tracks_per_peer} tracks, not {len(published)}"
             )
         for media in published:
-            if media.kind in DEFAULT_SOURCE:
-                kind: Kind = "audio" if media.kind == "audio" else "video"
-                known = peer.track_on(media.mid)
-                # As it says now, as it said before, or as most do.
-                source = sources.get(media.mid or "") or (known.source if known else DEFAULT_SOURCE[kind])
-                if not peer.grants.may_publish(kind, source):
-                    raise Forbidden(f"you may not publish {'a screen' if source == 'screen' else kind}")
+            kind: Kind = "audio" if media.kind == "audio" else "video"
+            known = peer.track_on(media.mid)
+            # As it says now, as it said before, or as most do.
+            source = sources.get(media.mid or "") or (known.source if known else DEFAULT_SOURCE[kind])
+            if not peer.grants.may_publish(kind, source):
+                raise Forbidden(f"you may not publish {'a screen' if source == 'screen' else kind}")
 
     def follow_offer(self, peer: Peer, sources: dict[str, Source], now: float) -> None:
         """The client has described anew what it publishes: let `peer.tracks` be that."""

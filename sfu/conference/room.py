@@ -39,6 +39,7 @@ from sfu.conference.records import SessionRecord
 from sfu.conference.subscriptions import Subscriptions
 from sfu.errors import BadPacket
 from sfu.ice.candidate import parse_trickled
+from sfu.ice.events import IceState
 from sfu.sdp import SdpError, SessionDescription
 from sfu.transport.demux import TransportTable
 from sfu.transport.receiver import ReceiveStream
@@ -131,6 +132,8 @@ class Room:
         peer.restored = False
         if connection is None:
             peer.connection.negotiate_again()
+            if peer.connection.transport.state is IceState.FAILED:
+                peer.connection.restart_ice()  # nobody was there to be asked when that happened
         else:
             self._replace_connection(peer, connection, now)
         self._publications.expect(peer, now)

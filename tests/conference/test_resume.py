@@ -6,8 +6,10 @@ from support.client import ScriptedClient
 from support.conference import Guest, Hall
 from support.media import KEY_FRAME
 
+from sfu.conference.errors import BadRequest
 from sfu.conference.limits import Limits
 from sfu.conference.messages import Join
+from sfu.ice.events import IceState
 
 
 def call(hall: Hall, *users: str) -> tuple[Guest, ...]:
@@ -270,3 +272,32 @@ def test_lost_consent_restarts_ice_while_signaling_lives() -> None:
     hall.run(40.0)
     assert bob.peer.ended is None
     assert bob.heard("ice-restart-offer")
+
+
+def test_consent_that_was_lost_while_the_client_was_away_restarts_ice_when_it_is_back() -> None:
+    hall = Hall(Limits(session_ttl=300))
+    alice, bob = call(hall, "alice", "bob")
+    hall.conference.suspend(bob.peer, hall.now)
+    bob.client.stop_checking()
+    hall.run(40.0)
+    assert bob.peer.connection.transport.state is IceState.FAILED
+    bob.client.restart_ice()
+    come_back(hall, bob)
+    assert bob.heard("join")[-1]["transport"] == "keep"
+    hall.run(1.0)
+    assert len(bob.heard("ice-restart-offer")) == 1
+    bob.client.rtp.clear()
+    alice.send_frames(alice.browser.transceivers[0], 3)
+    assert len(bob.received()) == 3
+
+
+def test_a_name_may_change_at_a_resume_and_is_as_long_as_at_a_join() -> None:
+    hall = Hall(Limits(max_id_length=10))
+    alice, bob = call(hall, "alice", "bob")
+    hall.conference.suspend(bob.peer, hall.now)
+    with pytest.raises(BadRequest):
+        come_back(hall, bob, name="B" * 11)
+    assert bob.peer.suspended
+    come_back(hall, bob, name="Robert")
+    assert alice.heard("peer-resumed")[-1]["name"] == "Robert"
+    assert hall.conference.statistics().failed_resumes == 0

@@ -1,5 +1,7 @@
 """A room with clients that negotiate, connect and send: who is told what, and who receives what."""
 
+import json
+
 import pytest
 from sdp.support import FIREFOX
 from support.conference import Guest, Hall
@@ -363,6 +365,18 @@ def test_an_offer_of_more_tracks_than_allowed_is_refused_whole() -> None:
     assert (error["code"], error["type"]) == (403, "offer")
     assert not alice.heard("answer")
     assert not alice.peer.tracks
+
+
+def test_what_is_not_forwarded_anyway_is_no_track() -> None:
+    hall = Hall(Limits(max_tracks_per_peer=1))
+    alice = hall.enter("alice")
+    alice.browser.add("video", receives=False)
+    channel = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:9\r\na=sctp-port:5000\r\n"
+    offer = alice.own(alice.browser.offer()).replace("BUNDLE 0", "BUNDLE 0 9") + channel
+    text = json.dumps({"type": "offer", "data": {"sdp": offer}})
+    hall.conference.receive_message(alice.peer, text, hall.now)
+    answered = [message.message_type for message in alice.peer.take_messages()]
+    assert answered == ["answer", "track-published"]
 
 
 def test_media_state_is_told_to_the_others() -> None:
