@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from sfu.rtp.history import DEPTH, PacketHistory
 from sfu.rtp.key_frame import is_key_frame
-from sfu.rtp.nack import MissingPackets
+from sfu.rtp.nack import MAX_MISSING, MissingPackets
 from sfu.rtp.ntp import compact_ntp
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rewrite import SequenceMap
@@ -167,8 +167,14 @@ class ReceiveStream:
         if original is None:
             return None
         sequence = self._statistics.extend(original.sequence_number)
-        if sequence is None:
+        newest = self._missing.highest
+        if sequence is None or newest is None:
             self._dropped["rtx-first"] += 1
+            return None
+        if sequence > newest + MAX_MISSING:
+            # What was sent before is older than the newest, or overtakes it by little. This is of a numbering
+            # that is over, and all that follows in this one would pass for old.
+            self._dropped["rtx-ahead"] += 1
             return None
         return self._accept(original, original.serialize(), self._by_payload_type[payload_type], sequence, now)
 

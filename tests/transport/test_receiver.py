@@ -162,6 +162,21 @@ def test_rtx_that_is_a_probe_or_comes_first_or_is_none() -> None:
         stream.receive_rtx(RtpPacket(97, False, 1, 2, 1001, payload=b"a"), 0.0)
 
 
+def test_rtx_from_a_numbering_that_is_over_stops_nothing() -> None:
+    stream = published()
+    publisher = Publisher(stream)
+    publisher.send(KEY_FRAME)
+    newest = publisher.number - 1
+    for ahead in (nack.MAX_MISSING + 1, 0x7FFF):
+        repeated = RtpPacket(96, True, newest + ahead, 9000, 1000, payload=DELTA_FRAME)
+        assert stream.receive_rtx(rtx(repeated), 0.1) is None
+    assert publisher.send().in_order
+    overtakes = RtpPacket(96, True, newest + 3, 9000, 1000, payload=DELTA_FRAME)
+    assert stream.receive_rtx(rtx(overtakes), 0.2) is not None
+    assert publisher.send() is not None
+    assert stream.statistics().dropped == {"rtx-ahead": 2}
+
+
 def test_without_nack_nothing_is_asked_but_video_is_kept_for_subscribers() -> None:
     stream = published(codec=Codec(96, "VP8", 90000, feedback=frozenset({"nack pli"})))
     publisher = Publisher(stream)
