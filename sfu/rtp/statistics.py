@@ -83,8 +83,6 @@ class ReceptionStatistics:
                 self.restarts += 1
                 extended = (highest | 0xFFFF) + 1 + sequence_number
                 self._start(extended)
-                self._last_timestamp = timestamp
-                self._last_arrival = now
         if self.received:
             # A.8: how much the spacing at arrival differs from the spacing at sending, smoothed.
             sent = timestamp_difference(timestamp, self._last_timestamp)

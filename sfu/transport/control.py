@@ -86,11 +86,12 @@ class Control:
             sender = self.senders.get(block.ssrc)
             if sender is None:
                 continue
-            self.quality.add(sender.receive_report(block, now), sender.jitter)
-            if sender.round_trip is not None:
+            progress = sender.receive_report(block, now)
+            self.quality.add(progress, sender.jitter)
+            if progress.round_trip is not None:
                 # The same way and back as for what the peer publishes.
                 for stream in self._streams.streams():
-                    stream.set_round_trip(sender.round_trip)
+                    stream.set_round_trip(progress.round_trip)
 
     def _receive_key_frame_request(self, ssrc: int, now: float) -> None:
         sender = self._sender(ssrc)
