@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
+import trio
 import trio_asyncio
 
 Arguments = ParamSpec("Arguments")
@@ -59,6 +60,14 @@ class Loop:
         return result
 
 
+class _Threads(trio_asyncio.TrioExecutor):  # type: ignore[misc] # it has no types
+    """Where asyncio looks up names: who is cancelled does not wait for a name server that says nothing."""
+
+    async def submit(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Run something that blocks. Cancelled, it is left to itself, and what it returns is dropped."""
+        return await trio.to_thread.run_sync(function, *args, abandon_on_cancel=True)
+
+
 @asynccontextmanager
 async def open_loop(failed: Callable[[BaseException], None]) -> AsyncIterator[Loop]:
     """Open an event loop for the block; at its end the loop's tasks are cancelled and waited for.
@@ -72,4 +81,5 @@ async def open_loop(failed: Callable[[BaseException], None]) -> AsyncIterator[Lo
 
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(handle)
+        loop.set_default_executor(_Threads())
         yield Loop(loop)

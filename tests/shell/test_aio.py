@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import socket
+import threading
 
 import pytest
 import trio
@@ -82,6 +84,22 @@ async def test_cancelling_the_caller_cancels_the_call() -> None:
             await loop.run(wait)
     assert scope.cancelled_caught
     assert steps == ["cancelled", "tidied up"]
+
+
+async def test_who_is_cancelled_does_not_wait_for_a_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def look_up(*_: object) -> list[object]:
+        answered.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with trio.fail_after(10):
+        async with open_loop(ignore) as loop:
+            with trio.move_on_after(0.05) as scope:
+                await loop.run(loop.asyncio.getaddrinfo, "redis.example", 6379)
+    assert scope.cancelled_caught
+    answered.set()
 
 
 async def test_cancelling_from_inside_is_an_error_and_no_cancellation() -> None:
