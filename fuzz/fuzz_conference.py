@@ -19,9 +19,10 @@ from typing import Any
 from sdp.support import CHROMIUM, FIREFOX, Browser
 from support.conference import NOON, SERVER, Hall
 
+from sfu.conference.envelope import serialize
 from sfu.conference.errors import Refused
 from sfu.conference.limits import Limits
-from sfu.conference.messages import Join, serialize
+from sfu.conference.messages import Join
 from sfu.conference.negotiation import ANSWER_TIMEOUT, NegotiationState
 from sfu.conference.peer import Peer
 from sfu.ice.path import Address, Path

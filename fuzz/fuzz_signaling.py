@@ -1,6 +1,7 @@
 """Invariant: `parse` returns a message of its type or raises `BadMessage`, nothing else, on any bytes."""
 
-from sfu.conference.messages import CLIENT_MESSAGES, BadMessage, parse
+from sfu.conference.envelope import BadMessage, parse
+from sfu.conference.messages import CLIENT_MESSAGES
 
 
 def one_input(data: bytes) -> None:

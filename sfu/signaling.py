@@ -13,18 +13,9 @@ from typing import Final
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from sfu.conference.envelope import BadMessage, parse, serialize
 from sfu.conference.errors import Conflict, Refused, TooManyRequests
-from sfu.conference.messages import (
-    BadMessage,
-    ClientMessage,
-    Join,
-    Ping,
-    Pong,
-    ServerMessage,
-    parse,
-    refusal,
-    serialize,
-)
+from sfu.conference.messages import ClientMessage, Join, Ping, Pong, ServerMessage, refusal
 from sfu.conference.rate import TokenBucket, weight_of
 from sfu.logs import get_logger
 

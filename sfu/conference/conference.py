@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sfu.conference.connection import Connection
 from sfu.conference.entrance import Entrance
+from sfu.conference.envelope import BadMessage, parse
 from sfu.conference.errors import Forbidden, Refused, TooManyRequests
 from sfu.conference.grants import Authenticate, let_anybody_in
 from sfu.conference.ledger import Ledger
@@ -14,7 +15,6 @@ from sfu.conference.limits import Limits
 from sfu.conference.marks import Marks
 from sfu.conference.messages import (
     CLIENT_MESSAGES,
-    BadMessage,
     ClientMessage,
     IceServer,
     Join,
@@ -23,7 +23,6 @@ from sfu.conference.messages import (
     Subscribe,
     SubscriptionAck,
     Unsubscribe,
-    parse,
     refusal,
 )
 from sfu.conference.peer import Peer

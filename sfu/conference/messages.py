@@ -1,18 +1,14 @@
-"""The signaling protocol: one class per message (SPEC section 2).
+"""The signaling protocol: one class per message (SPEC section 2). How they are written is `envelope`'s part.
 
-On the wire every message is ``{"type": …, "data": {…}, "timestamp": RFC 3339}`` with camelCase field names.
-`data` may be the object itself or a JSON string that holds it, as older clients send it.
-
-To add a message from clients, write its class and name it in `ClientMessage`; to add one to clients, write its
-class. Types, required fields and ranges stand in the annotations; msgspec holds the clients to them.
+To add a message, write its class and name it in `ClientMessage`, `ServerMessage` or both. Types, required
+fields and ranges stand in the annotations; msgspec holds the clients to them.
 """
 
-from datetime import datetime
 from typing import Annotated, ClassVar, Literal, get_args
 
 import msgspec
 
-from sfu.conference.errors import BadRequest, Refused
+from sfu.conference.errors import Refused
 
 Kind = Literal["audio", "video"]
 Source = Literal["mic", "camera", "screen"]
@@ -53,7 +49,7 @@ class Join(Message, frozen=True):
     user_id: Identifier
     name: Text = ""
     session_id: Text | None = None
-    session_token: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
+    session_token: Text | None = None
     transport: Literal["new", "keep"] = "new"
     token: Annotated[str, msgspec.Meta(max_length=8192)] | None = None
     """A signed token (JWT) that says who may enter, where the server asks for one."""
@@ -364,56 +360,6 @@ SERVER_MESSAGES: dict[str, type[ServerMessage]] = {cls.message_type: cls for cls
 """What the server may send, by the envelope's `type`."""
 
 
-class _Envelope(msgspec.Struct):
-    type: Annotated[str, msgspec.Meta(max_length=64)]
-    data: msgspec.Raw = msgspec.Raw(b"{}")
-    timestamp: str | None = None
-
-
-class _ServerEnvelope(msgspec.Struct):
-    type: str
-    data: ServerMessage | msgspec.Raw
-    timestamp: datetime
-
-
 def refusal(error: Refused, message_type: str | None = None) -> Error:
     """Turn a refusal into the `error` message that answers a message of type `message_type`."""
     return Error(code=error.code, message=str(error), type=message_type)
-
-
-class BadMessage(BadRequest):
-    """A message that cannot be understood. `message_type` is its type, as far as that could be read."""
-
-    def __init__(self, text: str, message_type: str | None = None) -> None:
-        super().__init__(text)
-        self.message_type = message_type
-
-
-def parse(text: str | bytes) -> ClientMessage:
-    """Read one message of a client.
-
-    Raises:
-        BadMessage: not JSON, no known `type`, or `data` that does not fit the type.
-    """
-    try:
-        envelope = msgspec.json.decode(text, type=_Envelope)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadMessage(f"not a message: {error}") from None
-    cls = CLIENT_MESSAGES.get(envelope.type)
-    if cls is None:
-        raise BadMessage(f"unknown message type {envelope.type!r}", envelope.type)
-    if cls is Ping or cls is Pong:
-        return cls(envelope.data)
-    try:
-        data: str | msgspec.Raw = envelope.data
-        if bytes(envelope.data).lstrip()[:1] == b'"':
-            data = msgspec.json.decode(envelope.data, type=str)
-        return msgspec.json.decode(data, type=cls)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadMessage(f"bad data: {error}", envelope.type) from None
-
-
-def serialize(message: ServerMessage, timestamp: datetime) -> str:
-    """Write one message to a client. `timestamp` is the wall-clock time of sending, with its zone."""
-    data = message.data if isinstance(message, Ping | Pong) else message
-    return msgspec.json.encode(_ServerEnvelope(message.message_type, data, timestamp)).decode()

@@ -10,8 +10,9 @@ import pytest
 from sdp.support import CHROMIUM, FIREFOX, Numbers, vector
 from support.conference import Guest, Hall
 
+from sfu.conference.envelope import parse
 from sfu.conference.limits import Limits
-from sfu.conference.messages import MAX_SDP, Offer, parse
+from sfu.conference.messages import MAX_SDP, Offer
 from sfu.conference.peer import Peer
 from sfu.config import Settings
 from sfu.sdp import SessionDescription

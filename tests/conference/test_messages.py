@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfu.conference.envelope import BadMessage, parse, serialize
 from sfu.conference.errors import Conflict
 from sfu.conference.messages import (
     Answer,
-    BadMessage,
     Error,
     IceCandidate,
     IceServer,
@@ -30,9 +30,7 @@ from sfu.conference.messages import (
     TrackInfo,
     TrackPublished,
     TrackSource,
-    parse,
     refusal,
-    serialize,
 )
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)

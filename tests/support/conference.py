@@ -24,8 +24,9 @@ from support.media import DELTA_FRAME, KEY_FRAME
 
 from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
+from sfu.conference.envelope import serialize
 from sfu.conference.limits import Limits
-from sfu.conference.messages import Join, serialize
+from sfu.conference.messages import Join
 from sfu.conference.peer import Peer
 from sfu.dtls import Certificate
 from sfu.ice.candidate import host_candidates

@@ -16,8 +16,9 @@ from sdp.support import CHROMIUM, FIREFOX
 from support.conference import Hall
 from support.polite import LIVENESS, RETRY_DELAYS, PoliteClient, Wire
 
+from sfu.conference.envelope import serialize
 from sfu.conference.limits import Limits
-from sfu.conference.messages import Join, serialize
+from sfu.conference.messages import Join
 from sfu.conference.negotiation import ANSWER_TIMEOUT, FIRST_OFFER_WAIT, NegotiationState
 from sfu.conference.peer import Peer
 from sfu.conference.session import hash_of
