@@ -190,7 +190,6 @@ class SendStream:
 
     def release(self, now: float) -> None:
         """The outlet is no longer full. A video of which frames were left out goes on from a key frame."""
-        self._settle()
         if not self._sequences.is_open:
             self._ask(now)
 

@@ -1,12 +1,14 @@
 """Clients without UDP, and strangers, at the TCP port for media of a whole server."""
 
 import os
+import re
 import socket
 from contextlib import ExitStack, suppress
 
 import pytest
 import trio
-from support.stage import PATIENCE, Stage, TcpClient, attacked, becomes, stage
+from support.media import DELTA_FRAME, KEY_FRAME
+from support.stage import PACE, PATIENCE, Call, Stage, TcpClient, attacked, becomes, stage
 
 import sfu.ice_tcp
 from sfu.ice.framing import LENGTH
@@ -20,6 +22,11 @@ def transport_of(scene: Stage, user: str) -> PeerTransport:
     return next(
         peer for room in rooms for peer in room.peers.values() if peer.user_id == user
     ).connection.transport
+
+
+def key_frame_requests(scene: Stage, user: str) -> int:
+    """How many key frames a client was asked for."""
+    return sum(stream.statistics().key_frame_requests for stream in transport_of(scene, user).streams)
 
 
 async def test_a_call_by_tcp_with_one_by_udp() -> None:
@@ -65,6 +72,52 @@ async def test_a_connection_that_ends_takes_its_path_with_it() -> None:
             await becomes(lambda: transport.selected is not None and transport.selected != old, True)
             assert scene.server.conference.statistics().routes == routes
             assert not transport.ended
+
+
+async def test_a_client_that_does_not_read_for_a_while_gets_whole_frames_and_all_audio() -> None:
+    async with stage() as scene, scene.tcp_client("alice") as alice, scene.client("bob") as bob:
+        assert isinstance(alice, TcpClient)
+        await Call(scene, alice, bob).begin()
+        audio, video = bob.browser.transceivers[:2]
+        frames, words = 0, 0
+
+        async def send(start: bytes = DELTA_FRAME) -> None:
+            nonlocal frames, words
+            first = start + b" frame %d packet 0" % frames
+            others = [b"\0 frame %d packet %d" % (frames, index) + bytes(1000) for index in (1, 2)]
+            bob.send(video, first, *others)
+            bob.send(audio, b"word %d" % words)
+            frames, words = frames + 1, words + 1
+            await trio.sleep(PACE / 10)
+
+        def left_out() -> int:
+            senders = transport_of(scene, "alice").senders
+            return sum(sender.statistics().dropped.get("outlet-full", 0) for sender in senders)
+
+        await send(KEY_FRAME)
+        await send()
+        alice.is_stuck = True
+        with trio.fail_after(PATIENCE):
+            while not left_out():
+                await send()
+        full_at = frames - 1
+        for _ in range(20):
+            await send()
+        assert left_out() == 3 * 21
+        asked = key_frame_requests(scene, "bob")
+        alice.is_stuck = False
+        await becomes(lambda: key_frame_requests(scene, "bob") > asked, True)
+        again = frames
+        await send(KEY_FRAME)
+        await send()
+        await becomes(lambda: b"word %d" % (words - 1) in alice.arrived, True)
+
+        expected = [*range(full_at), again, again + 1]
+        names = [re.search(rb"frame (\d+) packet (\d)", payload) for payload in alice.arrived]
+        shown = [(int(name[1]), int(name[2])) for name in names if name is not None]
+        assert shown == [(frame, packet) for frame in expected for packet in range(3)]
+        assert all(b"word %d" % word in alice.arrived for word in range(words))
+        assert scene.ice_tcp.statistics().drops == {}
 
 
 async def test_strangers_are_not_answered_and_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,6 +245,8 @@ class TcpClient(PortClient):
 
     segment = 1 << 16
     """Bytes that it sends at once, at most; 1 makes it send each byte by itself."""
+    is_stuck = False
+    """Whether it leaves unread what comes."""
 
     def datagram(self, data: bytes, _path: Path | None = None) -> None:
         """Send a datagram on this client's connection."""
@@ -259,6 +261,7 @@ class TcpClient(PortClient):
         with suppress(trio.ClosedResourceError):
             while True:
                 await trio.lowlevel.wait_readable(self._socket)
+                await becomes(lambda: self.is_stuck, False)
                 for datagram in deframer.receive(self._socket.recv(1 << 16)):
                     self.receive_datagram(datagram)
                 self._note_arrivals()

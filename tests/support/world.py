@@ -194,13 +194,14 @@ class Client:
         """Wait until media may flow."""
         await self.until(lambda: self.machine.connected)
 
-    def send(self, transceiver: Transceiver, payload: bytes) -> None:
-        """Send a packet of a published track."""
-        self._numbers[transceiver.ssrc] += 1
-        number = self._numbers[transceiver.ssrc]
+    def send(self, transceiver: Transceiver, *payloads: bytes) -> None:
+        """Send a frame of a published track, a packet for each payload."""
         payload_type = int(self.browser.numbers.formats[transceiver.kind].split()[0])
-        packet = RtpPacket(payload_type, True, number, number * 3000, transceiver.ssrc, (), (), payload)
-        self.machine.send_rtp(packet)
+        ssrc, timestamp = transceiver.ssrc, (self._numbers[transceiver.ssrc] + 1) * 3000
+        for payload in payloads:
+            self._numbers[ssrc] += 1
+            marker, number = payload is payloads[-1], self._numbers[ssrc]
+            self.machine.send_rtp(RtpPacket(payload_type, marker, number, timestamp, ssrc, (), (), payload))
         self._flush()
 
     async def vanish(self) -> None:

@@ -575,6 +575,8 @@ def test_a_key_frame_request_goes_to_the_source() -> None:
                 "nack",
                 "ids",
                 "report",
+                "full",
+                "free",
             ]
         ),
         max_size=80,
@@ -626,6 +628,12 @@ def test_one_outgoing_number_never_stands_for_two_packets(steps: list[str], with
             stream.pause()
         elif step == "resume":
             stream.resume(now)
+        elif step == "full":
+            stream.outlet.full = True
+            stream.hold()
+        elif step == "free":
+            stream.outlet.full = False
+            stream.release(now)
         elif step == "switch":
             current = 1 - current
             stream.bind(publishers[current].stream, now)
