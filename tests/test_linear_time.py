@@ -19,7 +19,8 @@ from sfu.errors import BadPacket
 from sfu.ice import StunMessage
 from sfu.rtp import RtpPacket, parse_compound, parse_red
 from sfu.rtp.codecs import av1, h264
-from sfu.sdp import SessionDescription
+from sfu.sdp import BundleSession, LocalTransport, SessionDescription
+from sfu.sdp.rows import MAX_SESSION_REPEATS
 
 GROWTH = 16
 ALLOWANCE = 4
@@ -101,6 +102,19 @@ def description(lines: str) -> Parser:
     return parse
 
 
+def answer(size: int) -> object:
+    """Answering an offer of as many lines as may be, with as much as may be said for all of them."""
+    lines = range(min(size // 96, 512))
+    head = f"v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nt=0 0\na=group:BUNDLE {' '.join(map(str, lines))}\n"
+    head += f"a=ice-ufrag:name\na=ice-pwd:{'p' * 22}\na=fingerprint:sha-256 AB\na=setup:actpass\n"
+    head += "a=extmap:1 urn:x\n" * MAX_SESSION_REPEATS
+    media = "m=video 9 UDP/TLS/RTP/SAVPF 96\na=mid:{}\na=sendrecv\na=rtcp-mux\na=rtpmap:96 VP8/90000\n"
+    ours = LocalTransport("name", "p" * 22, "sha-256 AB")
+    session = BundleSession(ours, session_id=1, make_ssrc=iter(range(1)).__next__)
+    session.apply_offer(head + "".join(map(media.format, lines)))
+    return session.create_answer()
+
+
 PARSERS: dict[str, Parser] = {
     "rtp": rtp,
     "rtp-padding": rtp_padding,
@@ -119,6 +133,7 @@ PARSERS: dict[str, Parser] = {
     "sdp-media": description("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:a\r\na=rtpmap:111 opus/48000/2\r\n"),
     "sdp-formats": description("a=rtpmap:96 VP8/90000\r\na=fmtp:96 a=b;c=d\r\na=rtcp-fb:96 nack pli\r\n"),
     "sdp-ssrcs": description("a=ssrc:1 cname:c\r\na=ssrc-group:FID 1 2\r\n"),
+    "sdp-answer": answer,
     "sdp-candidates": description("a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n"),
 }
 

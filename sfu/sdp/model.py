@@ -136,7 +136,9 @@ class MediaDescription(Section):
                 formats=tuple(token(word) for word in words[3:]),
                 other_lines=tuple((line.type, line.value) for line in rest if line.type != "a"),
                 line=first.number,
-                **rows.parse_attributes((line for line in rest if line.type == "a"), rows.MEDIA_ROWS),
+                **rows.parse_attributes(
+                    (line for line in rest if line.type == "a"), rows.MEDIA_ROWS, rows.MAX_REPEATS
+                ),
             )
         except SdpError:
             raise
@@ -181,7 +183,9 @@ class SessionDescription(Section):
             name=head[2].value,
             other_lines=tuple((line.type, line.value) for line in head[3:] if line.type != "a"),
             media=tuple(MediaDescription.parse(lines) for lines in media),
-            **rows.parse_attributes((line for line in head if line.type == "a"), rows.SESSION_ROWS),
+            **rows.parse_attributes(
+                (line for line in head if line.type == "a"), rows.SESSION_ROWS, rows.MAX_SESSION_REPEATS
+            ),
         )
 
     def __str__(self) -> str:

@@ -11,8 +11,12 @@ from sfu.sdp.errors import SdpError
 from sfu.sdp.lines import Line
 
 MAX_REPEATS = 1024
-"""Times that one attribute may stand in one section. What the session part says holds for every m-line, so this
-also bounds the work per m-line. The most that is seen is six rtcp-fb lines for each of 20 codecs."""
+"""Times that one attribute may stand in one media description. The most that is seen is six rtcp-fb lines for
+each of 20 codecs."""
+
+MAX_SESSION_REPEATS = 64
+"""Times that one attribute may stand in the session part. What it says holds for every m-line, so that the work
+is the product of both. Browsers say next to nothing there; all header extensions there would be some 20."""
 
 TextAttribute = tuple[str, str | None]
 """An attribute without a row: name, and the text after the colon if there is one."""
@@ -100,10 +104,11 @@ MEDIA_ROWS = (
 )
 
 
-def parse_attributes(lines: Iterable[Line], rows: Iterable[Row]) -> dict[str, Any]:
+def parse_attributes(lines: Iterable[Line], rows: Iterable[Row], most: int) -> dict[str, Any]:
     """Read the ``a=`` lines of one section into keyword arguments for its model class.
 
-    Raises `SdpError` naming the line for a value that breaks its grammar and for one given two values.
+    Raises `SdpError` naming the line for a value that breaks its grammar, for one given two values, and for an
+    attribute that stands there more than `most` times.
     """
     by_name = {row.name: row for row in rows}
     fields: dict[str, Any] = {row.field: [] for row in by_name.values() if row.many}
@@ -119,8 +124,8 @@ def parse_attributes(lines: Iterable[Line], rows: Iterable[Row]) -> dict[str, An
             elif row.parse is None:
                 fields[row.field] = True
             elif row.many:
-                if len(fields[row.field]) == MAX_REPEATS:
-                    raise SdpError("sdp-too-large", f"a={name} more than {MAX_REPEATS} times", line.number)
+                if len(fields[row.field]) == most:
+                    raise SdpError("sdp-too-large", f"a={name} more than {most} times", line.number)
                 fields[row.field].append(row.parse(text))
             else:
                 _set(fields, row.field, row.parse(text))

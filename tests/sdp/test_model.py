@@ -165,9 +165,17 @@ def test_limits_reach_the_parser() -> None:
 
 
 def test_an_attribute_may_not_stand_too_often_in_one_section() -> None:
-    assert len(parsed(HEAD + "a=extmap:1 urn:x\r\n" * 1024).extensions) == 1024
-    error = failure(HEAD + "a=extmap:1 urn:x\r\n" * 1025)
-    assert (error.reason, error.line) == ("sdp-too-large", 4 + 1025)
+    extension = "a=extmap:1 urn:x\r\n"
+    assert len(parsed(HEAD + VIDEO + extension * 1024).media[0].extensions) == 1024
+    error = failure(HEAD + VIDEO + extension * 1025)
+    assert (error.reason, error.line) == ("sdp-too-large", 4 + VIDEO.count("\n") + 1025)
+
+
+def test_in_the_session_part_an_attribute_holds_for_all_lines_and_may_stand_there_less_often() -> None:
+    extension = "a=extmap:1 urn:x\r\n"
+    assert len(parsed(HEAD + extension * 64).extensions) == 64
+    error = failure(HEAD + extension * 65)
+    assert (error.reason, error.line) == ("sdp-too-large", 4 + 65)
 
 
 def test_errors_are_bad_packets() -> None:
