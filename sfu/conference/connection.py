@@ -7,10 +7,9 @@ peer has one connection at a time and may go through several.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sfu.conference.downstream import Downstream, Subscription
 from sfu.conference.messages import IceCandidate
 from sfu.conference.negotiation import Negotiation, NegotiationStatistics
-from sfu.conference.subscription import Subscription
-from sfu.conference.track import Track
 from sfu.conference.trickle import Trickle
 from sfu.dtls.certificate import Certificate
 from sfu.errors import BadPacket
@@ -19,17 +18,8 @@ from sfu.ice.credentials import Credentials, make_credentials
 from sfu.ice.full import FullIceAgent, Gathered, IceReport, IceRequest
 from sfu.ice.path import Path
 from sfu.rtp.history import DEPTH
-from sfu.sdp import (
-    BundleSession,
-    LocalTransport,
-    Sender,
-    SessionDescription,
-    SignalingState,
-    TooManyLines,
-    codecs_of,
-)
+from sfu.sdp import BundleSession, LocalTransport, SessionDescription, SignalingState
 from sfu.transport.peer import PeerTransport, TransportStatistics
-from sfu.transport.sender import SendStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +78,8 @@ class Connection:
             make_ssrc=self.transport.make_ssrc,
         )
         self.negotiation = Negotiation(now)
-        self._subscriptions: dict[str, Subscription] = {}
-        self._streams: dict[int, SendStream] = {}
+        self.downstream = Downstream(self.sdp, self.transport, random, self.negotiation.request)
+        """What the client receives."""
         self._restart_wanted = False
         self.known = False
         """Whether the client has shown that it has been told of this connection; only then can it be kept."""
@@ -97,25 +87,20 @@ class Connection:
         """Whether it has ended: its counts change no more."""
         self.handshake: str | None = None
         """How DTLS's handshake has ended: ``ok``, or the reason why it failed."""
-        self._ice_restarts = self._subscribed = self._unsubscribed = 0
+        self._ice_restarts = 0
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
         """What the client receives, or will."""
-        return tuple(self._subscriptions.values())
+        return self.downstream.subscriptions
 
     # --- descriptions ---
-
-    @property
-    def restarts_ice(self) -> bool:
-        """Whether the next offer brings new ICE credentials."""
-        return self._restart_wanted or self.sdp.restarts_ice
 
     def answer_offer(self, offer: SessionDescription, now: float) -> str | None:
         """Apply the client's offer and return our answer, or None where the offer lost against ours.
 
         Raises:
-            sfu.sdp.SdpError: the offer cannot be used; nothing has changed.
+            sfu.sdp.SdpError: the offer cannot be used; what was agreed has not changed.
         """
         offered = self.sdp.state is SignalingState.HAVE_LOCAL_OFFER
         if not self.negotiation.receive_offer(repeated=offered and self.sdp.repeats(offer)):
@@ -125,8 +110,8 @@ class Connection:
         self.sdp.apply_offer(offer)
         if self.sdp.remote_restarted:
             self._restart_ice(now)
-        self._reconsider_rejected(offer)
-        self._give_slots()
+        self.downstream.reconsider_rejected(offer)
+        self.downstream.give_slots()
         answer = self.sdp.create_answer()
         self._describing(answer)
         if self.sdp.needs_offer:
@@ -153,7 +138,7 @@ class Connection:
             self.sdp.rollback()
             self.negotiation.answer_refused(now)
             raise
-        self._note_rejections()
+        self.downstream.note_rejections()
         self._negotiated(now)
         return True
 
@@ -163,7 +148,7 @@ class Connection:
             return None
         if self._restart_wanted:
             self._restart_ice(now)
-        self._give_slots()
+        self.downstream.give_slots()
         if not self.sdp.needs_offer:
             self.negotiation.offer_not_needed()
             return None
@@ -219,39 +204,6 @@ class Connection:
         if self._full_ice is not None:
             self._full_ice.drops[reason] += 1
 
-    # --- subscriptions ---
-
-    def subscribe(self, track: Track) -> None:
-        """Forward `track` to this client as soon as that is negotiated; harmless when it is subscribed."""
-        if track.id in self._subscriptions:
-            return
-        self._subscriptions[track.id] = Subscription(track)
-        self._subscribed += 1
-        self.negotiation.request()
-
-    def unsubscribe(self, track: Track, now: float) -> None:
-        """Stop forwarding `track` at once; its slot is free for another from now on."""
-        subscription = self._subscriptions.pop(track.id, None)
-        if subscription is None:
-            return
-        self._unsubscribed += 1
-        self._free(subscription, now)
-
-    def renew(self, track: Track, now: float) -> None:
-        """The codecs of `track` have changed: forward it again as soon as the client has agreed to those."""
-        subscription = self._subscriptions.get(track.id)
-        if subscription is not None:
-            self._free(subscription, now)
-            subscription.rejected = False
-            self.negotiation.request()
-
-    def _free(self, subscription: Subscription, now: float) -> None:
-        self._stop(subscription, now)
-        if subscription.slot is not None:
-            self.sdp.release_sender(subscription.slot)
-            subscription.slot = None
-            self.negotiation.request()
-
     # --- time and packets ---
 
     def next_timeout(self) -> float | None:
@@ -271,11 +223,8 @@ class Connection:
 
     def close(self, now: float) -> None:
         """End the connection: what it forwards stops, nothing is negotiated, and its transport says goodbye."""
-        self.negotiate_again()  # no answer is waited for
-        for subscription in self._subscriptions.values():
-            self._stop(subscription, now)
-        self._unsubscribed += len(self._subscriptions)
-        self._subscriptions.clear()
+        self.negotiate_again()  # which it is not, so that no answer is waited for
+        self.downstream.close(now)
         self.transport.close(now)
         self.closed = True
 
@@ -285,9 +234,9 @@ class Connection:
             transport=self.transport.statistics(),
             negotiation=self.negotiation.statistics(),
             ice_restarts=self._ice_restarts,
-            subscribed=self._subscribed,
-            unsubscribed=self._unsubscribed,
-            subscriptions=sum(subscription.stream is not None for subscription in self._subscriptions.values()),
+            subscribed=self.downstream.subscribed,
+            unsubscribed=self.downstream.unsubscribed,
+            subscriptions=self.downstream.forwarded,
         )
 
     def _restart_ice(self, now: float) -> None:
@@ -308,39 +257,6 @@ class Connection:
         if self._full_ice is not None:
             self._trickle.described(text)
 
-    def _give_slots(self) -> None:
-        """Find an m-line for every subscription that has none; one for which there is none goes on waiting."""
-        for subscription in self._subscriptions.values():
-            track = subscription.track
-            has_slot = subscription.slot is not None and not subscription.slot.stopped
-            if track.codecs and not has_slot and not subscription.rejected:
-                try:
-                    subscription.slot = self.sdp.acquire_sender(
-                        track.kind, track.publisher.id, track.id, track.codecs, cname=track.publisher.id
-                    )
-                except TooManyLines:
-                    subscription.slot = None
-
-    def _note_rejections(self) -> None:
-        """Remember which tracks the client refused: to offer them again and again is no help.
-
-        A line that it stops later than that is another matter, such as a page that tidies up.
-        """
-        for subscription in self._subscriptions.values():
-            slot = subscription.slot
-            if slot is not None and slot.stopped and slot.mid is None:
-                subscription.rejected = True
-
-    def _reconsider_rejected(self, offer: SessionDescription) -> None:
-        """Try once more what was refused, where the client names a codec of it now."""
-        rejected = [subscription for subscription in self._subscriptions.values() if subscription.rejected]
-        if not rejected:
-            return
-        lines = (media for media in offer.media if not media.stopped)
-        named = {codec.identity for media in lines for codec in codecs_of(media)}
-        for subscription in rejected:
-            subscription.rejected = not any(codec.identity in named for codec in subscription.track.codecs)
-
     def _negotiated(self, now: float) -> None:
         """Let the transport and the streams follow what is now agreed."""
         if self.sdp.remote is not None:
@@ -359,35 +275,4 @@ class Connection:
                     if candidate is not None:
                         self.add_candidate(candidate)
         self.transport.set_receivers(self.sdp.receivers, now)
-        for subscription in self._subscriptions.values():
-            slot = subscription.slot
-            if slot is not None and slot.active:
-                self._start(subscription, slot, now)
-            else:
-                self._stop(subscription, now)
-        living = {slot.ssrc for slot in self.sdp.senders}
-        for ssrc in [ssrc for ssrc in self._streams if ssrc not in living]:
-            self.transport.remove_sender(self._streams.pop(ssrc), now)
-
-    def _start(self, subscription: Subscription, slot: Sender, now: float) -> None:
-        stream = self._streams.get(slot.ssrc)
-        if stream is None:
-            stream = SendStream(
-                kind=slot.kind,
-                ssrc=slot.ssrc,
-                rtx_ssrc=slot.rtx_ssrc,
-                cname=slot.cname,
-                outlet=self.transport.outlet,
-                random=self._random,
-            )
-            self._streams[slot.ssrc] = stream
-            self.transport.add_sender(stream)
-        stream.cname = slot.cname
-        stream.negotiate(slot.codecs, slot.extensions, slot.mid)
-        subscription.stream = stream
-        subscription.track.add_sender(stream, now)
-
-    def _stop(self, subscription: Subscription, now: float) -> None:
-        if subscription.stream is not None:
-            subscription.track.remove_sender(subscription.stream, now)
-            subscription.stream = None
+        self.downstream.follow(now)

@@ -274,11 +274,10 @@ class Room:
         """Send `peer` an offer, if what it should receive has changed and it may be asked now: whether so."""
         if peer.suspended:
             return False
-        restarts = peer.connection.restarts_ice
         offer = peer.connection.make_offer(now)
         if offer is None:
             return False
-        if restarts:
+        if peer.connection.sdp.restarts_ice:
             peer.tell(IceRestartOffer(sdp=offer, peer_id=peer.id))
         else:
             peer.tell(Offer(sdp=offer, type="offer", peer_id=peer.id))

@@ -4,7 +4,7 @@ Two things decide: what the receiver's client has said about the track (`Peer.wi
 nothing, the server's default. Wishes outlive connections, and those about tracks that are not there yet wait
 for them: after a restart of the server sessions come back one after the other, in any order.
 
-This is about wishes. How one becomes an m-line and a stream is `sfu.conference.connection`'s part.
+This is about wishes. How one becomes an m-line and a stream is `sfu.conference.downstream`'s part.
 """
 
 from sfu.conference.errors import Conflict, Forbidden, NotFound
@@ -49,7 +49,7 @@ class Subscriptions:
         track = self._find(peer, request.track_id, request.peer_id)
         self._note(peer, SubscriptionRecord(request.track_id, request.peer_id, wanted=False))
         if track is not None:
-            peer.connection.unsubscribe(track, now)
+            peer.connection.downstream.unsubscribe(track, now)
 
     def switch_layer(self, peer: Peer, request: LayerSwitch) -> None:
         """Keep the wish for a layer of a track that is received, or will be.
@@ -113,13 +113,13 @@ class Subscriptions:
     def renew(self, track: Track, now: float) -> None:
         """The codecs of a track are others: who receives it gets it in a slot that fits those."""
         for other in self._members.others(track.publisher):
-            other.connection.renew(track, now)
+            other.connection.downstream.renew(track, now)
             self._members.touch(other)
 
     def end(self, track: Track, now: float, *, for_good: bool) -> None:
         """A track is gone: `for_good`, or, if not, together with its session to another server."""
         for other in self._members.others(track.publisher):
-            other.connection.unsubscribe(track, now)
+            other.connection.downstream.unsubscribe(track, now)
             self._members.touch(other)
             if for_good and other.wishes.pop(track.id, None) is not None:
                 self._members.note_change(other)
@@ -153,5 +153,5 @@ class Subscriptions:
     def _follow(self, peer: Peer, track: Track) -> None:
         # A closed connection is that of a session which has yet to come back; it gets another.
         if self._wants(peer, track) and not peer.connection.closed:
-            peer.connection.subscribe(track)
+            peer.connection.downstream.subscribe(track)
             self._members.touch(peer)

@@ -161,7 +161,7 @@ class Wishing(RuleBasedStateMachine):
             assert {one.track for one in connection.subscriptions} == (set() if connection.closed else wanted)
             streams = {one.stream for one in connection.subscriptions if one.stream}
             assert streams <= set(connection.transport.senders)
-            assert len(list(connection.transport.senders)) == len(connection._streams)
+            assert len(list(connection.transport.senders)) == len(connection.downstream._streams)
             assert all(one.source is None for one in connection.transport.senders if one not in streams)
 
     @invariant()
