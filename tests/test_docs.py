@@ -16,6 +16,7 @@ import sfu.rtp
 import sfu.sdp
 from sfu.conference.messages import CLIENT_MESSAGES, SERVER_MESSAGES
 from sfu.config import rows
+from sfu.peer import CLOSE_CODES, INTERNAL_ERROR
 from sfu.series import SERIES
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,12 @@ def test_signaling_has_every_message() -> None:
             line.split("|")[1] for line in table.partition("\n## ")[0].splitlines() if line.startswith("| `")
         ]
         assert {name for cell in cells for name in re.findall(r"`([a-z-]+)`", cell)} == set(messages)
+
+
+def test_signaling_has_every_close_code() -> None:
+    text = (ROOT / "docs" / "signaling.md").read_text()
+    written = [int(code) for code in re.findall(r"(?m)^\| (\d{4}) \|", text)]
+    assert sorted(written) == sorted({*CLOSE_CODES.values(), INTERNAL_ERROR})
 
 
 def test_links_between_documents_lead_somewhere() -> None:
