@@ -126,9 +126,13 @@ class FullIce:
         self._server.report_ice(self._peer, report)
 
     def receive(self, data: bytes, path: Path) -> None:
-        """Hand a datagram to the peer's transport."""
+        """Hand a datagram to the peer's transport; `settle` comes after the last of a batch."""
         self._count(data)
         self._server.receive_datagram(self._peer, data, path)
+
+    def settle(self) -> None:
+        """Let the server carry out what came of a batch."""
+        self._server.settle()
 
     def drop(self, reason: str) -> None:
         """Count a datagram that was dropped."""
@@ -151,7 +155,9 @@ class _Generation:
         self.local = local
         self._agent = agent
         self._loop = loop
-        self._sockets = IceSockets(local, report=agent.report, receive=agent.receive, drop=agent.drop)
+        self._sockets = IceSockets(
+            local, report=agent.report, receive=agent.receive, settle=agent.settle, drop=agent.drop
+        )
         self._scope = trio.CancelScope()
         self._described = trio.Event()
         self._names: dict[Address, Candidate] = {}

@@ -124,11 +124,14 @@ class Protocol(StunProtocol):
         """Take a datagram, and what else waits: to be woken costs several times as much as to read."""
         assert isinstance(data, bytes), "asyncio says str for nobody's sake"
         self._take(data, addr)
-        if self.own is None:
-            return
+        if self.own is not None:
+            self._take_what_waits(self.own)
+        self.receiver.settle()
+
+    def _take_what_waits(self, own: socket.socket) -> None:
         for _ in range(BATCH - 1):
             try:
-                data, addr = self.own.recvfrom(DATAGRAM_SIZE)
+                data, addr = own.recvfrom(DATAGRAM_SIZE)
             except OSError:
                 # Nothing is left, or it has just been closed; other errors come again, and to asyncio.
                 return
@@ -160,7 +163,7 @@ class Protocol(StunProtocol):
 
 
 class IceSockets(Connection):
-    """The agent of one generation. `report` and `receive` are called from its loop's callbacks."""
+    """The agent of one generation. `report`, `receive` and `settle` are called from its loop's callbacks."""
 
     def __init__(
         self,
@@ -168,9 +171,12 @@ class IceSockets(Connection):
         *,
         report: Callable[[IceReport], None],
         receive: Callable[[bytes, Path], None],
+        settle: Callable[[], None],
         drop: Callable[[str], None],
     ) -> None:
         super().__init__(ice_controlling=False, local_username=local.ufrag, local_password=local.pwd)
+        self.settle = settle
+        """Called at the end of each batch of datagrams."""
         self.drop = drop
         """Counts what is dropped, by reason."""
         self._report = report

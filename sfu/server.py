@@ -208,13 +208,16 @@ class Server:
         self._room_tasks.pop(room, None)
 
     def receive_datagram(self, peer: Peer, data: bytes, path: Path) -> None:
-        """Take a datagram from a socket of the peer's own."""
+        """Take a datagram from a socket of the peer's own; `settle` comes after the last of a batch."""
         now = trio.current_time()
         try:
             self.conference.receive(peer, data, path, now)
         except Exception:
             self._fail(peer, now)
-        self._settle(now)
+
+    def settle(self) -> None:
+        """Carry out what such datagrams have led to."""
+        self._settle(trio.current_time())
 
     def report_ice(self, peer: Peer, *reports: IceReport) -> None:
         """Take what those who have a peer's sockets have found."""

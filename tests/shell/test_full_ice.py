@@ -63,6 +63,7 @@ class Ours:
         self.datagrams: list[tuple[bytes, Path]] = []
         self.drops: Counter[str] = Counter()
         self.counted = 0
+        self.settled = 0
         self.connection = self
         self.fails: Exception | None = None
         self._changed = trio.Event()
@@ -77,6 +78,9 @@ class Ours:
     def receive_datagram(self, _peer: object, data: bytes, path: Path) -> None:
         self.datagrams.append((data, path))
         self._wake()
+
+    def settle(self) -> None:
+        self.settled += 1
 
     def count_ice_drop(self, reason: str) -> None:
         self.drops[reason] += 1
@@ -206,6 +210,21 @@ async def test_either_side_may_be_controlling(controlling: bool) -> None:
         await talk(running, path, peer)
         assert running.counted == len(b"\x80 hello")
         assert Validated(local.ufrag, path, True) in running.reports
+
+
+async def test_what_comes_at_once_is_settled_at_once() -> None:
+    async with ours() as running, theirs() as peer:
+        path = await running.meet(await running.gather(), peer)
+        before = running.settled
+
+        async def burst() -> None:
+            for number in range(30):
+                await peer.connection.send(b"\x80%d" % number)
+
+        await peer.loop.run(burst)
+        await running.until(lambda: len(running.datagrams) == 30)
+        assert 1 <= running.settled - before < 10
+        await talk(running, path, peer)
 
 
 async def test_a_role_conflict_is_resolved() -> None:
