@@ -58,7 +58,7 @@ class Network:
                 if isinstance(event, ApplicationData):
                     assert event.data in self.sent[1 - index]
             assert end._layer.waiting <= MAX_EARLY_RECORDS
-            assert end._reassembler.buffered <= MAX_BUFFERED
+            assert end._exchange.buffered <= MAX_BUFFERED
 
     def deliver(self, sender: int, datagram: bytes) -> None:
         """Let the other end receive."""

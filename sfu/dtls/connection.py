@@ -1,7 +1,7 @@
 """A DTLS 1.2 connection (RFC 6347) as a machine: datagrams and time in; datagrams, deadlines and events out.
 
-This module is the glue: it takes what the record layer lets in, reassembles handshake messages, hands them to
-the role's handshake, sends its flights, and sends them again.
+It looks at what the record layer lets in and at the state of its life: handshake messages go to the `Exchange`
+with the peer's, data and ends to the owner.
 
 Before the handshake is complete a stranger could have sent anything. So alerts in the clear are remembered
 for the log but end nothing, and once keys exist, nothing in the clear is acted on but the hint that the
@@ -18,17 +18,15 @@ from sfu.dtls.alerts import Alert, AlertDescription, AlertLevel, AlertMessage, B
 from sfu.dtls.certificate import Certificate
 from sfu.dtls.client import ClientHandshake
 from sfu.dtls.events import ApplicationData, Closed, Event, Failed, HandshakeCompleted
+from sfu.dtls.exchange import Exchange
 from sfu.dtls.flights import (
     CHANGE_CIPHER_SPEC,
     INITIAL_TIMEOUT,
     MAX_TIMEOUT,
     REPEAT_INTERVAL,
-    ChangeCipherSpec,
-    DatagramPacker,
-    Flight,
     Retransmission,
 )
-from sfu.dtls.fragments import Fragment, HandshakeMessage, Reassembler, parse_fragment
+from sfu.dtls.fragments import parse_fragment
 from sfu.dtls.groups import GROUPS, NamedGroup
 from sfu.dtls.handshake import Handshake, Settings
 from sfu.dtls.keys import Secrets
@@ -126,18 +124,19 @@ class DtlsConnection:
         self._server = role == "server"
         self._mtu = mtu
         self._state = ConnectionState.HANDSHAKING if self._server else ConnectionState.IDLE
-        self._handshake: Handshake | None = (
-            ServerHandshake(settings) if self._server else ClientHandshake(settings)
-        )
-        self._reassembler = Reassembler()
-        self._retransmission = Retransmission(initial_timeout, max_timeout)
         self._layer = RecordLayer()
-        self._write_epoch = 0
+        self._outgoing: list[bytes] = []
+        self._exchange = Exchange(
+            ServerHandshake(settings) if self._server else ClientHandshake(settings),
+            self._layer,
+            Retransmission(initial_timeout, max_timeout),
+            self._outgoing,
+            mtu,
+        )
         self._secrets: Secrets | None = None
         self._srtp_profile: SrtpProtectionProfile | None = None
         self._refused_renegotiation_at: float | None = None
         self._peer_alert = ""
-        self._outgoing: list[bytes] = []
         self._events: list[Event] = []
 
     # The five verbs
@@ -146,10 +145,10 @@ class DtlsConnection:
         """Begin: a client sends its first flight (RuntimeError the second time); a server waits anyway."""
         if self._server:
             return
-        if not isinstance(self._handshake, ClientHandshake) or self._state is not ConnectionState.IDLE:
+        if self._state is not ConnectionState.IDLE:
             raise RuntimeError(f"start on a connection that is {self._state.value}")
         self._state = ConnectionState.HANDSHAKING
-        self._send_flight(self._handshake.start(), now)
+        self._exchange.start(now)
 
     def receive(self, data: bytes, now: float) -> None:
         """Take a datagram. Whatever is in it: never raises, drops and counts what is wrong."""
@@ -160,24 +159,20 @@ class DtlsConnection:
 
     def outgoing(self, now: float) -> list[bytes]:
         """Return the datagrams to send now, and forget them."""
-        datagrams, self._outgoing = self._outgoing, []
+        datagrams = self._outgoing[:]
+        self._outgoing.clear()
         return datagrams
 
     def next_timeout(self) -> float | None:
         """Return when `handle_timeout` wants to be called, or None."""
-        return self._retransmission.deadline
+        return self._exchange.next_timeout()
 
     def handle_timeout(self, now: float) -> None:
         """Send the last flight again if it is time, or give up; harmless when called too early."""
-        retransmission = self._retransmission
-        if not retransmission.due(now):
-            return
-        if retransmission.repeat_by_timer(now):
-            self._transmit()
-            return
-        self._state = ConnectionState.FAILED
-        detail = f"no answer; the peer's last alert in the clear: {self._peer_alert or 'none'}"
-        self._end(Failed("dtls-timeout", detail, None, by_peer=False))
+        if not self._exchange.handle_timeout(now):
+            self._state = ConnectionState.FAILED
+            detail = f"no answer; the peer's last alert in the clear: {self._peer_alert or 'none'}"
+            self._end(Failed("dtls-timeout", detail, None, by_peer=False))
 
     def events(self) -> list[Event]:
         """Return what has happened since the last call."""
@@ -241,7 +236,7 @@ class DtlsConnection:
     def statistics(self) -> DtlsStatistics:
         """Return the counters."""
         layer = self._layer
-        return DtlsStatistics(layer.received, layer.sent, self._retransmission.count, dict(layer.dropped))
+        return DtlsStatistics(layer.received, layer.sent, self._exchange.retransmissions, dict(layer.dropped))
 
     # Receiving
 
@@ -309,46 +304,13 @@ class DtlsConnection:
             self._end(Failed("dtls-peer-alert", alert.name, alert.description, by_peer=True))
 
     def _receive_handshake(self, plaintext: bytes, protected: bool, now: float) -> None:
-        """Take the fragments of a record, and handle the messages that they complete."""
-        offset = 0
-        while offset < len(plaintext):
-            try:
-                fragment, offset = parse_fragment(plaintext, offset)
-            except BadPacket as error:
-                self._layer.drop(error.reason)
-                break
-            self._receive_fragment(fragment, protected, now)
-        while self._state is ConnectionState.HANDSHAKING and (message := self._reassembler.pop()):
-            self._handle_message(message, now)
-
-    def _receive_fragment(self, fragment: Fragment, protected: bool, now: float) -> None:
-        if fragment.message_seq < self._reassembler.next_seq:
-            self._layer.drop("dtls-message-repeated")
-            self._repeat(fragment.message_seq, now)
-        elif self._layer.has_keys and not protected:
-            self._layer.drop("dtls-message-unprotected")
-        else:
-            try:
-                self._reassembler.add(fragment)
-            except BadPacket as error:
-                self._layer.drop(error.reason)
-
-    def _handle_message(self, message: HandshakeMessage, now: float) -> None:
-        handshake = self._handshake
-        assert handshake is not None, "there is a handshake while handshaking"
         try:
-            flight = handshake.receive(message)
+            complete = self._exchange.receive(plaintext, protected, now)
         except Alert as error:
             self._fail(error)
-            return
-        if handshake.traffic is not None and not self._layer.has_keys:
-            # From here on plaintext has no say: forget what of it was still waiting.
-            self._layer.use_keys(handshake.traffic)
-            self._reassembler.discard()
-        if flight is not None:
-            self._send_flight(flight, now)
-        if handshake.complete:
-            self._complete(handshake)
+        else:
+            if complete is not None:
+                self._complete(complete)
 
     def _receive_late_handshake(self, plaintext: bytes, now: float) -> None:
         """Answer what may come after completion: the peer's repeated Finished, or a wish to renegotiate."""
@@ -358,8 +320,7 @@ class DtlsConnection:
             self._layer.drop(error.reason)
             return
         if fragment.message_type == HandshakeType.FINISHED:
-            self._layer.drop("dtls-message-repeated")
-            self._repeat(fragment.message_seq, now)
+            self._exchange.receive_again(fragment, now)
             return
         self._layer.drop("dtls-renegotiation")
         refused_at = self._refused_renegotiation_at
@@ -376,8 +337,7 @@ class DtlsConnection:
         self._state = ConnectionState.CONNECTED
         self._secrets = handshake.secrets
         self._srtp_profile = handshake.srtp_profile
-        self._handshake = None  # with its transcript: a connection that idles for hours should be small
-        self._retransmission.stop()
+        self._exchange.end()
         self._events.append(
             HandshakeCompleted(
                 handshake.peer_certificate, handshake.srtp_profile, handshake.suite.name, handshake.group.name
@@ -390,32 +350,10 @@ class DtlsConnection:
         self._end(Failed(error.reason, error.detail, error.description, by_peer=False))
 
     def _end(self, event: Closed | Failed) -> None:
-        self._retransmission.stop()
-        self._handshake = None
+        self._exchange.end()
         self._layer.forget_early()
-        self._reassembler.discard()
         self._events.append(event)
-
-    # Sending
-
-    def _send_flight(self, flight: Flight, now: float) -> None:
-        self._retransmission.begin(flight, answered=self._reassembler.next_seq, now=now)
-        self._transmit()
-        if any(isinstance(message, ChangeCipherSpec) for message in flight.messages):
-            self._write_epoch = 1
-
-    def _transmit(self) -> None:
-        """Put the current flight into datagrams."""
-        flight = self._retransmission.flight
-        assert flight is not None, "there is something to send"
-        packer = DatagramPacker(self._mtu, self._layer.seal, self._layer.overhead)
-        packer.add_flight(flight)
-        self._outgoing += packer.finish()
-
-    def _repeat(self, message_seq: int, now: float) -> None:
-        if self._retransmission.repeat_by_peer(message_seq, now):
-            self._transmit()
 
     def _send_alert(self, level: AlertLevel, description: AlertDescription) -> None:
         alert = AlertMessage(level, description).serialize()
-        self._outgoing.append(self._layer.seal(ContentType.ALERT, self._write_epoch, alert).serialize())
+        self._outgoing.append(self._layer.seal(ContentType.ALERT, self._exchange.epoch, alert).serialize())

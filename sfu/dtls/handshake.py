@@ -85,6 +85,10 @@ class Handshake:
         self._transcript = bytearray()
         self._before = 0
 
+    def start(self) -> Flight:
+        """Return a client's first flight. RuntimeError for a server, which begins with an answer."""
+        raise RuntimeError("a server waits for the client")
+
     @property
     def complete(self) -> bool:
         """Whether both Finished messages have been exchanged and verified."""

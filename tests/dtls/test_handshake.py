@@ -154,6 +154,11 @@ def test_complete() -> None:
     assert client.secrets.key_log_line() == server.secrets.key_log_line()
 
 
+def test_a_server_does_not_begin() -> None:
+    with pytest.raises(RuntimeError):
+        ServerHandshake(server_settings()).start()
+
+
 def test_complete_with_a_cookie() -> None:
     client = ClientHandshake(client_settings())
     server = ServerHandshake(server_settings(cookie_exchange=True))
