@@ -479,6 +479,24 @@ def test_close_while_shaking_hands() -> None:
     assert parse_record(last)[0].fragment == bytes([AlertLevel.WARNING, AlertDescription.CLOSE_NOTIFY])
 
 
+def test_nothing_of_a_handshake_outlives_it() -> None:
+    client, server = connection("client", mtu=MIN_MTU), connection("server", mtu=MIN_MTU)
+    client.start(0.0)
+    pump(client, server)
+    for end in (client, server):
+        assert end._exchange._handshake is None
+    client, server = connection("client"), connection("server")
+    client.start(0.0)
+    (hello,) = client.outgoing(0.0)
+    message = parse_record(hello)[0].fragment
+    part = HandshakeMessage(HandshakeType.CLIENT_HELLO, 0, message[12:]).fragment(0, 20).serialize()
+    server.receive(plain(22, part), 0.0)
+    assert server._exchange.buffered == len(message) - 12
+    server.close(0.0)
+    assert server._exchange.buffered == 0
+    assert server._exchange._handshake is None
+
+
 def test_keys_outlive_the_close() -> None:
     client, server = connected_pair()
     client.close(1.0)
