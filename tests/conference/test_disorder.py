@@ -246,6 +246,15 @@ class Disorder(RuleBasedStateMachine):
                 header = struct.pack("!BBHL", first, random.randrange(192, 224), len(body) // 4 + 1, ssrc)
                 self.arrive(outbound.protect_rtcp(header + body), mallory)
 
+    @precondition(lambda self: self.mallories)
+    @rule(who=WHO)
+    def hang_up(self, who: int) -> None:
+        """DTLS says goodbye, and the WebSocket stays."""
+        client = self.mallory(who).client
+        if client.connected:
+            client.close(self.hall.now)
+            self.hall.settle()
+
     @rule(count=st.integers(1, 5))
     def the_call_goes_on(self, count: int) -> None:
         for sender, receiver in ((self.alice, self.bob), (self.bob, self.alice)):
