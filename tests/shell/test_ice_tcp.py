@@ -350,6 +350,18 @@ async def test_client_that_is_reset_is_lost(mock_clock: MockClock) -> None:
         assert port.statistics().drops == {"broken": 1}
 
 
+async def test_client_that_is_reset_before_it_is_accepted(mock_clock: MockClock) -> None:
+    async with running() as (port, desk):
+        assert port.address is not None
+        with socket.create_connection(port.address) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await trio.testing.wait_all_tasks_blocked()
+        assert (port.statistics().drops, port.statistics().connections) == ({"broken": 1}, 0)
+        stream = await desk.connect(port)
+        await stream.send_all(framed(CHECK))
+        await desk.until(received=1)
+
+
 async def test_sending_to_a_client_that_is_reset_is_harmless(mock_clock: MockClock) -> None:
     async with running() as (port, desk):
         stream = await desk.connect(port)
