@@ -11,7 +11,7 @@ Fields that this version does not know are kept when the session is written agai
 versions may share sessions as long as the schema is the same. Hashes are in base64, as msgspec writes bytes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -24,6 +24,9 @@ SCHEMA: Final = 1
 
 MAX_VALUE: Final = 1 << 20
 """Bytes of a value that are looked at: far more than a session with all its tracks and subscriptions has."""
+
+MAX_DEPTH: Final = 32
+"""Levels of nesting in what we do not know. What is just possible to read may not be possible to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,10 @@ def decode(value: bytes) -> Stored:
     except msgspec.ValidationError as error:
         raise BadPacket("state-fields", str(error)) from error
     stored = Stored(record, header.owner, header.instance, header.grace_ms / 1000)
-    return Stored(
-        record, stored.owner, stored.instance, stored.grace, _only_unknown(document, _builtins(stored))
-    )
+    unknown = _only_unknown(document, _builtins(stored))
+    if _is_deeper(unknown, MAX_DEPTH):
+        raise BadPacket("state-depth", f"more than {MAX_DEPTH} levels")
+    return replace(stored, unknown=unknown)
 
 
 def encode_tracks(record: SessionRecord) -> bytes:
@@ -108,3 +112,12 @@ def _only_unknown(whole: dict[str, Any], known: dict[str, Any]) -> dict[str, Any
         if isinstance(part, dict) and isinstance(below, dict) and (inner := _only_unknown(part, below)):
             unknown[name] = inner
     return unknown
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether a value is nested in more than so many levels."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    return levels == 0 or any(_is_deeper(part, levels - 1) for part in value)

@@ -14,7 +14,7 @@ from sfu.conference.grants import Grants
 from sfu.conference.records import SessionRecord
 from sfu.conference.session import TokenHashes
 from sfu.errors import BadPacket
-from sfu.state.codec import MAX_VALUE, Stored, decode, encode, encode_tracks
+from sfu.state.codec import MAX_DEPTH, MAX_VALUE, Stored, decode, encode, encode_tracks
 
 STORED = Stored(RECORD, "server", "life", 30.0)
 
@@ -38,6 +38,18 @@ documents: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+def nested(levels: int) -> list[Any]:
+    """Return lists in lists."""
+    return [nested(levels - 1)] if levels > 1 else []
+
+
+def read(value: bytes) -> dict[str, Any]:
+    """Return a value as other programs read it; the order of what may be published means nothing."""
+    document: dict[str, Any] = json.loads(value)
+    document["grants"]["publish"].sort()
+    return document
+
+
 @given(records, st.integers(0, 10**9))
 def test_what_was_encoded_is_decoded(session: SessionRecord, grace_ms: int) -> None:
     stored = Stored(session, "server", "life", grace_ms / 1000)
@@ -46,12 +58,17 @@ def test_what_was_encoded_is_decoded(session: SessionRecord, grace_ms: int) -> N
 
 @given(st.dictionaries(st.text("xyz"), documents), st.dictionaries(st.text("xyz"), documents))
 def test_fields_of_newer_versions_survive(unknown: dict[str, Any], inner: dict[str, Any]) -> None:
-    document = {**json.loads(encode(STORED)), **unknown}
+    document = {**read(encode(STORED)), **unknown}
     document["grants"] = {**document["grants"], **inner}
     found = decode(json.dumps(document).encode())
     assert found.record == RECORD
-    again = json.loads(encode(replace(found, record=record(0, name="Alicia"))))
+    again = read(encode(replace(found, record=record(0, name="Alicia"))))
     assert again == {**document, "name": "Alicia", "peer_id": "peer0"}
+
+
+def test_what_is_nested_as_deep_as_it_may_survives() -> None:
+    document = {**read(encode(STORED)), "new": nested(MAX_DEPTH - 1)}
+    assert read(encode(decode(json.dumps(document).encode()))) == document
 
 
 def test_a_known_field_is_never_an_old_one() -> None:
@@ -88,6 +105,8 @@ def test_tracks_have_a_key_if_there_are_any() -> None:
         ({"tracks": [{"track_id": "t", "kind": "smell", "source": "mic"}]}, "state-fields"),
         ({"media_state": []}, "state-fields"),
         ({"name": "x" * MAX_VALUE}, "state-size"),
+        ({"new": nested(MAX_DEPTH)}, "state-depth"),
+        ({"new": nested(900)}, "state-depth"),
     ],
 )
 def test_a_wrong_field_is_refused(change: dict[str, Any], reason: str) -> None:
