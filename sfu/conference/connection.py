@@ -15,6 +15,7 @@ from sfu.dtls.certificate import Certificate
 from sfu.errors import BadPacket
 from sfu.ice.candidate import Candidate, parse_trickled
 from sfu.ice.credentials import Credentials, make_credentials
+from sfu.ice.events import IceState
 from sfu.ice.full import FullIceAgent, Gathered, IceReport, IceRequest
 from sfu.ice.path import Path
 from sfu.rtp.history import DEPTH
@@ -165,10 +166,10 @@ class Connection:
     def restart_ice(self) -> None:
         """Have the next offer bring new ICE credentials; media goes on along the old path meanwhile.
 
-        Before the first description of the client there is nothing to restart. An offer that is out stays out:
-        were it taken back, its answer would pass for the one to the next.
+        Before the first description of the client there is nothing to restart, unless our sockets have failed.
+        An offer that is out stays out: were it taken back, its answer would pass for the one to the next.
         """
-        if self.sdp.remote is not None:
+        if self.sdp.remote is not None or self.transport.state is IceState.FAILED:
             self._restart_wanted = True
             self.negotiation.request()
 

@@ -64,6 +64,17 @@ def candidates(guest: Guest) -> Iterator[str]:
     return (data["candidate"] for data in guest.heard("ice-candidate"))
 
 
+def test_sockets_that_end_before_the_first_description_are_replaced(hall: FullHall) -> None:
+    anna = hall.enter("anna")
+    lost = gathering(anna)
+    report(anna, Lost(lost))
+    ufrag = gathering(anna)
+    assert ufrag != lost
+    anna.publish("audio")
+    assert SessionDescription.parse(anna.heard("answer")[0]["sdp"]).media[0].ice_ufrag == ufrag
+    assert any(isinstance(one, Connect) and one.ufrag == ufrag for one in anna.peer.take_ice_requests())
+
+
 def test_what_is_found_before_the_answer_stands_in_it_and_the_rest_follows(hall: FullHall) -> None:
     anna = hall.enter("anna")
     ufrag = gathering(anna)
