@@ -26,7 +26,7 @@ from sfu.ice_sockets import IceSockets, Protocol
 from sfu.logs import get_logger
 
 if TYPE_CHECKING:
-    from sfu.server import Server
+    from sfu.steps import Steps
 
 RELEASE_TIMEOUT: Final = 2.0
 """Seconds for closing a generation: a TURN allocation is released by a request that should be answered."""
@@ -48,14 +48,14 @@ class FullIce:
 
     def __init__(
         self,
-        server: "Server",
+        steps: "Steps",
         peer: Peer,
         settings: Settings,
         hosts: Sequence[str],
         count: Callable[[bytes], None],
     ) -> None:
         """`hosts` are our addresses to open sockets on. `count` is told of each datagram that is no STUN."""
-        self._server = server
+        self._steps = steps
         self._peer = peer
         self._settings = settings
         self._count = count
@@ -80,7 +80,7 @@ class FullIce:
             except* Exception as group:
                 log.error("ICE agent failed", peer=self._peer.id, exc_info=group)
             lost, self._generations = tuple(self._generations), {}
-            self._server.report_ice(self._peer, *map(Lost, lost))
+            self._steps.report_ice(self._peer, *map(Lost, lost))
             await trio.sleep(RETRY_AFTER)
 
     async def _obey(self, loop: Loop, nursery: trio.Nursery) -> None:
@@ -123,16 +123,16 @@ class FullIce:
 
     def report(self, report: IceReport) -> None:
         """Tell the server."""
-        self._server.report_ice(self._peer, report)
+        self._steps.report_ice(self._peer, report)
 
     def receive(self, data: bytes, path: Path) -> None:
         """Hand a datagram to the peer's transport; `settle` comes after the last of a batch."""
         self._count(data)
-        self._server.receive_datagram(self._peer, data, path)
+        self._steps.receive_datagram(self._peer, data, path)
 
     def settle(self) -> None:
         """Let the server carry out what came of a batch."""
-        self._server.settle()
+        self._steps.settle(trio.current_time())
 
     def drop(self, reason: str) -> None:
         """Count a datagram that was dropped."""

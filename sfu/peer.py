@@ -15,7 +15,7 @@ from sfu.logs import get_logger
 from sfu.signaling import Signaling
 
 if TYPE_CHECKING:
-    from sfu.server import Server
+    from sfu.steps import Steps
 
 CONNECTION_LOST: Final = 4001
 """The close code for those who may resume: they stalled, or another server has their session."""
@@ -48,13 +48,13 @@ class IceTask(Protocol):
 class PeerTask:
     """Runs one peer, from its join to its end, over as many WebSockets as its session lasts."""
 
-    def __init__(self, server: "Server", peer: Peer, ice: IceTask | None = None) -> None:
+    def __init__(self, steps: "Steps", peer: Peer, ice: IceTask | None = None) -> None:
         self.peer = peer
         self.ice = ice
         """Where it has full ICE agents, whoever works for them."""
         self._signaling: Signaling | None = None
         """The newest: it wins over every one before. None: this process has seen none yet."""
-        self._server = server
+        self._steps = steps
         self._scope = trio.CancelScope()
         self._attached = trio.Event()
 
@@ -74,7 +74,7 @@ class PeerTask:
             failed = True
             log.error("peer failed", peer=self.peer.id, exc_info=group)
         finally:
-            self._server.forget_peer(self.peer, failed=failed)
+            self._steps.forget_peer(self.peer, failed=failed)
             reason = self.peer.ended or "unknown"
             log.info("peer gone", peer=self.peer.id, room=self.peer.room.id, reason=reason)
             self._retire(reason)
@@ -103,7 +103,7 @@ class PeerTask:
             assert signaling is not None, "a WebSocket was attached"
             await signaling.run(self._receive)
             if signaling is self._signaling:
-                self._server.suspend(self.peer)
+                self._steps.suspend(self.peer)
                 log.info("peer suspended", peer=self.peer.id, room=self.peer.room.id)
                 signaling.retire(CONNECTION_LOST, "connection lost")
 
@@ -116,5 +116,5 @@ class PeerTask:
             self._signaling.retire(CLOSE_CODES.get(reason, INTERNAL_ERROR), reason)
 
     def _receive(self, text: str | bytes) -> float:
-        self._server.receive_message(self.peer, text)
+        self._steps.receive_message(self.peer, text)
         return self.peer.bucket.pause()

@@ -37,9 +37,7 @@ from sfu.conference.room import Room
 from sfu.config import Settings
 from sfu.dtls.certificate import Certificate
 from sfu.http import HttpFront, Readiness, open_listeners, public_url
-from sfu.ice.full import IceReport
-from sfu.ice.path import Path
-from sfu.ice_tcp import Handlers, IceTcp
+from sfu.ice_tcp import IceTcp
 from sfu.logs import get_logger
 from sfu.media import Media, agent_hosts, candidates, ice_servers
 from sfu.peer import IceTask, PeerTask
@@ -47,8 +45,8 @@ from sfu.peer_sockets import PeerSockets
 from sfu.room import RoomTask
 from sfu.sessions import Sessions
 from sfu.signaling import CLOSE_TIMEOUT, Signaling, greet
+from sfu.steps import Steps
 from sfu.store import Store
-from sfu.timers import Timers
 from sfu.upgrade import RequestInfo
 
 STOP_TIMEOUT: Final = 5.0
@@ -67,7 +65,7 @@ log = get_logger(__name__)
 
 
 class Server:
-    """One running server. `run` is its life; everything else is called by its tasks, and waits for nothing."""
+    """One running server. `run` is its life: who comes in, who is put back, and in which order all ends."""
 
     def __init__(self, settings: Settings, media: Media, store: Store, ice_tcp: IceTcp | None = None) -> None:
         """`store` keeps sessions; this is the only one to run and to use it.
@@ -106,8 +104,7 @@ class Server:
         self._sessions = Sessions(self.conference, store, settings.session_ttl_sec)
         self.front = HttpFront(settings, STATIC_ROOT, self.talk, self._readiness)
         """Answers on the public TCP port."""
-        self._tasks: dict[Peer, PeerTask] = {}
-        self._timers: Timers[Peer] = Timers()
+        self._steps = Steps(self.conference, self._sessions, media.egress)
         self._room_tasks: dict[Room, RoomTask] = {}
         self._rooms: trio.Nursery | None = None
         self._stopping = trio.Event()
@@ -119,17 +116,9 @@ class Server:
         """Serve until `stop`; reports the page's URL when the ports are open. Raises `ConfigError`."""
         listeners = await open_listeners(self._settings)
         async with trio.open_nursery() as root:
-            root.start_soon(self._media.run, self._receive, self._settle)
-            handlers = Handlers(
-                receive=self._receive,
-                after_batch=self._settle,
-                is_claimed=self._is_claimed,
-                lose=self._lose,
-                hold=self._hold,
-                release=self._release,
-            )
-            root.start_soon(self.ice_tcp.run, handlers)
-            root.start_soon(self._timers.run, self._tick)
+            root.start_soon(self._media.run, self._steps.receive, self._steps.settle)
+            root.start_soon(self.ice_tcp.run, self._steps.tcp_handlers())
+            root.start_soon(self._steps.run_timers)
             root.start_soon(self.store.run, self._restore, self._surrender)
             if self.door.key_ring is not None:
                 root.start_soon(self.door.key_ring.run)
@@ -165,7 +154,7 @@ class Server:
     @property
     def tasks(self) -> int:
         """Peers and rooms that have tasks."""
-        return len(self._tasks) + len(self._room_tasks)
+        return len(self._steps.tasks) + len(self._room_tasks)
 
     def tasks_per_room(self) -> dict[str, int]:
         """Return how many tasks each room has, by room id."""
@@ -177,56 +166,10 @@ class Server:
             self._patience.cancel("told to stop twice")
         self._stopping.set()
 
-    # --- called by the tasks ---
-
-    def receive_message(self, peer: Peer, text: str | bytes) -> None:
-        """Do what a client's message asks."""
-        now = trio.current_time()
-        self.conference.receive_message(peer, text, now)
-        self._settle(now)
-
-    def suspend(self, peer: Peer) -> None:
-        """Note that a peer's WebSocket is gone."""
-        now = trio.current_time()
-        self.conference.suspend(peer, now)
-        self._settle(now)
-
-    def forget_peer(self, peer: Peer, *, failed: bool) -> None:
-        """Let go of a peer whose task ends: it has left, it has `failed`, or only this server ends."""
-        now = trio.current_time()
-        if failed:
-            self.conference.remove(peer, "internal error", now)
-        else:
-            self.conference.surrender(peer, "server stopping", now)
-        self._settle(now)
-        self._timers.discard(peer)
-        self._tasks.pop(peer, None)
-
     def forget_room(self, room: Room) -> None:
         """Drop a room whose task ends."""
         self.conference.forget_room(room)
         self._room_tasks.pop(room, None)
-
-    def receive_datagram(self, peer: Peer, data: bytes, path: Path) -> None:
-        """Take a datagram from a socket of the peer's own; `settle` comes after the last of a batch."""
-        now = trio.current_time()
-        try:
-            self.conference.receive(peer, data, path, now)
-        except Exception:
-            self._fail(peer, now)
-
-    def settle(self) -> None:
-        """Carry out what such datagrams have led to."""
-        self._settle(trio.current_time())
-
-    def report_ice(self, peer: Peer, *reports: IceReport) -> None:
-        """Take what those who have a peer's sockets have found."""
-        now = trio.current_time()
-        try:
-            self.conference.report_ice(peer, reports, now)
-        except Exception:
-            self._fail(peer, now)
-        self._settle(now)
 
     # --- joining ---
 
@@ -257,10 +200,10 @@ class Server:
             raise Unavailable("the server is stopping")
         now = trio.current_time()
         peer = self.conference.join(request, now, claimed)
-        event = "peer resumed" if peer in self._tasks else "peer joined"
+        event = "peer resumed" if peer in self._steps.tasks else "peer joined"
         self._admit(peer).attach(signaling)
         log.info(event, peer=peer.id, room=peer.room.id, user=peer.user_id)
-        self._settle(now)
+        self._steps.settle(now)
 
     def _may_be_fresh(self, request: Join, claimed: Claimed | None) -> bool:
         """Whether a join may need its token: who comes back to a session does not wait for keys.
@@ -273,14 +216,14 @@ class Server:
 
     def _admit(self, peer: Peer) -> PeerTask:
         """Return the task of a peer; for a new one it is started, and that of its room if that is new."""
-        if peer in self._tasks:
-            return self._tasks[peer]
+        if peer in self._steps.tasks:
+            return self._steps.tasks[peer]
         assert self._rooms is not None, "a server that runs has a nursery for rooms"
         room_task = self._room_tasks.get(peer.room)
         if room_task is None:
             room_task = self._room_tasks[peer.room] = RoomTask(self, peer.room, self._settings.room_ttl_sec)
             self._rooms.start_soon(room_task.run)
-        task = self._tasks[peer] = PeerTask(self, peer, self._make_ice(peer))
+        task = self._steps.tasks[peer] = PeerTask(self._steps, peer, self._make_ice(peer))
         room_task.admit(task)
         return task
 
@@ -291,7 +234,7 @@ class Server:
         if not self._stopping.is_set():
             for peer in self._sessions.restore(found):
                 self._admit(peer)
-            self._settle(trio.current_time())
+            self._steps.settle(trio.current_time())
 
     def _surrender(self, session_id: str) -> None:
         """Another server has claimed a session: it is no longer ours."""
@@ -299,102 +242,15 @@ class Server:
         if peer is not None:
             now = trio.current_time()
             self.conference.surrender(peer, "claimed elsewhere", now)
-            self._settle(now)
+            self._steps.settle(now)
 
-    # --- packets and consequences ---
-
-    def _receive(self, data: bytes, path: Path, now: float) -> None:
-        """Take a datagram; what fails in it costs the peer that it is for, and nobody else."""
-        peer = self.conference.route(data, path)
-        if peer is not None:
-            try:
-                self.conference.receive(peer, data, path, now)
-            except Exception:
-                self._fail(peer, now)
-
-    def _is_claimed(self, path: Path) -> bool:
-        """Whether a path leads to a peer."""
-        return self.conference.owner(path) is not None
-
-    def _lose(self, path: Path) -> None:
-        """The connection that was `path` has ended."""
-        peer = self.conference.owner(path)
-        if peer is not None:
-            now = trio.current_time()
-            try:
-                self.conference.lose_path(peer, path, now)
-            except Exception:
-                self._fail(peer, now)
-            self._settle(now)
-
-    def _hold(self, path: Path) -> None:
-        """Too much waits on the connection that is `path`."""
-        peer = self.conference.owner(path)
-        if peer is not None:
-            try:
-                self.conference.hold_video(peer, path)
-            except Exception:
-                self._fail(peer, trio.current_time())
-
-    def _release(self, path: Path) -> None:
-        """What waited on the connection that is `path` is sent."""
-        peer = self.conference.owner(path)
-        if peer is not None:
-            now = trio.current_time()
-            try:
-                self.conference.release_video(peer, path, now)
-            except Exception:
-                self._fail(peer, now)
-            self._settle(now)
-
-    def _tick(self, peer: Peer) -> None:
-        """Do what is due for a peer."""
-        now = trio.current_time()
-        try:
-            self.conference.handle_timeout(peer, now)
-        except Exception:
-            self._fail(peer, now)
-        self._settle(now)
-
-    def _settle(self, now: float) -> None:
-        """Carry out what the last step led to: messages, datagrams and timers of all peers it touched."""
-        while touched := self.conference.take_touched():
-            for peer in touched:
-                try:
-                    self.conference.conclude(peer, now)
-                    self._settle_peer(peer, now)
-                except Exception:
-                    self._fail(peer, now)
-        self._sessions.save()
-        self._media.egress.flush()
-
-    def _settle_peer(self, peer: Peer, now: float) -> None:
-        for datagram, path in peer.outgoing(now):
-            self._media.egress.put(datagram, path)
-        task = self._tasks.get(peer)
-        if task is None:
-            return
-        for message in peer.take_messages():
-            task.post(message)
-        if task.ice is not None:
-            task.ice.carry_out(peer.take_ice_requests())
-        if peer.ended is None:
-            self._timers.set(peer, peer.next_timeout())
-        else:
-            self._timers.discard(peer)
-            task.stop(peer.ended)
-
-    def _fail(self, peer: Peer, now: float) -> None:
-        log.exception("peer failed", peer=peer.id, room=peer.room.id)
-        if peer in self._tasks:
-            self._tasks[peer].stop("internal error")
-        self.conference.remove(peer, "internal error", now)
+    # --- leaving ---
 
     async def _drain(self) -> None:
         """Ask clients to come back elsewhere, and wait until they are gone or the time for that is over."""
         now = trio.current_time()
         self.conference.drain(self._settings.drain_sec * 1000)
-        self._settle(now)
+        self._steps.settle(now)
         log.info("draining", seconds=self._settings.drain_sec, connections=self._talks)
         self._patience.deadline = now + self._settings.drain_sec
         with self._patience:
@@ -404,12 +260,12 @@ class Server:
     def _end_rooms(self) -> None:
         """End all peers here; their sessions stay at the store, to be resumed elsewhere or after a restart."""
         now = trio.current_time()
-        for peer in tuple(self._tasks):
+        for peer in tuple(self._steps.tasks):
             self.conference.suspend(peer, now)
         self._sessions.save()
-        for peer in tuple(self._tasks):
+        for peer in tuple(self._steps.tasks):
             self.conference.surrender(peer, "server stopping", now)
-        self._settle(now)
+        self._steps.settle(now)
         for room_task in tuple(self._room_tasks.values()):
             room_task.close()
 
@@ -442,4 +298,4 @@ class Server:
         # Imported here, since asyncio and all that stands on it take 10 MB that others need not have.
         from sfu.full_ice import FullIce
 
-        return FullIce(self, peer, self._settings, agent_hosts(self._settings), self._sockets.count)
+        return FullIce(self._steps, peer, self._settings, agent_hosts(self._settings), self._sockets.count)
