@@ -5,8 +5,8 @@ packet once more.
 
 A NACK of a few bytes asks for up to seventeen packets per pair, as often as its sender likes, so a hostile
 receiver could have the server send many times what it forwards (to an address that is its own, but through
-everybody's uplink). Two limits: a packet is repeated only so often and so fast, and all repetitions together
-stay below what the stream itself sends.
+everybody's uplink), or keep it busy with looking. Three limits: a packet is repeated only so often and so fast,
+all repetitions together stay below what the stream itself sends, and what is looked up follows that, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +26,10 @@ MAX_REPEATS: Final = 10
 BURST: Final = 256 * 1024
 """Bytes that may be repeated ahead of what was sent: one second of a 2 Mbit/s stream lost as a whole."""
 
+MAX_LOOKUPS: Final = 512
+"""Numbers that may be asked for ahead of what was sent: as many as a history holds. One datagram of NACKs can
+name 6000, known or not, and each takes 2 µs."""
+
 MAX_TRACKED: Final = 1024
 """Packets whose repetitions are remembered. More than a history holds, so none is forgotten too early."""
 
@@ -33,7 +37,7 @@ MAX_TRACKED: Final = 1024
 class RetransmissionLimit:
     """The limits for one outgoing stream."""
 
-    __slots__ = ("_allowance", "_repeats", "_sent_before", "interval")
+    __slots__ = ("_allowance", "_lookups", "_packets_before", "_repeats", "_sent_before", "interval")
 
     interval: float
     """Shortest time in seconds between two repetitions of one packet."""
@@ -42,11 +46,26 @@ class RetransmissionLimit:
         self.interval = MIN_INTERVAL
         self._allowance = BURST
         self._sent_before = 0
+        self._lookups = MAX_LOOKUPS
+        self._packets_before = 0
         self._repeats: dict[int, tuple[float, int]] = {}
 
     def set_round_trip(self, seconds: float) -> None:
         """A repetition cannot have been missed before it could arrive; half, as the measured time varies."""
         self.interval = max(MIN_INTERVAL, seconds / 2)
+
+    def lookups(self, asked: int, packets_sent: int) -> int:
+        """How many of `asked` numbers may be looked up now; they count as looked up.
+
+        `packets_sent` is what the stream has sent so far without repetitions: each may be asked for as often
+        as it may be repeated.
+        """
+        fresh = MAX_REPEATS * (packets_sent - self._packets_before)
+        self._packets_before = packets_sent
+        self._lookups = min(MAX_LOOKUPS, self._lookups + fresh)
+        allowed = min(asked, self._lookups)
+        self._lookups -= allowed
+        return allowed
 
     def allow(self, sequence: int, size: int, octets_sent: int, now: float) -> bool:
         """Whether packet `sequence` of `size` bytes may be repeated now; True counts it as repeated.

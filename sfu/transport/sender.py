@@ -13,8 +13,7 @@ batch. `SendStream.forward` is the complete way, which every stream's first pack
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from sfu.errors import BadPacket
@@ -37,9 +36,6 @@ MID_PACKETS: Final = 50
 """Packets at the start of a slot that carry its MID, unless a receiver report comes first. The SSRC stands in
 SDP as well, so this is for receivers that get media before they have applied the description. RTX packets
 always carry it: Firefox drops them otherwise."""
-
-MAX_NACKED: Final = 512
-"""Packets of one NACK that are looked at: as many as a history holds. One datagram could name 6000."""
 
 
 class SendStream:
@@ -269,11 +265,14 @@ class SendStream:
 
     # RTCP.
 
-    def receive_nack(self, lost: Iterable[int], now: float) -> list[bytes]:
+    def receive_nack(self, lost: Sequence[int], now: float) -> list[bytes]:
         """The receiver misses these sequence numbers. Returns plain RTP packets to protect and send."""
         answers: list[bytes] = []
-        for number in islice(lost, MAX_NACKED):
-            self._nacked += 1
+        allowed = self._limit.lookups(len(lost), self.packets)
+        self._nacked += len(lost)
+        if allowed < len(lost):
+            self._dropped["nack-limit"] += len(lost) - allowed
+        for number in lost[:allowed]:
             answer = self._repeat(number, now)
             if isinstance(answer, bytes):
                 answers.append(answer)

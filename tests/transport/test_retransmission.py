@@ -1,6 +1,13 @@
 """A receiver gets repetitions, but not many times what it is sent anyway."""
 
-from sfu.transport.retransmission import BURST, MAX_REPEATS, MAX_TRACKED, MIN_INTERVAL, RetransmissionLimit
+from sfu.transport.retransmission import (
+    BURST,
+    MAX_LOOKUPS,
+    MAX_REPEATS,
+    MAX_TRACKED,
+    MIN_INTERVAL,
+    RetransmissionLimit,
+)
 
 
 def test_one_packet_is_repeated_only_so_fast_and_so_often() -> None:
@@ -31,6 +38,15 @@ def test_all_together_stay_below_what_is_sent() -> None:
     assert BURST - 1000 < repeated <= BURST
     assert not limit.allow(99_999, 1000, 500, 0.0)
     assert limit.allow(99_999, 1000, 2000, 0.0)
+
+
+def test_what_is_looked_up_follows_what_is_sent() -> None:
+    limit = RetransmissionLimit()
+    assert limit.lookups(MAX_LOOKUPS - 1, 0) == MAX_LOOKUPS - 1
+    assert limit.lookups(10, 0) == 1
+    assert limit.lookups(10, 0) == 0
+    assert limit.lookups(25, 2) == 2 * MAX_REPEATS
+    assert limit.lookups(10_000, 1_000_000) == MAX_LOOKUPS
 
 
 def test_only_so_many_packets_are_remembered() -> None:

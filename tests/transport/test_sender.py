@@ -446,10 +446,16 @@ def test_what_is_unknown_or_asked_too_often_is_not_repeated() -> None:
     assert subscriber.stream.statistics().dropped == {"nack-unknown": 3, "nack-limit": 2}
 
 
-def test_only_so_much_of_one_nack_is_looked_at() -> None:
-    _, subscriber, _ = call(mid_packets=0)
-    subscriber.stream.receive_nack(range(60000, 66000), 0.0)
-    assert subscriber.stream.statistics().nacked == 512
+def test_only_so_many_numbers_are_looked_up() -> None:
+    publisher, subscriber, wire = call(mid_packets=0)
+    for _ in range(2):
+        subscriber.stream.receive_nack(range(60000, 61000), 0.0)
+    statistics = subscriber.stream.statistics()
+    assert statistics.nacked == 2000
+    assert statistics.dropped == {"nack-unknown": 512, "nack-limit": 2000 - 512}
+    send(publisher, subscriber, wire)
+    (sent,) = subscriber.read(wire)
+    assert len(subscriber.stream.receive_nack([sent.sequence_number], 0.0)) == 1
 
 
 def test_numbers_of_a_nack_are_those_around_the_newest() -> None:
