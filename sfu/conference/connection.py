@@ -108,6 +108,8 @@ class Connection:
             return None
         if offered:
             self.sdp.rollback()
+        if self._restart_wanted and self.sdp.remote is None:
+            self._restart_ice(now)
         self.sdp.apply_offer(offer)
         if self.sdp.remote_restarted:
             self._restart_ice(now)
