@@ -44,7 +44,7 @@ class Control:
         self.quality = ReportedQuality()
         """What the peer says of how the outgoing streams arrive."""
         self.key_frame_requests: list[ReceiveStream] = []
-        """Published streams of which the peer wants a key frame; taken by the owner."""
+        """Published streams of which the peer wants a key frame, as often as it said so; taken by the owner."""
         self.repetitions: list[bytes] = []
         """Plain RTP packets that answer NACKs; taken by the owner."""
         self._streams = streams

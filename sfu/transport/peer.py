@@ -376,7 +376,7 @@ class PeerTransport:
     def _follow_key_frame_requests(self) -> None:
         requests = self._control.key_frame_requests
         if requests:
-            self._events += map(KeyFrameRequested, requests)
+            self._events += map(KeyFrameRequested, dict.fromkeys(requests))
             requests.clear()
 
     def _follow_streams(self) -> None:

@@ -342,6 +342,15 @@ def test_subscribers_key_frame_request_reaches_the_publisher(
     assert PictureLossIndication(call.publisher.transport.local_ssrc, SSRC) in call.publisher.client.rtcp
 
 
+def test_many_key_frame_requests_in_one_datagram_are_one_event(call: Call) -> None:
+    call.subscriber.events.clear()
+    call.subscriber.client.send_rtcp([PictureLossIndication(1, SLOT_SSRC)] * 50)
+    call.subscriber.run(0.01)
+    requested = [event for event in call.subscriber.events if isinstance(event, KeyFrameRequested)]
+    assert requested == [KeyFrameRequested(*call.publisher.transport.streams)]
+    assert call.slot.statistics().key_frame_requests == 50
+
+
 def test_key_frame_request_for_an_idle_slot_asks_nobody(call: Call) -> None:
     call.slot.bind(None, call.publisher.now)
     call.subscriber.events.clear()
