@@ -13,7 +13,6 @@ from sfu.rtp.rtcp import (
     ReportBlock,
     RtcpPacket,
     SdesChunk,
-    SdesItem,
     SenderReport,
     SourceDescription,
     serialize_compound,
@@ -24,7 +23,6 @@ MAX_COMPOUND = 1150
 
 MAX_BLOCKS = 31
 """Report blocks in a report, and chunks in a source description: the count has five bits."""
-
 
 MAX_LOST = 200
 """Sequence numbers in one NACK."""
@@ -50,13 +48,13 @@ def reports(
     chunks: list[SdesChunk] = []
     size = 0
     for report, cname in all_reports:
-        chunk = _cname_chunk(report.ssrc, cname)
-        added = len(report.encode()) + len(SourceDescription((chunk,)).encode())
+        name = SourceDescription.of_cname(report.ssrc, cname)
+        added = len(report.encode()) + len(name.encode())
         if group and (size + added > MAX_COMPOUND or len(chunks) == MAX_BLOCKS):
             datagrams.append(serialize_compound([*group, SourceDescription(tuple(chunks))]))
             group, chunks, size = [], [], 0
         group.append(report)
-        chunks.append(chunk)
+        chunks += name.chunks
         size += added
     if group:
         datagrams.append(serialize_compound([*group, SourceDescription(tuple(chunks))]))
@@ -65,9 +63,7 @@ def reports(
 
 def feedback(packets: Iterable[RtcpPacket], own_ssrc: int, own_cname: str) -> list[bytes]:
     """Datagrams with these packets in this order, behind an empty report and our CNAME."""
-    head = serialize_compound(
-        [ReceiverReport(own_ssrc), SourceDescription((_cname_chunk(own_ssrc, own_cname),))]
-    )
+    head = serialize_compound([ReceiverReport(own_ssrc), SourceDescription.of_cname(own_ssrc, own_cname)])
     datagrams = []
     body = b""
     for packet in _split_nacks(packets):
@@ -89,7 +85,3 @@ def _split_nacks(packets: Iterable[RtcpPacket]) -> Iterator[RtcpPacket]:
                 yield replace(packet, lost=packet.lost[start : start + MAX_LOST])
         else:
             yield packet
-
-
-def _cname_chunk(ssrc: int, cname: str) -> SdesChunk:
-    return SdesChunk(ssrc, ((SdesItem.CNAME, cname.encode()),))
