@@ -200,7 +200,7 @@ class Server:
             raise Unavailable("the server is stopping")
         now = trio.current_time()
         peer = self.conference.join(request, now, claimed)
-        event = "peer resumed" if peer in self._steps.tasks else "peer joined"
+        event = "peer resumed" if peer.session.generation > 1 else "peer joined"
         self._admit(peer).attach(signaling)
         log.info(event, peer=peer.id, room=peer.room.id, user=peer.user_id)
         self._steps.settle(now)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import structlog
 import trio
 from support.media import KEY_FRAME
 from support.world import Client, World, world
@@ -145,8 +146,10 @@ async def test_another_server_claims_a_session(autojump_clock: MockClock) -> Non
     ):
         await alice.join()
         await bob.join()
-        told = await come_back(moved, bob.heard("join")[0])
+        with structlog.testing.capture_logs() as log:
+            told = await come_back(moved, bob.heard("join")[0])
         assert told["resumed"] is True
+        assert [line["user"] for line in log if line["event"] == "peer resumed"] == ["bob"]
         assert told["peerId"] == bob.heard("join")[0]["peerId"]
         await bob.until(lambda: bob.closed)
         assert bob.closed is not None
