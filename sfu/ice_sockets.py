@@ -5,7 +5,8 @@ What is different from aioice as it comes:
 * A datagram that it cannot digest (0.13 lets `struct.error` escape) is dropped and counted.
 * What is no STUN goes straight to the peer's transport, from validated addresses alone, instead of into a queue
   without end that takes everybody's.
-* What is sent leaves by a `Route`, synchronously: through TURN too, where aioice makes a task of each datagram.
+* What is sent leaves by a route (`sfu.ice_routes`), synchronously: through TURN too, where aioice makes a task
+  of each datagram.
 * Candidates are reported one by one, and several STUN and TURN servers are tried.
 * Who cannot authenticate gets no answer, as with the lite agent.
 * A client that knows the password cannot make it remember more than `MAX_REMOTE` addresses.
@@ -15,8 +16,6 @@ this reaches into it.
 """
 
 import socket
-import struct
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,20 +28,15 @@ from sfu.ice.candidate import Candidate as PeerCandidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.full import Heard, IceReport, Lost, Nominated, Retired, Validated
 from sfu.ice.path import Address, Path
+from sfu.ice_routes import HostRoute, RelayRoute
 from sfu.kinds import IceUrl
-from sfu.peer_sockets import Route
+from sfu.udp import BATCH, DATAGRAM_SIZE
 
 MAX_REMOTE: Final = 100
 """Addresses of a peer that are remembered, named or seen (RFC 8445 section 19.5.1 suggests as many pairs)."""
 
 MAX_PATHS: Final = 16
 """Validated paths, as with the lite agent: the oldest goes, never the one in use."""
-
-MAX_BACKLOG: Final = 64 * 1024
-"""Bytes that may wait in asyncio for a socket, after the kernel's own buffer; what comes on top is dropped."""
-
-MAX_WAITING: Final = 32
-"""Datagrams that may wait for a TURN channel, the tasks that aioice makes of them included."""
 
 MDNS_QUERIES: Final = 3
 """How often a name is asked for, a second apart: multicast gets lost, and browsers begin late."""
@@ -53,62 +47,10 @@ CHANNEL_REFRESH: Final = 240
 RECEIVE_BUFFER: Final = 1 << 20
 """Asked-for kernel buffer of a peer's socket, in bytes: 0.8 s of 10 Mbit/s."""
 
-BATCH: Final = 32
-"""Datagrams that are read at one wake-up, as by the media socket."""
-
-DATAGRAM_SIZE: Final = 2048
-"""What is longer is cut, and then refused by whoever reads it; browsers stay below 1500 bytes."""
-
 MAX_PREFERENCE: Final = 0xFFFF
 """The local preference of the first candidate of a kind (RFC 8445 section 5.1.2.1)."""
 
-_CHANNEL_DATA: Final = struct.Struct("!HH")
 _LAST_STUN_BYTE: Final = 3  # RFC 7983 section 7
-
-
-class HostRoute(Route):
-    """Sends through one of our own sockets."""
-
-    def __init__(self, transport: Any, remote: tuple[str, int]) -> None:
-        self._transport = transport
-        self._remote = remote
-
-    def send(self, data: bytes) -> str | None:
-        """Send now; return why it was dropped, if it was."""
-        transport = self._transport
-        if transport.is_closing():
-            return "ice-socket-closed"
-        if transport.get_write_buffer_size() > MAX_BACKLOG:
-            return "send-buffer-full"
-        transport.sendto(data, self._remote)
-        return None
-
-
-class RelayRoute(Route):
-    """Sends through a TURN server's channel; until that is bound, and when it is due again, by aioice."""
-
-    def __init__(self, transport: turn.TurnTransport, remote: tuple[str, int]) -> None:
-        self._transport = transport
-        self._remote = remote
-        private: Any = transport  # aioice has no other way to these two
-        self._client = private._TurnTransport__inner_protocol
-        self._waiting = private._TurnTransport__send_tasks
-
-    def send(self, data: bytes) -> str | None:
-        """Send now, or when the channel is bound; return why it was dropped, if it was."""
-        client, remote = self._client, self._remote
-        if client.transport.is_closing():
-            return "ice-socket-closed"
-        if client.transport.get_write_buffer_size() > MAX_BACKLOG:
-            return "send-buffer-full"
-        channel = client.peer_to_channel.get(remote)
-        if channel is not None and (self._waiting or time.time() <= client.channel_refresh_at[channel]):
-            client._send(_CHANNEL_DATA.pack(channel, len(data)) + data)
-        elif len(self._waiting) < MAX_WAITING:
-            self._transport.sendto(data, remote)
-        else:
-            return "turn-channel-pending"
-        return None
 
 
 class Protocol(StunProtocol):
@@ -131,7 +73,7 @@ class Protocol(StunProtocol):
     def _take_what_waits(self, own: socket.socket) -> None:
         for _ in range(BATCH - 1):
             try:
-                data, addr = own.recvfrom(DATAGRAM_SIZE)
+                data, addr = own.recvfrom(DATAGRAM_SIZE)  # what is longer is cut, and then refused
             except OSError:
                 # Nothing is left, or it has just been closed; other errors come again, and to asyncio.
                 return

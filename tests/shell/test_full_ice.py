@@ -42,7 +42,8 @@ from sfu.ice.full import (
 )
 from sfu.ice.path import Address, Path
 from sfu.ice.stun import MessageClass, StunMessage
-from sfu.ice_sockets import MAX_PATHS, MAX_REMOTE, MAX_WAITING, Protocol
+from sfu.ice_routes import MAX_WAITING
+from sfu.ice_sockets import MAX_PATHS, MAX_REMOTE, Protocol
 from sfu.kinds import STUN_URLS, TURN_URLS
 from sfu.peer_sockets import Route
 
