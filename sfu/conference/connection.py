@@ -160,10 +160,10 @@ class Connection:
         self.negotiation.offer_sent(now)
         return offer
 
-    def negotiate_again(self) -> None:
-        """Make an offer of ours that is out once more: it or its answer may have got lost."""
-        if self.negotiation.abandon_offer():
-            self.sdp.rollback()
+    def repeat(self) -> None:
+        """Say once more what may have got lost on its way: an offer of ours that is out, and our candidates."""
+        self._abandon_offer()
+        self._trickle.repeat()
 
     def restart_ice(self) -> None:
         """Have the next offer bring new ICE credentials; media goes on along the old path meanwhile.
@@ -226,7 +226,7 @@ class Connection:
 
     def close(self, now: float) -> None:
         """End the connection: what it forwards stops, nothing is negotiated, and its transport says goodbye."""
-        self.negotiate_again()  # which it is not, so that no answer is waited for
+        self._abandon_offer()
         self.downstream.close(now)
         self.transport.close(now)
         self.closed = True
@@ -241,6 +241,10 @@ class Connection:
             unsubscribed=self.downstream.unsubscribed,
             subscriptions=self.downstream.forwarded,
         )
+
+    def _abandon_offer(self) -> None:
+        if self.negotiation.abandon_offer():
+            self.sdp.rollback()
 
     def _restart_ice(self, now: float) -> None:
         self._ice_restarts += 1

@@ -131,7 +131,7 @@ class Room:
         """
         peer.restored = False
         if connection is None:
-            peer.connection.negotiate_again()
+            peer.connection.repeat()
             if peer.connection.transport.state is IceState.FAILED:
                 peer.connection.restart_ice()  # nobody was there to be asked when that happened
         else:
@@ -147,8 +147,6 @@ class Room:
 
         Its session goes on, and so do its tracks, if the client soon comes back with another connection.
         """
-        if peer.ended is not None or peer.connection.closed:
-            return
         self._close(peer.connection, now)
         self._publications.sleep(peer, now)
         if not peer.suspended:

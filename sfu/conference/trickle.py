@@ -59,6 +59,12 @@ class Trickle:
                     generation.told = len(media.candidates)
                     generation.told_end = media.end_of_candidates
 
+    def repeat(self) -> None:
+        """Tell all once more: what was told may not have arrived. To hear of a candidate twice does no harm."""
+        for generation in self._generations.values():
+            generation.told = 0
+            generation.told_end = False
+
     def take(self) -> list[IceCandidate]:
         """Return the messages that are due: what was found since the description left, and the end of it."""
         generation = self._generations.get(self._described or "")

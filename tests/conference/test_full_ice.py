@@ -198,3 +198,26 @@ def test_a_lite_agent_wants_no_candidates_and_no_reports() -> None:
     assert anna.peer.connection.transport.statistics().drops == {}
     with pytest.raises(RuntimeError):
         report(anna, Lost("nobody's"))
+
+
+def test_candidates_that_may_have_got_lost_with_a_websocket_are_told_again(hall: FullHall) -> None:
+    anna = hall.enter("anna")
+    ufrag = gathering(anna)
+    report(anna, Gathered(ufrag, HOST))
+    anna.publish("audio", "video")
+    report(anna, Gathered(ufrag, RELAY), Gathered(ufrag, None))
+    assert list(candidates(anna)) == [f"{RELAY} ufrag {ufrag}", ""]
+    joined = anna.heard("join")[0]
+    hall.conference.suspend(anna.peer, hall.now)
+    request = Join(
+        room_id="room",
+        user_id="anna",
+        session_id=joined["sessionId"],
+        session_token=joined["sessionToken"],
+        transport="keep",
+    )
+    hall.conference.join(request, hall.now)
+    hall.settle()
+    again = list(candidates(anna))[2:]
+    assert again == [f"{HOST} ufrag {ufrag}", f"{RELAY} ufrag {ufrag}", ""]
+    assert anna.heard("offer") == []
