@@ -147,7 +147,7 @@ class Control:
         packets = [packet for stream in self._streams.streams() for packet in stream.feedback(now)]
         media_ssrc = next(iter(self._streams.media), 0)
         packets += self.arrivals.feedback(now, sender_ssrc=self.ssrc, media_ssrc=media_ssrc)
-        datagrams = compound.feedback(packets, self.ssrc, self._cname)
+        datagrams = compound.feedback(packets, self.ssrc, self._cname) if packets else []
         if self._timer.due(now):
             datagrams += self._reports(now)
         return datagrams
