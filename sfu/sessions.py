@@ -33,13 +33,13 @@ class Sessions:
     async def claim(self, request: Join) -> Claimed | None:
         """Ask the store for the session that `request` wants to resume.
 
-        None: nobody was asked, since the session is here, or since nobody answers.
+        None: nobody was asked, since the session is here or there is no place for it; or nobody answers.
 
         A session that is here and that the request does not prove may have been elsewhere meanwhile: then the
         store says so.
         """
         session_id = request.session_id
-        if session_id is None or self._conference.proves(request):
+        if session_id is None or self._conference.proves(request) or not self._conference.has_place(request):
             await trio.lowlevel.checkpoint()
             return None
         token = make_token(os.urandom)

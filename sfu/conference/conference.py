@@ -146,6 +146,10 @@ class Conference:
         """Return whether `request` proves a session that is here; takes the same time if there is none."""
         return self._entrance.prove(request) is not None
 
+    def has_place(self, request: Join) -> bool:
+        """Return whether `request` would be let in, as far as numbers of rooms and peers go."""
+        return self._entrance.full(request.room_id, request.user_id) is None
+
     def restore(self, record: SessionRecord, deadline: float, now: float) -> Peer | None:
         """Put a session of another server, or of an earlier life, back: see `Entrance.restore`."""
         return self._entrance.restore(record, deadline, now)

@@ -63,6 +63,15 @@ class Entrance:
         peer = self._by_session.get(session_id)
         return peer if peer is not None and peer.ended is None else None
 
+    def full(self, room_id: str, user_id: str) -> str | None:
+        """Return why there is no place for a user in a room; None if there is one."""
+        room = self._rooms.get(room_id)
+        if room is None:
+            no_more = len(self._rooms) >= self._limits.max_rooms
+            return "no more rooms can be opened on this server" if no_more else None
+        no_more = len(room.peers) >= self._limits.max_peers_per_room and room.find_user(user_id) is None
+        return "the room is full" if no_more else None
+
     def restore(self, record: SessionRecord, deadline: float, now: float) -> Peer | None:
         """Put a session of another server, or of an earlier life, back: suspended, until `deadline` at most.
 
@@ -71,16 +80,12 @@ class Entrance:
         """
         if self.find_session(record.session_id) is not None:
             return None
-        room, limits = self._rooms.get(record.room_id), self._limits
+        room = self._rooms.get(record.room_id)
         old = room.find_user(record.user_id) if room else None
         if old is not None and not (old.restored and _rank(old) < (deadline, record.session_id)):
             self._marks.ended.add(record.session_id)
             return None
-        if room is None and len(self._rooms) >= limits.max_rooms:
-            return None
-        if room and (
-            record.peer_id in room.peers or (not old and len(room.peers) >= limits.max_peers_per_room)
-        ):
+        if self.full(record.room_id, record.user_id) or (room and record.peer_id in room.peers):
             return None
         room = room or self._open_room(record.room_id)
         if old is not None:
@@ -138,14 +143,10 @@ class Entrance:
         reloaded page cannot prove that, and a ghost beside it helps nobody.
         """
         grants = self._authenticate(request)
-        limits = self._limits
-        room = self._rooms.get(request.room_id)
-        if room is None and len(self._rooms) >= limits.max_rooms:
-            raise Unavailable("no more rooms can be opened on this server")
-        old = room.find_user(request.user_id) if room else None
-        if room and not old and len(room.peers) >= limits.max_peers_per_room:
-            raise Unavailable("the room is full")
-        room = room or self._open_room(request.room_id)
+        if reason := self.full(request.room_id, request.user_id):
+            raise Unavailable(reason)
+        room = self._rooms.get(request.room_id) or self._open_room(request.room_id)
+        old = room.find_user(request.user_id)
         if old:
             room.remove(old, "replaced", now)
         session, token = Session.create(self._random)

@@ -163,6 +163,29 @@ async def test_another_server_claims_a_session(autojump_clock: MockClock) -> Non
         assert told["sessionId"] in memory.sessions
 
 
+async def test_a_session_for_which_there_is_no_place_is_not_claimed(autojump_clock: MockClock) -> None:
+    """However often its client tries: it is resumed when there is a place."""
+    memory = Memory()
+    async with (
+        world(MemoryStore("one", memory), **LASTING) as first,
+        world(MemoryStore("two", memory), **LASTING, max_peers_per_room=1) as second,
+        first.client("bob") as bob,
+        second.client("carl") as carl,
+        second.client("bob") as moved,
+    ):
+        await bob.join()
+        await carl.join()
+        told = bob.heard("join")[0]
+        proof = {name: told[name] for name in ("sessionId", "sessionToken")}
+        for tries in range(1, 4):
+            await moved.say("join", roomId="room", userId="bob", name="Back", **proof)
+            await moved.until(lambda tries=tries: len(moved.heard("error")) == tries)  # type: ignore[misc]
+        assert {error["code"] for error in moved.heard("error")} == {503}
+        await carl.say("leave")
+        await carl.until(lambda: carl.closed)
+        assert (await come_back(moved, told))["resumed"] is True
+
+
 @pytest.mark.parametrize("wrong", ["token", "user", "session"])
 async def test_nobody_claims_what_they_cannot_prove(autojump_clock: MockClock, wrong: str) -> None:
     memory = Memory()
