@@ -4,7 +4,7 @@ The input is a program: each step is a byte that says what and a byte of detail.
 whoever has the sockets: it carries out requests and reports what it pleases, of generations that are, were,
 or never began.
 
-* A generation is gathered once, and nothing is asked of it before that or after its release; at most two are
+* A generation is gathered once and released once, and nothing is asked of it before or after; at most two are
   not released, and none once the agent is closed.
 * The events, added up, tell the state and the selected path as they are; what is sent on is validated.
 * Candidates are bounded, and a timer that has been handled is not due again at once.
@@ -139,7 +139,7 @@ class Script:
                     self.tried[ufrag] += 1
                     assert self.tried[ufrag] <= MAX_CANDIDATES
                 case Release(ufrag):
-                    assert ufrag in self.gathered
+                    assert ufrag in self.gathered - self.released
                     self.released.add(ufrag)
         for event in agent.events():
             match event:

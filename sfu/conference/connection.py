@@ -109,7 +109,7 @@ class Connection:
         if offered:
             self.sdp.rollback()
         if self._restart_wanted and self.sdp.remote is None:
-            self._restart_ice(now)
+            self._restart_ice(now)  # nobody has been told of the sockets that have failed
         self.sdp.apply_offer(offer)
         if self.sdp.remote_restarted:
             self._restart_ice(now)

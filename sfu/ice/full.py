@@ -361,7 +361,8 @@ class FullIceAgent:
     def _check_anew(self, now: float) -> None:
         self._complete_restart()
         self._checked_at = now
-        self._set_state(IceState.CHECKING)
+        # Before the peer's first description nothing can be checked, and nothing is late.
+        self._set_state(IceState.NEW if self.remote is None else IceState.CHECKING)
 
     def _complete_restart(self) -> None:
         assert self.pending is not None, "there are two generations, and it is not the old one"
@@ -369,6 +370,8 @@ class FullIceAgent:
         self.local, self.pending = self.pending, None
 
     def _release(self, ufrag: str) -> None:
+        if ufrag not in self._generations():
+            return
         # What nobody has begun needs no end: a session that was restored may never come back.
         begun = not any(isinstance(one, Gather) and one.local.ufrag == ufrag for one in self._requests)
         self._requests = [one for one in self._requests if _generation(one) != ufrag]

@@ -136,7 +136,7 @@ def test_a_lost_generation_fails_at_once_and_a_restart_begins_anew() -> None:
     agent.alive(HOST, 2.0)
     agent.restart(AGAIN, 3.0)
     assert (agent.local, agent.pending, agent.state) == (AGAIN, None, IceState.CHECKING)
-    assert agent.requests() == [Gather(AGAIN), Release("ours")]
+    assert agent.requests() == [Release("ours"), Gather(AGAIN)]
     agent.set_remote(THEIRS_AGAIN, 4.0)
     assert agent.requests() == [Connect("again", THEIRS_AGAIN, False)]
     agent.report(Lost("ours"), 4.0)
@@ -257,6 +257,16 @@ def test_candidates_of_a_generation_that_is_over_are_dropped() -> None:
     agent.requests()
     agent.add_candidate(candidate())
     assert (agent.requests(), agent.drops) == ([], {"ice-candidate-late": 1})
+
+
+def test_a_restart_before_the_first_description_waits_for_it() -> None:
+    agent = FullIceAgent(OURS, now=0.0)
+    agent.report(Lost("ours"), 1.0)
+    agent.restart(AGAIN, 2.0)
+    assert (agent.state, agent.next_timeout()) == (IceState.NEW, None)
+    agent.set_remote(THEIRS, 100.0)
+    assert (agent.state, agent.next_timeout()) == (IceState.CHECKING, 100.0 + FAILED_AFTER)
+    assert agent.requests() == [Gather(AGAIN), Connect("again", THEIRS, False)]
 
 
 def test_a_description_that_comes_after_the_end_of_its_generation_is_for_nobody() -> None:
