@@ -126,8 +126,7 @@ class Signaling:
         try:
             while self._outbox:
                 await trio.lowlevel.checkpoint_if_cancelled()  # then what waits is for `finish` to send
-                with trio.fail_after(STALL_TIMEOUT):
-                    await send(self._websocket, self._outbox.pop(0))
+                await send(self._websocket, self._outbox.pop(0))
         except (ConnectionClosed, trio.TooSlowError):
             self._scope.cancel("the client does not read")
         finally:
@@ -142,8 +141,14 @@ class Signaling:
 
 
 async def send(websocket: WebSocketConnection, message: ServerMessage) -> None:
-    """Send one message, stamped with the wall-clock time. Raises `ConnectionClosed`."""
-    await websocket.send_message(serialize(message, datetime.now(UTC)))
+    """Send one message, stamped with the wall-clock time.
+
+    Raises:
+        ConnectionClosed: nobody is there any more.
+        trio.TooSlowError: it did not get through within `STALL_TIMEOUT`.
+    """
+    with trio.fail_after(STALL_TIMEOUT):
+        await websocket.send_message(serialize(message, datetime.now(UTC)))
 
 
 async def greet(
@@ -188,7 +193,8 @@ async def greet(
                 log.info("join refused", code=error.code, reason=str(error))
                 await send(websocket, refusal(error, Join.message_type))
                 if error.code in REFUSED_FOR_GOOD:
-                    await websocket.aclose(POLICY_VIOLATION, str(error))
+                    with trio.move_on_after(CLOSE_TIMEOUT):
+                        await websocket.aclose(POLICY_VIOLATION, str(error))
                     return False
     except (ConnectionClosed, trio.TooSlowError):
         return False

@@ -1,23 +1,38 @@
-"""One WebSocket by itself: what it still does when its peer is done with it."""
+"""One WebSocket by itself: how long it waits for a client, and what it does when its peer is done with it."""
 
 from typing import cast
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_websocket import WebSocketConnection
 
-from sfu.signaling import Signaling
+from sfu.conference.errors import Forbidden
+from sfu.conference.messages import Join
+from sfu.conference.rate import TokenBucket
+from sfu.signaling import CLOSE_TIMEOUT, STALL_TIMEOUT, Signaling, greet
 
 
 class Line:
-    """As much of a WebSocket as can be heard on."""
+    """As much of a WebSocket as can be heard on. Its client reads `taken` messages, and then nothing more."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: int = 0) -> None:
         self.arrive, self._messages = trio.open_memory_channel[str](1)
+        self._taken = taken
 
     async def get_message(self) -> str:
         """Return the next message."""
         return await self._messages.receive()
+
+    async def send_message(self, text: str) -> None:
+        """Send a message, as long as the client reads."""
+        self._taken -= 1
+        if self._taken < 0:
+            await trio.sleep_forever()
+
+    async def aclose(self, code: int, reason: str) -> None:
+        """Wait for the client to close, which it does not."""
+        await trio.sleep_forever()
 
 
 async def test_what_comes_in_the_step_in_which_a_newer_one_took_over_is_not_heard(
@@ -40,3 +55,22 @@ async def test_what_comes_in_the_step_in_which_a_newer_one_took_over_is_not_hear
         line.arrive.send_nowait("late")
         signaling.retire(4000, "replaced")
     assert heard == ["in time"]
+
+
+@pytest.mark.parametrize(("taken", "patience"), [(0, STALL_TIMEOUT), (1, CLOSE_TIMEOUT)])
+async def test_a_client_that_may_not_join_and_does_not_read_that_is_not_waited_for(
+    autojump_clock: MockClock, taken: int, patience: float
+) -> None:
+    """Nor one that reads it and then does not close."""
+
+    async def join(_request: Join) -> None:
+        await trio.lowlevel.checkpoint()
+        raise Forbidden("not you")
+
+    line = Line(taken)
+    line.arrive.send_nowait('{"type": "join", "data": {"roomId": "r", "userId": "u"}}')
+    begin = trio.current_time()
+    with trio.fail_after(60):
+        websocket = cast(WebSocketConnection, line)
+        assert not await greet(websocket, join, TokenBucket(20, 40, begin), lambda *_: None)
+    assert trio.current_time() == pytest.approx(begin + patience)
