@@ -1,6 +1,6 @@
 """The full ICE agents of one peer: for servers behind a NAT, who need STUN or TURN to be reached.
 
-    Gather, Connect, … (`sfu.ice.full`) ──> FullIce ──> a generation: one task, one `IceSockets`
+    Gather, Connect, … (`sfu.ice.full_messages`) ──> FullIce ──> a generation: one task, one `IceSockets`
     candidates, paths, consent, datagrams <────────────────────────┘ (callbacks, no task or queue between)
 
 All generations of a peer live in one asyncio loop of its own, inside this task's boundary. Should the loop
@@ -20,7 +20,16 @@ from sfu.conference.peer import Peer
 from sfu.config import Settings
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
-from sfu.ice.full import Connect, Gather, Gathered, IceReport, IceRequest, Lost, Release, TryCandidate
+from sfu.ice.full_messages import (
+    Connect,
+    Gather,
+    Gathered,
+    IceReport,
+    IceRequest,
+    Lost,
+    Release,
+    TryCandidate,
+)
 from sfu.ice.path import Address, Path
 from sfu.ice_sockets import IceSockets, Protocol
 from sfu.logs import get_logger

@@ -26,7 +26,7 @@ from aioice.ice import CandidatePair, StunProtocol
 from sfu.aio import Loop
 from sfu.ice.candidate import Candidate as PeerCandidate
 from sfu.ice.credentials import Credentials
-from sfu.ice.full import Heard, IceReport, Lost, Nominated, Retired, Validated
+from sfu.ice.full_messages import Heard, IceReport, Lost, Nominated, Retired, Validated
 from sfu.ice.path import Address, Path
 from sfu.ice_routes import HostRoute, RelayRoute
 from sfu.kinds import IceUrl

@@ -10,7 +10,7 @@ import trio
 
 from sfu.conference.messages import ServerMessage
 from sfu.conference.peer import Peer
-from sfu.ice.full import IceRequest
+from sfu.ice.full_messages import IceRequest
 from sfu.logs import get_logger
 from sfu.signaling import Signaling
 

@@ -12,7 +12,7 @@ import trio
 
 from sfu.conference.conference import Conference
 from sfu.conference.peer import Peer
-from sfu.ice.full import IceReport
+from sfu.ice.full_messages import IceReport
 from sfu.ice.path import Path
 from sfu.ice_tcp import Handlers
 from sfu.logs import get_logger

@@ -37,7 +37,7 @@ from sfu.ice.events import (
     PathValidated,
     StateChanged,
 )
-from sfu.ice.full import IceReport
+from sfu.ice.full_messages import IceReport
 from sfu.ice.path import Path
 from sfu.transport.demux import TransportTable
 from sfu.transport.egress import Egress

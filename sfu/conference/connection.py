@@ -16,7 +16,8 @@ from sfu.errors import BadPacket
 from sfu.ice.candidate import Candidate, parse_trickled
 from sfu.ice.credentials import Credentials, make_credentials
 from sfu.ice.events import IceState
-from sfu.ice.full import FullIceAgent, Gathered, IceReport, IceRequest
+from sfu.ice.full import FullIceAgent
+from sfu.ice.full_messages import Gathered, IceReport, IceRequest
 from sfu.ice.path import Path
 from sfu.rtp.history import DEPTH
 from sfu.sdp import BundleSession, LocalTransport, SessionDescription, SignalingState

@@ -18,7 +18,7 @@ from sfu.conference.rate import TokenBucket
 from sfu.conference.records import SessionRecord, SubscriptionRecord, TrackRecord
 from sfu.conference.session import Session, SessionState
 from sfu.conference.track import Track
-from sfu.ice.full import IceRequest
+from sfu.ice.full_messages import IceRequest
 from sfu.ice.path import Path
 
 if TYPE_CHECKING:

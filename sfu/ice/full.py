@@ -5,113 +5,36 @@ what follows from that, without any: which generation of credentials is in force
 where to send, and when it counts as gone.
 
     what negotiation wants ──> `requests()` ──> the one with sockets
-    state, path, events    <── `report(…)`  <──┘
+    state, path, events    <── `report(…)`  <──┘     (messages: `sfu.ice.full_messages`)
 
 A generation is named by our user-name fragment. An ICE restart makes a second one beside the first, which goes
-on until the second has nominated a path.
+on until the second has nominated a path, or the first has failed.
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass
 
 from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceEvent, IceState, IceStatistics, PathRetired, PathSelected, StateChanged
+from sfu.ice.full_messages import (
+    Connect,
+    Gather,
+    Heard,
+    IceReport,
+    IceRequest,
+    Lost,
+    Nominated,
+    Release,
+    Retired,
+    TryCandidate,
+    Validated,
+)
 from sfu.ice.path import Address, Path
 
 MAX_CANDIDATES = 50
 """Candidates that a peer may name in a generation. A laptop with Wi-Fi, cable and VPN, each with STUN and TURN,
 makes about twenty; each of them is sent checks, so a client could have us knock at as many addresses."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gather:
-    """Request: open sockets for a generation and find our candidates."""
-
-    local: Credentials
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """Request: the peer's description is known, so check."""
-
-    ufrag: str
-    remote: Credentials
-    controlling: bool
-    """Whether we nominate (RFC 8445 section 6.1.1); a conflict is resolved on the way."""
-    lite: bool = False
-    """Whether the peer only answers checks: the pair to use is nominated by a check after the first."""
-
-
-@dataclass(frozen=True, slots=True)
-class TryCandidate:
-    """Request: the peer may be reached here."""
-
-    ufrag: str
-    candidate: Candidate
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Request: give up the sockets and TURN allocations of a generation."""
-
-    ufrag: str
-
-
-IceRequest = Gather | Connect | TryCandidate | Release
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """Report: a candidate of ours, as SDP writes it; `None` when there will be no more."""
-
-    ufrag: str
-    candidate: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Validated:
-    """Report: the peer has shown that the path is its own."""
-
-    ufrag: str
-    path: Path
-    answered: bool
-    """By an answer to a check of ours, so that we may send there; else by an authentic check of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retired:
-    """Report: the path is given up, since there are too many."""
-
-    ufrag: str
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Nominated:
-    """Report: the path that both sides use from now on."""
-
-    ufrag: str
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """Report: consent is fresh, since a check of ours was answered along a validated path."""
-
-    ufrag: str
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Report: the generation has ended without being asked to: consent expired, or its sockets failed."""
-
-    ufrag: str
-
-
-IceReport = Gathered | Validated | Retired | Nominated | Heard | Lost
 
 
 class FullIceAgent:

@@ -10,7 +10,7 @@ from sfu.conference.connection import Connection
 from sfu.conference.messages import Join
 from sfu.conference.negotiation import ANSWER_TIMEOUT
 from sfu.ice.events import IceState
-from sfu.ice.full import (
+from sfu.ice.full_messages import (
     Connect,
     Gather,
     Gathered,

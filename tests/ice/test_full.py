@@ -6,10 +6,9 @@ from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState, PathRetired, PathSelected, StateChanged
-from sfu.ice.full import (
-    MAX_CANDIDATES,
+from sfu.ice.full import MAX_CANDIDATES, FullIceAgent
+from sfu.ice.full_messages import (
     Connect,
-    FullIceAgent,
     Gather,
     Heard,
     Lost,

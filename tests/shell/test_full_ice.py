@@ -28,7 +28,7 @@ from sfu.ice.agent import IceLiteAgent
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials, make_credentials
 from sfu.ice.events import IceState
-from sfu.ice.full import (
+from sfu.ice.full_messages import (
     Connect,
     Gather,
     Gathered,
