@@ -221,7 +221,9 @@ class IceLiteAgent:
         return path in self._paths
 
     def ufrags(self) -> list[str]:
-        """The fragments that route a check to this agent now."""
+        """The fragments that route a check to this agent now; none once it is closed."""
+        if self.state is IceState.CLOSED:
+            return []
         return [credentials.ufrag for credentials in (self.local, self.pending) if credentials]
 
     def close(self) -> None:

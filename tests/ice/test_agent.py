@@ -510,6 +510,7 @@ def test_close_retires_everything_and_ignores_the_rest(connected: IceLiteAgent) 
         CredentialsRetired("fresh"),
         StateChanged(IceState.CLOSED),
     ]
+    assert connected.ufrags() == []
     connected.close()
     connected.receive(check(), P0, 2.0)
     connected.alive(P0, 2.0)
@@ -518,6 +519,7 @@ def test_close_retires_everything_and_ignores_the_rest(connected: IceLiteAgent) 
     assert connected.outgoing(2.0) == []
     assert connected.next_timeout() is None
     assert connected.selected is None
+    assert connected.ufrags() == []
     with pytest.raises(RuntimeError, match="closed"):
         connected.restart(NEW, 3.0)
 
