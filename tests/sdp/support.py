@@ -131,6 +131,8 @@ class Transceiver:
     sends: bool = False
     receives: bool = True
     stopped: bool = False
+    agreed_to_send: bool = False
+    """What the last exchange said; `sends` may have changed since, which takes an offer of the browser."""
     wants_stop: bool = False
     """What transceiver.stop() does until it is negotiated."""
     ssrc: int = 0
@@ -221,7 +223,8 @@ class Browser:
                 continue
             assert media.mid == line.mid
             ours = FLIP[media.direction or "sendrecv"]
-            assert not (ours in ("sendrecv", "sendonly") and offered not in ("sendrecv", "sendonly"))
+            line.agreed_to_send = offered in ("sendrecv", "sendonly")
+            assert not (ours in ("sendrecv", "sendonly") and not line.agreed_to_send)
             assert not (ours in ("sendrecv", "recvonly") and offered not in ("sendrecv", "recvonly"))
             # The answer keeps to the offer's numbers, codecs in the offer's order.
             formats = self.numbers.formats[line.kind].split()
@@ -254,7 +257,7 @@ class Browser:
                 continue
             assert media.setup == "actpass"
             direction = FLIP[media.direction or "sendrecv"]
-            sends = direction in ("sendrecv", "sendonly") and line.sends
+            line.agreed_to_send = sends = direction in ("sendrecv", "sendonly") and line.sends
             receives = direction in ("sendrecv", "recvonly") and line.receives
             line.track = str(media.msids[0]) if media.msids else None
             codecs = [row for row in media.rtpmaps if row.name not in self.refused_codecs]

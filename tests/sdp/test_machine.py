@@ -148,8 +148,8 @@ class Call(RuleBasedStateMachine):
                 assert by_mid[sender.mid].track is None
         for receiver in self.session.receivers:
             line = by_mid[receiver.mid]
-            if line.sends:
-                assert receiver.active == line.sends
+            if line.agreed_to_send:
+                assert receiver.active
                 assert receiver.ssrcs == (line.ssrc,)
 
     @invariant()
