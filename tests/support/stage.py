@@ -249,20 +249,24 @@ class TcpClient(PortClient):
     """Whether it leaves unread what comes."""
 
     def datagram(self, data: bytes, _path: Path | None = None) -> None:
-        """Send a datagram on this client's connection."""
+        """Send a datagram on this client's connection; when the server has closed that, it goes nowhere."""
         stream = LENGTH.pack(len(data)) + data
-        for start in range(0, len(stream), self.segment):
-            piece = stream[start : start + self.segment]
-            assert self._socket.send(piece) == len(piece), "the server reads all the time"
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for start in range(0, len(stream), self.segment):
+                piece = stream[start : start + self.segment]
+                assert self._socket.send(piece) == len(piece), "the server reads all the time"
 
     async def receive_datagrams(self) -> None:
         """Read the connection until its end."""
         deframer = Deframer()
-        with suppress(trio.ClosedResourceError):
+        with suppress(trio.ClosedResourceError, ConnectionResetError):
             while True:
                 await trio.lowlevel.wait_readable(self._socket)
                 await becomes(lambda: self.is_stuck, False)
-                for datagram in deframer.receive(self._socket.recv(1 << 16)):
+                data = self._socket.recv(1 << 16)
+                if not data:
+                    break
+                for datagram in deframer.receive(data):
                     self.receive_datagram(datagram)
                 self._note_arrivals()
 
