@@ -86,17 +86,19 @@ class ValidatedPaths:
 
     def next_timeout(self) -> float:
         """When `forget_old` has something to do; infinity if never."""
-        eldest = next(iter(self._paths.values()), None)
+        eldest = next((old for old in self._paths.values() if old.path != self.selected), None)
         return math.inf if eldest is None else eldest.checked_at + FORGET_AFTER
 
     def forget_old(self, now: float) -> None:
-        """Let go of paths that nobody has checked for long.
+        """Let go of paths that nobody has checked for long, but never of the one in use.
 
-        That is never the one in use: silent for less time, it would have given way to the others, and without
-        others the agent would have failed.
+        That one may be as old where it has taken the place of one that was lost. It gives way to the next that
+        is checked, and without any the agent fails.
         """
-        for path in [old.path for old in self._paths.values() if now >= old.checked_at + FORGET_AFTER]:
-            self._forget(path)
+        due = [old.path for old in self._paths.values() if now >= old.checked_at + FORGET_AFTER]
+        for path in due:
+            if path != self.selected:
+                self._forget(path)
 
     def lose(self, path: Path) -> None:
         """`path`, which is known, is no more: its connection has ended.

@@ -289,6 +289,22 @@ def test_media_reconnects(connected: IceLiteAgent) -> None:
     assert state(connected) is IceState.COMPLETED
 
 
+def test_an_old_path_that_takes_over_is_not_forgotten_while_it_is_in_use(connected: IceLiteAgent) -> None:
+    for now in (9.0, 31.0):
+        connected.receive(check(), P1, now)
+    connected.lose(P1)
+    assert connected.selected == P0
+    connected.alive(P0, 55.0)
+    connected.handle_timeout(FORGET_AFTER)
+    assert (connected.selected, connected.is_validated(P0)) == (P0, True)
+    assert connected.next_timeout() == 31.0 + FAILED_AFTER
+    connected.receive(check(), P2, 60.5)
+    assert connected.selected == P2
+    connected.events()
+    connected.handle_timeout(60.5)
+    assert connected.events() == [PathRetired(P0)]
+
+
 def test_failed_is_final_without_a_restart(connected: IceLiteAgent) -> None:
     connected.handle_timeout(FAILED_AFTER)
     connected.events()
