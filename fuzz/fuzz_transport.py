@@ -158,9 +158,9 @@ class Script:
         self.settle()
 
     def check(self, *, nominate: bool, newest: bool) -> bytes:
-        """A connectivity check with our password."""
+        """A connectivity check with our password; after the end, with the last one."""
         names = self.transport.ufrags()
-        ufrag = names[-1 if newest else 0]
+        ufrag = names[-1 if newest else 0] if names else f"g{self.generation}"
         flag = ((a.USE_CANDIDATE, True),) if nominate else ()
         message = StunMessage(MessageClass.REQUEST, bytes(12), ((a.USERNAME, f"{ufrag}:them"), *flag))
         return message.serialize(b"password")

@@ -31,11 +31,6 @@ class Outlet:
         self.path = path
         self.full = False
 
-    def move(self, path: Path) -> None:
-        """The selected path is another one. Before `open` this is ignored: `open` says where to start."""
-        if self.srtp is not None:
-            self.path = path
-
     def close(self) -> None:
         """Free the SRTP context. Streams that still hold the outlet send nothing any more."""
         if self.srtp is not None:
