@@ -9,6 +9,8 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     sourcemap: true,
+    // What is bundled may only be passed on with its licences.
+    license: { fileName: "licenses.txt" },
     // The server's content security policy allows neither inline scripts nor data: scripts.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
@@ -17,7 +19,7 @@ export default defineConfig({
     proxy: { "/ws": { target: "http://127.0.0.1:8080", ws: true } },
   },
   test: {
-    include: ["tests/**/*.test.ts"],
+    include: ["tests/**/*.test.{ts,tsx}"],
     environment: "node",
     restoreMocks: true,
   },

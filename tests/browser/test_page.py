@@ -103,7 +103,7 @@ async def test_a_call_by_hand(server: SfuProcess, chromium: Chromium, tmp_path: 
 
         await ben.evaluate(CLICK, "#leave")
         await tiles_become(anna, {"Anna (you)": self_tile})
-        assert await ben.evaluate("() => document.querySelector('#call').hidden")
+        assert await ben.evaluate("() => document.querySelector('#call') === null")
         assert anna.errors() == ben.errors() == []
 
 

@@ -20,7 +20,10 @@ export interface RoomEvents {
   peerResumed: RemotePeer;
   /** Somebody switched a microphone, camera or screen on or off. */
   mediaStateChanged: RemotePeer;
-  /** Somebody publishes a track that can be received, or no longer does; what was there before us is in `peers`. */
+  /**
+   * Somebody publishes a track that can be received, or no longer does; what happened while we were away is told on
+   * our return, and what was there before us is in `peers`.
+   */
   trackPublished: { peer: RemotePeer; track: TrackInfo };
   trackUnpublished: { peer: RemotePeer; track: TrackInfo };
   /** Somebody's track is received from now on, or no longer. */

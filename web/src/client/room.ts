@@ -174,6 +174,11 @@ export class Room extends Emitter<RoomEvents> {
     );
   }
 
+  /** The highest simulcast layer that was asked for of somebody's track, also by an earlier page; null: the best. */
+  wishedLayer(trackId: string): string | null {
+    return this.#subscriptions.wishedLayer(trackId);
+  }
+
   /** Leaves for good, whatever is under way; resolves when the server knows. All publications end. */
   async leave(): Promise<void> {
     const left = this.#membership.leave();
@@ -206,14 +211,17 @@ export class Room extends Emitter<RoomEvents> {
 
   #receive(message: ServerMessage): void {
     switch (message.type) {
-      case "room-state":
-        this.#applyRoster(this.#roster.replaceAll(message.data.peers));
+      case "room-state": {
+        const changes = this.#roster.replaceAll(message.data.peers);
+        // First, so that who hears of the changes can ask what is subscribed to.
         this.#subscriptions.restore(
           message.data.subscriptions,
           (peerId, trackId) => this.#roster.sourceOf(peerId, trackId) !== null,
         );
+        this.#applyRoster(changes);
         if (this.#entry !== null) this.#entered(this.#entry);
         break;
+      }
       case "peer-joined":
         this.#applyRoster(this.#roster.joined(message.data));
         break;
@@ -401,8 +409,11 @@ export class Room extends Emitter<RoomEvents> {
   #applyRoster(changes: RosterChange[]): void {
     // Tracks of those who left go first, so that a tile never outlives its person.
     this.#updateRemoteTracks();
-    for (const { change, peer } of changes) {
-      this.emit(ROSTER_EVENTS[change], peer);
+    for (const each of changes) {
+      const { change, peer } = each;
+      if (change === "published") this.emit("trackPublished", { peer, track: each.track });
+      else if (change === "unpublished") this.emit("trackUnpublished", { peer, track: each.track });
+      else this.emit(ROSTER_EVENTS[change], peer);
     }
   }
 
@@ -455,4 +466,4 @@ const ROSTER_EVENTS = {
   suspended: "peerSuspended",
   resumed: "peerResumed",
   "media-state": "mediaStateChanged",
-} as const satisfies Record<RosterChange["change"], keyof RoomEvents>;
+} as const satisfies Partial<Record<RosterChange["change"], keyof RoomEvents>>;

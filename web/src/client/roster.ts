@@ -23,7 +23,8 @@ export type RosterChange =
   | { change: "left"; peer: RemotePeer }
   | { change: "suspended"; peer: RemotePeer }
   | { change: "resumed"; peer: RemotePeer }
-  | { change: "media-state"; peer: RemotePeer };
+  | { change: "media-state"; peer: RemotePeer }
+  | { change: "published" | "unpublished"; peer: RemotePeer; track: TrackInfo };
 
 /** The other peers of a room. */
 export class Roster {
@@ -32,7 +33,7 @@ export class Roster {
     return this.#peers;
   }
 
-  /** The whole room, as the server sees it. */
+  /** The whole room, as the server sees it. The tracks of somebody new are no change: they come with the peer. */
   replaceAll(peers: readonly PeerInfo[]): RosterChange[] {
     const present = new Set(peers.map((peer) => peer.peerId));
     const gone = [...this.#peers.keys()].filter((peerId) => !present.has(peerId));
@@ -54,6 +55,12 @@ export class Roster {
       }
       if (known.suspended !== peer.suspended) changes.push(suspension(peer));
       if (!sameMediaState(known.mediaState, peer.mediaState)) changes.push({ change: "media-state", peer });
+      for (const [trackId, track] of known.tracks) {
+        if (!peer.tracks.has(trackId)) changes.push({ change: "unpublished", peer, track });
+      }
+      for (const [trackId, track] of peer.tracks) {
+        if (!known.tracks.has(trackId)) changes.push({ change: "published", peer, track });
+      }
     }
     return changes;
   }

@@ -36,6 +36,12 @@ export class Subscriptions {
     return this.#wishes.get(trackId)?.wanted ?? (this.#known.has(trackId) ? true : null);
   }
 
+  /** The highest simulcast layer that is wanted of a track, as far as anybody has said; null: the best one. */
+  wishedLayer(trackId: string): string | null {
+    const wish = this.#wishes.get(trackId) ?? this.#known.get(trackId);
+    return wish?.layer ?? null;
+  }
+
   /** Resolves when the server agrees; rejects with a RoomError when it does not. */
   async want(peerId: string, trackId: string, layer: string | null): Promise<void> {
     await this.#wish(peerId, trackId, true, layer);
@@ -43,7 +49,7 @@ export class Subscriptions {
 
   /** The same for receiving a track no longer. */
   async refuse(peerId: string, trackId: string): Promise<void> {
-    await this.#wish(peerId, trackId, false, null);
+    await this.#wish(peerId, trackId, false, this.wishedLayer(trackId));
   }
 
   /** The server's answer to the oldest request about a track. */

@@ -4,25 +4,36 @@ const NAME_KEY = "trio-sfu.name";
 const OFF_KEY = "trio-sfu.off";
 const USER_KEY = "trio-sfu.user";
 const CALL_KEY = "trio-sfu.call";
+const TOKEN_KEY = "trio-sfu.token";
 
-/** What the address of the page asks for: `?room=…&name=…&autojoin=1&mic=0&camera=0`. */
+/** What the address of the page asks for: `?room=…&name=…&autojoin=1&mic=0&camera=0#token=…`. */
 export interface Request {
   room: string;
   name: string;
+  /** A signed join token; empty where there is none. */
+  token: string;
   /** Join without waiting for the button. */
   autojoin: boolean;
   mic: boolean;
   camera: boolean;
 }
 
-/** Reads the query of the page's address; a name or switch that it does not give is the remembered one. */
-export function readRequest(search: string): Request {
+/**
+ * Reads the query and the fragment of the page's address; a name or switch that they do not give is the remembered one.
+ *
+ * A token may be in either. The fragment is the better place: browsers do not send it, so that no log has it.
+ */
+export function readRequest({ search, hash }: { search: string; hash: string }): Request {
   const query = new URLSearchParams(search);
+  const token = new URLSearchParams(hash.slice(1)).get("token") ?? query.get("token");
+  // Kept for a reload, because joining takes it out of the address: what one copies from there is no secret.
+  if (token !== null) remember(sessionStorage, TOKEN_KEY, token);
   const off = (recall(localStorage, OFF_KEY) ?? "").split(" ");
   const isOn = (source: string) => (query.has(source) ? query.get(source) !== "0" : !off.includes(source));
   return {
     room: query.get("room") ?? "",
     name: query.get("name") ?? recall(localStorage, NAME_KEY) ?? "",
+    token: token ?? recall(sessionStorage, TOKEN_KEY) ?? "",
     autojoin: query.get("autojoin") === "1",
     mic: isOn("mic"),
     camera: isOn("camera"),
@@ -63,6 +74,11 @@ export function interruptedCall(): string {
   const [navigation] = performance.getEntriesByType("navigation");
   const isReload = (navigation as PerformanceNavigationTiming | undefined)?.type === "reload";
   return (isReload ? recall(sessionStorage, CALL_KEY) : null) ?? "";
+}
+
+/** Makes the page's address the one of this room, without anything that was meant for us alone. */
+export function showAddressOf(room: string): void {
+  history.replaceState(null, "", linkTo(room));
 }
 
 /** The address that brings somebody else to this room. */

@@ -1,7 +1,12 @@
 /** What the person is told when something goes wrong: what happened, and what can be done. */
-import type { CaptureFailure, EndReason, RoomError, Source } from "../client/index.js";
+import type { CaptureFailure, ConnectionState, EndReason, RoomError, Source } from "../client/index.js";
 
-const DEVICES: Record<Source, string> = { mic: "microphone", camera: "camera", screen: "screen" };
+/** What our sources are called. */
+export const DEVICES: Readonly<Record<Source, string>> = {
+  mic: "microphone",
+  camera: "camera",
+  screen: "screen",
+};
 
 /** Why a device cannot be used; null when there is nothing to tell because the person changed their mind. */
 export function captureInWords({ source, error }: CaptureFailure): string | null {
@@ -72,4 +77,46 @@ export function endInWords(source: Source, reason: EndReason): string | null {
   if (reason === "track-ended") return source === "screen" ? null : `Your ${device} was disconnected.`;
   if (reason === "refused" || reason === "removed") return `The server does not take your ${device}.`;
   return null;
+}
+
+/** Why a publication is over, for the list of events. */
+export function endReasonInWords(reason: EndReason): string {
+  switch (reason) {
+    case "unpublished":
+      return "it was switched off";
+    case "track-ended":
+      return "the device or the browser ended it";
+    case "refused":
+      return "the server refused it";
+    case "removed":
+      return "the server took it away";
+    case "left":
+      return "the room was left";
+  }
+}
+
+/** How the connection to the server is. */
+export function connectionInWords(state: ConnectionState): string {
+  switch (state) {
+    case "idle":
+    case "closed":
+      return "not connected";
+    case "connecting":
+    case "joining":
+      return "connecting";
+    case "joined":
+      return "connected";
+    case "reconnecting":
+      return "reconnecting";
+    case "leaving":
+      return "leaving";
+    case "failed":
+      return "failed";
+  }
+}
+
+/** What simulcast layers are called that are announced as `layers`, high to low. */
+export function layersInWords(layers: readonly string[]): string[] {
+  const names = { 2: ["High", "Low"], 3: ["High", "Medium", "Low"] }[layers.length];
+  return layers.map((rid, index) => `${names?.[index] ?? `Layer ${index + 1}`} (${rid})`);
 }

@@ -510,6 +510,22 @@ describe("media that does not flow", () => {
   });
 });
 
+describe("tracks that come and go while we are away", () => {
+  it("are told on our return; those of people who are new come with them", async () => {
+    await world.join([peer("ann", [CAMERA])]);
+    const told: string[] = [];
+    world.room.on("trackPublished", ({ peer: { peerId }, track }) => told.push(`+${peerId} ${track.trackId}`));
+    world.room.on("trackUnpublished", ({ peer: { peerId }, track }) =>
+      told.push(`-${peerId} ${track.trackId}`),
+    );
+    world.socket.end();
+    await vi.advanceTimersByTimeAsync(FIRST_DELAY_MS);
+    await world.readmit("keep", [peer("ann", [{ ...CAMERA, trackId: "t-new" }]), peer("bob", [CAMERA])]);
+    expect(told).toEqual([`-ann ${CAMERA.trackId}`, "+ann t-new"]);
+    expect(world.room.peers.get("bob")?.tracks.size).toBe(1);
+  });
+});
+
 describe("others whose connection breaks", () => {
   it("are suspended, and come back", async () => {
     await world.join([peer("ann")]);

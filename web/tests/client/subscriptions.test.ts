@@ -8,11 +8,14 @@ const CAMERA = { trackId: "cam", kind: "video", source: "camera", layers: ["h", 
 
 let world: World;
 let outcomes: string[];
+/** What ann publishes when we come back. */
+let published: unknown[];
 
 beforeEach(async () => {
   vi.useFakeTimers();
   world = new World();
   outcomes = [];
+  published = [CAMERA];
   await world.join([peer("ann", [CAMERA])]);
 });
 
@@ -41,7 +44,7 @@ async function comeBack(...subscriptions: unknown[]): Promise<void> {
   world.socket.open();
   const session = { peerId: "me", roomId: "lobby", sessionId: "s1", sessionToken: "t2" };
   world.socket.deliver("join", { success: true, ...session, resumed: true, transport: "keep" });
-  world.socket.deliver("room-state", { peers: [peer("ann", [CAMERA])], subscriptions });
+  world.socket.deliver("room-state", { peers: [peer("ann", published)], subscriptions });
   await settle();
 }
 
@@ -142,7 +145,36 @@ describe("after a break", () => {
 
   it("what the server has counts where nobody wished anything", async () => {
     expect(world.room.isSubscribed("cam")).toBe(false);
-    await comeBack({ trackId: "cam", peerId: "ann", layer: null });
+    await comeBack({ trackId: "cam", peerId: "ann", layer: "l" });
     expect(world.room.isSubscribed("cam")).toBe(true);
+    expect(world.room.wishedLayer("cam")).toBe("l");
+  });
+
+  it("is known what is subscribed to before anything is told", async () => {
+    const known: unknown[] = [];
+    world.room.on("trackPublished", ({ track: { trackId } }) => {
+      known.push([trackId, world.room.isSubscribed(trackId), world.room.wishedLayer(trackId)]);
+    });
+    published = [CAMERA, { ...CAMERA, trackId: "new" }];
+    await comeBack({ trackId: "new", peerId: "ann", layer: "m" });
+    expect(known).toEqual([["new", true, "m"]]);
+  });
+});
+
+describe("the layer that is wished", () => {
+  it("is the last one that was asked for, also while the track is not received", () => {
+    expect(world.room.wishedLayer("cam")).toBeNull();
+    watch("low", world.room.subscribe("cam", "l"));
+    watch("refuse", world.room.unsubscribe("cam"));
+    expect(world.room.wishedLayer("cam")).toBe("l");
+    watch("best", world.room.subscribe("cam"));
+    expect(world.room.wishedLayer("cam")).toBeNull();
+    expect(world.socket.of("subscribe").map(({ layer }) => layer)).toEqual(["l", undefined]);
+  });
+
+  it("is nobody's any more when the track has ended", () => {
+    watch("low", world.room.subscribe("cam", "l"));
+    world.socket.deliver("track-unpublished", { trackId: "cam", peerId: "ann" });
+    expect(world.room.wishedLayer("cam")).toBeNull();
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { columnsFor } from "../../src/page/layout.js";
-import { initials } from "../../src/page/tiles.js";
+import { columnsFor, gridFor } from "../../src/page/layout.js";
+import { initials } from "../../src/page/tile.js";
 
 describe("columnsFor", () => {
   it("fills a wide and a tall box", () => {
@@ -13,6 +13,15 @@ describe("columnsFor", () => {
   it("does not mind an empty box", () => {
     expect(columnsFor(0, 0, 0)).toBe(1);
     expect(columnsFor(3, 0, 0)).toBe(1);
+  });
+});
+
+describe("gridFor", () => {
+  it("gives a screen the room of four people where it can", () => {
+    expect(gridFor(2, 0, 1600, 900)).toEqual({ columns: 2, rows: 1, isWide: true });
+    expect(gridFor(3, 1, 1600, 900)).toEqual({ columns: 3, rows: 2, isWide: true });
+    expect(gridFor(3, 1, 300, 2000)).toEqual({ columns: 1, rows: 3, isWide: false });
+    expect(gridFor(0, 0, 0, 0)).toEqual({ columns: 1, rows: 1, isWide: false });
   });
 });
 

@@ -6,21 +6,22 @@ import page from "../../index.html?raw";
 import { FakeConnection } from "../fakes/connection.js";
 import { FakeStream, FakeTrack } from "../fakes/media.js";
 import { FakeSocket } from "../fakes/socket.js";
-import { peer, settle } from "../fakes/world.js";
+import { stubPlayers } from "../fakes/players.js";
+import { after, find, findA } from "../fakes/render.js";
+import { peer } from "../fakes/world.js";
 
 let sockets: FakeSocket[];
 /** What `getUserMedia` fails with, or null. */
 let refusal: string | null;
 
 beforeEach(() => {
-  document.documentElement.innerHTML = page;
+  stubPlayers();
   localStorage.clear();
   sessionStorage.clear();
   history.replaceState(null, "", "/");
   sockets = [];
   refusal = null;
   vi.resetModules();
-  vi.stubGlobal("MediaStream", FakeStream);
   vi.stubGlobal("RTCPeerConnection", FakeConnection);
   vi.stubGlobal(
     "WebSocket",
@@ -31,20 +32,6 @@ beforeEach(() => {
       }
     },
   );
-  vi.stubGlobal(
-    "ResizeObserver",
-    class {
-      observe(): void {
-        return;
-      }
-    },
-  );
-  Object.defineProperty(HTMLMediaElement.prototype, "srcObject", {
-    configurable: true,
-    writable: true,
-    value: null,
-  });
-  vi.spyOn(HTMLMediaElement.prototype, "play").mockResolvedValue();
   Object.defineProperty(navigator, "mediaDevices", {
     configurable: true,
     value: {
@@ -66,16 +53,10 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-function find(selector: string): HTMLElement {
-  const element = document.querySelector<HTMLElement>(selector);
-  if (element === null) throw new Error(`no ${selector}`);
-  return element;
-}
-
-async function open(search = ""): Promise<void> {
-  history.replaceState(null, "", `/${search}`);
-  await import("../../src/page/main.js");
-  await settle();
+async function open(address = ""): Promise<void> {
+  document.documentElement.innerHTML = page;
+  history.replaceState(null, "", `/${address}`);
+  await after(() => import("../../src/page/main.js"));
 }
 
 function socket(): FakeSocket {
@@ -84,28 +65,49 @@ function socket(): FakeSocket {
   return last;
 }
 
+async function click(selector: string): Promise<void> {
+  await after(() => {
+    find(selector).click();
+  });
+}
+
 async function fillIn(name: string): Promise<void> {
-  (find("#name") as HTMLInputElement).value = name;
-  (find("#join") as HTMLFormElement).requestSubmit();
-  await settle();
+  findA(HTMLInputElement, "#name").value = name;
+  await after(() => {
+    findA(HTMLFormElement, "#join").requestSubmit();
+  });
+}
+
+async function deliver(type: string, data: unknown): Promise<void> {
+  await after(() => {
+    socket().deliver(type, data);
+  });
+}
+
+async function end(code?: number): Promise<void> {
+  await after(() => {
+    socket().end(code);
+  });
 }
 
 async function admit(...peers: unknown[]): Promise<void> {
-  socket().open();
-  socket().deliver("join", { success: true, peerId: "me", roomId: "lobby" });
-  socket().deliver("room-state", { peers });
-  await settle();
+  await after(() => {
+    socket().open();
+    socket().deliver("join", { success: true, peerId: "me", roomId: "lobby" });
+    socket().deliver("room-state", { peers });
+  });
 }
 
 const notice = () => (find("#notice").hidden ? null : find("#notice-text").textContent);
 const pressed = (source: string) => find(`#call [data-source=${source}]`).ariaPressed;
-const inCall = () => [find("#call").hidden, find("#lobby").hidden].join() === "false,true";
+const inCall = () =>
+  document.querySelectorAll("#call").length === 1 && document.querySelector("#lobby") === null;
 
 describe("the lobby", () => {
   it("shows the person to themselves, and proposes a room", async () => {
     await open();
-    expect((find("#preview") as HTMLVideoElement).srcObject).toBeInstanceOf(FakeStream);
-    expect((find("#room") as HTMLInputElement).value).toBe("lobby");
+    expect(findA(HTMLVideoElement, ".preview video").srcObject).toBeInstanceOf(FakeStream);
+    expect(findA(HTMLInputElement, "#room").value).toBe("lobby");
     expect(document.activeElement).toBe(find("#name"));
     expect(inCall()).toBe(false);
     expect(sockets).toEqual([]);
@@ -115,7 +117,7 @@ describe("the lobby", () => {
     refusal = "NotAllowedError";
     await open();
     expect(notice()).toMatch(/may not use your microphone.*may not use your camera/);
-    find("#notice-close").click();
+    await click("#notice-close");
     expect(notice()).toBeNull();
     await fillIn("Ada");
     await admit();
@@ -131,8 +133,7 @@ describe("the lobby", () => {
 
   it("remembers the name, and what was switched off", async () => {
     await open();
-    find("#lobby [data-source=camera]").click();
-    await settle();
+    await click("#lobby [data-source=camera]");
     await fillIn("Ada");
     expect(localStorage.getItem("trio-sfu.name")).toBe("Ada");
     expect(localStorage.getItem("trio-sfu.off")).toBe("camera");
@@ -144,14 +145,15 @@ describe("joining", () => {
     await open("?room=my+room");
     await fillIn("Ada");
     expect(socket().url).toBe("wss://sfu.example/ws");
-    expect((find("#join-button") as HTMLButtonElement).disabled).toBe(true);
+    expect(findA(HTMLButtonElement, "#join-button").disabled).toBe(true);
     await admit(peer("ann"));
     expect(socket().of("join")[0]).toMatchObject({ roomId: "my room", name: "Ada" });
     expect(inCall()).toBe(true);
     expect(location.search).toBe("?room=my+room");
+    expect(document.activeElement).toBe(find("h1"));
     expect(document.title).toBe("my room – trio-sfu");
     expect(document.querySelectorAll(".tile")).toHaveLength(2);
-    expect(find("#alone").hidden).toBe(true);
+    expect(document.querySelector(".alone")).toBeNull();
     expect(find("#status").textContent).toBe("Name of ann is here");
   });
 
@@ -160,14 +162,21 @@ describe("joining", () => {
     await admit();
     expect(inCall()).toBe(true);
     expect([pressed("mic"), pressed("camera"), pressed("screen")]).toEqual(["true", "false", "false"]);
-    expect(find("#alone").hidden).toBe(false);
+    expect(find(".alone").textContent).toMatch(/Nobody else/);
+  });
+
+  it("shows a token to the server, and to nobody who sees the address", async () => {
+    const token = `e30.${btoa('{"sub": "ada"}')}.c2ln`;
+    await open(`?room=lab&name=Ada&autojoin=1#token=${token}`);
+    await admit();
+    expect(socket().of("join")[0]).toMatchObject({ token, userId: "ada" });
+    expect(location.href).toBe("https://sfu.example/?room=lab");
   });
 
   it("says that the server cannot be reached, and lets one try again", async () => {
     await open();
     await fillIn("Ada");
-    socket().end();
-    await settle();
+    await end();
     expect(notice()).toMatch(/cannot be reached/);
     expect(inCall()).toBe(false);
     await fillIn("Ada");
@@ -179,8 +188,7 @@ describe("joining", () => {
     await open();
     await fillIn("Ada");
     socket().open();
-    socket().deliver("error", { code: 503, message: "no place", type: "join" });
-    await settle();
+    await deliver("error", { code: 503, message: "no place", type: "join" });
     expect(notice()).toBe("The room or the server is full: no place.");
   });
 });
@@ -192,46 +200,66 @@ describe("the call", () => {
   });
 
   it("switches devices and shows it", async () => {
-    find("#call [data-source=mic]").click();
-    find("#call [data-source=camera]").click();
-    await settle();
+    await click("#call [data-source=mic]");
+    await click("#call [data-source=camera]");
     expect([pressed("mic"), pressed("camera")]).toEqual(["false", "false"]);
     expect(socket().of("media-state").at(-1)).toMatchObject({ micEnabled: false, cameraEnabled: false });
-    find("#call [data-source=screen]").click();
-    await settle();
+    await click("#call [data-source=screen]");
     expect(notice()).toBeNull();
+  });
+
+  it("plays sound that the browser held back, when asked to", async () => {
+    vi.spyOn(HTMLMediaElement.prototype, "play").mockRejectedValue(new DOMException("", "NotAllowedError"));
+    expect(document.querySelector("#play-sound")).toBeNull();
+    await click("#call [data-source=camera]");
+    await click("#call [data-source=camera]");
+    vi.spyOn(HTMLMediaElement.prototype, "play").mockResolvedValue();
+    await click("#play-sound");
+    expect(document.querySelector("#play-sound")).toBeNull();
+  });
+
+  it("has details for those who ask", async () => {
+    const expanded = () => find("#details-button").ariaExpanded;
+    expect([expanded(), document.querySelector("#details")]).toEqual(["false", null]);
+    await click("#details-button");
+    expect([expanded(), find("#details").ariaLabel]).toEqual(["true", "Details"]);
+    await click("#details-button");
+    expect(document.querySelector("#details")).toBeNull();
+    await click("#details-button");
+    await click("[aria-label='Close the details']");
+    expect([expanded(), document.querySelector("#details")]).toEqual(["false", null]);
+    expect(document.activeElement).toBe(find("#details-button"));
   });
 
   it("copies the link, or shows it where that is forbidden", async () => {
     const writeText = vi.fn().mockResolvedValue(undefined);
     Object.defineProperty(navigator, "clipboard", { configurable: true, value: { writeText } });
-    find("#copy").click();
-    await settle();
+    await click("#copy");
     expect(writeText).toHaveBeenCalledWith("https://sfu.example/?room=lab");
     expect(find("#status").textContent).toBe("The link is copied");
     writeText.mockRejectedValue(new DOMException("no", "NotAllowedError"));
-    find("#copy").click();
-    await settle();
+    await click("#copy");
     expect(notice()).toBe("Copy this address: https://sfu.example/?room=lab");
   });
 
   it("is left by the button", async () => {
-    find("#leave").click();
-    await settle();
+    await click("#leave");
     expect(inCall()).toBe(false);
     expect(socket().of("leave")).toHaveLength(1);
     expect(document.querySelectorAll(".tile")).toHaveLength(0);
-    expect(find("#preview-off").hidden).toBe(false);
+    expect(find(".preview-off").textContent).toBe("Your camera is off");
+    await end(1000);
+    expect(document.activeElement).toBe(find("#join-button"));
     expect(notice()).toBeNull();
   });
 
   it("stays when the connection breaks, says so, and goes on", async () => {
     vi.useFakeTimers();
-    socket().end();
+    await end();
     expect(inCall()).toBe(true);
     expect(notice()).toMatch(/trying to get it back/);
     expect(find(".is-self").classList.contains("is-away")).toBe(true);
-    await vi.advanceTimersByTimeAsync(1000);
+    await after(() => vi.advanceTimersByTimeAsync(1000));
     expect(sockets).toHaveLength(2);
     await admit();
     expect(notice()).toBeNull();
@@ -241,27 +269,26 @@ describe("the call", () => {
 
   it("ends with a reason when the server stays away, and keeps the devices", async () => {
     vi.useFakeTimers();
-    socket().end();
-    await vi.advanceTimersByTimeAsync(120_000);
+    await end();
+    await after(() => vi.advanceTimersByTimeAsync(120_000));
     expect(inCall()).toBe(false);
     expect(notice()).toMatch(/was lost/);
-    expect(find("#preview-off").hidden).toBe(true);
+    expect(document.querySelector(".preview-off")).toBeNull();
     vi.useRealTimers();
   });
 
   it("gives way to the same person in another window", async () => {
-    socket().end(4000, "replaced");
-    await settle();
+    await end(4000);
     expect(inCall()).toBe(false);
     expect(notice()).toMatch(/another window/);
   });
 
-  it("tells when somebody else's connection breaks", () => {
-    socket().deliver("peer-joined", { peerId: "ann", userId: "a", name: "Ann" });
-    socket().deliver("peer-suspended", { peerId: "ann" });
+  it("tells when somebody else's connection breaks", async () => {
+    await deliver("peer-joined", { peerId: "ann", userId: "a", name: "Ann" });
+    await deliver("peer-suspended", { peerId: "ann" });
     expect(find("#status").textContent).toBe("Ann is reconnecting");
     expect(find(".tile:not(.is-self)").classList.contains("is-away")).toBe(true);
-    socket().deliver("peer-resumed", { peerId: "ann" });
+    await deliver("peer-resumed", { peerId: "ann" });
     expect(find("#status").textContent).toBe("Ann is back");
     expect(find(".tile:not(.is-self)").classList.contains("is-away")).toBe(false);
   });
@@ -281,17 +308,21 @@ describe("a reload", () => {
     expect(sockets).toHaveLength(2);
   });
 
-  it("does not after the call was left, nor in a copy of the tab", async () => {
+  it("does not after the call was left", async () => {
+    await open("?name=Ada&room=lab&autojoin=1");
+    await admit();
+    await click("#leave");
+    vi.resetModules();
+    reloaded("reload");
+    await open("?room=lab");
+    expect(sockets).toHaveLength(1);
+  });
+
+  it("is not what a copy of the tab is", async () => {
     await open("?name=Ada&room=lab&autojoin=1");
     await admit();
     vi.resetModules();
     reloaded("navigate");
-    await open("?room=lab");
-    expect(sockets).toHaveLength(1);
-    reloaded("reload");
-    find("#leave").click();
-    await settle();
-    vi.resetModules();
     await open("?room=lab");
     expect(sockets).toHaveLength(1);
   });

@@ -6,6 +6,7 @@ import {
   readRequest,
   rememberDevices,
   rememberName,
+  showAddressOf,
   userIdOfThisTab,
 } from "../../src/page/preferences.js";
 
@@ -14,28 +15,53 @@ beforeEach(() => {
   sessionStorage.clear();
 });
 
+const read = (search: string, hash = "") => readRequest({ search, hash });
+
 describe("readRequest", () => {
   it("asks for everything on at a first visit", () => {
-    expect(readRequest("")).toEqual({ room: "", name: "", autojoin: false, mic: true, camera: true });
+    expect(read("")).toEqual({ room: "", name: "", token: "", autojoin: false, mic: true, camera: true });
   });
 
   it("takes what the address says before what is remembered", () => {
     rememberName("Ada");
     rememberDevices({ mic: false, camera: true });
-    expect(readRequest("?room=lab")).toEqual({
+    expect(read("?room=lab")).toEqual({
       room: "lab",
       name: "Ada",
+      token: "",
       autojoin: false,
       mic: false,
       camera: true,
     });
-    expect(readRequest("?name=Bob&autojoin=1&mic=1&camera=0")).toEqual({
+    expect(read("?name=Bob&autojoin=1&mic=1&camera=0")).toEqual({
       room: "",
       name: "Bob",
+      token: "",
       autojoin: true,
       mic: true,
       camera: false,
     });
+  });
+});
+
+describe("a join token", () => {
+  it("may be in the fragment or in the query", () => {
+    expect(read("?token=a.b").token).toBe("a.b");
+    expect(read("?token=a.b", "#token=c.d").token).toBe("c.d");
+  });
+
+  it("is kept for a reload, in this tab only", () => {
+    read("", "#token=c.d");
+    expect(read("?room=lab").token).toBe("c.d");
+    expect(localStorage).toHaveLength(0);
+  });
+});
+
+describe("showAddressOf", () => {
+  it("leaves nothing in the address that was meant for us alone", () => {
+    history.replaceState(null, "", "/call/?autojoin=1&token=a#token=b");
+    showAddressOf("lab");
+    expect(location.href).toBe("https://sfu.example/call/?room=lab");
   });
 });
 
@@ -63,7 +89,7 @@ describe("without storage", () => {
     vi.spyOn(Storage.prototype, "getItem").mockImplementation(refuse);
     vi.spyOn(Storage.prototype, "setItem").mockImplementation(refuse);
     rememberName("Ada");
-    expect(readRequest("").name).toBe("");
+    expect(read("").name).toBe("");
     expect(userIdOfThisTab()).not.toBe("");
   });
 });

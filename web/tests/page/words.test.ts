@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { RoomError, type RoomErrorKind } from "../../src/client/errors.js";
-import { captureInWords, endInWords, roomErrorInWords } from "../../src/page/words.js";
+import type { ConnectionState, EndReason } from "../../src/client/index.js";
+import {
+  captureInWords,
+  connectionInWords,
+  endInWords,
+  endReasonInWords,
+  layersInWords,
+  roomErrorInWords,
+} from "../../src/page/words.js";
 
 describe("captureInWords", () => {
   const failure = (name: string) => new DOMException("text of the browser", name);
@@ -60,5 +68,37 @@ describe("endInWords", () => {
     expect(endInWords("screen", "track-ended")).toBeNull();
     expect(endInWords("camera", "unpublished")).toBeNull();
     expect(endInWords("camera", "left")).toBeNull();
+  });
+});
+
+describe("endReasonInWords", () => {
+  it("has words for each reason", () => {
+    const reasons: EndReason[] = ["unpublished", "track-ended", "refused", "removed", "left"];
+    expect(new Set(reasons.map(endReasonInWords)).size).toBe(5);
+  });
+});
+
+describe("connectionInWords", () => {
+  it("tells apart what makes a difference to people", () => {
+    const states: ConnectionState[] = [
+      "idle",
+      "connecting",
+      "joining",
+      "joined",
+      "reconnecting",
+      "leaving",
+      "closed",
+      "failed",
+    ];
+    expect(new Set(states.map(connectionInWords)).size).toBe(6);
+  });
+});
+
+describe("layersInWords", () => {
+  it("names what the publisher announces, best first", () => {
+    expect(layersInWords(["h", "m", "l"])).toEqual(["High (h)", "Medium (m)", "Low (l)"]);
+    expect(layersInWords(["f", "q"])).toEqual(["High (f)", "Low (q)"]);
+    expect(layersInWords(["a", "b", "c", "d"])[3]).toBe("Layer 4 (d)");
+    expect(layersInWords([])).toEqual([]);
   });
 });

@@ -1,0 +1,191 @@
+/** What a person does with the page: each button and form calls one of these. */
+import type { StoreApi } from "zustand/vanilla";
+import { type LocalMedia, type Room, RoomError, type Source } from "../client/index.js";
+import { withEntry } from "./event-log.js";
+import { figuresOf, type Snapshot } from "./figures.js";
+import { withPerson } from "./follow.js";
+import type { Request } from "./preferences.js";
+import type { Notice, State } from "./state.js";
+import { userIn } from "./token.js";
+import { captureInWords, roomErrorInWords } from "./words.js";
+
+/** Where people meet who open the page without a link: two tabs on the same address are in one call. */
+const DEFAULT_ROOM = "lobby";
+
+/** How often the statistics are read while somebody looks at them, in ms. */
+export const STATISTICS_INTERVAL_MS = 1000;
+
+/** What the page remembers, and its address: `preferences.ts`, or a fake of it. */
+export interface Memory {
+  rememberName(name: string): void;
+  rememberDevices(on: { mic: boolean; camera: boolean }): void;
+  rememberCall(room: string): void;
+  interruptedCall(): string;
+  userIdOfThisTab(): string;
+  showAddressOf(room: string): void;
+}
+
+/** The clocks of the page. */
+export interface Clocks {
+  /** In ms since 1970, for people. */
+  now(): number;
+  /** In ms, never goes back. */
+  monotonic(): number;
+}
+
+/** What a person can do. */
+export class Actions {
+  readonly #room: Room;
+  readonly #media: LocalMedia;
+  readonly #store: StoreApi<State>;
+  readonly #memory: Memory;
+  readonly #clocks: Clocks;
+  #token = "";
+
+  constructor(room: Room, media: LocalMedia, store: StoreApi<State>, memory: Memory, clocks: Clocks) {
+    this.#room = room;
+    this.#media = media;
+    this.#store = store;
+    this.#memory = memory;
+    this.#clocks = clocks;
+    room.on("stateChanged", ({ state }) => {
+      // A reload goes back into a call, but not into one that is over.
+      if (state === "leaving" || state === "failed") memory.rememberCall("");
+    });
+  }
+
+  /** Begins as the page's address says: opens the devices, and joins where it asks for that. */
+  async start(request: Request): Promise<void> {
+    const { name, room, token, autojoin } = request;
+    this.#token = token;
+    this.#store.setState({ name, roomId: room === "" ? DEFAULT_ROOM : room });
+    const capturing = this.#media.start(request);
+    const isInterrupted = room !== "" && room === this.#memory.interruptedCall();
+    if (autojoin || isInterrupted) await this.join(name, this.#store.getState().roomId);
+    const words = (await capturing).map(captureInWords).filter((each) => each !== null);
+    for (const each of words) this.note(each, true);
+    if (words.length > 0) this.notify(words.join(" "));
+  }
+
+  /** Enters a room; without a name or a room there is nothing to be done. */
+  async join(name: string, roomId: string): Promise<void> {
+    if (name.trim() === "" || roomId.trim() === "") return;
+    const me = { name: name.trim(), roomId: roomId.trim() };
+    this.#store.setState({ ...me, notice: null });
+    this.#memory.rememberName(me.name);
+    this.#memory.showAddressOf(me.roomId);
+    try {
+      // A token is good for the user whom it names.
+      const userId = userIn(this.#token) ?? this.#memory.userIdOfThisTab();
+      await this.#room.join({ ...me, userId, ...(this.#token === "" ? {} : { token: this.#token }) });
+    } catch (error) {
+      // The change of the state tells the person.
+      if (error instanceof RoomError) return;
+      throw error;
+    }
+    this.#memory.rememberCall(me.roomId);
+  }
+
+  /** Leaves for good. */
+  leave(): void {
+    void this.#room.leave();
+  }
+
+  /** Switches a device, and says in words why it does not work when it does not. */
+  async toggle(source: Source): Promise<void> {
+    this.notify(null);
+    try {
+      await this.#media.set(source, !this.#media.isOn(source));
+    } catch (error) {
+      const words = captureInWords({ source, error });
+      this.notify(words);
+      if (words !== null) this.note(words, true);
+    }
+    if (source === "screen") return;
+    this.#memory.rememberDevices({ mic: this.#media.isOn("mic"), camera: this.#media.isOn("camera") });
+  }
+
+  /** Receives these tracks of one peer, or receives them no longer. */
+  async receive(peerId: string, trackIds: readonly string[], isReceived: boolean): Promise<void> {
+    await this.#ask(peerId, trackIds, (trackId) =>
+      isReceived
+        ? this.#room.subscribe(trackId, this.#room.wishedLayer(trackId))
+        : this.#room.unsubscribe(trackId),
+    );
+  }
+
+  /** Asks for no more than this simulcast layer of a track; null: for the best one. */
+  async chooseLayer(peerId: string, trackId: string, layer: string | null): Promise<void> {
+    await this.#ask(peerId, [trackId], () => this.#room.subscribe(trackId, layer));
+  }
+
+  /** Reads the statistics into the store, until the function that it returns is called. */
+  watchStatistics(): () => void {
+    let earlier: Snapshot | null = null;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const watch = { isOver: false };
+    const take = async () => {
+      const statistics = await this.#room.statistics();
+      if (watch.isOver) return;
+      const current = { at: this.#clocks.monotonic(), statistics };
+      this.#store.setState({ figures: figuresOf(current, earlier) });
+      earlier = current;
+      timer = setTimeout(() => void take(), STATISTICS_INTERVAL_MS);
+    };
+    void take();
+    return () => {
+      watch.isOver = true;
+      clearTimeout(timer);
+      this.#store.setState({ figures: null });
+    };
+  }
+
+  /** The browser did not let a player begin. */
+  soundBlocked(): void {
+    this.#store.setState({ isSoundBlocked: true });
+  }
+
+  /** Plays what was not let to begin; to be called from a click. */
+  playSound(): void {
+    this.#store.setState(({ playRound }) => ({ isSoundBlocked: false, playRound: playRound + 1 }));
+  }
+
+  /** Shows a message above everything else; null takes it away. */
+  notify(text: string | null, about: Notice["about"] = "other"): void {
+    this.#store.setState({ notice: text === null ? null : { text, about } });
+  }
+
+  /** Says something to those who hear the page instead of seeing it. */
+  announce(announcement: string): void {
+    this.#store.setState({ announcement });
+  }
+
+  /** Adds to the list of events. */
+  note(text: string, isTrouble: boolean): void {
+    this.#store.setState(({ log }) => ({ log: withEntry(log, { at: this.#clocks.now(), text, isTrouble }) }));
+  }
+
+  /** Makes requests about tracks of one peer; what is shown is the wish at first, and then what became of it. */
+  async #ask(
+    peerId: string,
+    trackIds: readonly string[],
+    request: (trackId: string) => Promise<void>,
+  ): Promise<void> {
+    const asking = Promise.all(trackIds.map((trackId) => this.#try(peerId, trackId, request)));
+    this.#store.setState(withPerson(this.#room, peerId));
+    await asking;
+    this.#store.setState(withPerson(this.#room, peerId));
+  }
+
+  async #try(peerId: string, trackId: string, request: (trackId: string) => Promise<void>): Promise<void> {
+    try {
+      await request(trackId);
+    } catch (error) {
+      if (!(error instanceof RoomError)) throw error;
+      // That the track or the room has ended meanwhile can be seen.
+      if (this.#room.peers.get(peerId)?.tracks.has(trackId) !== true) return;
+      this.notify(roomErrorInWords(error));
+      this.note(roomErrorInWords(error), true);
+    }
+  }
+}

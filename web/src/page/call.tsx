@@ -1,0 +1,59 @@
+/** A call: tiles, buttons, and details for those who ask. */
+import { useCallback, useEffect, useRef, useState } from "react";
+import { Bar } from "./bar.js";
+import { useActions, useShown } from "./context.js";
+import { Details } from "./details.js";
+import { Tiles } from "./tiles.js";
+
+/** What is shown while one is in a room. */
+export function Call() {
+  const roomId = useShown((state) => state.roomId);
+  const isAlone = useShown(({ people }) => people.size === 0);
+  const isSoundBlocked = useShown((state) => state.isSoundBlocked);
+  const actions = useActions();
+  const [areDetailsOpen, setDetailsOpen] = useState(false);
+  const title = useRef<HTMLHeadingElement>(null);
+  const detailsButton = useRef<HTMLButtonElement>(null);
+
+  // The button that had the focus is gone; this also tells those who hear the page where they are.
+  useEffect(() => {
+    title.current?.focus();
+  }, []);
+
+  const closeDetails = useCallback(() => {
+    setDetailsOpen(false);
+    detailsButton.current?.focus();
+  }, []);
+
+  return (
+    <main id="call" className="call">
+      <h1 ref={title} className="visually-hidden" tabIndex={-1}>
+        Room {roomId}
+      </h1>
+      <div className="stage">
+        <Tiles />
+        {isAlone && <p className="alone">Nobody else is here yet. Send somebody the link.</p>}
+        {isSoundBlocked && (
+          <button
+            type="button"
+            id="play-sound"
+            className="primary play-sound"
+            onClick={() => {
+              actions.playSound();
+            }}
+          >
+            Play the sound of this call
+          </button>
+        )}
+      </div>
+      {areDetailsOpen && <Details onClose={closeDetails} />}
+      <Bar
+        areDetailsOpen={areDetailsOpen}
+        detailsButton={detailsButton}
+        onDetails={() => {
+          setDetailsOpen((isOpen) => !isOpen);
+        }}
+      />
+    </main>
+  );
+}

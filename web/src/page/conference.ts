@@ -1,0 +1,31 @@
+/** A room, the devices and the store that shows them: all of the page that is not on the screen. */
+import { createStore, type StoreApi } from "zustand/vanilla";
+import type { LocalMedia, Room } from "../client/index.js";
+import { Actions, type Clocks, type Memory } from "./actions.js";
+import { narrate } from "./event-log.js";
+import { follow } from "./follow.js";
+import { INITIAL, type State } from "./state.js";
+
+/** What the components get: a store to read, and what a person can do. */
+export interface Conference {
+  readonly store: StoreApi<State>;
+  readonly actions: Actions;
+}
+
+const BROWSER_CLOCKS: Clocks = { now: () => Date.now(), monotonic: () => performance.now() };
+
+/** Makes the store and feeds it with the events of `room` and `media` for as long as these live. */
+export function createConference(
+  room: Room,
+  media: LocalMedia,
+  memory: Memory,
+  clocks: Clocks = BROWSER_CLOCKS,
+): Conference {
+  const store = createStore<State>(() => INITIAL);
+  const actions = new Actions(room, media, store, memory, clocks);
+  narrate(room, (text, isTrouble) => {
+    actions.note(text, isTrouble);
+  });
+  follow(room, media, store);
+  return { store, actions };
+}

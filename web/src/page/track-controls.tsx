@@ -1,0 +1,89 @@
+/** What one can choose about somebody's tracks: whether to receive them, and in which quality at most. */
+import { useId } from "react";
+import type { TrackInfo } from "../client/index.js";
+import { useActions } from "./context.js";
+import { Icon } from "./icons.js";
+import type { Person } from "./state.js";
+import { layersInWords } from "./words.js";
+
+/** The buttons for `tracks`, all of one person and shown in one tile. */
+export function TrackControls({ person, tracks }: { person: Person; tracks: readonly TrackInfo[] }) {
+  const pictures = tracks.filter(({ kind }) => kind === "video");
+  const sounds = tracks.filter(({ kind }) => kind === "audio");
+  return (
+    <div className="track-controls">
+      {pictures.map((track) => (
+        <LayerChoice key={track.trackId} person={person} track={track} />
+      ))}
+      <ReceiveButton person={person} tracks={pictures} what="picture" />
+      <ReceiveButton person={person} tracks={sounds} what="sound" />
+    </div>
+  );
+}
+
+/** Receives all of `tracks`, or none; nothing where there are none. */
+function ReceiveButton({
+  person,
+  tracks,
+  what,
+}: {
+  person: Person;
+  tracks: readonly TrackInfo[];
+  what: "picture" | "sound";
+}) {
+  const actions = useActions();
+  if (tracks.length === 0) return null;
+  const { peerId, name } = person.peer;
+  const trackIds = tracks.map(({ trackId }) => trackId);
+  const isReceived = trackIds.some((trackId) => person.wishes.get(trackId)?.isReceived);
+  const label = `Receive the ${what} of ${name}`;
+  return (
+    <button
+      type="button"
+      className="receive"
+      data-receive={what}
+      aria-pressed={isReceived}
+      aria-label={label}
+      title={isReceived ? `Stop receiving the ${what} of ${name}` : label}
+      onClick={() => void actions.receive(peerId, trackIds, !isReceived)}
+    >
+      <Icon name={what} />
+    </button>
+  );
+}
+
+/** Which simulcast layer is wanted at most; nothing where the publisher sends only one. */
+function LayerChoice({ person, track }: { person: Person; track: TrackInfo }) {
+  const actions = useActions();
+  const hintId = useId();
+  const { trackId, layers } = track;
+  if (layers.length < 2) return null;
+  const names = layersInWords(layers);
+  // The library and the server keep the wish; which layer is sent is for the server to say.
+  const hint = "The most that you want: the server may send less, or not choose at all.";
+  return (
+    <>
+      <select
+        className="layer"
+        aria-label={`Quality wanted of ${person.peer.name}`}
+        aria-describedby={hintId}
+        title={hint}
+        value={person.wishes.get(trackId)?.layer ?? ""}
+        disabled={person.wishes.get(trackId)?.isReceived !== true}
+        onChange={({ target }) =>
+          void actions.chooseLayer(person.peer.peerId, trackId, target.value === "" ? null : target.value)
+        }
+      >
+        <option value="">Best</option>
+        {layers.map((rid, index) => (
+          <option key={rid} value={rid}>
+            {names[index]}
+          </option>
+        ))}
+      </select>
+      <span id={hintId} className="visually-hidden">
+        {hint}
+      </span>
+    </>
+  );
+}

@@ -1,0 +1,83 @@
+/** The page without its components: a world, its devices, a memory and clocks that the test moves. */
+import { LocalMedia } from "../../src/client/local-media.js";
+import type { Memory } from "../../src/page/actions.js";
+import { createConference, type Conference } from "../../src/page/conference.js";
+import type { State } from "../../src/page/state.js";
+import { FakeStream, FakeTrack } from "./media.js";
+import { World } from "./world.js";
+
+export const CAMERA = { trackId: "cam", kind: "video", source: "camera", layers: [] };
+export const MIC = { trackId: "mic", kind: "audio", source: "mic", layers: [] };
+export const SCREEN = { trackId: "scr", kind: "video", source: "screen", layers: [] };
+export const ON = { micEnabled: true, cameraEnabled: true, screenEnabled: false };
+
+/** What a page keeps, as a list of what it was told. */
+export class FakeMemory implements Memory {
+  readonly told: string[] = [];
+  /** The room that a reload has interrupted. */
+  interrupted = "";
+
+  rememberName(name: string): void {
+    this.told.push(`name ${name}`);
+  }
+
+  rememberDevices({ mic, camera }: { mic: boolean; camera: boolean }): void {
+    this.told.push(`mic ${mic}, camera ${camera}`);
+  }
+
+  rememberCall(room: string): void {
+    this.told.push(`call ${room}`);
+  }
+
+  showAddressOf(room: string): void {
+    this.told.push(`address ${room}`);
+  }
+
+  interruptedCall(): string {
+    return this.interrupted;
+  }
+
+  userIdOfThisTab(): string {
+    return "u1";
+  }
+}
+
+/** A conference with fakes all around it. */
+export class ConferenceWorld extends World {
+  readonly media: LocalMedia;
+  readonly memory = new FakeMemory();
+  readonly conference: Conference;
+  /** What opening a device fails with, or null. */
+  refusal: string | null = null;
+  /** The tracks of the devices that were opened. */
+  readonly captured: FakeTrack[] = [];
+  /** In ms since 1970, and of a clock that never goes back. */
+  now = 0;
+
+  constructor() {
+    super();
+    const open = (kinds: string[]) => async () => {
+      await Promise.resolve();
+      if (this.refusal !== null) throw new DOMException("no", this.refusal);
+      const tracks = kinds.map((kind) => new FakeTrack(kind));
+      this.captured.push(...tracks);
+      return new FakeStream(tracks);
+    };
+    this.media = new LocalMedia(this.room, {}, {
+      getUserMedia: ({ audio, video }: MediaStreamConstraints) =>
+        open([audio === undefined ? [] : "audio", video === undefined ? [] : "video"].flat())(),
+      getDisplayMedia: open(["video"]),
+    } as unknown as MediaDevices);
+    const clock = () => this.now;
+    this.conference = createConference(this.room, this.media, this.memory, { now: clock, monotonic: clock });
+  }
+
+  get state(): State {
+    return this.conference.store.getState();
+  }
+
+  /** The list of events, shortened to what it says. */
+  get log(): string[] {
+    return this.state.log.map(({ text, isTrouble }) => (isTrouble ? `! ${text}` : text));
+  }
+}

@@ -1,0 +1,106 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { LOG_LENGTH, type LogEntry, logAsText, withEntry } from "../../src/page/event-log.js";
+import { CAMERA, ConferenceWorld, MIC } from "../fakes/conference.js";
+import { peer, settle } from "../fakes/world.js";
+
+describe("withEntry", () => {
+  it("keeps the last ones", () => {
+    let log: readonly LogEntry[] = [];
+    for (let at = 1; at <= LOG_LENGTH + 5; at += 1) log = withEntry(log, { at, text: "", isTrouble: false });
+    expect(log).toHaveLength(LOG_LENGTH);
+    expect([log[0]?.at, log.at(-1)?.at]).toEqual([6, LOG_LENGTH + 5]);
+    expect(new Set(log.map(({ serial }) => serial)).size).toBe(LOG_LENGTH);
+  });
+});
+
+describe("logAsText", () => {
+  it("has a line for each entry", () => {
+    const log = withEntry([], { at: 0, text: "Ann is here.", isTrouble: false });
+    expect(logAsText(withEntry(log, { at: 61_001, text: "Oh.", isTrouble: true }))).toBe(
+      "1970-01-01T00:00:00.000Z Ann is here.\n1970-01-01T00:01:01.001Z Oh.",
+    );
+  });
+});
+
+describe("a call in words", () => {
+  let world: ConferenceWorld;
+
+  beforeEach(async () => {
+    vi.useFakeTimers();
+    world = new ConferenceWorld();
+    await world.join([peer("ann", [CAMERA])]);
+  });
+
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+
+  it("tells who comes and goes, and what they send", async () => {
+    world.now = 1000;
+    await world.answer(["ann cam"]);
+    world.socket.deliver("track-published", { peerId: "ann", ...MIC });
+    world.socket.deliver("track-unpublished", { peerId: "ann", trackId: "mic" });
+    world.socket.deliver("peer-suspended", { peerId: "ann" });
+    world.socket.deliver("peer-resumed", { peerId: "ann" });
+    world.socket.deliver("peer-left", { peerId: "ann" });
+    expect(world.log).toEqual([
+      "You are in the room lobby.",
+      "Name of ann is here.",
+      "Name of ann’s camera is received.",
+      "Name of ann’s microphone is published.",
+      "Name of ann’s microphone is no longer published.",
+      "! Name of ann is reconnecting.",
+      "Name of ann is back.",
+      "Name of ann’s camera is no longer received.",
+      "Name of ann has left.",
+    ]);
+    expect(world.state.log.map(({ at }) => at)).toEqual([0, 0, 1000, 1000, 1000, 1000, 1000, 1000, 1000]);
+  });
+
+  it("tells how the connection is", async () => {
+    world.connection.become("connected");
+    world.connection.become("disconnected");
+    world.socket.end(1006, "cable");
+    await vi.advanceTimersByTimeAsync(1000);
+    await world.readmit("keep", [peer("ann", [CAMERA])]);
+    world.connection.become("connected");
+    world.connection.become("failed");
+    expect(world.log.slice(2)).toEqual([
+      "Media is connected.",
+      "! Media does not reach the server at the moment.",
+      expect.stringMatching(/^! Reconnecting: the connection to the server is lost \(.+\)\.$/),
+      "The connection to the server is back.",
+      "Media is connected.",
+      "! The media connection has failed.",
+      "! Reconnecting.",
+    ]);
+  });
+
+  it("tells what becomes of what we publish", async () => {
+    await world.answer();
+    await world.media.set("camera", true);
+    await settle();
+    const mid = world.connection.getTransceivers().find(({ direction }) => direction === "sendonly")?.mid;
+    world.socket.deliver("track-published", { ...CAMERA, trackId: "own", peerId: "me", mid });
+    world.socket.deliver("track-unpublished", { trackId: "own", peerId: "me" });
+    await world.media.set("mic", true);
+    void world.room.leave();
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(world.log.slice(2)).toEqual([
+      "Your camera is published.",
+      "! Your camera is no longer published: the server took it away.",
+      "Your microphone is no longer published: the room was left.",
+      "You have left the room.",
+    ]);
+  });
+
+  it("tells of errors, and of the end", () => {
+    world.socket.deliver("error", { code: 429, message: "slow down", type: "subscribe" });
+    world.socket.end(4000);
+    expect(world.log.slice(2)).toEqual([
+      "! The server refused a request: slow down.",
+      "! You have joined from another window, and this one has left.",
+    ]);
+  });
+});

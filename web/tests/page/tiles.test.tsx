@@ -1,0 +1,262 @@
+// @vitest-environment jsdom
+/** The tiles of a call: what they show of the room, and what one can do with them. */
+import { cleanup } from "@testing-library/react";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Tiles } from "../../src/page/tiles.js";
+import { CAMERA, ConferenceWorld, MIC, ON, SCREEN } from "../fakes/conference.js";
+import { observed, resize, stubPlayers } from "../fakes/players.js";
+import { after, draw, find, findA } from "../fakes/render.js";
+import { peer } from "../fakes/world.js";
+
+let world: ConferenceWorld;
+
+beforeEach(() => {
+  stubPlayers();
+  world = new ConferenceWorld();
+});
+
+afterEach(() => {
+  cleanup();
+  vi.unstubAllGlobals();
+});
+
+/** Shows a room in which `peers` are, of whom we receive `msids`. */
+async function show(peers: unknown[], msids: string[] = []): Promise<void> {
+  draw(world, <Tiles />);
+  await after(async () => {
+    void world.conference.actions.join("Me", "lobby");
+    await world.admit(peers);
+    await world.answer(msids);
+  });
+}
+
+async function deliver(type: string, data: unknown): Promise<void> {
+  await after(() => {
+    world.socket.deliver(type, data);
+  });
+}
+
+async function click(selector: string): Promise<void> {
+  await after(() => {
+    find(selector).click();
+  });
+}
+
+/** What the tiles show: name, marks, whether there is a picture, how many sounds. */
+function tiles(): string[] {
+  return [...document.querySelectorAll(".tile")].map((tile) => {
+    const marks = [...tile.classList].filter((name) => name !== "tile").sort();
+    const picture = (tile.querySelector("video")?.srcObject ?? null) === null ? [] : ["picture"];
+    const sounds = [...tile.querySelectorAll("audio")].map(() => "sound");
+    return [tile.querySelector(".name")?.textContent, ...marks, ...picture, ...sounds].join(", ");
+  });
+}
+
+const ME = "Me (you), is-muted, is-self, picture-off";
+
+describe("tiles", () => {
+  it("show people, their names and what they have switched off", async () => {
+    await show([peer("ann", [], ON), peer("bob")]);
+    expect(tiles()).toEqual(["Name of ann", "Name of bob, is-muted, picture-off", ME]);
+    expect(document.querySelectorAll("[aria-label='Microphone off']")).toHaveLength(2);
+    await deliver("media-state", { peerId: "bob", ...ON });
+    expect(tiles()[1]).toBe("Name of bob");
+    await deliver("peer-left", { peerId: "ann" });
+    expect(tiles()).toHaveLength(2);
+  });
+
+  it("play what people send", async () => {
+    await show([peer("ann", [MIC, CAMERA, SCREEN], ON)], ["ann mic", "ann cam", "ann scr"]);
+    expect(tiles()).toEqual(["Screen of Name of ann, is-screen, picture", "Name of ann, picture, sound", ME]);
+    for (const trackId of ["mic", "cam", "scr"]) await deliver("track-unpublished", { peerId: "ann", trackId });
+    expect(tiles()).toEqual(["Name of ann", ME]);
+  });
+
+  it("show oneself, and the screen that one shares", async () => {
+    await show([]);
+    await after(async () => {
+      await world.media.set("mic", true);
+      await world.media.set("camera", true);
+      await world.media.set("screen", true);
+    });
+    expect(tiles()).toEqual(["Your screen, is-screen, is-self, picture", "Me (you), is-self, picture"]);
+    expect(find(".mirrored").closest("article")?.ariaLabel).toBe("Me (you)");
+    await after(async () => {
+      await world.media.set("screen", false);
+      await world.media.set("camera", false);
+    });
+    expect(tiles()).toEqual(["Me (you), is-self, picture-off"]);
+  });
+
+  it("say who is reconnecting", async () => {
+    await show([peer("ann", [], ON)]);
+    await deliver("peer-suspended", { peerId: "ann" });
+    expect(tiles()).toEqual(["Name of ann, is-away", ME]);
+    expect(find(".away").textContent).toBe("reconnecting…");
+    await deliver("peer-resumed", { peerId: "ann" });
+    vi.useFakeTimers();
+    await after(() => {
+      world.socket.end();
+    });
+    vi.useRealTimers();
+    expect(tiles()).toEqual(["Name of ann", "Me (you), is-away, is-muted, is-self, picture-off"]);
+  });
+
+  it("show the picture only while there is one", async () => {
+    await show([]);
+    const video = findA(HTMLVideoElement, "video");
+    await after(() => video.dispatchEvent(new Event("playing")));
+    expect(tiles()[0]).toContain("has-picture");
+    await after(() => video.dispatchEvent(new Event("emptied")));
+    expect(tiles()[0]).not.toContain("has-picture");
+  });
+
+  it("keep the player of whom nothing has changed", async () => {
+    const play = vi.spyOn(HTMLMediaElement.prototype, "play").mockResolvedValue();
+    await show([peer("ann", [CAMERA], ON)], ["ann cam"]);
+    const player = findA(HTMLVideoElement, "[aria-label='Video: Name of ann']");
+    const stream = player.srcObject;
+    await deliver("peer-joined", { peerId: "bob", userId: "b", name: "Bob" });
+    await deliver("track-published", { peerId: "bob", ...SCREEN });
+    expect(tiles()).toHaveLength(4);
+    expect(find("[aria-label='Video: Name of ann']")).toBe(player);
+    expect(player.srcObject).toBe(stream);
+    expect(play).toHaveBeenCalledTimes(1);
+  });
+
+  it("are as large as they can be", async () => {
+    await show([peer("ann")]);
+    await after(() => {
+      resize(find("#tiles"), 1600, 900);
+    });
+    const { style, classList } = find("#tiles");
+    expect([style.getPropertyValue("--columns"), style.getPropertyValue("--rows")]).toEqual(["2", "1"]);
+    expect(classList.contains("is-wide")).toBe(true);
+    await after(() => {
+      resize(find("#tiles"), 375, 900);
+    });
+    expect([style.getPropertyValue("--columns"), style.getPropertyValue("--rows")]).toEqual(["1", "2"]);
+  });
+});
+
+describe("what goes", () => {
+  it("leaves no stream in a player, and nothing that observes or listens", async () => {
+    await show([peer("ann", [MIC, CAMERA, SCREEN], ON)], ["ann mic", "ann cam", "ann scr"]);
+    const players = [...document.querySelectorAll<HTMLMediaElement>("video, audio")];
+    const playing = () => players.filter(({ srcObject }) => srcObject !== null).length;
+    expect(playing()).toBe(3);
+    await deliver("track-unpublished", { peerId: "ann", trackId: "scr" });
+    expect(playing()).toBe(2);
+    await deliver("peer-left", { peerId: "ann" });
+    expect(playing()).toBe(0);
+    expect(observed.size).toBe(1);
+    cleanup();
+    expect(observed.size).toBe(0);
+  });
+
+  it("grows nothing when people come and go", async () => {
+    await show([]);
+    for (let round = 0; round < 50; round += 1) {
+      await deliver("peer-joined", { peerId: `p${round}`, userId: "u", name: "P" });
+      await deliver("track-published", { peerId: `p${round}`, ...SCREEN, trackId: `t${round}` });
+      await deliver("peer-left", { peerId: `p${round}` });
+    }
+    expect(tiles()).toEqual([ME]);
+    expect(world.state.people.size).toBe(0);
+  });
+});
+
+describe("sound that the browser does not play unasked", () => {
+  const refuse = (name: string) =>
+    vi.spyOn(HTMLMediaElement.prototype, "play").mockRejectedValue(new DOMException("", name));
+
+  it("is told, and played when asked for", async () => {
+    const play = refuse("NotAllowedError");
+    await show([peer("ann", [MIC], ON)], ["ann mic"]);
+    expect(world.state.isSoundBlocked).toBe(true);
+    play.mockReset().mockResolvedValue();
+    await after(() => {
+      world.conference.actions.playSound();
+    });
+    expect(play).toHaveBeenCalledTimes(1);
+    expect(world.state.isSoundBlocked).toBe(false);
+  });
+
+  it("is not confused with a change of the source", async () => {
+    refuse("AbortError");
+    await show([peer("ann", [MIC], ON)], ["ann mic"]);
+    expect(world.state.isSoundBlocked).toBe(false);
+  });
+});
+
+describe("what one receives", () => {
+  const labels = () =>
+    [...document.querySelectorAll(".receive")].map((button) => `${button.ariaLabel}: ${button.ariaPressed}`);
+
+  it("is chosen for each person's picture and sound", async () => {
+    await show([peer("ann", [MIC, CAMERA], ON), peer("bob")], ["ann mic", "ann cam"]);
+    expect(labels()).toEqual([
+      "Receive the picture of Name of ann: true",
+      "Receive the sound of Name of ann: true",
+    ]);
+    await click("[data-receive=sound]");
+    expect(labels()[1]).toBe("Receive the sound of Name of ann: false");
+    expect(world.socket.of("unsubscribe")).toEqual([{ trackId: "mic", peerId: "ann" }]);
+    await deliver("subscription-ack", { trackId: "mic", success: true });
+    const [sound, picture] = world.room.remoteTracks;
+    await after(() =>
+      world.offer(
+        { kind: "audio", mid: sound?.mid ?? "", direction: "inactive" },
+        { kind: "video", mid: picture?.mid ?? "", direction: "sendonly", msid: "ann cam" },
+      ),
+    );
+    expect(tiles()[0]).toBe("Name of ann, picture");
+    await click("[data-receive=sound]");
+    expect(world.socket.of("subscribe")).toEqual([{ trackId: "mic", peerId: "ann" }]);
+    expect(labels()[1]).toBe("Receive the sound of Name of ann: true");
+  });
+
+  it("is as it was when the server refuses", async () => {
+    await show([peer("ann", [CAMERA], ON)]);
+    expect(labels()).toEqual(["Receive the picture of Name of ann: false"]);
+    await click("[data-receive=picture]");
+    expect(labels()).toEqual(["Receive the picture of Name of ann: true"]);
+    await deliver("subscription-ack", { trackId: "cam", success: false, reason: "no" });
+    expect(labels()).toEqual(["Receive the picture of Name of ann: false"]);
+  });
+
+  it("is chosen for a screen by itself", async () => {
+    await show([peer("ann", [CAMERA, SCREEN], ON)], ["ann cam", "ann scr"]);
+    await click(".is-screen [data-receive=picture]");
+    expect(world.socket.of("unsubscribe")).toEqual([{ trackId: "scr", peerId: "ann" }]);
+    expect(tiles()).toHaveLength(3);
+  });
+});
+
+describe("the quality that one wants", () => {
+  it("can be chosen only where the track has layers", async () => {
+    await show([peer("ann", [CAMERA], ON), peer("bob", [{ ...CAMERA, trackId: "one", layers: ["h"] }], ON)]);
+    expect(document.querySelector("select")).toBeNull();
+  });
+
+  it("is told to the server, with what that may make of it told to the person", async () => {
+    await show([peer("ann", [{ ...CAMERA, layers: ["h", "m", "l"] }], ON)], ["ann cam"]);
+    const select = findA(HTMLSelectElement, "select");
+    expect(select.ariaLabel).toBe("Quality wanted of Name of ann");
+    const hint = document.getElementById(select.getAttribute("aria-describedby") ?? "");
+    expect(hint?.textContent).toMatch(/may send less/);
+    expect([...select.options].map(({ text }) => text)).toEqual(["Best", "High (h)", "Medium (m)", "Low (l)"]);
+    const choose = (value: string) =>
+      after(() => {
+        select.value = value;
+        select.dispatchEvent(new Event("change", { bubbles: true }));
+      });
+    await choose("l");
+    expect(world.socket.of("subscribe")).toEqual([{ trackId: "cam", peerId: "ann", layer: "l" }]);
+    expect(select.value).toBe("l");
+    await choose("");
+    expect(world.socket.of("subscribe").at(-1)).toEqual({ trackId: "cam", peerId: "ann" });
+    await click("[data-receive=picture]");
+    expect(select.disabled).toBe(true);
+  });
+});
