@@ -1,6 +1,7 @@
 """The page that people open: form, tiles, buttons; through the DOM, as a person uses it."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -127,3 +128,57 @@ async def test_reload_and_broken_connection(server: SfuProcess, chromium: Chromi
             await tiles_become(ben, {"Ben (you)": self_tile, "Anna": PRESENT})
             assert await ben.evaluate("() => document.querySelector('#notice').hidden")
             assert anna.errors() == []
+
+
+FIGURES = """
+() => [...document.querySelectorAll("#details tbody tr")].map((row) => row.textContent)
+"""
+
+EVENTS = """
+() => [...document.querySelectorAll("#details .events li")].map((entry) => entry.lastChild.textContent.trim())
+"""
+
+PICTURE_OF_BEN = "[aria-label='Receive the picture of Ben']"
+
+
+async def test_choosing_what_is_received(server: SfuProcess, chromium: Chromium, tmp_path: Path) -> None:
+    """One stops receiving somebody's picture, sees that in figures and events, and receives it again."""
+    anna = await chromium.new_page(f"{server.url}/?room=page&name=Anna&autojoin=1", preload=WATCH_CONNECTIONS)
+    ben = await chromium.new_page(f"{server.url}/?room=page&name=Ben&autojoin=1", preload=WATCH_CONNECTIONS)
+    async with evidence_of_failure(tmp_path, anna=anna, ben=ben):
+        self_tile = {**PRESENT, "sounds": 0}
+        await tiles_become(anna, {"Anna (you)": self_tile, "Ben": PRESENT})
+
+        await anna.evaluate(CLICK, "#details-button")
+        await rows_become(anna, r"Benmicrophone, opus\d+ kbit/s0.0 %", r"Bencamera, VP8.*\d+×\d+\d+ frames/s")
+        await anna.evaluate(CLICK, PICTURE_OF_BEN)
+        await tiles_become(anna, {"Anna (you)": self_tile, "Ben": {**PRESENT, "playing": False}})
+        await rows_become(anna, r"Benmicrophone, opus\d+ kbit/s0.0 %")
+        await anna.evaluate(CLICK, PICTURE_OF_BEN)
+        await tiles_become(anna, {"Anna (you)": self_tile, "Ben": PRESENT})
+
+        await anna.evaluate(CLICK, "#tab-events")
+        events = await anna.evaluate(EVENTS)
+        camera = [event for event in events if event.startswith("Ben’s camera is")]
+        assert camera[-3:] == [
+            "Ben’s camera is received.",
+            "Ben’s camera is no longer received.",
+            "Ben’s camera is received.",
+        ]
+        assert anna.errors() == ben.errors() == []
+
+
+async def rows_become(page: Page, *patterns: str, seconds: float = 15) -> None:
+    """Wait until exactly these rows stand in the table of what is received from Ben, in any order."""
+    rows: list[str] = []
+    with trio.move_on_after(seconds):
+        while not _match(rows, patterns):
+            rows = [row for row in await page.evaluate(FIGURES) if row.startswith("Ben")]
+            await trio.sleep(0.1)
+    assert _match(rows, patterns), rows
+
+
+def _match(rows: list[str], patterns: tuple[str, ...]) -> bool:
+    return len(rows) == len(patterns) and all(
+        any(re.fullmatch(pattern, row) for row in rows) for pattern in patterns
+    )

@@ -346,7 +346,10 @@ class Browser:
             sends = media.direction in ("sendrecv", "sendonly")
             assert len(media.msids) == sends
             named = tuple(dict.fromkeys(entry.ssrc for entry in media.ssrc_attributes))
-            assert bool(named) == sends
+            # A slot that sends nothing is named, too, but by its SSRCs alone.
+            assert named or not sends
+            assert {entry.name for entry in media.ssrc_attributes} <= {"cname", "msid"}
+            assert any(entry.name == "msid" for entry in media.ssrc_attributes) == sends
             ssrcs += named
             if named:
                 assert media.mid is not None
