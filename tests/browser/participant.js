@@ -37,6 +37,7 @@ async () => {
   const room = new Room({ createConnection, createSocket });
   const local = new LocalMedia(room);
   const elements = new Map(); // trackId → the element that plays it
+  const shown = new Map(); // trackId → how many pictures of it the page has shown
   const errors = [];
   const states = []; // those of the room, in their order
   const connections = []; // every RTCPeerConnection so far
@@ -56,7 +57,14 @@ async () => {
     element.srcObject = stream;
     elements.set(trackId, element);
     document.body.append(element);
-    if (kind === "video") element.requestVideoFrameCallback((now) => (firstFrameAt ??= now));
+    if (kind !== "video") return;
+    shown.set(trackId, 0);
+    const count = (now) => {
+      firstFrameAt ??= now;
+      shown.set(trackId, shown.get(trackId) + 1);
+      element.requestVideoFrameCallback(count);
+    };
+    element.requestVideoFrameCallback(count);
   });
   room.on("trackUnsubscribed", ({ trackId }) => {
     const element = elements.get(trackId);
@@ -104,6 +112,7 @@ async () => {
       nacks: inbound.nackCount ?? 0,
       plis: inbound.pliCount ?? 0,
       frames: inbound.framesDecoded ?? 0,
+      shown: shown.get(remote.trackId) ?? 0,
       width: inbound.frameWidth ?? 0,
       height: inbound.frameHeight ?? 0,
       freezes: inbound.freezeCount ?? -1,

@@ -46,6 +46,8 @@ class Received:
     """Picture loss indications that this receiver has sent."""
     frames: int
     """Video frames decoded."""
+    shown: int
+    """Those of this track that the page got to see: a decoder may work for nobody."""
     width: int
     height: int
     freezes: int
@@ -167,7 +169,7 @@ class Participant:
     async def sees_and_hears(
         self, other: "Participant", *, sources: tuple[Source, ...] = ("mic", "camera"), seconds: float = SECONDS
     ) -> Snapshot:
-        """Wait until media of `other` flows *from now on*: more frames are decoded, more sound is played.
+        """Wait until media of `other` flows *from now on*: frames are decoded and shown, sound is played.
 
         Counters are compared with a snapshot taken at the start, since a slot that is re-used goes on counting.
         """
@@ -182,7 +184,10 @@ class Participant:
                 if source == "mic":
                     if track.audio_energy < (start.audio_energy if start else 0.0) + AUDIBLE:
                         return False
-                elif track.frames < (start.frames if start else 0) + FRAMES or track.width == 0:
+                    continue
+                frames = start.frames if start else 0
+                shown = start.shown if start and start.track_id == track.track_id else 0
+                if track.width == 0 or track.frames < frames + FRAMES or track.shown < shown + FRAMES:
                     return False
             return True
 
