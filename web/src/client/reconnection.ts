@@ -37,7 +37,7 @@ type Row = Partial<Record<ReconnectionInput, (now: number) => ReconnectionAction
 
 /** The first delay in ms, and the longest: a server that is back waits no longer. Each is up to a half shorter by chance. */
 export const FIRST_DELAY_MS = 500;
-export const MAX_DELAY_MS = 4000;
+export const MAX_DELAY_MS = 2000;
 
 /** Slow growth: a server's restart takes seconds, and everybody who waits for the next try is out of the room. */
 export const DELAY_GROWTH = 1.5;
