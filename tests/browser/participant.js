@@ -6,6 +6,14 @@ async () => {
   let connection = null; // the library's RTCPeerConnection, to be asked for statistics
   let codec = ""; // what is to be sent as video: "" leaves the choice to the browser
 
+  // Everybody here has the same microphone, so that echo cancellation takes one's own beeps for those of the others,
+  // and is right to silence them: for seconds, now and then.
+  const { mediaDevices } = navigator;
+  const getUserMedia = mediaDevices.getUserMedia.bind(mediaDevices);
+  const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  mediaDevices.getUserMedia = ({ audio, video }) =>
+    getUserMedia({ video, audio: audio ? { ...(audio === true ? {} : audio), ...raw } : false });
+
   const preferCodec = (transceiver) => {
     const { codecs } = RTCRtpSender.getCapabilities("video");
     const wanted = codecs.filter(({ mimeType }) => mimeType.toLowerCase() === `video/${codec}`);
