@@ -31,8 +31,8 @@ SOON = 2.0
 """Seconds that a client may take that is told of the change; half a second is usual."""
 
 CHROMIUM_NOTICES = 6.5
-"""Seconds until Chromium gathers on an interface that has come while another went: it lets the news settle. Mostly
-that takes 1.6 or 3.3 s, now and then 6.2; to ask for ICE restarts more often changes nothing."""
+"""Seconds until Chromium gathers on an interface that has come while another went: it lets the news settle.
+Mostly that takes 1.6 or 3.3 s, now and then 6.2; to ask for ICE restarts more often changes nothing."""
 
 REFOCUS = 4.0
 """Seconds that Chromium's encoder may take after a long silence of the path: it starts from a low rate."""
