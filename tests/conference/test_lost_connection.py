@@ -1,12 +1,9 @@
 """A client's RTCPeerConnection ends while its session goes on: closed by the page, or failed."""
 
 import pytest
-from sdp.support import Browser
-from support.client import ScriptedClient
 from support.conference import Guest, Hall
 
 from sfu.conference.limits import Limits
-from sfu.conference.messages import Join
 from sfu.conference.negotiation import ANSWER_TIMEOUT
 from sfu.conference.publications import RECLAIM_TIMEOUT
 
@@ -31,18 +28,8 @@ def close(hall: Hall, guest: Guest) -> None:
 
 def come_back(hall: Hall, guest: Guest, transport: str) -> None:
     """Join again with the session, and with another RTCPeerConnection where there is to be one."""
-    told = guest.heard("join")[-1]
-    request = Join(
-        room_id="room",
-        user_id=guest.peer.user_id,
-        session_id=told["sessionId"],
-        session_token=told["sessionToken"],
-        transport="keep" if transport == "keep" else "new",
-    )
-    assert hall.conference.join(request, hall.now) is guest.peer
-    guest.browser = Browser()
-    guest.client = ScriptedClient(random=hall.random, now=hall.now, certificate=guest.client.certificate)
-    guest.forget_remote()
+    guest.join_again(keep=transport == "keep")
+    guest.renew()
     hall.settle()
 
 

@@ -2,8 +2,6 @@
 
 from support.conference import Guest, Hall
 
-from sfu.conference.messages import Join
-
 
 def call(hall: Hall) -> tuple[Guest, Guest]:
     """Alice publishes audio and video, Bob listens."""
@@ -20,18 +18,8 @@ def published(guest: Guest) -> list[str]:
 
 def keep(hall: Hall, guest: Guest) -> None:
     """The WebSocket breaks, and the client is back at once."""
-    told = guest.heard("join")[-1]
     hall.conference.suspend(guest.peer, hall.now)
-    hall.conference.join(
-        Join(
-            room_id="room",
-            user_id=guest.peer.user_id,
-            session_id=told["sessionId"],
-            session_token=told["sessionToken"],
-            transport="keep",
-        ),
-        hall.now,
-    )
+    guest.join_again(keep=True)
     hall.settle()
 
 

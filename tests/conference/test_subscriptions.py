@@ -4,12 +4,10 @@ from typing import Any
 
 import pytest
 from sdp.support import FIREFOX, Browser
-from support.client import ScriptedClient
 from support.conference import Guest, Hall
 from support.media import KEY_FRAME
 
 from sfu.conference.grants import Grants
-from sfu.conference.messages import Join
 from sfu.conference.records import SubscriptionRecord
 
 
@@ -364,19 +362,9 @@ def test_a_line_that_a_page_stops_is_replaced() -> None:
 
 def resume(hall: Hall, guest: Guest, transport: str) -> None:
     """Come back with the session; with a new transport the page is another too."""
-    told = guest.heard("join")[-1]
     hall.settle()
     if transport == "new":
-        guest.browser = Browser()
-        guest.client = ScriptedClient(random=hall.random, now=hall.now, certificate=guest.client.certificate)
+        guest.renew()
         guest.inbox.clear()
-        guest.forget_remote()
-    request = Join(
-        room_id="room",
-        user_id=guest.peer.user_id,
-        session_id=told["sessionId"],
-        session_token=told["sessionToken"],
-        transport="keep" if transport == "keep" else "new",
-    )
-    assert hall.conference.join(request, hall.now) is guest.peer
+    guest.join_again(keep=transport == "keep")
     hall.settle()

@@ -10,7 +10,6 @@ from sdp.support import CHROMIUM, Browser
 from support.conference import Guest, Hall
 
 from sfu.conference.limits import Limits
-from sfu.conference.messages import Join
 from sfu.conference.peer import Peer
 from sfu.conference.records import SubscriptionRecord
 from sfu.conference.track import Track
@@ -69,17 +68,9 @@ class Wishing(RuleBasedStateMachine):
         """Or take over a connection that the server believes in."""
         guest = self.pick(who)
         kinds = [track.kind for track in guest.peer.tracks.values()]
-        told = guest.heard("join")[-1]
-        request = Join(
-            room_id="room",
-            user_id=guest.peer.user_id,
-            session_id=told["sessionId"],
-            session_token=told["sessionToken"],
-            transport="keep" if keep else "new",
-        )
         if not keep or guest.peer.connection.closed:
             guest.browser = Browser()
-        assert self.hall.conference.join(request, self.hall.now) is guest.peer
+        guest.join_again(keep=keep)
         self.hall.settle()
         if publish and not guest.browser.transceivers and kinds:
             guest.publish(*kinds)

@@ -157,6 +157,18 @@ class Guest:
         """The data of all messages of a type so far."""
         return [message["data"] for message in self.messages if message["type"] == message_type]
 
+    def join_again(self, *, keep: bool) -> None:
+        """Join with what the server said last of the session, which has to go on; nothing is settled."""
+        told = self.heard("join")[-1]
+        request = Join(
+            room_id=self.peer.room.id,
+            user_id=self.peer.user_id,
+            session_id=told["sessionId"],
+            session_token=told["sessionToken"],
+            transport="keep" if keep else "new",
+        )
+        assert self.hall.conference.join(request, self.hall.now) is self.peer
+
     def publish(self, *kinds: str, source: str | None = None) -> list[Transceiver]:
         """Publish one track of each kind."""
         transceivers = [self.browser.add(kind, receives=False) for kind in kinds]
@@ -209,6 +221,14 @@ class Guest:
             self.connect(data["sdp"])
             text = json.dumps({"type": "answer", "data": {"sdp": answer, "type": "answer"}})
             self.hall.conference.receive_message(self.peer, text, self.hall.now)
+
+    def renew(self) -> None:
+        """Go on with another RTCPeerConnection."""
+        self.browser = Browser()
+        self.client = ScriptedClient(
+            random=self.hall.random, now=self.hall.now, certificate=self.client.certificate
+        )
+        self.forget_remote()
 
     def forget_remote(self) -> None:
         """The next description is that of another transport."""
