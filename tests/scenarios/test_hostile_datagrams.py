@@ -89,7 +89,7 @@ def forged_media(call: Call) -> Iterator[bytes]:
     """Packets like alice's next ones, encrypted with a key that an attacker had to guess."""
     video = call.alice.browser.transceivers[1]
     guessed = OutboundSrtp("AEAD_AES_128_GCM", bytes(16), bytes(12))
-    number = len(call.sent[call.alice])
+    number = call.alice.numbers[video.ssrc]
     for ahead in range(500):
         packet = RtpPacket(
             96, True, (number + ahead) & 0xFFFF, 0, video.ssrc, (), (), b"\x10\0\0\0\x9d\1\x2a forged"

@@ -77,7 +77,7 @@ async def test_a_connection_that_ends_takes_its_path_with_it() -> None:
 async def test_a_client_that_does_not_read_for_a_while_gets_whole_frames_and_all_audio() -> None:
     async with stage() as scene, scene.tcp_client("alice") as alice, scene.client("bob") as bob:
         assert isinstance(alice, TcpClient)
-        await Call(scene, alice, bob).begin()
+        await Call(alice, bob).begin()
         audio, video = bob.browser.transceivers[:2]
         frames, words = 0, 0
 

@@ -122,7 +122,7 @@ class Stage:
         """
         alice_comes = self.tcp_client("alice") if tcp else self.client("alice")
         async with alice_comes as alice, self.client("bob") as bob, trio.open_nursery() as nursery:
-            call = Call(self, alice, bob)
+            call = Call(alice, bob)
             await call.begin()
             nursery.start_soon(call.run)
             await call.is_undisturbed()
@@ -285,13 +285,11 @@ class TcpClient(PortClient):
 class Call:
     """Two clients in a call. Every packet must arrive, and soon."""
 
-    def __init__(self, scene: Stage, alice: PortClient, bob: PortClient) -> None:
+    def __init__(self, alice: PortClient, bob: PortClient) -> None:
         self.alice = alice
         self.bob = bob
         self.sent: dict[PortClient, dict[bytes, float]] = {alice: {}, bob: {}}
-        """Payloads of each client's packets, and when they left."""
-        self._scene = scene
-        self._checked = 0.0
+        """Payloads of each client's packets, and when they left, unless they are known to have arrived."""
 
     async def begin(self, room: str = "call") -> None:
         """Let both join and connect, and wait until what they send arrives."""
@@ -303,7 +301,6 @@ class Call:
             await client.connect()
             await client.until(lambda client=client: sum(bool(x.track) for x in client.browser.lines) == 2)  # type: ignore[misc]
             await other.until(lambda other=other: other.machine.connected)  # type: ignore[misc]
-        self._checked = trio.current_time()
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -324,16 +321,16 @@ class Call:
 
     async def is_undisturbed(self) -> float:
         """Hold that everything sent since the last time has arrived; return the longest way in seconds."""
-        delays = [0.0]
+        longest = 0.0
         for sender, receiver in ((self.alice, self.bob), (self.bob, self.alice)):
-            due = {payload: at for payload, at in self.sent[sender].items() if at >= self._checked}
-            await becomes(lambda due=due, receiver=receiver: due.keys() - receiver.arrived.keys(), set())  # type: ignore[misc]
-            delays += [receiver.arrived[payload] - at for payload, at in due.items()]
+            due = set(self.sent[sender])
+            await becomes(lambda due=due, receiver=receiver: due - receiver.arrived.keys(), set())  # type: ignore[misc]
+            for payload in due:
+                longest = max(longest, receiver.arrived.pop(payload) - self.sent[sender].pop(payload))
             assert receiver.closed is None
             assert receiver.heard("error") == []
             assert not any(sender.user == left["userId"] for left in receiver.heard("peer-left"))
-        self._checked = trio.current_time()
-        return max(delays)
+        return longest
 
 
 @asynccontextmanager

@@ -169,7 +169,8 @@ class Client:
         """Datagrams that it may still send."""
         self._remote: Remote | None = None
         self._changed = trio.Event()
-        self._numbers: Counter[int] = Counter()
+        self.numbers: Counter[int] = Counter()
+        """The last sequence number of each SSRC that it sends."""
 
     # --- what it does ---
 
@@ -197,10 +198,10 @@ class Client:
     def send(self, transceiver: Transceiver, *payloads: bytes) -> None:
         """Send a frame of a published track, a packet for each payload."""
         payload_type = int(self.browser.numbers.formats[transceiver.kind].split()[0])
-        ssrc, timestamp = transceiver.ssrc, (self._numbers[transceiver.ssrc] + 1) * 3000
+        ssrc, timestamp = transceiver.ssrc, (self.numbers[transceiver.ssrc] + 1) * 3000
         for payload in payloads:
-            self._numbers[ssrc] += 1
-            marker, number = payload is payloads[-1], self._numbers[ssrc]
+            self.numbers[ssrc] += 1
+            marker, number = payload is payloads[-1], self.numbers[ssrc]
             self.machine.send_rtp(RtpPacket(payload_type, marker, number, timestamp, ssrc, (), (), payload))
         self._flush()
 
