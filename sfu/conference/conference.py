@@ -332,7 +332,13 @@ class Conference:
                         peer.room.remove(peer, reason, now)
                     else:
                         peer.room.lose_connection(peer, now)
-                case PathValidated() | PathRetired() | CredentialsAdded() | CredentialsRetired():
+                case PathValidated(path):
+                    before = self._table.owner(path)
+                    if before is not None and before is not peer:
+                        # It has passed on, or somebody pretends so; the next check of who had it gets it back.
+                        self.lose_path(before, path, now)
+                    self._table.apply(peer, (event,))
+                case PathRetired() | CredentialsAdded() | CredentialsRetired():
                     self._table.apply(peer, (event,))
                 case _:
                     pass  # the rest is for statistics

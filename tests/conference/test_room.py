@@ -454,6 +454,24 @@ def test_a_peer_that_closes_its_connection_stays_until_its_signaling_ends() -> N
     assert alice.heard("peer-left")
 
 
+def test_an_address_that_somebody_else_checks_from_comes_back_with_the_next_check_of_its_owner() -> None:
+    """Who has credentials of its own could else silence others by one packet with a forged source address."""
+    hall = Hall()
+    alice, mallory = pictures(hall, "alice", "mallory")
+    owner, address = hall.conference.owner, alice.path
+    hall.receive(mallory.client.check(nominate=False), address)
+    hall.settle()
+    assert owner(address) is mallory.peer
+    # What is known of an address that has passed on is not sent there, either.
+    assert alice.peer.connection.transport.selected is None
+    hall.run(3.0)
+    assert owner(address) is alice.peer
+    assert alice.peer.connection.transport.selected == address
+    before = len(mallory.received())
+    alice.send_frames(alice.browser.transceivers[0], 3)
+    assert len(mallory.received()) >= before + 3
+
+
 def test_a_message_that_comes_after_its_peer_was_replaced_does_nothing() -> None:
     hall = Hall()
     (bob,) = pictures(hall, "bob")
