@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 from browser.chromium import Chromium
+from browser.firefox import Firefox
 from browser.page import Page
 from browser.sfu_process import SfuProcess
 from browser.tcp_relay import open_tcp_relay
@@ -83,10 +84,10 @@ async def tiles_become(page: Page, expected: dict[str, Any], *, seconds: float =
     assert tiles == expected, page.log
 
 
-async def test_a_call_by_hand(server: SfuProcess, chromium: Chromium, tmp_path: Path) -> None:
+async def test_a_call_by_hand(server: SfuProcess, chromium: Chromium, firefox: Firefox, tmp_path: Path) -> None:
     """One comes by a link that joins at once, one fills in the form; they meet, mute, and one leaves."""
     anna = await chromium.new_page(f"{server.url}/?room=page&name=Anna&autojoin=1", preload=WATCH_CONNECTIONS)
-    ben = await chromium.new_page(f"{server.url}/?room=page", preload=WATCH_CONNECTIONS)
+    ben = await firefox.new_page(f"{server.url}/?room=page", preload=WATCH_CONNECTIONS)
     async with evidence_of_failure(tmp_path, anna=anna, ben=ben):
         await ben.evaluate(
             "(name) => { document.querySelector('#name').value = name;"
