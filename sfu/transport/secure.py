@@ -106,9 +106,7 @@ class SecureChannel:
 
     def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
         """STUN and DTLS datagrams to send."""
-        datagrams = self._farewell
-        if datagrams:
-            self._farewell = []
+        datagrams, self._farewell = self._farewell, []
         datagrams += self.ice.outgoing(now)
         path = self.ice.selected
         for data in self.dtls.outgoing(now):

@@ -40,6 +40,24 @@ def sends_along(link: Link) -> Path | None:
     return outlet.path
 
 
+def test_nothing_is_sent_twice() -> None:
+    link = Link()
+    link.describe()
+    transport, client, now = link.transport, link.client, link.now
+    for nominate in (False, True):
+        transport.receive(client.check(nominate=nominate), link.path, now)
+        assert len(transport.outgoing(now)) == 1
+        assert transport.outgoing(now) == []
+    client.dtls.start(now)
+    for data in client.dtls.outgoing(now):
+        transport.receive(data, link.path, now)
+    assert transport.outgoing(now) != []
+    assert transport.outgoing(now) == []
+    transport.close(now)
+    assert transport.outgoing(now) != []
+    assert transport.outgoing(now) == []
+
+
 @pytest.mark.parametrize("profile", SrtpProtectionProfile)
 def test_call_is_secured_with_every_profile(profile: SrtpProtectionProfile) -> None:
     link = Link(client=client(srtp_profiles=(profile,))).connect()
