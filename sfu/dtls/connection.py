@@ -214,8 +214,11 @@ class DtlsConnection:
         """End a connection with somebody else, by a fatal bad_certificate (RFC 8122 section 6.2).
 
         For the owner who has compared `HandshakeCompleted.peer_certificate` with the fingerprint in the SDP.
-        RuntimeError when not connected.
+        Does nothing on a connection that has ended: the peer may have done so right behind its Finished.
+        RuntimeError before completion.
         """
+        if self._state in (ConnectionState.CLOSED, ConnectionState.FAILED):
+            return
         if self._state is not ConnectionState.CONNECTED:
             raise RuntimeError(f"refuse_certificate on a connection that is {self._state.value}")
         self._fail(BadCertificate("not the certificate that was described"))

@@ -78,8 +78,6 @@ def test_too_late() -> None:
         client.send(b"x", 1.0)
     with pytest.raises(RuntimeError):
         client.start(1.0)
-    with pytest.raises(RuntimeError):
-        client.refuse_certificate(1.0)
 
 
 def test_starting_a_server_changes_nothing() -> None:
@@ -457,6 +455,19 @@ def test_a_certificate_that_the_owner_refuses(role: str) -> None:
         Failed("dtls-peer-alert", "bad_certificate", AlertDescription.BAD_CERTIFICATE, by_peer=True)
     ]
     assert ours.state is theirs.state is ConnectionState.FAILED
+
+
+def test_a_certificate_refused_of_a_peer_that_has_gone_already() -> None:
+    """What it sent last may hold its Finished and its goodbye: they are reported together."""
+    client, server, last = before_finished()
+    goodbye = AlertMessage(AlertLevel.WARNING, AlertDescription.CLOSE_NOTIFY).serialize()
+    server.receive(last + protected(client, ContentType.ALERT, goodbye), 0.0)
+    completed, closed = server.events()
+    assert isinstance(completed, HandshakeCompleted)
+    assert closed == Closed(by_peer=True)
+    server.outgoing(0.0)
+    server.refuse_certificate(0.0)
+    assert (server.outgoing(0.0), server.events(), server.state) == ([], [], ConnectionState.CLOSED)
 
 
 def test_close() -> None:
