@@ -30,7 +30,7 @@ from sfu.exchange import Exchange, HttpStream, Refused, path_of, protocol_error
 from sfu.logs import get_logger
 from sfu.responses import Response, as_json, text
 from sfu.static import StaticSite
-from sfu.upgrade import ReplayStream, RequestInfo, WebSocketHandler, as_bytes, header, refusal, run_websocket
+from sfu.upgrade import ReplayStream, RequestInfo, WebSocketHandler, header, opening, refusal, run_websocket
 
 log = get_logger(__name__)
 
@@ -249,4 +249,4 @@ def _upgrade(exchange: Exchange, request: h11.Request) -> tuple[ReplayStream, Re
         user_agent=header(request, b"user-agent") or "",
         remote=exchange.remote_host(),
     )
-    return ReplayStream(exchange.stream, as_bytes(request), exchange.unparsed()), info
+    return ReplayStream(exchange.stream, opening(request), exchange.unparsed()), info

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import h11
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+from wsproto.utilities import LocalProtocolError
 
 from sfu.responses import Response, text
 
@@ -49,6 +51,8 @@ def refusal(request: h11.Request, allowed_origins: tuple[str, ...]) -> Response 
     itself. The scheme is not compared then, since a proxy in front may have ended TLS. Clients without an
     Origin are not browsers, cannot be abused by a foreign page, and pass.
     """
+    if request.method != b"GET":
+        return text(HTTPStatus.METHOD_NOT_ALLOWED, "A WebSocket begins with GET.", ("Allow", "GET"))
     if request.http_version != b"1.1":
         return text(HTTPStatus.BAD_REQUEST, "A WebSocket needs HTTP/1.1.")
     if "websocket" not in _tokens(request, b"upgrade") or "upgrade" not in _tokens(request, b"connection"):
@@ -129,11 +133,23 @@ def _split(data: bytes, size: int | None) -> tuple[bytes, bytes]:
     return (data, b"") if size is None else (data[:size], data[size:])
 
 
-def as_bytes(request: h11.Request) -> bytes:
-    """Return the bytes of a parsed request again."""
-    lines = [b" ".join((request.method, request.target, b"HTTP/1.1"))]
-    lines += [name + b": " + value for name, value in request.headers.raw_items()]
-    return b"\r\n".join([*lines, b"", b""])
+def opening(request: h11.Request) -> bytes:
+    """Return the bytes of a plain request that opens the WebSocket which a checked one asked for.
+
+    They are read again, by wsproto, and that must not come to another result: what it refuses, trio-websocket
+    answers, and then waits for a better one for ever. So it gets to see what was checked, and nothing else.
+    """
+    lines = (
+        "GET /ws HTTP/1.1",
+        "Host: sfu",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {header(request, b'sec-websocket-key')}",
+        "",
+        "",
+    )
+    return "\r\n".join(lines).encode("ascii")
 
 
 async def run_websocket(
@@ -185,5 +201,6 @@ class _Shielded:
         self._nursery.start_soon(self._run, function)
 
     async def _run(self, function: Callable[[], Awaitable[None]]) -> None:
-        with self.scope:
+        # Raised by a ping that crosses our close frame: it cannot be answered any more.
+        with self.scope, contextlib.suppress(LocalProtocolError):
             await function()

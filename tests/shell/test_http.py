@@ -456,6 +456,11 @@ async def test_frames_sent_together_with_the_request_are_not_lost(root: Path) ->
         ([*UPGRADE, "Origin: http://[::1"], 403),
         ([*UPGRADE, "Origin: https://SFU.example"], 101),
         ([*UPGRADE, "Origin: https://sfu.example:444"], 403),
+        ([*without("Connection"), "Connection: Upgrade", "Connection: keep-alive"], 101),
+        ([*without("Upgrade"), "Upgrade: websocket, h2c"], 101),
+        ([*UPGRADE, "Host: second.example"], 400),
+        ([*UPGRADE, "Sec-WebSocket-Protocol: \xe4"], 101),
+        ([*UPGRADE, "Sec-WebSocket-Extensions: \xe4"], 101),
     ],
 )
 async def test_who_may_open_a_websocket(root: Path, headers: list[str], status: int) -> None:
@@ -465,9 +470,35 @@ async def test_who_may_open_a_websocket(root: Path, headers: list[str], status: 
             await stream.send_all(get("/ws", *headers, last=False))
             with trio.fail_after(PATIENCE):
                 received, fields, _ = parse(bytes(await stream.receive_some()))
+        await until(site, lambda counters: counters.connections == 0)
+        assert site.drops().keys() <= {"broken"}
     assert received == status
     if status == 426:
         assert fields["upgrade"] == "websocket"
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "DELETE"])
+async def test_websocket_begins_with_get(root: Path, method: str) -> None:
+    """Who asks otherwise is told so, and holds no connection."""
+    async with running(root) as site:
+        stream = await site.connect()
+        async with stream:
+            await stream.send_all(get("/ws", *UPGRADE, method=method, last=False))
+            with trio.fail_after(PATIENCE):
+                received, fields, _ = parse(bytes(await stream.receive_some()))
+        await until(site, lambda counters: counters.connections == 0)
+    assert received == 405
+    assert fields["allow"] == "GET"
+
+
+async def test_host_that_is_no_name_changes_nothing(root: Path) -> None:
+    """It is compared with the origin, and not used otherwise."""
+    async with running(root) as site:
+        stream = await site.connect()
+        async with stream:
+            await stream.send_all(get("/ws", *UPGRADE, last=False).replace(b"sfu.example", b"\xe4" * 70))
+            with trio.fail_after(PATIENCE):
+                assert parse(bytes(await stream.receive_some()))[0] == 101
 
 
 async def test_websocket_with_a_body_is_refused(root: Path) -> None:
@@ -569,6 +600,26 @@ async def test_cancelled_server_says_goodbye(
                     await stream.send_all(b"\x88\x82\0\0\0\0" + (1001).to_bytes(2, "big"))
                 assert await stream.receive_some() == b""
                 assert (trio.current_time() - started < 0.2) is reading
+
+
+async def test_ping_that_crosses_our_goodbye_is_no_error(root: Path) -> None:
+    """Neither is anything else that would be answered: the client still gets to read why we close."""
+
+    async def talk(websocket: WebSocketConnection, _info: RequestInfo) -> None:
+        with trio.move_on_after(0.1):
+            await websocket.aclose(4000, "replaced")
+
+    async with running(root, talk=talk) as site:
+        stream = await site.connect()
+        async with stream:
+            await stream.send_all(get("/ws", *UPGRADE, last=False) + b"\x89\x80\0\0\0\0")
+            received = b""
+            with trio.fail_after(PATIENCE):
+                async for part in stream:
+                    received += part
+        assert received.endswith(b"\x88\x0a" + (4000).to_bytes(2, "big") + b"replaced")
+        await until(site, lambda counters: counters.connections == 0)
+        assert site.drops() == {}
 
 
 async def test_bug_in_the_handler_is_logged_and_ends_one_connection(
