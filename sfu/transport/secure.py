@@ -225,6 +225,8 @@ class SecureChannel:
 
     def _follow_dtls(self, now: float) -> None:
         for event in self.dtls.events():
+            if self.ended:
+                break  # it has failed; that the peer closed it in the same breath changes nothing
             match event:
                 case HandshakeCompleted():
                     self._completed = event

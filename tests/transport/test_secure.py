@@ -159,6 +159,27 @@ def test_wrong_fingerprint_ends_the_transport(late: bool) -> None:
     assert link.transport.next_timeout() is None
 
 
+def test_wrong_fingerprint_of_a_client_that_closes_in_the_same_datagram() -> None:
+    link = Link()
+    transport, dtls, now = link.transport, link.client.dtls, link.now
+    link.client.set_remote(Remote(*transport.credentials, fingerprint(certificate(1))), now)
+    wrong = dataclasses.replace(link.remote_of_client(), fingerprints=(fingerprint(certificate(3)),))
+    transport.set_remote(wrong, now)
+    transport.receive(link.client.check(nominate=True), link.path, now)
+    for data, _ in transport.outgoing(now):
+        link.client.receive(data, now)
+    for data in dtls.outgoing(now):
+        transport.receive(data, link.path, now)
+    for data, _ in transport.outgoing(now):
+        dtls.receive(data, now)
+    dtls.close(now)
+    transport.receive(b"".join(dtls.outgoing(now)), link.path, now)
+    ends = [event for event in transport.events() if isinstance(event, Failed | Closed)]
+    assert [event.reason for event in ends if isinstance(event, Failed)] == ["fingerprint-mismatch"]
+    assert len(ends) == 1
+    assert transport.ended
+
+
 def test_one_of_several_fingerprints_is_enough() -> None:
     link = Link()
     remote = link.remote_of_client()
