@@ -82,6 +82,7 @@ class Publications:
             receiver = receivers.get(track.mid or "")
             if receiver is not None and sources.get(receiver.mid, track.source) == track.source:
                 del receivers[receiver.mid]
+                self._add_codecs(track, receiver, now)
             else:
                 missing.append(track)
         for mid, receiver in receivers.items():
@@ -142,8 +143,19 @@ class Publications:
         self._carry(track, receiver, now)
         self._announce(track)
 
+    def _add_codecs(self, track: Track, receiver: Receiver, now: float) -> None:
+        """A track goes on where it is: let others agree to the codecs that may come now and could not before.
+
+        Those that may come no longer do no harm; besides, Firefox answers our offers with one codec of many.
+        """
+        known = {codec.identity for codec in track.codecs}
+        if any(codec.identity not in known for codec in receiver.codecs):
+            track.carry(receiver.mid, receiver.codecs)
+            self._subscriptions.renew(track, now)
+
     def _bring_back(self, track: Track, receiver: Receiver, now: float) -> None:
         """A known track is published again: others go on receiving it, in the same slots where that fits."""
+        track.sleep(now)  # the stream of its old m-line may be another track's by now
         same = {codec.identity for codec in track.codecs} == {codec.identity for codec in receiver.codecs}
         self._carry(track, receiver, now)
         if not same:

@@ -1,5 +1,6 @@
 """A track keeps its id for as long as can be: over a change of m-line and over a break of the connection."""
 
+from sdp.support import CHROMIUM, Numbers
 from support.conference import Guest, Hall
 
 
@@ -39,6 +40,65 @@ def test_a_source_that_moves_to_another_line_is_the_same_track() -> None:
     bob.client.rtp.clear()
     alice.send_frames(again, 3)
     assert len(bob.received()) == 3
+
+
+def test_a_source_whose_line_passes_to_another_gets_nothing_of_that() -> None:
+    hall = Hall()
+    alice, bob = hall.enter("alice"), hall.enter("bob")
+    first, second = alice.publish("video", "video")
+    alice.sources = {"0": "camera", "1": "screen"}
+    alice.offer()
+    hall.run(2.0)
+    for line in (first, second):
+        alice.send_frames(line, 2)
+    second.sends = False
+    alice.browser.add("video", receives=False)
+    alice.sources = {"0": "screen", "2": "camera"}
+    alice.offer()
+    bob.client.rtp.clear()
+    alice.send_frames(first, 3)
+    (screen,) = [track for track in alice.peer.tracks.values() if track.mid == "0"]
+    assert [packet.ssrc for packet in bob.received()] == [screen.senders[0].ssrc] * 3
+
+
+def only(*payload_types: int) -> Numbers:
+    """A browser that has no video codec but these."""
+    lines = tuple(
+        line for line in CHROMIUM.lines["video"] if any(f":{number} " in line for number in payload_types)
+    )
+    formats = CHROMIUM.formats | {"video": " ".join(map(str, payload_types))}
+    return CHROMIUM._replace(formats=formats, lines=CHROMIUM.lines | {"video": lines})
+
+
+VP8, VP9, VP9_KEY_FRAME = only(96, 97), only(98, 99), b"\x8a\x80\x01" + bytes(20)
+
+
+def test_a_line_that_brings_other_codecs_is_received_in_those() -> None:
+    """As after `setCodecPreferences`; the track is the same."""
+    hall = Hall()
+    alice, bob = hall.enter("alice", numbers=VP8), hall.enter("bob")
+    (camera,) = alice.publish("video")
+    hall.run(2.0)
+    alice.send_frames(camera, 2)
+    assert len(bob.received()) == 2
+    alice.browser.numbers = VP9
+    alice.offer()
+    hall.run(0.1)
+    bob.client.rtp.clear()
+    alice.send(camera, VP9_KEY_FRAME)
+    assert [packet.payload for packet in bob.received()] == [VP9_KEY_FRAME]
+    assert bob.heard("track-unpublished") == []
+
+
+def test_a_line_that_has_fewer_codecs_for_a_while_costs_no_negotiation() -> None:
+    hall = Hall()
+    alice, bob = call(hall)
+    offers = len(bob.heard("offer"))
+    for numbers in (VP8, CHROMIUM):
+        alice.browser.numbers = numbers
+        alice.offer()
+        hall.run(1.0)
+    assert len(bob.heard("offer")) == offers
 
 
 def test_another_source_on_another_line_is_another_track() -> None:
