@@ -3,7 +3,8 @@
 A description names m-lines, payload types and perhaps SSRCs; the wire has SSRCs. An SSRC that no description
 has named is learned from the first packet that says its m-line by the MID header extension, or whose payload
 type only one m-line uses. With simulcast the RID says which encoding it is, and the repaired RID on an RTX
-packet which one it repairs. What cannot be told is dropped and counted: guessing would mix two people's media.
+packet which one it repairs. Once that is known of an SSRC it need not be said again, which browsers do not do
+after a pause. What cannot be told is dropped and counted: guessing would mix two people's media.
 """
 
 from collections import Counter
@@ -50,8 +51,8 @@ class StreamTable:
         self._receivers: dict[str, Receiver] = {}
         # SSRCs as announced: the m-line, and the stream's SSRC (another one for RTX).
         self._announced: dict[int, tuple[Receiver, int]] = {}
-        # Every SSRC that was let in, with its m-line: each holds decryption state.
-        self._mids: dict[int, str] = {}
+        # Every SSRC that was let in, with its m-line and encoding: each holds decryption state.
+        self._let_in: dict[int, tuple[str, str | None]] = {}
         # A dict for its order: the first is the oldest.
         self._retired: dict[int, None] = {}
         self._ids: dict[str, int] = {}
@@ -90,7 +91,7 @@ class StreamTable:
             self._retired.pop(ssrc, None)
         for stream in list(self.media.values()):
             self._follow(stream, now)
-        for ssrc, mid in list(self._mids.items()):
+        for ssrc, (mid, _) in list(self._let_in.items()):
             if self._is_gone(ssrc, mid):
                 self._retire(ssrc)
 
@@ -104,7 +105,7 @@ class StreamTable:
             self._associate(packet, now)
         except BadPacket as error:
             self._drops[error.reason] += 1
-            if packet.ssrc not in self._mids:
+            if packet.ssrc not in self._let_in:
                 self.released.append(packet.ssrc)
             return False
         return True
@@ -143,6 +144,8 @@ class StreamTable:
 
     def _receiver_of(self, packet: RtpPacket) -> Receiver:
         mid = self._text(packet, extensions.MID)
+        if mid is None and packet.ssrc in self._let_in:
+            mid = self._let_in[packet.ssrc][0]
         if mid is None:
             by_type = self._by_payload_type.get(packet.payload_type)
             if by_type is None:
@@ -159,19 +162,22 @@ class StreamTable:
         """Which encoding a packet is of; `None` on an m-line without simulcast."""
         if not receiver.rids:
             return None
-        rid = self._text(packet, extensions.RID)
+        rid = self._text(packet, extensions.RID) or self._known_rid(packet)
         if rid not in receiver.rids:
             raise BadPacket("rtp-unknown-rid")
         return rid
 
     def _repaired(self, packet: RtpPacket, receiver: Receiver) -> ReceiveStream:
         """The stream that an RTX packet of an SSRC unknown so far belongs to."""
-        rid = self._text(packet, extensions.REPAIRED_RID)
+        rid = self._text(packet, extensions.REPAIRED_RID) or self._known_rid(packet)
         for stream in self.media.values():
             if stream.mid == receiver.mid and stream.rid == rid:
                 return stream
         # It repairs what we have not seen; or, before any loss, it is a probe.
         raise BadPacket("rtp-unknown-rtx")
+
+    def _known_rid(self, packet: RtpPacket) -> str | None:
+        return self._let_in[packet.ssrc][1] if packet.ssrc in self._let_in else None
 
     def _text(self, packet: RtpPacket, extension: HeaderExtension[str]) -> str | None:
         identifier = self._ids.get(extension.uri)
@@ -191,13 +197,13 @@ class StreamTable:
         )
         idle = [
             known
-            for known, mid in self._mids.items()
+            for known, (mid, _) in self._let_in.items()
             if mid == receiver.mid and known not in self.media and known not in self.repairs and known != ssrc
         ]
         for known in idle[:-MAX_IDLE]:
             self._retire(known)
         self.media[ssrc] = stream
-        self._mids[ssrc] = receiver.mid
+        self._let_in[ssrc] = (receiver.mid, rid)
         rtx_ssrc = receiver.rtx_ssrcs.get(ssrc)
         if rtx_ssrc is not None:
             self._add_repair(stream, rtx_ssrc)
@@ -206,12 +212,14 @@ class StreamTable:
 
     def _add_repair(self, stream: ReceiveStream, ssrc: int) -> None:
         if stream.rtx_ssrc is not None and stream.rtx_ssrc != ssrc:
-            self.repairs.pop(stream.rtx_ssrc, None)
             self._retire(stream.rtx_ssrc)
+        before = self.repairs.get(ssrc)
+        if before is not None:
+            before.rtx_ssrc = None
         stream.rtx_ssrc = ssrc
         self.repairs[ssrc] = stream
         assert stream.mid is not None, "the table gives every stream its mid"
-        self._mids[ssrc] = stream.mid
+        self._let_in[ssrc] = (stream.mid, stream.rid)
 
     # Letting go
 
@@ -238,6 +246,9 @@ class StreamTable:
         announced = self._announced.get(ssrc)
         if announced is not None:
             return announced[0].mid != mid
+        if ssrc in self.repairs:
+            # Descriptions may name a stream and not its retransmissions. Whoever takes its place retires it.
+            return False
         return receiver.active and bool(receiver.ssrcs)
 
     def _end(self, stream: ReceiveStream, now: float) -> None:
@@ -249,7 +260,11 @@ class StreamTable:
         self.events.append(StreamEnded(stream))
 
     def _retire(self, ssrc: int) -> None:
-        del self._mids[ssrc]
+        if self._let_in.pop(ssrc, None) is None:
+            return  # a description may give one SSRC to a stream and to retransmissions
+        repaired = self.repairs.pop(ssrc, None)
+        if repaired is not None:
+            repaired.rtx_ssrc = None
         self.released.append(ssrc)
         self._retired[ssrc] = None
         if len(self._retired) > MAX_RETIRED:

@@ -188,7 +188,7 @@ def test_streams_end_with_their_m_line(publisher: Link) -> None:
     assert list(publisher.transport.streams) == []
     publisher.client.send_rtp(video(2))
     publisher.run(0.1)
-    assert dict(publisher.transport.statistics().drops) == {"rtp-unknown-ssrc": 1}
+    assert dict(publisher.transport.statistics().drops) == {"rtp-inactive-mid": 1}
 
 
 def test_goodbye_of_a_paused_sender_ends_nothing(publisher: Link) -> None:

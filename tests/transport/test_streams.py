@@ -185,6 +185,56 @@ def test_inactive_m_line_ends_the_stream_and_keeps_what_decrypts_it() -> None:
     assert table.streams() == [(10, "1", None, 11)]
 
 
+def test_after_a_pause_nothing_need_be_said_again() -> None:
+    """Once a report about an SSRC has come, browsers leave MID and RID out, and do not begin anew with them."""
+    simulcast = replace(VIDEO, rids=("h", "l"))
+    table = Table(simulcast, SCREEN)
+    for first in (packet(10, mid="1", rid="h"), packet(11, 97, mid="1", rrid="h"), packet(20, mid="2")):
+        assert table.learn(first)
+    table.negotiate(replace(simulcast, active=False), replace(SCREEN, active=False))
+    assert not table.learn(packet(10))
+    assert table.drops == {"rtp-inactive-mid": 1}
+    table.negotiate(simulcast, SCREEN)
+    assert table.learn(packet(10))
+    assert table.learn(packet(11, 97))
+    assert table.learn(packet(20))
+    assert table.streams() == [(10, "1", "h", 11), (20, "2", None, None)]
+    assert table.released() == []
+
+
+def test_retransmissions_that_no_description_names_go_on() -> None:
+    table = Table(replace(VIDEO, ssrcs=(10,)), SCREEN)
+    table.learn(packet(10))
+    table.learn(packet(11, 97, mid="1"))
+    table.negotiate(replace(VIDEO, ssrcs=(10,)), SCREEN)
+    assert table.released() == []
+    assert table.streams() == [(10, "1", None, 11)]
+    assert table.learn(packet(12, 97, mid="1"))
+    assert table.released() == [11]
+    assert table.streams() == [(10, "1", None, 12)]
+    # It is something else if that is what the next description says.
+    table.negotiate(replace(VIDEO, ssrcs=(10,)), replace(SCREEN, ssrcs=(12,)))
+    assert table.streams() == [(10, "1", None, None)]
+    assert table.released() == [12]
+    assert table.learn(packet(12))
+    table.negotiate(replace(VIDEO, ssrcs=(10, 20), rtx_ssrcs={10: 21}))
+    table.learn(packet(21, 97))
+    table.negotiate(replace(VIDEO, ssrcs=(10, 20), rtx_ssrcs={20: 21}))
+    table.learn(packet(20))
+    assert table.streams() == [(10, "1", None, None), (20, "1", None, 21)]
+
+
+@pytest.mark.parametrize("rtx_ssrcs", [{10: 10}, {10: 11, 11: 12}])
+def test_one_ssrc_for_two_things_ends_once(rtx_ssrcs: dict[int, int]) -> None:
+    table = Table(replace(VIDEO, ssrcs=(10,), rtx_ssrcs=rtx_ssrcs))
+    for ssrc in (12, 11, 10):
+        table.learn(packet(ssrc, mid="1"))
+    assert table.learn(packet(30, mid="1"), now=100.0)
+    assert table.streams() == [(30, "1", None, None)]
+    released = table.released()
+    assert len(released) == len(set(released))
+
+
 def test_m_line_that_is_gone_releases_everything() -> None:
     table = Table(replace(VIDEO, ssrcs=(10,), rtx_ssrcs={10: 11}))
     table.learn(packet(10))
@@ -246,7 +296,7 @@ def test_thousands_of_ssrcs_leave_no_trace() -> None:
     for ssrc in range(100, 5000):
         table.learn(packet(ssrc, mid="1"), now=10.0 * ssrc)
     assert len(table.table.media) == 1
-    assert len(table.table._mids) == 1
+    assert len(table.table._let_in) == 1
     assert len(table.table._retired) == MAX_RETIRED
 
 
@@ -256,7 +306,7 @@ def test_unannounced_ssrcs_over_many_pauses_are_bounded() -> None:
         table.negotiate(replace(VIDEO, active=False))
         table.negotiate(VIDEO)
         assert table.learn(packet(ssrc, mid="1"))
-    assert len(table.table._mids) == MAX_IDLE + 1
+    assert len(table.table._let_in) == MAX_IDLE + 1
     assert len(table.released()) == 99 - MAX_IDLE
 
 
@@ -265,7 +315,7 @@ receivers = st.builds(
     st.sampled_from([AUDIO, VIDEO, SCREEN]),
     active=st.booleans(),
     ssrcs=st.sampled_from([(), (10,), (20,), (10, 20)]),
-    rtx_ssrcs=st.sampled_from([{}, {10: 11}, {20: 21}]),
+    rtx_ssrcs=st.sampled_from([{}, {10: 11}, {20: 21}, {10: 10}, {10: 11, 11: 20}]),
     rids=st.sampled_from([(), ("h", "l"), ("h",)]),
 )
 names = st.fixed_dictionaries(
@@ -304,11 +354,12 @@ def test_tables_agree_with_each_other_whatever_comes(steps: list[list[Receiver] 
         assert open_streams == set(table.table.media)
         for ssrc, stream in table.table.media.items():
             assert stream.ssrc == ssrc
+            assert stream.rtx_ssrc is None or table.table.repairs[stream.rtx_ssrc] is stream
         for ssrc, stream in table.table.repairs.items():
             assert stream.rtx_ssrc == ssrc
             assert table.table.media[stream.ssrc] is stream
         # What decrypts an SSRC is kept exactly for those that may still be used.
-        assert held <= set(table.table._mids)
+        assert held <= set(table.table._let_in)
 
 
 @pytest.mark.parametrize("receiver", [VIDEO, AUDIO])
