@@ -224,6 +224,8 @@ class IceSockets(Connection):
     def check_incoming(self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
         """An authentic check came."""
         assert isinstance(protocol, Protocol), "all are made here"
+        # aioice wants it of whom it does not know, and looks into early checks where errors end the generation.
+        message.attributes.setdefault("PRIORITY", 0)
         known = [c for c in self._remote_candidates if (c._network_host, c.port) == addr]
         if not known and len(self._remote_candidates) >= MAX_REMOTE:
             self.drop("ice-addresses-too-many")

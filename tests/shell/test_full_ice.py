@@ -352,6 +352,20 @@ async def test_malformed_stun_of_the_peer_itself_changes_nothing() -> None:
         await talk(running, path, peer)
 
 
+async def test_checks_without_a_priority_before_the_description_change_nothing() -> None:
+    """They are kept by aioice, and looked into when nobody stands between it and the loop any more."""
+    async with ours() as running, theirs() as peer:
+        local = await running.gather()
+        name = (attributes.USERNAME, f"{local.ufrag}:{peer.credentials().ufrag}")
+        check = StunMessage(MessageClass.REQUEST, b"transaction!", (name,)).serialize(local.pwd.encode())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as early:
+            early.setblocking(False)
+            early.sendto(check, running.found(local.ufrag)[0].address)
+            await trio.lowlevel.wait_readable(early)
+        await talk(running, await running.meet(local, peer), peer)
+        assert Lost(local.ufrag) not in running.reports
+
+
 async def test_what_a_callback_raises_is_counted_and_the_loop_goes_on() -> None:
     async with ours() as running, theirs() as peer:
         local = await running.gather()
