@@ -27,13 +27,13 @@ export function readRequest({ search, hash }: { search: string; hash: string }):
   const query = new URLSearchParams(search);
   const token = new URLSearchParams(hash.slice(1)).get("token") ?? query.get("token");
   // Kept for a reload, because joining takes it out of the address: what one copies from there is no secret.
-  if (token !== null) remember(sessionStorage, TOKEN_KEY, token);
-  const off = (recall(localStorage, OFF_KEY) ?? "").split(" ");
+  if (token !== null) remember(() => sessionStorage, TOKEN_KEY, token);
+  const off = (recall(() => localStorage, OFF_KEY) ?? "").split(" ");
   const isOn = (source: string) => (query.has(source) ? query.get(source) !== "0" : !off.includes(source));
   return {
     room: query.get("room") ?? "",
-    name: query.get("name") ?? recall(localStorage, NAME_KEY) ?? "",
-    token: token ?? recall(sessionStorage, TOKEN_KEY) ?? "",
+    name: query.get("name") ?? recall(() => localStorage, NAME_KEY) ?? "",
+    token: token ?? recall(() => sessionStorage, TOKEN_KEY) ?? "",
     autojoin: query.get("autojoin") === "1",
     mic: isOn("mic"),
     camera: isOn("camera"),
@@ -42,13 +42,13 @@ export function readRequest({ search, hash }: { search: string; hash: string }):
 
 /** Remembers the name for the next visit. */
 export function rememberName(name: string): void {
-  remember(localStorage, NAME_KEY, name);
+  remember(() => localStorage, NAME_KEY, name);
 }
 
 /** Remembers what the person wants switched off for the next visit. */
 export function rememberDevices(on: { mic: boolean; camera: boolean }): void {
   const off = [on.mic ? [] : ["mic"], on.camera ? [] : ["camera"]].flat();
-  remember(localStorage, OFF_KEY, off.join(" "));
+  remember(() => localStorage, OFF_KEY, off.join(" "));
 }
 
 /**
@@ -56,16 +56,16 @@ export function rememberDevices(on: { mic: boolean; camera: boolean }): void {
  * takes the place of the old one.
  */
 export function userIdOfThisTab(): string {
-  const known = recall(sessionStorage, USER_KEY);
+  const known = recall(() => sessionStorage, USER_KEY);
   if (known !== null) return known;
   const userId = crypto.getRandomValues(new Uint32Array(4)).join("-");
-  remember(sessionStorage, USER_KEY, userId);
+  remember(() => sessionStorage, USER_KEY, userId);
   return userId;
 }
 
 /** Remembers in which room this tab is; empty: in none. */
 export function rememberCall(room: string): void {
-  remember(sessionStorage, CALL_KEY, room);
+  remember(() => sessionStorage, CALL_KEY, room);
 }
 
 /** The room that a reload of the page has interrupted; empty when it has interrupted nothing. */
@@ -73,7 +73,7 @@ export function interruptedCall(): string {
   // A duplicated tab starts with the same storage, but must not push the first one out of the call.
   const [navigation] = performance.getEntriesByType("navigation");
   const isReload = (navigation as PerformanceNavigationTiming | undefined)?.type === "reload";
-  return (isReload ? recall(sessionStorage, CALL_KEY) : null) ?? "";
+  return (isReload ? recall(() => sessionStorage, CALL_KEY) : null) ?? "";
 }
 
 /** Makes the page's address the one of this room, without anything that was meant for us alone. */
@@ -91,17 +91,17 @@ export function linkTo(room: string): string {
 
 // Storage may be forbidden by the person or full: then nothing is remembered, and nothing else is different.
 
-function recall(storage: Storage, key: string): string | null {
+function recall(storage: () => Storage, key: string): string | null {
   try {
-    return storage.getItem(key);
+    return storage().getItem(key);
   } catch {
     return null;
   }
 }
 
-function remember(storage: Storage, key: string, value: string): void {
+function remember(storage: () => Storage, key: string, value: string): void {
   try {
-    storage.setItem(key, value);
+    storage().setItem(key, value);
   } catch {
     return;
   }

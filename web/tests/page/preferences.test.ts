@@ -92,4 +92,17 @@ describe("without storage", () => {
     expect(read("").name).toBe("");
     expect(userIdOfThisTab()).not.toBe("");
   });
+
+  it("works also where the storage itself is denied", () => {
+    for (const storage of ["localStorage", "sessionStorage"] as const) {
+      vi.spyOn(window, storage, "get").mockImplementation(() => {
+        throw new DOMException("denied", "SecurityError");
+      });
+    }
+    rememberName("Ada");
+    rememberDevices({ mic: false, camera: true });
+    expect(read("", "#token=c.d")).toMatchObject({ name: "", token: "c.d", mic: true });
+    expect(userIdOfThisTab()).not.toBe("");
+    vi.restoreAllMocks();
+  });
 });
