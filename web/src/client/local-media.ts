@@ -45,6 +45,8 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
   readonly #publications = new Map<Source, Publication>();
   /** The last switching of each source: the next one waits for it. */
   readonly #queues = new Map<Source, Promise<void>>();
+  /** How often all devices were closed: what was asked for before that is not wanted any more. */
+  #closings = 0;
 
   constructor(
     room: Room,
@@ -55,6 +57,9 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
     this.#room = room;
     this.#devices = devices;
     this.#options = { ...DEFAULTS, ...options };
+    room.on("stateChanged", ({ state, previous }) => {
+      if (state === "leaving" || (state === "closed" && previous === "failed")) this.#closings += 1;
+    });
     room.on("publicationEnded", ({ publication }) => {
       if (this.#publications.get(publication.source) !== publication) return;
       this.#publications.delete(publication.source);
@@ -80,19 +85,14 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
    * What cannot be had is left off and reported; the rest is on.
    */
   async start(wanted: { mic: boolean; camera: boolean }): Promise<CaptureFailure[]> {
-    if (wanted.mic && wanted.camera && !this.#publications.has("mic") && !this.#publications.has("camera")) {
-      try {
-        const { audio, video } = this.#options;
-        const stream = await this.#open().getUserMedia({ audio, video });
-        for (const track of stream.getTracks()) this.#publish(track.kind === "audio" ? "mic" : "camera", track);
-        return [];
-      } catch {
-        // One of the two may still be had: ask for each, which also tells which one it is.
-      }
+    const closings = this.#closings;
+    if (wanted.mic && wanted.camera) {
+      await this.#inTurn(["mic", "camera"], () => this.#openBoth(closings));
     }
+    // One of the two may still be had: ask for each, which also tells which one it is.
     const failures: CaptureFailure[] = [];
     for (const source of ["mic", "camera"] as const) {
-      if (!wanted[source]) continue;
+      if (!wanted[source] || closings !== this.#closings) continue;
       try {
         await this.set(source, true);
       } catch (error) {
@@ -110,38 +110,60 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
    * SecurityError when the page did not come over https.
    */
   async set(source: Source, on: boolean): Promise<void> {
-    const previous = this.#queues.get(source) ?? Promise.resolve();
-    const current = previous.then(() => this.#switch(source, on));
-    this.#queues.set(
-      source,
-      current.catch(() => undefined),
-    );
-    await current;
+    const closings = this.#closings;
+    await this.#inTurn([source], () => this.#switch(source, on, closings));
   }
 
-  /** Closes all devices and ends their publications. */
+  /** Closes all devices, those too that are being opened, and ends their publications. */
   stop(): void {
+    this.#closings += 1;
     for (const publication of [...this.#publications.values()]) this.#room.unpublish(publication);
   }
 
-  async #switch(source: Source, on: boolean): Promise<void> {
-    if (this.isOn(source) === on) return;
+  /** Runs `task` when all is done that was asked for of these sources before. */
+  async #inTurn(sources: readonly Source[], task: () => Promise<void>): Promise<void> {
+    const before = sources.map((source) => this.#queues.get(source) ?? Promise.resolve());
+    const current = Promise.all(before).then(task);
+    const done = current.catch(() => undefined);
+    for (const source of sources) this.#queues.set(source, done);
+    await current;
+  }
+
+  /** Opens microphone and camera, unless one of them is open, or one of them cannot be had. */
+  async #openBoth(closings: number): Promise<void> {
+    if (this.#publications.has("mic") || this.#publications.has("camera")) return;
+    const { audio, video } = this.#options;
+    let stream: MediaStream;
+    try {
+      stream = await this.#open().getUserMedia({ audio, video });
+    } catch {
+      return;
+    }
+    for (const track of stream.getTracks()) {
+      if (closings === this.#closings) this.#publish(track.kind === "audio" ? "mic" : "camera", track);
+      else track.stop();
+    }
+  }
+
+  /** `closings` is their number when this was asked for. */
+  async #switch(source: Source, on: boolean, closings: number): Promise<void> {
+    if (this.isOn(source) === on || closings !== this.#closings) return;
     const publication = this.#publications.get(source);
-    if (on) await this.#switchOn(source, publication);
+    if (on) await this.#switchOn(source, publication, closings);
     else if (publication !== undefined) await this.#switchOff(source, publication);
     this.emit("changed", source);
   }
 
-  async #switchOn(source: Source, publication: Publication | undefined): Promise<void> {
+  async #switchOn(source: Source, publication: Publication | undefined, closings: number): Promise<void> {
     if (publication !== undefined && publication.track !== null) {
       publication.setMuted(false);
       return;
     }
     const track = await this.#capture(source);
-    // The room may have been left while the person was asked.
-    if (publication === undefined) this.#publish(source, track);
-    else if (publication.ended === null) await publication.replaceTrack(track);
-    else track.stop();
+    // The room may have been left while the person was asked, or the server may have ended the publication.
+    if (closings !== this.#closings || (publication?.ended ?? null) !== null) track.stop();
+    else if (publication === undefined) this.#publish(source, track);
+    else await publication.replaceTrack(track);
   }
 
   async #switchOff(source: Source, publication: Publication): Promise<void> {

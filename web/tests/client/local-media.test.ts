@@ -78,6 +78,20 @@ describe("starting", () => {
     expect(devices.asked).toEqual([]);
   });
 
+  it("opens a device once, though it is switched on by hand meanwhile", async () => {
+    const starting = media.start({ mic: true, camera: true });
+    await Promise.all([starting, media.set("camera", true), media.set("mic", true)]);
+    expect(devices.asked).toEqual(["audio+video"]);
+    expect(world.room.publications.map(({ source }) => source)).toEqual(["mic", "camera"]);
+  });
+
+  it("waits for what is being switched on by hand", async () => {
+    const opening = media.set("camera", true);
+    await Promise.all([opening, media.start({ mic: true, camera: true })]);
+    expect(devices.opened.map(({ kind }) => kind)).toEqual(["video", "audio"]);
+    expect(world.room.publications.map(({ source }) => source)).toEqual(["camera", "mic"]);
+  });
+
   it("says when the browser hides the devices", async () => {
     vi.stubGlobal("navigator", {});
     const hidden = new LocalMedia(world.room);
@@ -180,12 +194,38 @@ describe("ending", () => {
     await media.set("camera", true);
     await media.set("camera", false);
     const opening = media.set("camera", true);
-    await Promise.resolve();
+    while (devices.opened.length < 2) await Promise.resolve();
     const left = world.room.leave();
     world.socket.end();
     await Promise.all([opening, left]);
     expect(devices.opened.map(({ readyState }) => readyState)).toEqual(["ended", "ended"]);
     expect(media.isOn("camera")).toBe(false);
+  });
+
+  it("closes devices that open after the room was left, or after the stop", async () => {
+    const ends: (() => Promise<void> | void)[] = [
+      () => {
+        media.stop();
+      },
+      async () => {
+        const left = world.room.leave();
+        world.socket.end();
+        await left;
+      },
+    ];
+    for (const end of ends) {
+      await world.join();
+      const opening = [media.start({ mic: true, camera: true }), media.set("screen", true)];
+      while (devices.opened.length < 3) await Promise.resolve();
+      await end();
+      await Promise.all(opening);
+      expect(devices.opened.map(({ readyState }) => readyState)).not.toContain("live");
+      expect(world.room.publications).toEqual([]);
+      devices.opened.length = 0;
+      void world.room.leave();
+      world.socket.end();
+      await settle();
+    }
   });
 
   it("stops on request", async () => {
