@@ -51,7 +51,10 @@ export const MOVE_WITHIN_MS = 1000;
 /** How long one try may take, in ms: two losses of the first packet of a TCP connection take 3 s. */
 export const TRY_WITHIN_MS = 10_000;
 
-/** How long to keep trying, in ms: twice the time for which a server keeps a session by default. */
+/**
+ * How long to keep trying, in ms, but for the time that the computer sleeps: twice the time for which a server keeps a
+ * session by default.
+ */
 export const GIVE_UP_AFTER_MS = 60_000;
 
 /** A connection that breaks sooner than this, in ms, counts as one more failure in a row. */
@@ -79,6 +82,11 @@ export class Reconnection {
 
   /** Takes one input and returns what to do. An input that has no meaning in the state changes nothing. */
   step(input: ReconnectionInput, now: number): ReconnectionAction | null {
+    if (now > this.#due) {
+      // A computer that sleeps tries nothing, and after that its network is not there at once.
+      this.#giveUpAt += now - this.#due;
+      this.#due = now;
+    }
     return this.#transitions[this.#state][input]?.(now) ?? null;
   }
 
@@ -97,7 +105,6 @@ export class Reconnection {
       timeout: (now) => (now < this.#due ? null : this.#move(now)),
     },
     waiting: {
-      // However late it is: a computer that slept through all of this deserves one try.
       timeout: (now) => this.#try(now),
       network: (now) => this.#tryAnew(now),
     },

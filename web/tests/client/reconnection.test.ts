@@ -47,12 +47,24 @@ describe("a server that stays away", () => {
     expect(failAlways(machine(0.5), 0).delays.slice(0, 2)).toEqual([375, 562.5]);
   });
 
-  it("is tried once by a computer that slept meanwhile, however late that is", () => {
-    const reconnection = machine();
-    reconnection.step("lost", START);
-    const late = START + 10 * GIVE_UP_AFTER_MS;
-    expect(reconnection.step("timeout", late)).toBe("try");
-    expect(reconnection.step("lost", late + 10)).toBe("give-up");
+  it("is tried for as long by a computer that slept meanwhile: its network is not there at once", () => {
+    for (const wake of ["timeout", "lost", "network"] as const) {
+      for (const asleep of ["waiting", "trying"]) {
+        const reconnection = machine();
+        reconnection.step("lost", START);
+        if (asleep === "trying") reconnection.step("timeout", START + 500);
+        let now = START + 100 * GIVE_UP_AFTER_MS;
+        const wokenAt = now;
+        let action = reconnection.step(wake, now);
+        while (action !== "give-up") {
+          now = Math.max(now, reconnection.nextTimeout() ?? NaN);
+          action = reconnection.step("timeout", now);
+          if (action === "try") action = reconnection.step("lost", now);
+        }
+        expect(now - wokenAt).toBeGreaterThan(GIVE_UP_AFTER_MS - TRY_WITHIN_MS - MAX_DELAY_MS);
+        expect(now - wokenAt).toBeLessThan(GIVE_UP_AFTER_MS + TRY_WITHIN_MS);
+      }
+    }
   });
 
   it("does not hold a try for ever", () => {
