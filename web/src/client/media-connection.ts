@@ -49,6 +49,8 @@ export class MediaConnection {
   /**
    * Opens a connection for the peer `peerId` and starts to negotiate `publications` and one slot for each of the
    * `expected` tracks.
+   *
+   * Throws what the browser throws when it makes no connections, or does not take a publication's encodings.
    */
   constructor(
     create: ConnectionFactory,
@@ -94,9 +96,14 @@ export class MediaConnection {
     this.#stopWatching = watchSilence(connection, () => {
       hooks.silent();
     });
-    publications.setConnection(connection);
-    for (const kind of expected.slice(0, MAX_SLOTS_OFFERED)) {
-      connection.addTransceiver(kind, { direction: "recvonly" });
+    try {
+      publications.setConnection(connection);
+      for (const kind of expected.slice(0, MAX_SLOTS_OFFERED)) {
+        connection.addTransceiver(kind, { direction: "recvonly" });
+      }
+    } catch (error) {
+      this.close();
+      throw error;
     }
   }
 
@@ -107,8 +114,7 @@ export class MediaConnection {
     } else if (message.type === "answer") {
       this.#negotiator.remoteAnswer(message.data.sdp);
     } else {
-      // The server's descriptions carry its candidates; one that cannot be used is no loss.
-      this.#connection.addIceCandidate(message.data).catch(() => undefined);
+      this.#negotiator.remoteCandidate(message.data);
     }
   }
 

@@ -139,6 +139,16 @@ export class Negotiation {
     return this.#state;
   }
 
+  /** Whether messages get through. */
+  get hasSignaling(): boolean {
+    return this.#hasSignaling;
+  }
+
+  /** Whether an offer of the server has come that is yet to be applied. */
+  get hasWaitingOffer(): boolean {
+    return this.#waitingOffer !== null;
+  }
+
   statistics(): Readonly<NegotiationStatistics> {
     return { ...this.#counters };
   }

@@ -28,6 +28,8 @@ export class Negotiator {
   });
   /** Candidates that belong to a description which has not been sent yet: they must not overtake it. */
   #candidates: (RTCIceCandidate | null)[] = [];
+  /** The server's, which belong to an offer of it that waits. */
+  #remoteCandidates: RTCIceCandidateInit[] = [];
 
   constructor(connection: RTCPeerConnection, hooks: NegotiatorHooks) {
     this.#connection = connection;
@@ -37,8 +39,8 @@ export class Negotiator {
     };
     connection.onicecandidate = (event) => {
       this.#candidates.push(event.candidate);
-      const { state } = this.#machine;
-      if (state !== "offering" && state !== "answering") this.#flushCandidates();
+      const { state, hasSignaling } = this.#machine;
+      if (hasSignaling && state !== "offering" && state !== "answering") this.#flushCandidates();
     };
   }
 
@@ -54,6 +56,11 @@ export class Negotiator {
     this.#step({ is: "remote-answer", sdp });
   }
 
+  remoteCandidate(candidate: RTCIceCandidateInit): void {
+    if (this.#machine.hasWaitingOffer) this.#remoteCandidates.push(candidate);
+    else this.#addCandidate(candidate);
+  }
+
   /** The server answered our offer with an error. */
   refused(code: number): void {
     this.#step({ is: "refused", code });
@@ -61,11 +68,14 @@ export class Negotiator {
 
   /** The way to the server is gone: what is sent gets lost until `signalingRestored`. */
   signalingLost(): void {
+    this.#remoteCandidates = [];
     this.#step({ is: "signaling-lost" });
   }
 
   signalingRestored(): void {
     this.#step({ is: "signaling-restored" });
+    const { state } = this.#machine;
+    if (state !== "offering" && state !== "answering") this.#flushCandidates();
   }
 
   /** Ends it. The connection itself is the caller's to close. */
@@ -73,6 +83,7 @@ export class Negotiator {
     this.#connection.onnegotiationneeded = null;
     this.#connection.onicecandidate = null;
     this.#candidates = [];
+    this.#remoteCandidates = [];
     this.#step({ is: "close" });
   }
 
@@ -105,7 +116,10 @@ export class Negotiator {
         // Candidates of an offer that is rolled back here are of no use to anybody.
         this.#candidates = [];
         this.#run(async () => {
-          await connection.setRemoteDescription({ type: "offer", sdp: action.sdp });
+          const applied = connection.setRemoteDescription({ type: "offer", sdp: action.sdp });
+          // The browser takes them in their turn, after the offer.
+          for (const candidate of this.#remoteCandidates.splice(0)) this.#addCandidate(candidate);
+          await applied;
           await connection.setLocalDescription();
           return { is: "answer-made", sdp: connection.localDescription?.sdp ?? "" };
         });
@@ -141,6 +155,11 @@ export class Negotiator {
     operation().then(finish, (error: unknown) => {
       finish({ is: "failed", error: String(error) });
     });
+  }
+
+  #addCandidate(candidate: RTCIceCandidateInit): void {
+    // Most are in the server's descriptions too; one that cannot be used is no loss.
+    this.#connection.addIceCandidate(candidate).catch(() => undefined);
   }
 
   #flushCandidates(): void {

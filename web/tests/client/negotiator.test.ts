@@ -9,15 +9,18 @@ let connection: FakeConnection;
 let negotiator: Negotiator;
 let microphone: FakeTransceiver;
 let sent: string[];
+/** The candidates that were sent. */
+let told: (string | undefined)[];
 
 /** A microphone was offered; then the WebSocket broke and came back. */
 beforeEach(async () => {
   connection = new FakeConnection({});
   sent = [];
+  told = [];
   negotiator = new Negotiator(connection as unknown as RTCPeerConnection, {
     sendOffer: () => sent.push("offer"),
     sendAnswer: () => sent.push("answer"),
-    sendCandidate: () => undefined,
+    sendCandidate: (candidate) => told.push(candidate?.candidate),
     remoteDescriptionChanged: () => undefined,
     agreed: () => undefined,
     withdraw: () => undefined,
@@ -30,6 +33,10 @@ beforeEach(async () => {
   expect(sent).toEqual(["offer", "offer"]);
   sent = [];
 });
+
+function gather(candidate: string): void {
+  connection.onicecandidate?.({ candidate: { candidate } });
+}
 
 const ours = { kind: "audio", mid: "c0", direction: "recvonly" };
 const theirs = { kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" };
@@ -65,5 +72,42 @@ describe("the server's offer after a break", () => {
     await settle();
     expect(sent.filter((each) => each === "answer")).toHaveLength(1);
     expect(microphone.mid).toBe("c0");
+  });
+});
+
+describe("candidates", () => {
+  it("of ours wait for the way to the server", async () => {
+    gather("first");
+    negotiator.signalingLost();
+    gather("second");
+    expect(told).toEqual(["first"]);
+    negotiator.signalingRestored();
+    expect(told).toEqual(["first", "second"]);
+    negotiator.remoteAnswer(description(ours));
+    await settle();
+    negotiator.signalingLost();
+    gather("third");
+    negotiator.signalingRestored();
+    expect(told.at(-1)).toBe("third");
+  });
+
+  it("of the server wait for their offer while that waits", async () => {
+    negotiator.remoteAnswer(description(ours));
+    negotiator.remoteOffer(description(ours, theirs));
+    negotiator.remoteCandidate({ candidate: "for s0" });
+    await settle();
+    expect(connection.history.slice(1)).toEqual(["remote answer", "remote offer", "candidate", "local answer"]);
+  });
+
+  it("of the server are forgotten with an offer that is", async () => {
+    negotiator.remoteAnswer(description(ours));
+    negotiator.remoteOffer(description(ours, theirs));
+    negotiator.remoteCandidate({ candidate: "for s0" });
+    negotiator.signalingLost();
+    await settle();
+    negotiator.signalingRestored();
+    negotiator.remoteOffer(description(ours, theirs));
+    await settle();
+    expect(connection.candidates).toEqual([]);
   });
 });

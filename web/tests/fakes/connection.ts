@@ -34,21 +34,33 @@ export class FakeTransceiver {
   }
 
   set direction(direction: Direction) {
+    if (this.currentDirection === "stopped") throw new DOMException("stopped", "InvalidStateError");
     this.#direction = direction;
     this.#owner.checkNeeded();
+  }
+
+  /** The other side has rejected the m-section. */
+  stop(): void {
+    this.#direction = this.currentDirection = this.negotiated = "stopped";
   }
 }
 
 class FakeSender {
   track: FakeTrack | null;
   streams: unknown[] = [];
+  #stalled: Promise<void> = Promise.resolve();
 
   constructor(track: FakeTrack | null) {
     this.track = track;
   }
 
+  /** What is asked for from now on waits for ever: its connection is closed while another operation runs. */
+  stall(): void {
+    this.#stalled = new Promise(() => undefined);
+  }
+
   async replaceTrack(track: FakeTrack | null): Promise<void> {
-    await Promise.resolve();
+    await this.#stalled;
     this.track = track;
   }
 
@@ -75,7 +87,7 @@ export class FakeConnection {
   arrivedAt = 0;
   /** The next calls of these methods reject. */
   readonly failures = new Set<"setLocalDescription" | "setRemoteDescription" | "rollback">();
-  /** Each applied description, as "local offer", "remote answer", … */
+  /** Each applied description, as "local offer", "remote answer", …, and "candidate" for each of the other side's. */
   readonly history: string[] = [];
   stats = new Map<string, Record<string, unknown>>();
   #transceivers: FakeTransceiver[] = [];
@@ -103,6 +115,8 @@ export class FakeConnection {
   addTransceiver(trackOrKind: FakeTrack | string, init: RTCRtpTransceiverInit): FakeTransceiver {
     const track = typeof trackOrKind === "string" ? null : trackOrKind;
     const kind = typeof trackOrKind === "string" ? trackOrKind : trackOrKind.kind;
+    if (init.sendEncodings?.some(({ rid = "" }) => /[^0-9A-Za-z]/.test(rid)) === true)
+      throw new TypeError("rid");
     const transceiver = new FakeTransceiver(this, kind, track, init);
     this.#transceivers.push(transceiver);
     this.checkNeeded();
@@ -132,6 +146,7 @@ export class FakeConnection {
     await Promise.resolve();
     if (this.remoteDescription === null) throw new Error("no remote description");
     this.candidates.push(candidate);
+    this.history.push("candidate");
   }
 
   getReceivers(): { getSynchronizationSources(): { timestamp: number }[] }[] {
