@@ -3,6 +3,7 @@
 Knows which line types may follow which, and nothing about what is in them.
 """
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ MEDIA_ORDER = {letter: rank for rank, letter in enumerate("micbka")}
 
 ONCE = frozenset("vosiuzk")
 """Line types of which a part of the description has at most one."""
+
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half a surrogate pair, which JSON can say and UTF-8 cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ def split_lines(text: str, limits: Limits = DEFAULT_LIMITS) -> list[Line]:
         row = row.removesuffix("\r")
         if len(row) > limits.line:
             raise SdpError("sdp-too-large", f"{len(row)} characters, at most {limits.line} make a line", number)
-        if len(row) < 2 or row[1] != "=" or "\r" in row or "\0" in row:
+        legal = len(row) >= 2 and row[1] == "=" and "\r" not in row and "\0" not in row
+        if not legal or (not row.isascii() and _HALF.search(row)):
             raise SdpError("sdp-syntax", f"{row[:40]!r} is not <letter>=<value>", number)
         lines.append(Line(row[0], row[2:], number))
     return lines

@@ -19,7 +19,7 @@ def test_a_value_may_be_empty_and_may_contain_equals_signs() -> None:
     assert split_lines("s=\na=b=c\n") == [Line("s", "", 1), Line("a", "b=c", 2)]
 
 
-@pytest.mark.parametrize("row", ["", "v", "v:0", "\r", " v=0", "a=x\0y", "a=x\ry"])
+@pytest.mark.parametrize("row", ["", "v", "v:0", "\r", " v=0", "a=x\0y", "a=x\ry", "a=\ud83d", "\ude00=x"])
 def test_anything_else_than_letter_equals_value_is_refused_by_line(row: str) -> None:
     assert failure(f"v=0\r\n{row}\r\ns=-\r\n") == ("sdp-syntax", 2)
 
