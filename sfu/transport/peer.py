@@ -314,6 +314,12 @@ class PeerTransport:
         packet = RtpPacket.parse(data)
         self._rtp_packets += 1
         self._rtp_octets += len(data)
+        # First of all, since it is about the way here: what we do not know has arrived no less.
+        if self._transport_sequence_id is not None:
+            element = packet.extension(self._transport_sequence_id)
+            if element is not None:
+                number = extensions.TRANSPORT_SEQUENCE_NUMBER.decode(element)
+                self._control.arrivals.record(number, now)
         streams = self._streams
         ssrc = packet.ssrc
         if ssrc not in streams.media and ssrc not in streams.repairs:
@@ -321,11 +327,6 @@ class PeerTransport:
             self._follow_streams()
             if not learned:
                 return
-        if self._transport_sequence_id is not None:
-            element = packet.extension(self._transport_sequence_id)
-            if element is not None:
-                number = extensions.TRANSPORT_SEQUENCE_NUMBER.decode(element)
-                self._control.arrivals.record(number, now)
         stream = streams.media.get(ssrc)
         if stream is not None:
             media = stream.receive(packet, data, now)

@@ -246,6 +246,17 @@ def test_arrivals_are_fed_back(publisher: Link) -> None:
     assert message.base_sequence_number == 101
 
 
+def test_arrivals_of_what_no_description_has_named_yet_are_fed_back(publisher: Link) -> None:
+    """A browser sends as soon as it has made its answer, and would take all of that for lost on the way."""
+    for number in range(1, 4):
+        early = replace(video(number, transport_sequence=number), ssrc=0x4000, payload_type=50)
+        publisher.client.send_rtp(replace(early, extensions=early.extensions[1:]))
+    publisher.run(0.2)
+    assert publisher.transport.statistics().drops == {"rtp-unknown-ssrc": 3}
+    [message] = [packet for packet in publisher.client.rtcp if isinstance(packet, TransportWideFeedback)]
+    assert (message.base_sequence_number, len(message.received)) == (1, 3)
+
+
 def test_malformed_transport_sequence_number_is_counted(publisher: Link) -> None:
     publisher.client.send_rtp(
         replace(video(1, KEY_FRAME), extensions=((MID, b"0"), (TRANSPORT_SEQUENCE, b"x")))
