@@ -1,26 +1,33 @@
 """What the documents say about the code is true."""
 
+import ast
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 import runpy
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
 import sfu.dtls
 import sfu.ice
 import sfu.rtp
 import sfu.sdp
+from sfu.conference import errors
+from sfu.conference.envelope import parse
 from sfu.conference.messages import CLIENT_MESSAGES, SERVER_MESSAGES
-from sfu.config import rows
+from sfu.config import load, rows
 from sfu.peer import CLOSE_CODES, INTERNAL_ERROR
 from sfu.series import SERIES
 
 ROOT = Path(__file__).parents[1]
 DIAGRAMS = ROOT / "docs" / "diagrams"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "web" / "README.md"])
 
 
 def test_readme_has_every_setting_as_it_is() -> None:
@@ -59,10 +66,102 @@ def test_signaling_has_every_close_code() -> None:
     assert sorted(written) == sorted({*CLOSE_CODES.values(), INTERNAL_ERROR})
 
 
+def test_signaling_has_every_code_of_an_error() -> None:
+    section = (ROOT / "docs" / "signaling.md").read_text().partition("## Errors")[2].partition("\n## ")[0]
+    codes = {error.code for error in errors.Refused.__subclasses__()}
+    assert {int(code) for code in re.findall(r"(?m)^\| (\d{3}) \|", section)} == codes
+
+
+def test_messages_in_the_page_about_signaling_are_messages() -> None:
+    text = (ROOT / "docs" / "signaling.md").read_text()
+    said = [parse(message).message_type for message in re.findall(r"(?m)^    → (.*)", text)]
+    heard = [json.loads(message) for message in re.findall(r"(?m)^    ← (.*)", text)]
+    for message in heard:
+        example = msgspec.convert(message["data"], SERVER_MESSAGES[message["type"]])
+        assert json.loads(msgspec.json.encode(example)) == message["data"]
+    assert said == ["join", "offer"]
+    assert [message["type"] for message in heard] == ["join", "room-state", "answer", "track-published"]
+
+
+LOGGING = ("info", "warning", "warn", "error", "exception")
+"""Methods whose first argument is an event that operators read."""
+
+
+def test_operations_has_every_event_of_the_log() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = page.partition("## The log")[2].partition("\n## ")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    listed = {event for cell in cells for event in re.findall(r"`([^`]+)`", cell)}
+    texts, logged = set(), set()
+    for path in (ROOT / "sfu").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(ast.Attribute(_, method), [ast.Constant(event), *_]) if method in LOGGING:
+                    logged.add(event)
+                case ast.Constant(str(text)):
+                    texts.add(text)
+    assert logged <= listed <= texts
+
+
 def test_links_between_documents_lead_somewhere() -> None:
-    for document in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "web" / "README.md"):
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
+    for page in PAGES:
+        for target, _, anchor in re.findall(r"\]\(([^)#:]*)(#([^)]*))?\)", page.read_text()):
+            document = page.parent / target if target else page
+            assert document.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(document), f"{page.name}: {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what the headings of a page are called in links, as GitHub makes it."""
+    headings = re.findall(r"(?m)^#+ (.*)", page.read_text())
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("folder", [ROOT / "docs", ROOT / "docs" / "decisions"], ids=lambda path: path.name)
+def test_every_page_is_in_the_index(folder: Path) -> None:
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (folder / "README.md").read_text()))
+    assert linked == {page.name for page in folder.glob("*.md")} - {"README.md"}
+
+
+def test_every_dependency_has_a_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    wanted = {re.split(r"[\[<>=~]", name)[0] for names in lists for name in names}
+    package = json.loads((ROOT / "web" / "package.json").read_text())
+    wanted |= {*package["dependencies"], *package["devDependencies"]}
+    text = (ROOT / "docs" / "decisions" / "README.md").read_text().partition("## What each")[2]
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)} == wanted
+
+
+def test_pages_name_settings_metrics_and_files_that_exist() -> None:
+    settings = {row.variable for row in rows()} | {"SFU_CONFIG"}
+    metrics = {series.name for series in SERIES} | {"sfu_memory_per_peer_bytes"}
+    for page in PAGES:
+        text = page.read_text()
+        assert set(re.findall(r"\bSFU_[A-Z_]+[A-Z]\b", text)) <= settings, page.name
+        assert {name.removesuffix("_bucket") for name in re.findall(r"\bsfu_\w+", text)} <= metrics, page.name
+        for name in re.findall(r"`((?:sfu|tests|docs|fuzz|tools|benchmarks|web)/[\w./-]*\w)`", text):
+            if name not in NOT_COMMITTED:
+                assert (ROOT / name).exists(), f"{page.name}: {name}"
+
+
+NOT_COMMITTED = ("sfu/web", "benchmarks/results", "fuzz/findings", "fuzz/corpus/NAME")
+"""What is made when it is needed, or stands for another name."""
+
+
+def test_settings_file_in_the_page_about_deployment_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "settings.toml"
+    file.write_text(example)
+    assert load({}, {}, file).session_ttl_sec == 60
+
+
+def test_files_of_the_page_have_their_question() -> None:
+    text = (ROOT / "web" / "README.md").read_text().partition("## Where things are")[2]
+    named = set(re.findall(r"`([\w-]+\.tsx?)`", text))
+    assert named == {path.name for path in (ROOT / "web" / "src").rglob("*.ts*")}
 
 
 @pytest.mark.parametrize("script", ["conference", "dtls"])
