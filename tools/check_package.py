@@ -17,6 +17,16 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 START_SECONDS: Final = 30.0
+PORTS: Final = ("--http-addr", "--udp-addr", "--ice-tcp-addr", "--admin-addr")
+"""All that a server binds: each anywhere, since another server may run on this machine."""
+EXPECTED: Final = {
+    "": b"<script",
+    "client.js": b"export",
+    "types/index.d.ts": b"Room",
+    "licenses.txt": b"react",
+    "healthz": b"ok",
+}
+"""What a server of the package has to answer, by path: something that must be in it."""
 
 
 def run(*command: str | Path) -> str:
@@ -37,7 +47,7 @@ def check(folder: Path) -> None:
     typed = "import importlib.resources as r; print((r.files('sfu') / 'py.typed').is_file())"
     assert run(environment / "bin" / "python", "-c", typed) == "True\n"
     server = subprocess.Popen(
-        [command, "--http-addr", "127.0.0.1:0", "--udp-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"],
+        [command, *(word for port in PORTS for word in (port, "127.0.0.1:0"))],
         stdout=subprocess.PIPE,
         text=True,
         cwd=folder,
@@ -48,7 +58,7 @@ def check(folder: Path) -> None:
         line = server.stdout.readline()
         found = re.search(r"open (http://\S+/)", line)
         assert found is not None, line
-        for path, expected in (("", b"<script"), ("client.js", b"export"), ("healthz", b"ok")):
+        for path, expected in EXPECTED.items():
             with urllib.request.urlopen(found[1] + path, timeout=START_SECONDS) as response:
                 assert expected in response.read(), path
         server.send_signal(signal.SIGTERM)
