@@ -21,9 +21,10 @@ from engine import Result, merge, read_arguments, run
 def row(result: Result) -> str:
     """One line of the table."""
     executions, cpu = result.executions or 0, result.cpu
+    kept = merge(result.name)  # first: what is measured is what is left
     return (
         f"| `{result.name}` | {executions:,} | {cpu / 60:.1f} | {executions / cpu if cpu else 0:,.0f} "
-        f"| {result.edges} | {corpora.reached(result.name)} | {merge(result.name)} | {result.finds} |"
+        f"| {result.edges} | {corpora.reached(result.name)} | {kept} | {result.finds} |"
     )
 
 

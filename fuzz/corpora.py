@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import coverage
-from engine import HERE, PREFIX, corpus, found, names
+from engine import HERE, PREFIX, corpus, found, read_names
 from target import load
 
 
@@ -107,10 +107,9 @@ def reached(name: str) -> str:
 def main() -> None:
     """Do what the command line asks for."""
     parser = argparse.ArgumentParser(description="What the inputs of harnesses reach.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
     parser.add_argument("--keep", type=int, metavar="BYTES", help="extend the committed corpus by so much")
-    arguments = parser.parse_args()
-    chosen = arguments.names or names()
+    arguments = read_names(parser)
+    chosen = arguments.names
     if len(chosen) > 1:
         for name in chosen:
             options = [] if arguments.keep is None else ["--keep", str(arguments.keep)]

@@ -20,18 +20,24 @@ def names() -> list[str]:
     return sorted(path.stem.removeprefix(PREFIX) for path in HERE.glob(f"{PREFIX}*.py"))
 
 
-def read_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Read a command line with names of harnesses. A wrong one, or no atheris, ends the process."""
+def read_names(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read a command line with names of harnesses. A wrong one ends the process."""
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}; default: all")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(names())
     if unknown:
         parser.error(f"no such harness: {', '.join(sorted(unknown))}; there are {', '.join(names())}")
+    arguments.names = arguments.names or names()
+    return arguments
+
+
+def read_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the same for a program that fuzzes: without atheris it ends."""
+    arguments = read_names(parser)
     try:
         importlib.import_module("atheris")
     except ImportError as error:
         parser.exit(3, f"Fuzzing needs atheris, which this interpreter does not have: {error}\n")
-    arguments.names = arguments.names or names()
     return arguments
 
 
@@ -90,8 +96,10 @@ def run(name: str, seconds: int) -> Result:
 def merge(name: str) -> int:
     """Keep of the found inputs only those that reach what the committed ones do not; return how many."""
     folder = found(name)
-    old = folder.rename(folder.with_name("before-merge"))
-    folder.mkdir()
+    old = folder.with_name("before-merge")
+    old.mkdir(exist_ok=True)  # it is there where an earlier merge was interrupted, with what had been found
+    for path in folder.iterdir():
+        path.replace(old / path.name)
     # Into a copy of the committed inputs: libFuzzer adds to the first folder what that lacks.
     for path in corpus(name).iterdir():
         (folder / path.name).write_bytes(path.read_bytes())

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
+import engine
 import pytest
 
 FUZZ = Path(__file__).parents[1] / "fuzz"
@@ -35,3 +36,21 @@ def test_harness_has_a_corpus_and_holds_on_it(name: str) -> None:
 
 def test_every_corpus_has_a_harness() -> None:
     assert sorted(path.name for path in (FUZZ / "corpus").iterdir() if path.is_dir()) == NAMES
+
+
+def test_merging_goes_on_where_it_was_interrupted_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "HERE", tmp_path)
+    monkeypatch.setattr(engine, "_target", lambda name, arguments: (1, 0.0, "no fuzzer here"))
+    for folder, name in (
+        ("corpus/rtcp", "a"),
+        ("findings/rtcp/before-merge", "b"),
+        ("findings/rtcp/corpus", "c"),
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / name).write_text(name)
+    with pytest.raises(RuntimeError, match="no fuzzer here"):
+        engine.merge("rtcp")
+    assert sorted(path.name for path in engine.found("rtcp").iterdir()) == ["b", "c"]
+    assert [path.name for path in (tmp_path / "findings" / "rtcp").iterdir()] == ["corpus"]
