@@ -36,7 +36,7 @@ HOURS ?= 1
 fuzz-all: .venv/test.stamp ## fuzz everything for HOURS=h (1), JOBS=n at a time (cores), then merge corpora and report
 	$(BIN)/python fuzz/campaign.py $(T) --hours $(HOURS) $(if $(JOBS),--jobs $(JOBS))
 
-bench: .venv/bench.stamp ## CPU per forwarded packet, join time, memory per peer: the numbers in the README
+bench: .venv/bench.stamp ## CPU per forwarded packet, join time, memory per peer: the numbers in docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove everything that was built or installed here

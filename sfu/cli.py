@@ -101,7 +101,7 @@ def _publish_grants(
     help="What may be published; empty for nothing.",
 )
 @click.option("--subscribe/--no-subscribe", default=True, help="Whether others may be seen and heard.")
-@click.option("--admin", is_flag=True, help="Allow managing others.")
+@click.option("--admin", is_flag=True, help="Grant administration, which nothing asks for yet.")
 @click.option("--config", "file", metavar="FILE", help="TOML file with settings.  [SFU_CONFIG]")
 def token(
     room: str,
