@@ -99,7 +99,7 @@ export class Membership {
     const place =
       options.remember === false ? null : this.#environment.sessions.claim(url, roomId, options.userId);
     const stored = place?.recall() ?? null;
-    const userId = options.userId ?? stored?.userId ?? crypto.randomUUID();
+    const userId = options.userId ?? stored?.userId ?? randomId();
     this.#stay = { options, url, userId, place, reconnection: null };
     this.#joinDeadline.set(performance.now() + JOIN_DEADLINE_MS);
     this.#open(this.#stay, stored);
@@ -134,7 +134,8 @@ export class Membership {
     this.#stay?.place?.forget();
     this.#end();
     signaling?.send("leave", {});
-    if (signaling !== null) await within(LEAVE_DEADLINE_MS, signaling.close());
+    // In any case not in this step: whoever calls has more to let go of before it is over.
+    await within(LEAVE_DEADLINE_MS, signaling?.close() ?? Promise.resolve());
     if (was !== "leaving" && this.#state === "leaving") this.#change("closed");
   }
 
@@ -279,6 +280,11 @@ export class Membership {
     this.#state = nextState(previous, event);
     if (this.#state !== previous) this.#hooks.stateChanged({ state: this.#state, previous, error });
   }
+}
+
+/** 128 random bits. There is no `crypto.randomUUID` in pages that did not come over https. */
+function randomId(): string {
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 /** Resolves with the promise, or at the latest after `milliseconds`. */
