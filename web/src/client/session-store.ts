@@ -50,7 +50,7 @@ export class SessionStore {
   #recall(key: string): StoredSession | null {
     const stored = this.#try((storage) => JSON.parse(storage.getItem(key) ?? "{}") as Partial<StoredSession>);
     const { userId, sessionId, sessionToken } = stored ?? {};
-    if (userId === undefined || sessionId === undefined || sessionToken === undefined) return null;
+    if (!isText(userId) || !isText(sessionId) || !isText(sessionToken)) return null;
     return { userId, sessionId, sessionToken };
   }
 
@@ -62,6 +62,10 @@ export class SessionStore {
       return undefined;
     }
   }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
 }
 
 /** One place of a `SessionStore`. */
