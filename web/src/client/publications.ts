@@ -1,5 +1,5 @@
 /** What this client publishes, and the transceivers that carry it. */
-import { deferred } from "./deferred.js";
+import { type Deferred, deferred } from "./deferred.js";
 import { RoomError } from "./errors.js";
 import { defaultSource, type Kind, type MediaState, type Source } from "./protocol.js";
 
@@ -51,6 +51,8 @@ export class Publication {
   readonly #changed: () => void;
   readonly #onTrackEnded: () => void;
   #transceiver: RTCRtpTransceiver | null = null;
+  /** Resolves when it is carried by another transceiver, or by none. */
+  #moved: Deferred<undefined> = deferred();
   readonly #resolveReady: (trackId: string) => void;
   readonly #rejectReady: (error: RoomError) => void;
 
@@ -125,11 +127,14 @@ export class Publication {
     track?.addEventListener("ended", this.#onTrackEnded);
     if (track !== null) track.enabled = !this.#muted;
     this.#changed();
-    await this.#transceiver?.sender.replaceTrack(track);
+    // Firefox says nothing more when the connection is closed meanwhile; the next one has the new track anyway.
+    await Promise.race([this.#transceiver?.sender.replaceTrack(track), this.#moved.promise]);
   }
 
   /** For the room: it is carried by this transceiver from now on. */
   attach(transceiver: RTCRtpTransceiver | null): void {
+    this.#moved.resolve(undefined);
+    this.#moved = deferred();
     this.#transceiver = transceiver;
     this.#trackId = null;
   }
@@ -142,6 +147,7 @@ export class Publication {
 
   /** For the room: it is over. */
   end(reason: EndReason): void {
+    this.#moved.resolve(undefined);
     this.#ended = reason;
     this.#transceiver = null;
     this.#track?.removeEventListener("ended", this.#onTrackEnded);
@@ -157,7 +163,7 @@ export class Publications {
   /** Those that our last offer asked for. */
   #offered = new Set<Publication>();
   #connection: RTCPeerConnection | null = null;
-  /** Transceivers without a publication, by kind and source, to be used again: each new one lengthens the SDP. */
+  /** Transceivers without a publication, by `slotKey`, to be used again: each new one lengthens the SDP. */
   #parked = new Map<string, RTCRtpTransceiver[]>();
 
   get all(): Publication[] {
@@ -171,8 +177,8 @@ export class Publications {
   }
 
   add(publication: Publication): void {
-    this.#publications.add(publication);
     if (this.#connection !== null) this.#carry(publication, this.#connection);
+    this.#publications.add(publication);
   }
 
   /** Takes one out. Its transceiver is kept for the next of its kind. */
@@ -181,7 +187,8 @@ export class Publications {
     this.#offered.delete(publication);
     const { transceiver } = publication;
     publication.end(reason);
-    if (transceiver === null || this.#connection === null) return;
+    // One that was rejected cannot be used again.
+    if (transceiver === null || transceiver.currentDirection === "stopped") return;
     // Not `stop()`: a transceiver that was stopped before its first negotiation asks for one for ever in Chromium.
     transceiver.direction = "inactive";
     void transceiver.sender.replaceTrack(null);
@@ -219,6 +226,11 @@ export class Publications {
     return [...this.#offered].filter((publication) => publication.trackId === null);
   }
 
+  /** Those whose m-section the server has rejected: the browser has stopped their transceivers for good. */
+  get rejected(): Publication[] {
+    return this.all.filter(({ transceiver }) => transceiver?.currentDirection === "stopped");
+  }
+
   byMid(mid: string): Publication | null {
     return this.all.find((publication) => publication.transceiver?.mid === mid) ?? null;
   }
@@ -248,8 +260,8 @@ export class Publications {
   }
 
   /**
-   * A transceiver of the same kind and source whose end has been negotiated. Before that, the server could not
-   * tell the old publication from the new one: it would see one m-section that never stopped sending.
+   * A transceiver of the same kind, source and encodings whose end has been negotiated. Before that, the server
+   * could not tell the old publication from the new one: it would see one m-section that never stopped sending.
    */
   #takeParked(publication: Publication): RTCRtpTransceiver | null {
     const parked = this.#parked.get(slotKey(publication)) ?? [];
@@ -258,6 +270,7 @@ export class Publications {
   }
 }
 
-function slotKey(publication: Publication): string {
-  return `${publication.kind} ${publication.source}`;
+/** What publications must have in common to use one transceiver after the other: it gets its encodings only once. */
+function slotKey({ kind, source, sendEncodings }: Publication): string {
+  return JSON.stringify([kind, source, sendEncodings]);
 }
