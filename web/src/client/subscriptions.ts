@@ -65,10 +65,11 @@ export class Subscriptions {
     }
   }
 
-  /** The server did not even look at a request, for want of time for example. */
+  /** The server did not even look at a request, for want of time for example: then it cannot say which it was. */
   refused(error: RoomError): void {
     for (const [trackId, wish] of this.#wishes) {
-      if (wish.unanswered > 0 && requestOf(wish) === error.request) this.#drop(trackId, error);
+      const isMeant = error.request === null || requestOf(wish) === error.request;
+      if (wish.unanswered > 0 && isMeant) this.#drop(trackId, error);
     }
   }
 
