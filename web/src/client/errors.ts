@@ -10,7 +10,7 @@ export type RoomErrorKind =
   | "lost"
   /** The session goes on elsewhere: in another window, for example. */
   | "replaced"
-  /** No media can flow: ICE or DTLS failed. */
+  /** No media can flow: ICE or DTLS failed, or the browser makes no connection. */
   | "media-failed"
   /** The two sides could not agree on what to send. */
   | "negotiation-failed"

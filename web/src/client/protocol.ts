@@ -95,8 +95,8 @@ export interface ServerMessages {
   "room-state": { peers: PeerInfo[]; subscriptions: SubscriptionInfo[] };
   "peer-joined": PeerIdentity;
   "peer-left": { peerId: string };
-  "peer-suspended": { peerId: string };
-  "peer-resumed": { peerId: string };
+  "peer-suspended": PeerIdentity;
+  "peer-resumed": PeerIdentity;
   offer: { sdp: string };
   answer: { sdp: string };
   "ice-restart-offer": { sdp: string };
@@ -171,8 +171,8 @@ const READERS: { [Type in keyof ServerMessages]: (fields: Fields) => ServerMessa
   }),
   "peer-joined": readIdentity,
   "peer-left": (f) => ({ peerId: f.string("peerId") }),
-  "peer-suspended": (f) => ({ peerId: f.string("peerId") }),
-  "peer-resumed": (f) => ({ peerId: f.string("peerId") }),
+  "peer-suspended": readIdentity,
+  "peer-resumed": readIdentity,
   offer: (f) => ({ sdp: f.string("sdp") }),
   answer: (f) => ({ sdp: f.string("sdp") }),
   "ice-restart-offer": (f) => ({ sdp: f.string("sdp") }),

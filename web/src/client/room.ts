@@ -1,4 +1,5 @@
 /** A room, as a program in a browser uses it. */
+import { Alarm } from "./alarm.js";
 import { type ConnectionState, nextState } from "./connection-state.js";
 import { type Deferred, deferred } from "./deferred.js";
 import { Emitter } from "./emitter.js";
@@ -30,6 +31,12 @@ const BROWSER: RoomEnvironment = {
   watchNetwork,
 };
 
+/** How long after the server had no time for a message to say again what may have been in it, in ms. */
+export const REPEAT_AFTER_MS = 1000;
+
+/** Requests that the server answers with error 409 when its end of the RTCPeerConnection is no more. */
+const ABOUT_THE_CONNECTION: ReadonlySet<string | null> = new Set(["offer", "answer", "ice-restart-request"]);
+
 /**
  * One person's membership in one room: publishes tracks, and reports the tracks of the others.
  *
@@ -54,6 +61,9 @@ export class Room extends Emitter<RoomEvents> {
     this.#membership.send(type, data);
   });
   #announcedMediaState = "";
+  readonly #repetition = new Alarm(() => {
+    this.#announceMediaState();
+  });
 
   constructor(environment: Partial<RoomEnvironment> = {}) {
     super();
@@ -233,7 +243,7 @@ export class Room extends Emitter<RoomEvents> {
         break;
       case "peer-suspended":
       case "peer-resumed":
-        this.#applyRoster(this.#roster.suspended(message.data.peerId, message.type === "peer-suspended"));
+        this.#applyRoster(this.#roster.suspended(message.data, message.type === "peer-suspended"));
         break;
       case "media-state":
         this.#applyRoster(this.#roster.mediaState(message.data.peerId, message.data));
@@ -280,7 +290,12 @@ export class Room extends Emitter<RoomEvents> {
     });
     this.#recovery ??= this.#careForMedia();
     if (this.#connection === null) {
-      this.#connection = this.#connect();
+      try {
+        this.#connection = this.#connect();
+      } catch (error) {
+        this.#membership.fail(new RoomError("media-failed", String(error)));
+        return;
+      }
       this.#recovery.step("replaced");
     } else {
       this.#connection.signalingRestored();
@@ -312,6 +327,7 @@ export class Room extends Emitter<RoomEvents> {
         },
         remoteDescriptionChanged: () => {
           this.#updateRemoteTracks();
+          for (const publication of this.#publications.rejected) this.#endPublication(publication, "refused");
         },
         agreed: () => {
           this.#recovery?.step("agreed");
@@ -379,8 +395,14 @@ export class Room extends Emitter<RoomEvents> {
   #requestRefused({ code, message, type }: ServerMessages["error"]): void {
     const error = new RoomError("request-refused", message, { code, request: type });
     this.#subscriptions.refused(error);
+    if (code === 429) {
+      // For which message there was no time is not said, since nobody has looked at it.
+      this.#announcedMediaState = "";
+      this.#repetition.set(performance.now() + REPEAT_AFTER_MS);
+    }
     this.emit("error", error);
-    if (type === "offer") this.#connection?.offerRefused(code);
+    if (code === 409 && ABOUT_THE_CONNECTION.has(type)) this.#recovery?.step("failed");
+    else if (type === "offer") this.#connection?.offerRefused(code);
   }
 
   #publisherOf(trackId: string): string {
@@ -430,11 +452,15 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Closes the RTCPeerConnection, and ends what was received through it; publications remain. */
   #dropConnection(): void {
+    for (const track of this.#closeConnection()) this.emit("trackUnsubscribed", track);
+  }
+
+  /** The same without a word; returns what was received. */
+  #closeConnection(): RemoteTrack[] {
     this.#connection?.close();
     this.#connection = null;
     this.#publications.setConnection(null);
-    const { removed } = this.#remoteTracks.update([], () => null);
-    for (const track of removed) this.emit("trackUnsubscribed", track);
+    return this.#remoteTracks.update([], () => null).removed;
   }
 
   /** Lets go of everything that belongs to one stay in a room; publications remain. */
@@ -443,17 +469,16 @@ export class Room extends Emitter<RoomEvents> {
     this.#stopWatching = null;
     this.#recovery?.close();
     this.#recovery = null;
+    this.#repetition.set(null);
     this.#entry = null;
     this.#announcedMediaState = "";
     this.#subscriptions.close(error ?? new RoomError("lost", "the room has ended"));
-    this.#dropConnection();
-    for (const { peer } of this.#roster.replaceAll([])) this.emit("peerLeft", peer);
+    const removed = this.#closeConnection();
+    const left = this.#roster.replaceAll([]);
     this.#roster = new Roster();
     if (error !== null) this.#joining?.reject(error);
     this.#joining = null;
-    const { removed } = this.#remoteTracks.update([], () => null);
-    const left = this.#roster.replaceAll([]);
-    this.#roster = new Roster();
+    // Last: who hears of these may join again at once.
     for (const track of removed) this.emit("trackUnsubscribed", track);
     for (const { peer } of left) this.emit("peerLeft", peer);
   }

@@ -29,6 +29,7 @@ export type RosterChange =
 /** The other peers of a room. */
 export class Roster {
   readonly #peers = new Map<string, RemotePeer>();
+
   get peers(): ReadonlyMap<string, RemotePeer> {
     return this.#peers;
   }
@@ -80,11 +81,11 @@ export class Roster {
     return [{ change: "left", peer }];
   }
 
-  /** Its connection broke, or is there again. */
-  suspended(peerId: string, suspended: boolean): RosterChange[] {
+  /** Its connection broke, or is there again: under another name, perhaps. */
+  suspended({ peerId, name }: PeerIdentity, suspended: boolean): RosterChange[] {
     const peer = this.#peers.get(peerId);
     if (peer === undefined || peer.suspended === suspended) return [];
-    const changed = { ...peer, suspended };
+    const changed = { ...peer, suspended, name: name || peer.name };
     this.#peers.set(peerId, changed);
     return [suspension(changed)];
   }

@@ -39,7 +39,7 @@ export function roomErrorInWords(error: RoomError): string {
     case "replaced":
       return "You have joined from another window, and this one has left.";
     case "media-failed":
-      return "Sound and picture cannot reach the server; a firewall may block UDP. Join again to retry.";
+      return "Sound and picture cannot reach the server: a firewall may block UDP, or this browser WebRTC. Join again to retry.";
     case "negotiation-failed":
       return "Your browser and the server could not agree on sound and picture. Join again to retry.";
     case "refused":

@@ -538,6 +538,13 @@ describe("others whose connection breaks", () => {
     expect(world.takeEvents()).toEqual(["?peer ann", "!peer ann"]);
   });
 
+  it("may come back under another name", async () => {
+    await world.join([peer("ann")]);
+    world.socket.deliver("peer-suspended", { peerId: "ann", userId: "u", name: "Name of ann" });
+    world.socket.deliver("peer-resumed", { peerId: "ann", userId: "u", name: "Anna" });
+    expect(world.room.peers.get("ann")).toMatchObject({ name: "Anna", suspended: false });
+  });
+
   it("may do so while we are away ourselves", async () => {
     await world.join([peer("ann"), { ...(peer("bob") as object), suspended: true }]);
     await breakAndTry();
@@ -619,6 +626,14 @@ describe("the session of a tab", () => {
     await world.admit();
     await joined;
     expect(world.storage.length).toBe(0);
+  });
+
+  it("is none where somebody else has written to the storage", async () => {
+    await world.join();
+    for (const stored of ["null", "7", '{"userId":"u1","sessionId":5,"sessionToken":"t"}']) {
+      world.storage.setItem(world.storage.key(0) ?? "", stored);
+      expect(await secondJoin(new World(world.storage), "u1")).not.toHaveProperty("sessionId");
+    }
   });
 
   it("does not need storage that can be used", async () => {

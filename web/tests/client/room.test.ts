@@ -3,7 +3,8 @@ import type { RoomError } from "../../src/client/errors.js";
 import { ANSWER_DEADLINE_MS } from "../../src/client/negotiation.js";
 import { FIRST_DELAY_MS } from "../../src/client/reconnection.js";
 import { JOIN_DEADLINE_MS } from "../../src/client/membership.js";
-import { Room } from "../../src/client/room.js";
+import { REPEAT_AFTER_MS, Room } from "../../src/client/room.js";
+import { description } from "../fakes/connection.js";
 import { track } from "../fakes/media.js";
 import { peer, settle, World } from "../fakes/world.js";
 
@@ -74,6 +75,32 @@ describe("joining", () => {
     });
     const joined = room.join({ roomId: "r", name: "n", url: "ws://x" });
     await expect(joined).rejects.toMatchObject({ kind: "unreachable" });
+  });
+
+  it("fails when the browser makes no RTCPeerConnection", async () => {
+    const { joined } = world.startJoin();
+    world.refuseConnections = true;
+    await world.admit([peer("ann")]);
+    await expect(joined).rejects.toMatchObject({ kind: "media-failed" });
+    expect(world.room.state).toBe("failed");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("fails when the browser does not take what is to be published, and leaves nothing open", async () => {
+    world.room.publish(track("video"), { sendEncodings: [{ rid: "no such rid!" }] });
+    const { joined } = world.startJoin();
+    await world.admit();
+    await expect(joined).rejects.toMatchObject({ kind: "media-failed" });
+    expect(world.connection.signalingState).toBe("closed");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("chooses a user also on a page that did not come over https", async () => {
+    vi.stubGlobal("crypto", { getRandomValues: (values: Uint32Array) => values.fill(7) });
+    const joined = world.room.join({ roomId: "r", name: "n", url: "ws://test/ws" });
+    await world.admit();
+    await joined;
+    expect(world.socket.of("join")[0]?.userId).toMatch(/./);
   });
 
   it("does not wait for ever", async () => {
@@ -273,6 +300,81 @@ describe("publishing", () => {
     await expect(publication.replaceTrack(track("audio"))).rejects.toThrow("audio track for video");
     world.room.unpublish(publication);
     await expect(publication.replaceTrack(null)).rejects.toThrow("ended");
+  });
+
+  it("has replaced a track also when the connection goes before it has", async () => {
+    await world.join();
+    const publication = world.room.publish(track("video"));
+    await settle();
+    await world.answer();
+    world.connection.getTransceivers()[0]?.sender.stall();
+    const next = track("video");
+    const replaced = publication.replaceTrack(next);
+    world.connection.become("failed");
+    await replaced;
+    await world.readmit("new");
+    expect(world.connection.getTransceivers()[0]?.sender.track).toBe(next);
+  });
+
+  it("takes a new transceiver for other encodings", async () => {
+    await world.join();
+    const first = world.room.publish(track("video"));
+    await settle();
+    await world.answer();
+    world.room.unpublish(first);
+    await settle();
+    await world.answer();
+    world.room.publish(track("video"), { sendEncodings: [{ maxBitrate: 100_000 }] });
+    expect(world.connection.getTransceivers().map(({ init }) => init.sendEncodings?.[0]?.maxBitrate)).toEqual([
+      1_500_000, 100_000,
+    ]);
+  });
+
+  it("publishes nothing that the browser does not take", async () => {
+    await world.join();
+    expect(() => world.room.publish(track("video"), { sendEncodings: [{ rid: "no such rid!" }] })).toThrow();
+    expect(world.room.publications).toEqual([]);
+  });
+
+  it("ends when the server rejects its m-section, which is not used again", async () => {
+    await world.join();
+    const publication = world.room.publish(track("video"));
+    await settle();
+    world.socket.deliver("answer", {
+      sdp: description({ kind: "video", mid: "c0", direction: "inactive", port: 0 }),
+    });
+    await settle();
+    expect(publication.ended).toBe("refused");
+    await expect(publication.ready).rejects.toMatchObject({ kind: "request-refused" });
+    world.room.publish(track("video"));
+    await settle();
+    expect(world.connection.getTransceivers().map(({ mid }) => mid)).toEqual([null, "c1"]);
+  });
+
+  it("goes on with a new connection when the server says that the old one has ended", async () => {
+    for (const request of ["offer", "answer", "ice-restart-request"]) {
+      world = new World();
+      await world.join();
+      const camera = world.room.publish(track("video"));
+      await settle();
+      world.socket.deliver("error", { code: 409, message: "join again with a new one", type: request });
+      await settle();
+      expect(world.sockets).toHaveLength(2);
+      await world.readmit("new");
+      expect(world.socket.of("join")[0]).toMatchObject({ transport: "new" });
+      expect(camera.ended).toBeNull();
+      expect(world.socket.of("offer")[0]?.tracks).toEqual([{ mid: "c0", source: "camera" }]);
+    }
+  });
+
+  it("announces what is switched on again when the server may not have looked at it", async () => {
+    await world.join();
+    world.room.publish(track("audio"));
+    world.socket.deliver("error", { code: 429, message: "slow down" });
+    await vi.advanceTimersByTimeAsync(REPEAT_AFTER_MS - 1);
+    expect(world.socket.of("media-state").map(({ micEnabled }) => micEnabled)).toEqual([false, true]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(world.socket.of("media-state").map(({ micEnabled }) => micEnabled)).toEqual([false, true, true]);
   });
 
   it("carries a publication without a track into the connection", async () => {
@@ -603,6 +705,37 @@ describe("losing the room", () => {
     world.socket.deliver("room-state", { peers: [] });
     expect(world.room.session?.peerId).toBe("me again");
     expect(world.connections).toHaveLength(2);
+  });
+});
+
+describe("joining again", () => {
+  it("can be done by whoever hears that somebody or something is gone", async () => {
+    for (const event of ["trackUnsubscribed", "peerLeft"] as const) {
+      world = new World();
+      await world.join([peer("ann", [CAMERA])]);
+      await world.answer(["ann t-cam"]);
+      let joined: Promise<void> | undefined;
+      world.room.once(event, () => {
+        joined = world.startJoin().joined;
+      });
+      world.socket.end(4000);
+      await world.admit([peer("bob")]);
+      await joined;
+      expect([...world.room.peers.keys()]).toEqual(["bob"]);
+    }
+  });
+
+  it("can be done by whoever hears that the room was left, though nothing was connected", async () => {
+    await world.join([peer("ann")]);
+    world.socket.end();
+    let joined: Promise<void> | undefined;
+    world.room.on("stateChanged", ({ state }) => {
+      if (state === "closed") joined = world.startJoin().joined;
+    });
+    await world.room.leave();
+    await world.admit();
+    await joined;
+    expect(world.room.state).toBe("joined");
   });
 });
 

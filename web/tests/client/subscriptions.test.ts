@@ -85,6 +85,13 @@ describe("a wish to receive a track", () => {
     expect(outcomes).toEqual(["want: request-refused"]);
   });
 
+  it("is refused when the server is too busy even to see what it is", async () => {
+    watch("want", world.room.subscribe("cam"));
+    world.socket.deliver("error", { code: 429, message: "too many messages: slow down" });
+    await settle();
+    expect(outcomes).toEqual(["want: request-refused"]);
+  });
+
   it("is not touched by refusals of something else", async () => {
     watch("want", world.room.subscribe("cam"));
     world.socket.deliver("error", { code: 429, message: "slow down", type: "offer" });

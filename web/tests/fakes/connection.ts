@@ -39,8 +39,9 @@ export class FakeTransceiver {
     this.#owner.checkNeeded();
   }
 
-  /** The other side has rejected the m-section. */
+  /** The other side has rejected the m-section (section 4.4.1.5: "stop the RTCRtpTransceiver"). */
   stop(): void {
+    this.mid = null;
     this.#direction = this.currentDirection = this.negotiated = "stopped";
   }
 }
@@ -191,13 +192,13 @@ export class FakeConnection {
 
   #isNeeded(): boolean {
     return this.#transceivers.some(
-      ({ mid, negotiated, direction }) => mid === null || negotiated !== direction,
+      ({ mid, negotiated, direction }) => direction !== "stopped" && (mid === null || negotiated !== direction),
     );
   }
 
   #offer(): void {
     for (const transceiver of this.#transceivers) {
-      if (transceiver.mid !== null) continue;
+      if (transceiver.mid !== null || transceiver.direction === "stopped") continue;
       transceiver.mid = `c${this.#nextMid++}`;
       this.#tentative.push(transceiver);
     }
@@ -240,9 +241,14 @@ export class FakeConnection {
     this.#made = [];
     this.signalingState = "stable";
     this.#needed = false;
-    const mids = new Set(readSections(remote?.sdp ?? "").map(({ mid }) => mid));
+    const sdp = remote?.sdp ?? "";
+    const mids = new Set(readSections(sdp).map(({ mid }) => mid));
     for (const transceiver of this.#transceivers) {
-      if (transceiver.mid === null || !mids.has(transceiver.mid)) continue;
+      if (transceiver.mid === null) continue;
+      if (!mids.has(transceiver.mid)) {
+        if (sdp.includes(`a=mid:${transceiver.mid}\r`)) transceiver.stop();
+        continue;
+      }
       transceiver.negotiated = transceiver.direction;
       transceiver.currentDirection = transceiver.direction;
     }

@@ -31,6 +31,8 @@ export class World {
   readonly storage: Storage;
   /** Says that the network has changed; null while nobody listens. */
   changeNetwork: (() => void) | null = null;
+  /** Whether the browser makes no connections, as some do whose user forbids WebRTC. */
+  refuseConnections = false;
 
   /** A page; `storage` is what an earlier one of the same tab has left behind. */
   constructor(storage: Storage = new FakeStorage()) {
@@ -49,6 +51,7 @@ export class World {
         return socket as unknown as WebSocket;
       },
       createConnection: (configuration) => {
+        if (this.refuseConnections) throw new ReferenceError("RTCPeerConnection is not defined");
         const connection = new FakeConnection(configuration);
         this.connections.push(connection);
         return connection as unknown as RTCPeerConnection;
