@@ -1,11 +1,10 @@
 """One client's WebSocket: from the upgrade to its end.
 
 Before the join a client is nobody: it may ping and it may try to join. From the join on the connection is a
-`Signaling`, which the peer's task runs: a reader, and beside it a writer while there is something to write, and
-a ping after silence. Most connections are idle most of the time, and a task that waits takes 3 KiB.
+`Signaling`. The peer's task reads it, and pings after silence; the task that had it until then writes, and
+closes it in the end. Most connections are idle most of the time, and one more task that waits would take 3 KiB.
 """
 
-import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -53,37 +52,49 @@ class Signaling:
     def __init__(self, websocket: WebSocketConnection) -> None:
         self._websocket = websocket
         self._outbox: list[ServerMessage] = []
-        self._scope = trio.CancelScope()
-        self._nursery: trio.Nursery | None = None
-        self._writing = False
-        self._retired = trio.Event()
+        self._wake = trio.Event()
+        """Set when there is something to do for `write`."""
+        self._reading = trio.CancelScope()
+        self._writing = trio.CancelScope()
+        self._retired = False
         self._code, self._reason = NORMAL_CLOSURE, ""
 
     def retire(self, code: int, reason: str) -> None:
-        """Note that the peer is done with this WebSocket: `run` ends, and `finish` closes it with `code`."""
+        """Note that the peer is done with this WebSocket: `run` ends, and `write` closes it with `code`."""
         self._code, self._reason = code, reason
-        self._scope.cancel(reason)
-        self._retired.set()
-
-    async def finish(self) -> None:
-        """Wait until the peer is done with the WebSocket, send what still waits, and close it.
-
-        The messages and the closing handshake together take `CLOSE_TIMEOUT` at most.
-        """
-        await self._retired.wait()
-        with trio.move_on_after(CLOSE_TIMEOUT):
-            with contextlib.suppress(ConnectionClosed):
-                while self._outbox:
-                    await send(self._websocket, self._outbox.pop(0))
-            await self._websocket.aclose(self._code, self._reason)
+        self._retired = True
+        self._reading.cancel(reason)
+        self._writing.deadline = min(self._writing.deadline, trio.current_time() + CLOSE_TIMEOUT)
+        self._wake.set()
 
     def post(self, message: ServerMessage) -> None:
         """Queue a message. A client that leaves its outbox full is cut off."""
         if len(self._outbox) >= OUTBOX:
-            self._scope.cancel("the client does not read")
+            self._reading.cancel("the client does not read")
             return
         self._outbox.append(message)
-        self._wake_writer()
+        self._wake.set()
+
+    async def write(self) -> None:
+        """Send what is posted, until the peer is done with the WebSocket; then what still waits, and close it.
+
+        That takes `CLOSE_TIMEOUT` at most. It is for the task that serves the connection, not for the peer's:
+        what is on its way when the peer ends, or goes on elsewhere, gets there.
+        """
+        with self._writing:
+            try:
+                while self._outbox or not self._retired:
+                    if self._outbox:
+                        await send(self._websocket, self._outbox.pop(0))
+                    else:
+                        self._wake = trio.Event()
+                        await self._wake.wait()
+            except (ConnectionClosed, trio.TooSlowError):
+                self._reading.cancel("the client does not read")
+                while not self._retired:
+                    self._wake = trio.Event()
+                    await self._wake.wait()
+            await self._websocket.aclose(self._code, self._reason)
 
     async def run(self, handle: Callable[[str | bytes], float]) -> None:
         """Give each message to `handle`, until the connection has ended or stalled.
@@ -94,17 +105,14 @@ class Signaling:
 
         def take(text: str | bytes) -> float:
             # It may have been handed over in the very step in which the peer went on with a newer WebSocket.
-            return 0.0 if self._retired.is_set() else handle(text)
+            return 0.0 if self._retired else handle(text)
 
-        with self._scope:
-            async with trio.open_nursery() as self._nursery:
-                self._wake_writer()
+        with self._reading:
+            async with trio.open_nursery() as nursery:
                 try:
-                    await self._read(take, self._nursery)
+                    await self._read(take, nursery)
                 except ConnectionClosed:
-                    self._scope.cancel("the client closed the connection")
-                finally:
-                    self._nursery = None
+                    self._reading.cancel("the client closed the connection")
 
     async def _read(self, handle: Callable[[str | bytes], float], nursery: trio.Nursery) -> None:
         while True:
@@ -117,27 +125,12 @@ class Signaling:
             if pause:
                 await trio.sleep(pause)
 
-    def _wake_writer(self) -> None:
-        if self._outbox and not self._writing and self._nursery is not None:
-            self._writing = True
-            self._nursery.start_soon(self._write)
-
-    async def _write(self) -> None:
-        try:
-            while self._outbox:
-                await trio.lowlevel.checkpoint_if_cancelled()  # then what waits is for `finish` to send
-                await send(self._websocket, self._outbox.pop(0))
-        except (ConnectionClosed, trio.TooSlowError):
-            self._scope.cancel("the client does not read")
-        finally:
-            self._writing = False
-
     async def _ping(self) -> None:
         try:
             with trio.fail_after(STALL_TIMEOUT):
                 await self._websocket.ping()
         except (ConnectionClosed, trio.TooSlowError):
-            self._scope.cancel("the client does not answer")
+            self._reading.cancel("the client does not answer")
 
 
 async def send(websocket: WebSocketConnection, message: ServerMessage) -> None:

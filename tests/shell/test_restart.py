@@ -1,6 +1,7 @@
 """Sessions that outlive their server: restored, claimed, lost to another one, and handed over at a drain."""
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -238,6 +239,21 @@ async def test_a_drain_ends_when_all_have_gone(autojump_clock: MockClock) -> Non
         assert around.server.tasks == 0
         assert trio.current_time() - started < 7
     assert [kept.record.suspended for kept in memory.sessions.values()] == [True, True]
+
+
+async def test_everybody_hears_of_a_drain_that_takes_no_time(autojump_clock: MockClock) -> None:
+    """Though their peers end while the message about it is on its way."""
+    async with world(drain_sec=0) as around, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(around.client(f"user {number}")) for number in range(10)]
+        for client in clients:
+            await client.join(client.user)
+        around.server.stop()
+        for client in clients:
+            await client.until(lambda client=client: client.closed)  # type: ignore[misc]
+            assert client.heard("server-draining") == [{"deadlineMs": 0}]
+            assert client.closed is not None
+            assert client.closed.reason is not None
+            assert client.closed.reason.code == 1001
 
 
 async def test_a_drain_is_bounded(autojump_clock: MockClock) -> None:

@@ -1,23 +1,29 @@
 """One WebSocket by itself: how long it waits for a client, and what it does when its peer is done with it."""
 
+import json
 from typing import cast
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_websocket import WebSocketConnection
 
 from sfu.conference.errors import Forbidden
-from sfu.conference.messages import Join
+from sfu.conference.messages import Join, Pong
 from sfu.conference.rate import TokenBucket
 from sfu.signaling import CLOSE_TIMEOUT, STALL_TIMEOUT, Signaling, greet
 
 
 class Line:
-    """As much of a WebSocket as can be heard on. Its client reads `taken` messages, and then nothing more."""
+    """As much of a WebSocket as can be heard on. Its client reads `taken` messages, and then nothing more.
+
+    Each takes it half a second.
+    """
 
     def __init__(self, taken: int = 0) -> None:
         self.arrive, self._messages = trio.open_memory_channel[str](1)
+        self.sent: list[str] = []
         self._taken = taken
 
     async def get_message(self) -> str:
@@ -29,6 +35,12 @@ class Line:
         self._taken -= 1
         if self._taken < 0:
             await trio.sleep_forever()
+        await trio.sleep(0.5)
+        self.sent.append(text)
+
+    async def ping(self) -> None:
+        """Wait for an answer, which does not come."""
+        await trio.sleep_forever()
 
     async def aclose(self, code: int, reason: str) -> None:
         """Wait for the client to close, which it does not."""
@@ -57,7 +69,40 @@ async def test_what_comes_in_the_step_in_which_a_newer_one_took_over_is_not_hear
     assert heard == ["in time"]
 
 
-@pytest.mark.parametrize(("taken", "patience"), [(0, STALL_TIMEOUT), (1, CLOSE_TIMEOUT)])
+@pytest.mark.parametrize("taken", [0, 1, 3])
+async def test_what_is_on_its_way_when_the_peer_ends_still_arrives(
+    autojump_clock: MockClock, taken: int
+) -> None:
+    """And what waits behind it; but nobody is waited for who does not read it."""
+    line = Line(taken)
+    signaling = Signaling(cast(WebSocketConnection, line))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(signaling.write)
+        nursery.start_soon(signaling.run, lambda _: 0.0)
+        for number in range(3):
+            signaling.post(Pong(msgspec.Raw(b"%d" % number)))
+        await trio.sleep(0.2)
+        retired_at = trio.current_time()
+        signaling.retire(1001, "server stopping")
+    assert [json.loads(text)["data"] for text in line.sent] == list(range(taken))
+    assert trio.current_time() == retired_at + CLOSE_TIMEOUT
+
+
+async def test_who_does_not_read_is_left_to_the_peer(autojump_clock: MockClock) -> None:
+    """Which is told by the end of `run`, and says with which code to close."""
+    signaling = Signaling(cast(WebSocketConnection, Line()))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(signaling.write)
+        signaling.post(Pong(msgspec.Raw(b"1")))
+        await signaling.run(lambda _: 0.0)
+        assert trio.current_time() == STALL_TIMEOUT
+        signaling.post(Pong(msgspec.Raw(b"2")))
+        await wait_all_tasks_blocked()
+        signaling.retire(4001, "connection lost")
+    assert trio.current_time() == STALL_TIMEOUT + CLOSE_TIMEOUT
+
+
+@pytest.mark.parametrize(("taken", "patience"), [(0, STALL_TIMEOUT), (1, 0.5 + CLOSE_TIMEOUT)])
 async def test_a_client_that_may_not_join_and_does_not_read_that_is_not_waited_for(
     autojump_clock: MockClock, taken: int, patience: float
 ) -> None:
