@@ -22,7 +22,7 @@ from pathlib import Path as FilePath
 from typing import Final
 
 import trio
-from trio_websocket import WebSocketConnection
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from sfu.auth import open_door
 from sfu.conference.conference import Conference
@@ -178,26 +178,32 @@ class Server:
         signaling = Signaling(websocket)
 
         async def join(request: Join) -> None:
-            await self._join(request, signaling)
+            await self._join(request, websocket, signaling)
 
         settings = self._settings
         bucket = TokenBucket(settings.messages_per_second, settings.messages_burst, trio.current_time())
         self._talks += 1
         try:
             if await greet(websocket, join, bucket, self.conference.count_message):
-                await signaling.write()
+                await signaling.finish()
         finally:
             self._talks -= 1
             if not self._talks:
                 self._silence.set()
                 self._silence = trio.Event()
 
-    async def _join(self, request: Join, signaling: Signaling) -> None:
+    async def _join(self, request: Join, websocket: WebSocketConnection, signaling: Signaling) -> None:
         claimed = await self._sessions.claim(request)
         if self._may_be_fresh(request, claimed):
             await self.door.prepare(request)
         if self._stopping.is_set():
             raise Unavailable("the server is stopping")
+        if websocket.closed is not None:
+            # While this waited, the client may have come on another WebSocket: it keeps what it has there. And
+            # what was claimed is nowhere else: here it finds it.
+            if claimed is not None and claimed.record is not None:
+                self._restore([(claimed.record, self._settings.session_ttl_sec)])
+            raise ConnectionClosed(websocket.closed)
         now = trio.current_time()
         peer = self.conference.join(request, now, claimed)
         event = "peer resumed" if peer.session.generation > 1 else "peer joined"

@@ -187,6 +187,75 @@ async def test_a_session_for_which_there_is_no_place_is_not_claimed(autojump_clo
         assert (await come_back(moved, told))["resumed"] is True
 
 
+class Slow(MemoryStore):
+    """A store that lets the first claim wait."""
+
+    def __init__(self, server_id: str, memory: Memory) -> None:
+        super().__init__(server_id, memory)
+        self.gate = trio.Event()
+        self._gates = iter([self.gate])
+
+    async def claim(
+        self, session_id: str, step: Callable[[SessionRecord], SessionRecord | None]
+    ) -> SessionRecord | None:
+        """Wait if it is the first, and then do as others do."""
+        for gate in self._gates:
+            await gate.wait()
+        return await super().claim(session_id, step)
+
+
+async def give_up_waiting(around: World, told: dict[str, Any]) -> None:
+    """Ask for a session, and be gone before the store has said anything."""
+    proof = {name: told[name] for name in ("sessionId", "sessionToken")}
+    async with around.client("bob") as early:
+        await early.say("join", roomId="room", userId="bob", name="Early", **proof)
+        await trio.sleep(0.1)
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+async def test_who_has_gone_while_the_store_was_asked_takes_nothing_from_who_came_later(
+    autojump_clock: MockClock, resumes: bool
+) -> None:
+    """A page that is reloaded while a server that has just started waits for Redis comes twice."""
+    memory = Memory()
+    store = Slow("two", memory)
+    async with (
+        world(MemoryStore("one", memory), **LASTING) as first,
+        world(store, **LASTING) as second,
+        first.client("bob") as bob,
+        second.client("bob") as late,
+    ):
+        await bob.join()
+        await give_up_waiting(second, bob.heard("join")[0])
+        if resumes:
+            await come_back(late, bob.heard("join")[0])
+        else:
+            await late.join()
+        assert late.heard("join")[0]["resumed"] is resumes
+        store.gate.set()
+        await trio.sleep(60)
+        assert late.closed is None
+        assert second.server.conference.statistics().peers == 1
+        assert list(memory.sessions) == [late.heard("join")[0]["sessionId"]]
+
+
+async def test_what_was_claimed_for_who_has_gone_waits_for_the_next_try(autojump_clock: MockClock) -> None:
+    memory = Memory()
+    store = Slow("two", memory)
+    async with (
+        world(MemoryStore("one", memory), **LASTING) as first,
+        world(store, **LASTING) as second,
+        first.client("bob") as bob,
+    ):
+        await bob.join()
+        await give_up_waiting(second, bob.heard("join")[0])
+        store.gate.set()
+        await trio.sleep(1)
+        assert second.server.conference.statistics().suspended == 1
+        async with second.client("bob") as late:
+            assert (await come_back(late, bob.heard("join")[0]))["resumed"] is True
+
+
 @pytest.mark.parametrize("wrong", ["token", "user", "session"])
 async def test_nobody_claims_what_they_cannot_prove(autojump_clock: MockClock, wrong: str) -> None:
     memory = Memory()
