@@ -185,7 +185,7 @@ class Server:
         self._talks += 1
         try:
             if await greet(websocket, join, bucket, self.conference.count_message):
-                await signaling.finish()
+                await signaling.write()
         finally:
             self._talks -= 1
             if not self._talks:
