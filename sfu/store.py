@@ -1,4 +1,4 @@
-"""Where sessions are kept so that they outlive a connection, and with Redis the server (SPEC section 5).
+"""Where sessions are kept so that they outlive a connection, and with Redis the server.
 
 Two stores do the same: `sfu.redis_store.RedisStore`, and `sfu.memory_store.MemoryStore` for a server without
 Redis, whose sessions end with the process. docs/state.md is the operators' view.

@@ -1,6 +1,6 @@
 """Refusals: what a client asked for and does not get.
 
-The exception class *is* the `code` of the `error` message (SPEC section 2). Raising one never changes state:
+The exception class *is* the `code` of the `error` message (docs/signaling.md). Raising one never changes state:
 whoever raises has checked first.
 """
 

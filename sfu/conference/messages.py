@@ -1,4 +1,4 @@
-"""The signaling protocol: one class per message (SPEC section 2). How they are written is `envelope`'s part.
+"""The signaling protocol: one class per message (docs/signaling.md). How they are written is `envelope`'s part.
 
 To add a message, write its class and name it in `ClientMessage`, `ServerMessage` or both. Types, required
 fields and ranges stand in the annotations; msgspec holds the clients to them.

@@ -1,4 +1,4 @@
-"""Who may offer when: the impolite side of perfect negotiation (SPEC section 3).
+"""Who may offer when: the impolite side of perfect negotiation (docs/negotiation.md).
 
 The machine says when to offer and which descriptions to take; the descriptions themselves are
 `sfu.sdp`'s. A change of what should be negotiated is `request()`ed; all that comes together while an offer is

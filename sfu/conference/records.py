@@ -1,4 +1,4 @@
-"""What is kept of a session outside the server's memory, so that it outlives the server (SPEC section 5)."""
+"""What is kept of a session outside the server's memory, so that it outlives the server (docs/state.md)."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""Sessions: what a client keeps when everything else breaks (SPEC section 4).
+"""Sessions: what a client keeps when everything else breaks.
 
 A session begins with a join. `TRANSITIONS` says where it goes from there; docs/sessions.md has the figure.
 

@@ -1,4 +1,4 @@
-"""The names of our keys in Redis (SPEC section 5)."""
+"""The names of our keys in Redis (docs/state.md)."""
 
 from dataclasses import dataclass
 

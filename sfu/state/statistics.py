@@ -6,10 +6,10 @@ from typing import Final
 from sfu.transport.histogram import Distribution
 
 LATENCY_BOUNDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0)
-"""Milliseconds of a round trip (SPEC section 8)."""
+"""Milliseconds of a round trip."""
 
 RECOVERY_BOUNDS: Final = (10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2000.0)
-"""Milliseconds of a recovery (SPEC section 8)."""
+"""Milliseconds of a recovery."""
 
 
 class StoreUnavailable(Exception):

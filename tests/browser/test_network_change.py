@@ -1,4 +1,4 @@
-"""A client whose address goes away while it talks: when does media flow another way (SPEC section 3)?
+"""A client whose address goes away while it talks: when does media flow another way?
 
 Anna moves, Ben does not. What counts is when packets come to the server and to Anna without holes again, and
 when moving pictures are seen again at both ends. The numbers of a quiet machine are in docs/sessions.md.

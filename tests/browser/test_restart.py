@@ -1,4 +1,4 @@
-"""A server that is killed or told to stop, and the next one: people stay in their room (SPEC section 5)."""
+"""A server that is killed or told to stop, and the next one: people stay in their room."""
 
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping

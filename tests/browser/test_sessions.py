@@ -1,4 +1,4 @@
-"""What breaks between a browser and the server, and how a call survives it (SPEC sections 3, 4 and 9)."""
+"""What breaks between a browser and the server, and how a call survives it (docs/sessions.md)."""
 
 from collections.abc import AsyncIterator, Callable
 
