@@ -46,6 +46,7 @@ class SendStream:
 
     __slots__ = (
         "_asked",
+        "_changed_source",
         "_clock_rate",
         "_codecs",
         "_dropped",
@@ -111,6 +112,7 @@ class SendStream:
         self._asked = False
         self._frame = 0  # RTP timestamp of the frame that is sent to its end while the outlet is full
         self._new_source = True
+        self._changed_source = False
         self._codecs: tuple[Codec, ...] = ()
         self._extension_ids: dict[str, int] = {}
         self._clock_rate = 0
@@ -139,6 +141,7 @@ class SendStream:
         self._extension_ids = {
             uri: identifier for uri, identifier in extension_ids.items() if 0 < identifier < 15
         }
+        self._leave_out_descriptors()
         self.mid = mid
         identifier = self._extension_ids.get(extensions.MID.uri)
         self._mid_element = ()
@@ -206,9 +209,12 @@ class SendStream:
         assert self.source is not None
         if not self._new_source:
             self._timestamps.end(self.source.newest_timestamp, self.source.newest_arrival)
+            self._changed_source = True
+            self._leave_out_descriptors()
         self._close_gate()
         self._sequences.forget_source()
         self._new_source = True
+        self.source_negotiated()
 
     # Packets.
 
@@ -349,6 +355,15 @@ class SendStream:
         self._asked = self.outlet.srtp is not None and not self._is_held
         if self._asked and self.source is not None and not self._paused:
             self.source.request_key_frame(now)
+
+    def _leave_out_descriptors(self) -> None:
+        """Pass on no dependency descriptors but those of the first source.
+
+        The next one numbers its frames anew. libwebrtc would take its key frames for older ones and drop them
+        until the numbers have caught up; without descriptors it goes by the payload, and starts anew.
+        """
+        if self._changed_source:
+            self._extension_ids.pop(extensions.DEPENDENCY_DESCRIPTOR.uri, None)
 
     def _open_gate(self, media: MediaPacket, now: float) -> None:
         if self._new_source:

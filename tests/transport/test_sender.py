@@ -17,6 +17,7 @@ from support.media import (
     published,
 )
 
+from sfu.rtp import extensions
 from sfu.rtp.ntp import compact_ntp
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import PictureLossIndication, ReportBlock, SenderReport
@@ -25,6 +26,7 @@ from sfu.rtp.srtp import MAX_PLAINTEXT
 from sfu.sdp.codecs import Codec
 from sfu.transport.egress import Egress
 from sfu.transport.fan_out import fan_out
+from sfu.transport.receiver import ReceiveStream
 from sfu.transport.sender import MID_PACKETS
 
 NO_RTX = Codec(100, "VP8", 90000, feedback=FEEDBACK)
@@ -188,6 +190,44 @@ def test_another_source_continues_numbers_and_time() -> None:
     subscriber.stream.bind(None, 3.0)
     assert subscriber.stream.source is None
     assert not subscriber.stream.steady
+
+
+def test_dependency_descriptors_are_those_of_the_first_source_alone() -> None:
+    """The next one numbers its frames anew, and libwebrtc would drop all that seem old."""
+    uri = extensions.DEPENDENCY_DESCRIPTOR.uri
+    sources = [published(1000), published(2000)]
+    subscriber, wire = Subscriber(ids={uri: 7}, mid=None), Wire()
+
+    def forwarded(source: ReceiveStream, number: int, now: float) -> bytes | None:
+        publisher = Publisher(source, first=number)
+        packet = publisher.packet(KEY_FRAME)
+        packet.extensions = ((12, b"abc"),)
+        media = publisher.receive(packet, now)
+        assert media is not None
+        fan_out(media, source.senders, wire.egress, now)
+        (received,) = subscriber.read(wire)
+        return received.extension(7)
+
+    for source in sources:
+        source.negotiate([VP8], {12: uri})
+    subscriber.stream.bind(published(3000), 0.0)  # of which nothing comes
+    subscriber.stream.bind(sources[0], 0.1)
+    assert forwarded(sources[0], 100, 0.1) == b"abc"
+    assert forwarded(sources[0], 101, 0.2) == b"abc"
+    subscriber.stream.bind(sources[1], 1.0)
+    assert forwarded(sources[1], 5, 1.0) is None
+    subscriber.stream.negotiate(subscriber.stream._codecs, {uri: 7}, None)
+    assert forwarded(sources[1], 6, 1.1) is None
+
+    fresh = Subscriber(ids={uri: 7}, mid=None)
+    fresh.stream.bind(sources[1], 2.0)
+    subscriber.stream.bind(None, 2.0)
+    subscriber = fresh
+    assert forwarded(sources[1], 7, 2.0) == b"abc"
+    # Who numbers packets anew numbers frames anew.
+    publisher = Publisher(sources[1], first=30000)
+    assert publisher.receive(publisher.packet(), 2.1) is None
+    assert forwarded(sources[1], 30001, 2.2) is None
 
 
 def test_a_source_that_never_began_does_not_disturb_the_clock() -> None:
