@@ -33,11 +33,14 @@ class Codec:
     """Payload type of its retransmissions (RFC 4588), None without."""
     identity: Identity = field(init=False, repr=False, compare=False)
     """Equal for two codecs whose packets may be exchanged; only the payload types differ then."""
+    # A mapping has no hash; without one for its content clients could make hundreds of codecs with the same.
+    _parameters_hash: int = field(init=False, repr=False, compare=False, hash=True)
 
     def __post_init__(self) -> None:
         name = self.name.lower()
         identity = (name, self.clock_rate, self.channels, *_profile(name, self.parameters))
         object.__setattr__(self, "identity", identity)
+        object.__setattr__(self, "_parameters_hash", hash(frozenset(self.parameters.items())))
 
     @property
     def numbers(self) -> set[int]:

@@ -132,3 +132,9 @@ def test_printing_is_reading_backwards() -> None:
 
 def test_codecs_can_be_set_members() -> None:
     assert len({codec("VP8"), codec("VP8"), codec("VP9")}) == 2
+
+
+def test_parameters_are_part_of_the_hash() -> None:
+    """Codecs are looked up in caches that all sessions share: in one heap of equal hashes that took seconds."""
+    assert len({hash(codec("H264", x=str(number))) for number in range(500)}) == 500
+    assert hash(codec("H264", x="1", y="2")) == hash(codec("H264", y="2", x="1"))
