@@ -131,7 +131,7 @@ class Steps:
         """Let go of a peer whose task ends: it has left, it has `failed`, or only this server ends."""
         now = trio.current_time()
         if failed:
-            self._conference.remove(peer, "internal error", now)
+            self._remove_failed(peer, now)
         else:
             self._conference.surrender(peer, "server stopping", now)
         self.settle(now)
@@ -175,4 +175,11 @@ class Steps:
         log.exception("peer failed", peer=peer.id, room=peer.room.id)
         if peer in self.tasks:
             self.tasks[peer].stop("internal error")
-        self._conference.remove(peer, "internal error", now)
+        self._remove_failed(peer, now)
+
+    def _remove_failed(self, peer: Peer, now: float) -> None:
+        """Take a peer out of its room in which something is broken: that may break in this, too."""
+        try:
+            self._conference.remove(peer, "internal error", now)
+        except Exception:
+            log.exception("failed peer does not end in order", peer=peer.id, room=peer.room.id)

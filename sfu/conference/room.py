@@ -173,8 +173,8 @@ class Room:
         else:
             for other in self.peers.values():
                 self._subscriptions.wait(other, now + self._session_ttl)
-        self._close(peer.connection, now)
         self._members.tell(self.peers.values(), peer.left())
+        self._close(peer.connection, now)
 
     def drain(self, deadline_ms: int) -> None:
         """Tell the clients that the server is about to stop."""

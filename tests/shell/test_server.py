@@ -330,6 +330,38 @@ async def test_a_bug_in_one_peers_negotiation_costs_that_peer_alone(
         assert len(transports(around)) == 2
 
 
+@pytest.mark.parametrize("where", ["packets", "messages", "timers"])
+async def test_a_peer_that_cannot_even_end_costs_nobody_else(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """What is broken breaks again when the peer is taken out for it."""
+    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+        await call(alice, bob)
+        (peer,) = (one for one in around.server.conference.rooms["room"].peers.values() if one.user_id == "bob")
+
+        def broken(*args: object) -> None:
+            raise ZeroDivisionError("a bug")
+
+        transport = peer.connection.transport
+        first = {
+            "packets": (transport, "receive"),
+            "messages": (peer.bucket, "take"),
+            "timers": (transport, "handle_timeout"),
+        }
+        monkeypatch.setattr(transport, "close", broken)
+        monkeypatch.setattr(*first[where], broken)
+        if where == "messages":
+            await bob.say("ping")
+        await alice.until(lambda: alice.heard("peer-left"))
+        await bob.until(lambda: bob.closed)
+        assert bob.closed is not None
+        assert bob.closed.reason is not None
+        assert bob.closed.reason.code == 1011
+        assert len(transports(around)) == 1
+        await alice.say("ping", still="here")
+        await alice.until(lambda: alice.heard("pong"))
+
+
 # --- what the server says about itself ---
 
 
