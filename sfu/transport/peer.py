@@ -366,7 +366,7 @@ class PeerTransport:
             self._events.append(event)
             if isinstance(event, Secured):
                 self._control.start(now)
-            elif isinstance(event, PathSelected) and self.outlet.srtp is not None:
+            if isinstance(event, Secured | PathSelected) and self.outlet.srtp is not None:
                 self._control.begin_anew(now)
                 self._follow_key_frame_requests()
         if self.ended:

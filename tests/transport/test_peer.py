@@ -428,6 +428,29 @@ def test_round_trip_to_who_both_sends_and_receives_times_its_nacks(call: Call) -
     assert stream._missing.retry_after == call.slot.round_trip
 
 
+def test_subscriber_gets_a_picture_that_stands_still(publisher: Link) -> None:
+    """Its slot is there before its transport is up, and no packet comes that would tell of it."""
+    publisher.client.send_rtp(video(1, KEY_FRAME))
+    publisher.run(1.0)
+    [stream] = publisher.transport.streams
+    subscriber = Link(seed=2, now=publisher.now)
+    slot = SendStream(
+        kind="video",
+        ssrc=SLOT_SSRC,
+        rtx_ssrc=None,
+        cname="somebody",
+        outlet=subscriber.transport.outlet,
+        random=subscriber.random.randbytes,
+    )
+    slot.negotiate([VP8], {}, "5")
+    subscriber.transport.add_sender(slot)
+    slot.bind(stream, subscriber.now)
+    assert stream.next_timeout() is None
+    subscriber.connect()
+    assert KeyFrameRequested(stream) in subscriber.events
+    assert stream.feedback(subscriber.now) == [PictureLossIndication(publisher.transport.local_ssrc, SSRC)]
+
+
 def test_subscriber_that_moves_gets_media_at_its_new_address(call: Call) -> None:
     moved = Path(call.subscriber.path.local, call.subscriber.path.remote._replace(port=50999))
     call.subscriber.path = moved
