@@ -101,7 +101,7 @@ class Control:
                 self.key_frame_requests.append(sender.source)
 
     def begin_anew(self, now: float) -> None:
-        """The peer is there or has another path, and what went along the old one may be lost: let pictures begin.
+        """The peer is there or has another path, and what went the old way may be lost: let pictures begin.
 
         Repeating all of that would take longer than a key frame, and show what nobody wants to see any more.
         Nor is there always a packet to ask at: of a picture that stands still the next is far.
