@@ -193,11 +193,11 @@ class Server:
                 self._silence = trio.Event()
 
     async def _join(self, request: Join, websocket: WebSocketConnection, signaling: Signaling) -> None:
+        self._refuse_if_stopping()  # before the server that has the session loses it
         claimed = await self._sessions.claim(request)
         if self._may_be_fresh(request, claimed):
             await self.door.prepare(request)
-        if self._stopping.is_set():
-            raise Unavailable("the server is stopping")
+        self._refuse_if_stopping()
         if websocket.closed is not None:
             # While this waited, the client may have come on another WebSocket: it keeps what it has there. And
             # what was claimed is nowhere else: here it finds it.
@@ -210,6 +210,10 @@ class Server:
         self._admit(peer).attach(signaling)
         log.info(event, peer=peer.id, room=peer.room.id, user=peer.user_id)
         self._steps.settle(now)
+
+    def _refuse_if_stopping(self) -> None:
+        if self._stopping.is_set():
+            raise Unavailable("the server is stopping")
 
     def _may_be_fresh(self, request: Join, claimed: Claimed | None) -> bool:
         """Whether a join may need its token: who comes back to a session does not wait for keys.

@@ -355,6 +355,30 @@ async def test_a_drain_is_cut_short_by_a_second_call(autojump_clock: MockClock) 
         assert trio.current_time() - started < 1
 
 
+async def test_a_server_that_is_draining_takes_no_session_from_another(autojump_clock: MockClock) -> None:
+    """Whoever comes here by mistake would lose the room there."""
+    memory = Memory()
+    async with (
+        world(MemoryStore("one", memory), **LASTING) as first,
+        world(MemoryStore("two", memory), **LASTING, drain_sec=20) as second,
+        first.client("alice") as alice,
+        first.client("bob") as bob,
+        second.client("carl") as carl,
+        second.client("bob") as moved,
+    ):
+        for client in (alice, bob, carl):
+            await client.join()
+        second.server.stop()
+        await carl.until(lambda: carl.heard("server-draining"))
+        proof = {name: bob.heard("join")[0][name] for name in ("sessionId", "sessionToken")}
+        await moved.say("join", roomId="room", userId="bob", **proof)
+        await moved.until(lambda: moved.heard("error"))
+        assert moved.heard("error")[0]["code"] == 503
+        await trio.sleep(60)
+        assert bob.closed is None
+        assert not alice.heard("peer-left")
+
+
 async def test_nobody_joins_a_server_that_is_draining(autojump_clock: MockClock) -> None:
     async with (
         world(drain_sec=20) as around,
