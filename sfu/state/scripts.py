@@ -119,10 +119,10 @@ DROP: Final = (
     _COMMON
     + """
 local instance, room_ttl, session_id, peer = unpack(ARGV)
-remove(index, session_id)
 local held = holder()
 if held and held ~= instance then return 0 end
 redis.call('DEL', session, tracks)
+remove(index, session_id)
 remove(peers, peer)
 if redis.call('EXISTS', peers) == 0 then
     if tonumber(room_ttl) > 0 then

@@ -234,6 +234,18 @@ async def test_of_two_processes_with_one_id_the_newer_wins(cluster: Cluster) -> 
     assert new.lost == []
 
 
+async def test_what_the_older_of_two_processes_ends_too_late_is_found_by_the_next(cluster: Cluster) -> None:
+    old = await cluster.start("a")
+    await put(old, record(1))
+    new = await cluster.start("a")
+    await put(new, record(1, name="new"))
+    old.store.drop(record(1).session_id)
+    await old.store.flush()
+    new.kill()
+    again = await cluster.start("a")
+    assert again.recovered == [(record(1, name="new", suspended=True), GRACE)]
+
+
 async def test_without_a_client_a_session_runs_out(cluster: Cluster) -> None:
     a, b = await cluster.start("a"), await cluster.start("b")
     a.store.put(record(1, suspended=True), 0.05)
