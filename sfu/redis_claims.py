@@ -99,16 +99,24 @@ class Claims:
         while True:
             replies = await self._ask([("GET", self._commands.keys.session(session_id))])
             if replies is not None:
+                if not (isinstance(replies[0], ErrorReply) and replies[0].is_about_type):
+                    self._check(replies[0])
                 return replies[0]
 
     async def _replace(self, value: bytes, found: Stored, wanted: Stored) -> bool:
         """Compare and set; return whether that is known to have been done."""
         ttl = max(wanted.grace, CLAIM_LEASE)
         replies = await self._ask([self._commands.claim(value, found.owner, wanted, ttl)])
-        if replies is not None and isinstance(replies[0], ErrorReply):
-            self._errors[replies[0].kind] += 1
-            raise StoreUnavailable(replies[0].detail)
-        return replies is not None and replies[0] == DONE
+        if replies is None:
+            return False
+        self._check(replies[0])
+        return bool(replies[0] == DONE)
+
+    def _check(self, reply: Any) -> None:
+        """Raise `StoreUnavailable` if Redis has refused to do what it was asked."""
+        if isinstance(reply, ErrorReply):
+            self._errors[reply.kind] += 1
+            raise StoreUnavailable(reply.detail)
 
     async def _ask(self, commands: Sequence[Command]) -> list[Any] | None:
         """Let the task that owns Redis ask something; return None when nobody knows whether it was done."""

@@ -72,6 +72,11 @@ class ErrorReply:
     kind: str
     detail: str
 
+    @property
+    def is_about_type(self) -> bool:
+        """Whether the key has a value, of another type; else it says nothing about the key."""
+        return self.detail.startswith("WRONGTYPE")
+
 
 class Link:
     """An open connection. Only one task may use it."""

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Final
 
-from sfu.redis_client import Link, expect
+from sfu.redis_client import ErrorReply, Link, LinkFailed, expect
 from sfu.state.backlog import Backlog
 from sfu.state.codec import Stored
 from sfu.state.scripts import DONE, Commands
@@ -27,7 +27,7 @@ async def adopt(link: Link, commands: Commands, read: Read, held: Backlog) -> li
     already still has the same owner.
 
     Raises:
-        LinkFailed: the connection is over, or Redis has no room to write.
+        LinkFailed: the connection is over, or Redis refuses to answer or to write.
     """
     ids = await _index(link, commands)
     adopted = []
@@ -62,6 +62,8 @@ async def _load(
     replies = await link.ask([(verb, key) for key in keys for verb in ("GET", "PTTL")])
     sessions = []
     for session_id, value, left in zip(ids, replies[::2], replies[1::2], strict=True):
+        if isinstance(value, ErrorReply) and not value.is_about_type:
+            raise LinkFailed(value.kind, value.detail)
         found = read(session_id, value)
         if found is None or found.owner != commands.owner:
             continue

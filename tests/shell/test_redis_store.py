@@ -3,24 +3,28 @@
 import gc
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Iterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
 import trio
 import trio.testing
+from redis import ResponseError
 from support.records import next_generation, record
 from support.redis import Middleman, RedisServer, free_port, needs_redis, redis_server, until
 
 from sfu import redis_claims, redis_client, redis_store, redis_trouble
 from sfu.conference.records import SessionRecord
+from sfu.redis_recovery import adopt
 from sfu.redis_store import RedisStore
 from sfu.state import backlog
 from sfu.state.address import RedisAddress, parse_address
+from sfu.state.keys import Keys
+from sfu.state.scripts import Command, Commands
 from sfu.state.statistics import StoreUnavailable
 
 GRACE = 20.0
@@ -331,6 +335,49 @@ async def test_a_claim_waits_for_the_recovery_and_not_for_ever(
         monkeypatch.setattr(redis_store, "CLAIM_TIMEOUT", 20.0)
         async with redis_server(tmp_path):
             assert await store.claim(record(1).session_id, next_generation) is None
+
+
+async def test_busy_with_somebody_elses_script(redis: RedisServer) -> None:
+    """That Redis does not look for a session says nothing about the session."""
+    redis.client.config_set("busy-reply-threshold", "1")
+    async with running(redis.address, "b") as other, running(redis.address) as store:
+        other.put(record(1), GRACE)
+        await written(other)
+        await until(lambda: store.healthy)
+        async with await trio.open_unix_socket(redis.address.path) as busy:
+            await busy.send_all(b"EVAL 'while true do end' 0\r\n")
+            await until(lambda: is_busy(redis))
+            with pytest.raises(StoreUnavailable, match="BUSY"):
+                await store.claim(record(1).session_id, next_generation)
+            assert store.statistics().unreadable == {}
+            redis.client.script_kill()
+        assert await store.claim(record(1).session_id, next_generation) is not None
+
+
+def is_busy(redis: RedisServer) -> bool:
+    """Whether Redis answers that it is."""
+    try:
+        redis.client.get("x")
+    except ResponseError as error:
+        return str(error).startswith("BUSY")
+    return False
+
+
+class BusyLink:
+    """A connection to a Redis that has an index, and then is busy."""
+
+    async def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """Answer as Redis does."""
+        await trio.lowlevel.checkpoint()
+        if commands[0][0] == "ZSCAN":
+            return [[b"0", [record(1).session_id.encode(), b"1"]]]
+        return [redis_client.ErrorReply("reply", "BUSY Redis is busy running a script.")] * len(commands)
+
+
+async def test_what_cannot_be_read_at_the_start_is_asked_for_again() -> None:
+    commands = Commands(Keys(), "a", "life")
+    with pytest.raises(redis_client.LinkFailed, match="BUSY"):
+        await adopt(cast(redis_client.Link, BusyLink()), commands, lambda *_: None, backlog.Backlog(10))
 
 
 async def test_restarted_empty(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
