@@ -61,7 +61,11 @@ def configure(level: str = "info", log_format: str = "auto", stream: TextIO | No
     ]
     last: list[Processor]
     if human:
-        last = [structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0)]
+        # Plain tracebacks: where Rich happens to be installed, others would show variables, secret ones too.
+        plain = structlog.dev.plain_traceback
+        last = [
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0, exception_formatter=plain)
+        ]
     else:
         # One line per event, tracebacks included, so that a log collector keeps them together.
         last = [

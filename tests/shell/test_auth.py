@@ -108,6 +108,7 @@ def cut(token: str) -> str:
         (lambda: jwt.encode(CLAIMS, "another secret of more than 32 bytes", "HS256"), (401, "signature")),
         (lambda: jwt.encode(CLAIMS, SECRET * 2, "HS512"), (401, "unknown-key")),
         (lambda: jwt.encode(CLAIMS, RSA, "RS256"), (401, "unknown-key")),
+        (lambda: jwt.encode(CLAIMS, SECRET, "HS256", {"crit": ["x"], "x": 1}), (401, "malformed")),
         (lambda: sign(exp=NOW - LEEWAY), (401, "expired")),
         (lambda: sign(exp=float("nan")), (401, "expired")),
         (lambda: sign(nbf=NOW + LEEWAY + 1), (401, "early")),

@@ -6,8 +6,10 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import TextIO
 
 import pytest
+import structlog
 
 from sfu.logs import SECRET_FIELDS, configure, get_logger
 
@@ -82,6 +84,27 @@ def test_secrets_are_never_written(field: str, log_format: str) -> None:
     logging.getLogger("foreign").warning("joined", extra={field: "hunter2"})
     assert "hunter2" not in stream.getvalue()
     assert stream.getvalue().count("***") == 2
+
+
+def test_tracebacks_show_no_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Rich is installed, for whatever else, structlog would show the variables of each frame."""
+
+    def show_all(text: TextIO, exc_info: object) -> None:
+        text.write("token='hunter2'")
+
+    defaults = structlog.dev.ConsoleRenderer.__init__.__defaults__
+    chosen = structlog.dev.default_exception_formatter
+    changed = tuple(show_all if value is chosen else value for value in defaults or ())
+    assert changed != defaults
+    monkeypatch.setattr(structlog.dev.ConsoleRenderer.__init__, "__defaults__", changed)
+    stream = Terminal()
+    configure("info", "human", stream)
+    try:
+        raise ValueError("wrong")
+    except ValueError:
+        get_logger("sfu.x").exception("failed")
+    assert "ValueError: wrong" in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()
 
 
 def test_exception_stays_on_one_line() -> None:
