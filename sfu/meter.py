@@ -138,6 +138,7 @@ def _octets(peer: Peer) -> list[tuple[TrackKey, int, int]]:
 
 
 def _next(before: _Reading | None, ssrc: int, octets: int, now: float) -> _Reading:
-    if before is None or before.source != ssrc or now <= before.time:
+    if before is None or before.source != ssrc or octets < before.octets or now <= before.time:
+        # Nothing to compare with; a sender that goes on after a pause may count from 0 with the same SSRC.
         return _Reading(ssrc, octets, now, None)
     return _Reading(ssrc, octets, now, (octets - before.octets) / (now - before.time))

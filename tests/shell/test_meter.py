@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from sfu.meter import INTERVAL, LoopLag, Meter, track_keys
 from sfu.rtp.rtcp import ReceiverReport, ReportBlock
+from sfu.transport.receiver import ReceiveStream
 
 
 def peer_id(around: World, user: str) -> str:
@@ -63,6 +64,31 @@ async def test_rates_of_tracks(autojump_clock: MockClock) -> None:
         await meter.read()
         assert meter.byte_rate(sent) is meter.byte_rate(received) is None
         assert meter._tracks == {}
+
+
+async def test_a_stream_that_counts_from_0_again_has_no_rate_yet(autojump_clock: MockClock) -> None:
+    """As when its publisher pauses and goes on: the SSRC may be the same, and rates are never negative."""
+    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+        await call(alice, bob)
+        meter = Meter(around.server.conference)
+        alices = around.server.conference.rooms["room"].peers[peer_id(around, "alice")]
+        (track,) = alices.tracks.values()
+        key = (alices.id, track.id, "in")
+        for rate in (None, 0.0):
+            await meter.read()
+            assert meter.byte_rate(key) == rate
+            await trio.sleep(INTERVAL)
+        assert track.stream is not None
+        track.start(
+            ReceiveStream(
+                ssrc=track.stream.ssrc, kind="video", codecs=track.codecs, extensions={}, local_ssrc=1
+            ),
+            trio.current_time(),
+        )
+        for rate in (None, 0.0):
+            await meter.read()
+            assert meter.byte_rate(key) == rate
+            await trio.sleep(INTERVAL)
 
 
 async def test_loss_of_a_peer(autojump_clock: MockClock) -> None:
