@@ -25,7 +25,7 @@ import h11
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from sfu.config import Settings, blame
+from sfu.config import ConfigError, Settings, blame
 from sfu.exchange import Exchange, HttpStream, Refused, path_of, protocol_error
 from sfu.logs import get_logger
 from sfu.responses import Response, as_json, text
@@ -77,15 +77,30 @@ async def open_listeners(settings: Settings) -> Sequence[Listener]:
     """Bind the public TCP port, with TLS if the settings say so. Raises `ConfigError`."""
     context = None
     if settings.tls_cert is not None and settings.tls_key is not None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        with blame("tls_cert", settings.tls_cert):
-            context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        context = _tls_context(settings.tls_cert, settings.tls_key)
     with blame("http_addr", settings.http_addr):
         listeners = await trio.open_tcp_listeners(settings.http_addr.port, host=settings.http_addr.host)
     if context is None:
         return listeners
     # The handshake happens at the first read, and so under the deadline of the first request.
     return [trio.SSLListener(listener, context, https_compatible=True) for listener in listeners]
+
+
+def _tls_context(cert: Path, key: Path) -> ssl.SSLContext:
+    """Read a certificate chain and its key. Raises `ConfigError`."""
+
+    def refuse() -> str:
+        # OpenSSL would ask for it on the terminal, and the start would wait for somebody who is not there.
+        raise ConfigError(f"SFU_TLS_KEY={key}: allowed is a key without a passphrase")
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key, refuse)
+    except OSError as error:
+        allowed = "allowed is a chain of certificates and its key, both PEM"
+        # Which of the two it is, the error does not say.
+        raise ConfigError(f"SFU_TLS_CERT={cert}, SFU_TLS_KEY={key}: {error.strerror}; {allowed}") from error
+    return context
 
 
 def public_url(settings: Settings, listeners: Sequence[Listener]) -> str:

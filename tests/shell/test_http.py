@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import structlog
 import trio
+from cryptography.hazmat.primitives import serialization
 from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
 
 from sfu import exchange, http
@@ -702,14 +703,35 @@ async def test_tls_handshake_has_a_deadline(
 async def test_wrong_certificate_and_taken_port_name_their_settings(
     root: Path, certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    _, key = certificate
-    wrong = tmp_path / "wrong.pem"
+    cert, key = certificate
+    wrong, folder = tmp_path / "wrong.pem", tmp_path / "folder"
     wrong.write_text("no certificate")
-    with pytest.raises(ConfigError, match=r"^SFU_TLS_CERT=.*wrong\.pem: "):
-        await open_listeners(Settings(http_addr=LOCAL, tls_cert=wrong, tls_key=key))
+    folder.mkdir()
+    for first, second in ((wrong, key), (cert, cert), (cert, folder)):
+        with pytest.raises(ConfigError) as error:
+            await open_listeners(Settings(http_addr=LOCAL, tls_cert=first, tls_key=second))
+        assert str(error.value).startswith(f"SFU_TLS_CERT={first}, SFU_TLS_KEY={second}: ")
+        assert str(error.value).endswith("; allowed is a chain of certificates and its key, both PEM")
     async with running(root) as site:
         with pytest.raises(ConfigError, match=r"^SFU_HTTP_ADDR=127\.0\.0\.1:\d+: Address already in use"):
             await open_listeners(Settings(http_addr=HostPort("127.0.0.1", site.port)))
+
+
+async def test_key_with_a_passphrase_is_refused_and_nobody_asked_for_it(
+    certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    cert, key = certificate
+    locked = tmp_path / "locked.pem"
+    private = serialization.load_pem_private_key(key.read_bytes(), None)
+    locked.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    with pytest.raises(ConfigError, match=r"locked\.pem: allowed is a key without a passphrase$"):
+        await open_listeners(Settings(http_addr=LOCAL, tls_cert=cert, tls_key=locked))
 
 
 async def test_url_of_a_wildcard_is_one_that_a_browser_trusts() -> None:
