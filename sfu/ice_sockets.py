@@ -9,13 +9,15 @@ What is different from aioice as it comes:
   of each datagram.
 * Candidates are reported one by one, and several STUN and TURN servers are tried.
 * Who cannot authenticate gets no answer, as with the lite agent.
-* A client that knows the password cannot make it remember more than `MAX_REMOTE` addresses.
+* A client that knows the password cannot make it remember more than `MAX_REMOTE` addresses, nor repeat a check
+  for ever by always claiming a role conflict.
 
 Coroutines here are asyncio's: they are run through `sfu.aio.Loop.run`. The version of aioice is pinned, since
 this reaches into it.
 """
 
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -37,6 +39,12 @@ MAX_REMOTE: Final = 100
 
 MAX_PATHS: Final = 16
 """Validated paths, as with the lite agent: the oldest goes, never the one in use."""
+
+MAX_CONFLICTS: Final = 3
+"""Role conflicts believed of an address. One change resolves one; checks already on their way may meet more."""
+
+ROLE_CONFLICT: Final = 487
+"""The error code by which a peer claims one (RFC 8445 section 7.3.1.1)."""
 
 MDNS_QUERIES: Final = 3
 """How often a name is asked for, a second apart: multicast gets lost, and browsers begin late."""
@@ -97,8 +105,17 @@ class Protocol(StunProtocol):
         integrity_key: bytes | None = None,
         retransmissions: int | None = None,
     ) -> tuple[stun.Message, tuple[str, int]]:
-        """Execute a transaction; what a peer answers authentically is a sign of consent."""
-        answer = await super().request(request, addr, integrity_key, retransmissions)
+        """Execute a transaction; what a peer answers authentically is a sign of consent.
+
+        A check that met a role conflict is repeated by aioice at once, from within itself: to that is an end.
+        """
+        try:
+            answer = await super().request(request, addr, integrity_key, retransmissions)
+        except stun.TransactionFailed as error:
+            code, _ = error.response.attributes.get("ERROR-CODE", (0, ""))
+            if code == ROLE_CONFLICT and not self.receiver.believes_conflict(self, addr):
+                raise stun.TransactionTimeout from error
+            raise
         if integrity_key is not None:
             self.receiver.answered(self, addr)
         return answer
@@ -125,6 +142,7 @@ class IceSockets(Connection):
         self._receive = receive
         self._paths: dict[tuple[Protocol, tuple[str, int]], Path] = {}
         self._told: CandidatePair | None = None
+        self._conflicts: Counter[tuple[Protocol, tuple[str, int]]] = Counter()
         # aioice wants to have gathered before it connects; here candidates may come at any time.
         self._local_candidates_end = True
 
@@ -253,6 +271,14 @@ class IceSockets(Connection):
         path = self._paths.get((protocol, addr))
         if path is not None:
             self._report(Heard(self.local_username, path))
+
+    def believes_conflict(self, protocol: Protocol, addr: tuple[str, int]) -> bool:
+        """Count a role conflict that the peer claims at an address; whether to change roles and check again."""
+        self._conflicts[protocol, addr] += 1
+        if self._conflicts[protocol, addr] <= MAX_CONFLICTS:
+            return True
+        self.drop("ice-role-conflict")
+        return False
 
     def _validate(self, protocol: Protocol, addr: tuple[str, int], *, answered: bool) -> Path:
         key = (protocol, addr)

@@ -366,6 +366,30 @@ async def test_checks_without_a_priority_before_the_description_change_nothing()
         assert Lost(local.ufrag) not in running.reports
 
 
+async def test_a_peer_that_always_claims_a_role_conflict_is_checked_a_few_times() -> None:
+    """Each check was made from within the one before: ever slower ones, as long as the peer liked."""
+    peer = make_credentials(os.urandom)
+    conflict = ((attributes.ERROR_CODE, attributes.ErrorCode(487, "Role Conflict")),)
+    async with ours() as running:
+        local = await running.gather()
+        with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            await sock.bind((HOST, 0))
+            text = f"candidate:1 1 udp 1 {HOST} {sock.getsockname()[1]} typ host"
+            running.agent.carry_out(
+                [Connect(local.ufrag, peer, True), TryCandidate(local.ufrag, Candidate.parse(text))]
+            )
+            roles = []
+            while not running.drops["ice-role-conflict"]:
+                with trio.fail_after(PATIENCE):
+                    data, address = await sock.recvfrom(2048)
+                check = StunMessage.parse(data)
+                roles.append(check.get(attributes.ICE_CONTROLLING) is not None)
+                answer = StunMessage(MessageClass.ERROR, check.transaction_id, conflict)
+                await sock.sendto(answer.serialize(peer.pwd.encode()), address)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        assert roles == [True, False] * 2
+
+
 async def test_what_a_callback_raises_is_counted_and_the_loop_goes_on() -> None:
     async with ours() as running, theirs() as peer:
         local = await running.gather()
