@@ -65,7 +65,7 @@ function refusalInWords({ code, message }: RoomError): string {
     case 429:
       return "Too many attempts. Wait a moment and try again.";
     case 503:
-      return `The room or the server is full: ${message}.`;
+      return `The server cannot let you in now: ${message}.`;
     default:
       return `The server did not let you in: ${message || "no reason given"}.`;
   }

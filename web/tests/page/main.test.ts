@@ -188,8 +188,8 @@ describe("joining", () => {
     await open();
     await fillIn("Ada");
     socket().open();
-    await deliver("error", { code: 503, message: "no place", type: "join" });
-    expect(notice()).toBe("The room or the server is full: no place.");
+    await deliver("error", { code: 503, message: "the room is full", type: "join" });
+    expect(notice()).toBe("The server cannot let you in now: the room is full.");
   });
 });
 

@@ -53,7 +53,7 @@ describe("roomErrorInWords", () => {
 
   it("tells refusals apart by their code", () => {
     const words = (code: number | null) => roomErrorInWords(new RoomError("refused", "why", { code }));
-    expect(words(503)).toBe("The room or the server is full: why.");
+    expect(words(503)).toBe("The server cannot let you in now: why.");
     expect(words(401)).toBe(words(403));
     expect(new Set([400, 403, 409, 429, 503, null].map(words)).size).toBe(6);
     expect(roomErrorInWords(new RoomError("refused", ""))).toMatch(/no reason given/);
