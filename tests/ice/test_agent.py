@@ -338,6 +338,16 @@ def test_paths_are_bounded_and_the_one_in_use_stays(connected: IceLiteAgent) -> 
     assert connected.selected == P0
 
 
+def test_the_path_that_was_checked_longest_ago_gives_way(connected: IceLiteAgent) -> None:
+    for path in PATHS[1:MAX_PATHS]:
+        connected.receive(check(), path, 1.0)
+    connected.receive(check(), P1, 2.0)
+    connected.events()
+    connected.receive(check(), PATHS[MAX_PATHS], 3.0)
+    retired = [event.path for event in connected.events() if isinstance(event, PathRetired)]
+    assert retired == [P2]
+
+
 # Restart
 
 
