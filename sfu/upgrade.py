@@ -20,6 +20,10 @@ CLOSE_TIMEOUT: Final = 2.0
 """Seconds that a client may take to answer our close frame."""
 
 
+MAX_FRAGMENTS: Final = 16_384
+"""Pieces of one message: the longest there may be by default, in 128 bytes each. Browsers need one or a few."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
     """What the request that opened a WebSocket said."""
@@ -91,6 +95,39 @@ def _origin_allowed(origin: str, host: str, allowed_origins: tuple[str, ...]) ->
         return False
 
 
+class Fragments:
+    """Counts the pieces of the message that a client is sending, by the headers of its frames.
+
+    Nobody else does, and each takes memory until the last has come, though it be empty::
+
+        FIN, opcode (8 or more: control) | mask, length or 126 or 127 | length: 0, 2 or 8 bytes | key: 4 bytes
+
+    (RFC 6455 section 5.2). What is no such frame is found out elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self._header = b""  # as much of one as there is
+        self._skip = 0  # bytes of a payload that are still to come
+        self._count = 0
+
+    def take(self, data: bytes) -> int:
+        """Take what has come; return how many pieces there are of a message whose last is not among them."""
+        data, at = self._header + data, self._skip
+        while at + 2 <= len(data):
+            length = data[at + 1] & 0x7F
+            extended = {126: 2, 127: 8}.get(length, 0)
+            payload = at + 2 + extended + 4
+            if payload > len(data):
+                break
+            if extended:
+                length = int.from_bytes(data[at + 2 : at + 2 + extended], "big")
+            if data[at] & 0x0F < 8:
+                self._count = 0 if data[at] & 0x80 else self._count + 1
+            at = payload + length
+        self._header, self._skip = data[at:], max(at - len(data), 0)
+        return self._count
+
+
 class ReplayStream(trio.abc.Stream):
     """A stream that begins with a request which somebody has already read, and what came behind it.
 
@@ -102,10 +139,15 @@ class ReplayStream(trio.abc.Stream):
         self._stream = stream
         self._request = request
         self._rest = rest
+        self._fragments = Fragments()
         self.opened = trio.Event()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Return bytes of the request, then of what is behind it."""
+        """Return bytes of the request, then of what is behind it.
+
+        Raises:
+            trio.BrokenResourceError: as the stream does, or there is a message of more than `MAX_FRAGMENTS`.
+        """
         if self._request:
             await trio.lowlevel.checkpoint()
             data, self._request = _split(self._request, max_bytes)
@@ -113,8 +155,11 @@ class ReplayStream(trio.abc.Stream):
         await self.opened.wait()
         if self._rest:
             data, self._rest = _split(self._rest, max_bytes)
-            return data
-        return bytes(await self._stream.receive_some(max_bytes))
+        else:
+            data = bytes(await self._stream.receive_some(max_bytes))
+        if self._fragments.take(data) > MAX_FRAGMENTS:
+            raise trio.BrokenResourceError("a message in too many pieces")
+        return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send through the stream."""

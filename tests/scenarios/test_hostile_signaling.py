@@ -123,10 +123,22 @@ async def test_frames_that_break_the_protocol(name: str) -> None:
 
 async def test_a_message_that_never_ends() -> None:
     """In empty pieces, so that no limit on its length would notice."""
-    async with attacked() as (scene, _), scene.websocket() as (websocket, stream):
+    async with (
+        attacked() as (scene, _),
+        scene.websocket() as (websocket, stream),
+        trio.open_nursery() as nursery,
+    ):
         await enter(websocket)
+        nursery.start_soon(send_pieces, stream)
+        assert await close_code(websocket) == 1006
+        nursery.cancel_scope.cancel("it has ended")
+
+
+async def send_pieces(stream: trio.SocketStream) -> None:
+    """Begin a message and go on with it, until the server has enough."""
+    with contextlib.suppress(trio.BrokenResourceError):
         await stream.send_all(frame(1, final=False))
-        for _ in range(100):
+        while True:
             await stream.send_all(frame(0, final=False) * 100)
             await trio.sleep(0.001)
 

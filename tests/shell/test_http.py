@@ -559,6 +559,22 @@ async def test_message_over_the_limit_is_answered_by_1009(root: Path) -> None:
         assert closed.value.reason.code == 1009
 
 
+@pytest.mark.parametrize("more", [0, 1])
+async def test_message_in_pieces(root: Path, monkeypatch: pytest.MonkeyPatch, more: int) -> None:
+    monkeypatch.setattr("sfu.upgrade.MAX_FRAGMENTS", 50)
+    async with running(root) as site:
+        stream = await site.connect()
+        async with stream:
+            # "h", so many times nothing, and "i"; and a close frame with code 1000.
+            pieces = b"\x01\x81\0\0\0\0h" + b"\0\x80\0\0\0\0" * (49 + more) + b"\x80\x81\0\0\0\0i"
+            goodbye = b"\x88\x82\0\0\0\0\x03\xe8"
+            await stream.send_all(get("/ws", *UPGRADE, last=False) + pieces + goodbye)
+            with trio.fail_after(PATIENCE):
+                received = b"".join([bytes(part) async for part in stream])
+        await until(site, lambda counters: counters.connections == 0)
+    assert received.endswith(b"\x81\x02HI\x88\x02\x03\xe8") == (more == 0)
+
+
 @pytest.mark.parametrize("garbage", [b"\xff" * 50, b"\x81\x02hi", b"\x83\x80\0\0\0\0"])
 async def test_garbage_frames_end_their_connection_alone(root: Path, garbage: bytes) -> None:
     async with running(root) as site, open_client(site.websocket_url) as other:
