@@ -45,6 +45,8 @@ export class MediaConnection {
   readonly #connection: RTCPeerConnection;
   readonly #negotiator: Negotiator;
   readonly #stopWatching: () => void;
+  /** The description that was read last: of a large room it has a million characters. */
+  #read: { sdp: string; sections: readonly Section[] } = { sdp: "", sections: [] };
 
   /**
    * Opens a connection for the peer `peerId` and starts to negotiate `publications` and one slot for each of the
@@ -134,8 +136,10 @@ export class MediaConnection {
   }
 
   /** What the server sends, as its last description says. */
-  sections(): Section[] {
-    return readSections(this.#connection.remoteDescription?.sdp ?? "");
+  sections(): readonly Section[] {
+    const sdp = this.#connection.remoteDescription?.sdp ?? "";
+    if (sdp !== this.#read.sdp) this.#read = { sdp, sections: readSections(sdp) };
+    return this.#read.sections;
   }
 
   /** The received track of each mid. */
