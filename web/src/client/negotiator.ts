@@ -1,7 +1,7 @@
 /** Carries out what `Negotiation` decides, on an RTCPeerConnection. */
 import { Alarm } from "./alarm.js";
 import { type Action, type Input, Negotiation, type NegotiationStatistics } from "./negotiation.js";
-import { readSections } from "./sdp.js";
+import { isLite, readSections } from "./sdp.js";
 
 /** Whom a negotiator talks to. */
 export interface NegotiatorHooks {
@@ -26,7 +26,10 @@ export class Negotiator {
   readonly #alarm = new Alarm(() => {
     this.#step({ is: "timeout" });
   });
-  /** Candidates that belong to a description which has not been sent yet: they must not overtake it. */
+  /**
+   * Candidates that belong to a description which has not been sent yet: they must not overtake it. The first wait for
+   * the server's description too, which says whether it has any use for them.
+   */
   #candidates: (RTCIceCandidate | null)[] = [];
   /** The server's, which belong to an offer of it that waits. */
   #remoteCandidates: RTCIceCandidateInit[] = [];
@@ -39,8 +42,7 @@ export class Negotiator {
     };
     connection.onicecandidate = (event) => {
       this.#candidates.push(event.candidate);
-      const { state, hasSignaling } = this.#machine;
-      if (hasSignaling && state !== "offering" && state !== "answering") this.#flushCandidates();
+      this.#sendWhatWaits();
     };
   }
 
@@ -74,8 +76,7 @@ export class Negotiator {
 
   signalingRestored(): void {
     this.#step({ is: "signaling-restored" });
-    const { state } = this.#machine;
-    if (state !== "offering" && state !== "answering") this.#flushCandidates();
+    this.#sendWhatWaits();
   }
 
   /** Ends it. The connection itself is the caller's to close. */
@@ -150,6 +151,7 @@ export class Negotiator {
       if (this.#machine.state === "closed") return;
       this.#hooks.remoteDescriptionChanged();
       if (result.is === "answer-made" || result.is === "answer-applied") this.#hooks.agreed();
+      if (result.is === "answer-applied") this.#sendWhatWaits();
       this.#step(result);
     };
     operation().then(finish, (error: unknown) => {
@@ -162,9 +164,18 @@ export class Negotiator {
     this.#connection.addIceCandidate(candidate).catch(() => undefined);
   }
 
+  /** Sends our candidates, if the description that they belong to is with the server. */
+  #sendWhatWaits(): void {
+    const { state, hasSignaling } = this.#machine;
+    if (hasSignaling && state !== "offering" && state !== "answering") this.#flushCandidates();
+  }
+
   #flushCandidates(): void {
-    const candidates = this.#candidates;
-    this.#candidates = [];
+    const { remoteDescription } = this.#connection;
+    if (remoteDescription === null) return;
+    const candidates = this.#candidates.splice(0);
+    // A computer with many networks has so many that the server would have no time for what comes next.
+    if (isLite(remoteDescription.sdp)) return;
     for (const candidate of candidates) this.#hooks.sendCandidate(candidate);
   }
 }

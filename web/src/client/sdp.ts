@@ -34,6 +34,11 @@ export function readSections(sdp: string): Section[] {
   return sections;
 }
 
+/** Whether the writer is an ICE-lite agent, which answers checks and makes none (RFC 8839, section 5.3). */
+export function isLite(sdp: string): boolean {
+  return /^a=ice-lite\r?$/m.test(sdp);
+}
+
 function readMsid(lines: string[]): Section["msid"] {
   const [streamId, trackId] = (attribute(lines, "msid") ?? "").split(" ");
   // "-" is a track that belongs to no stream (RFC 8830, section 2).

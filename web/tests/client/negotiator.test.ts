@@ -38,6 +38,9 @@ function gather(candidate: string): void {
   connection.onicecandidate?.({ candidate: { candidate } });
 }
 
+/** The description of a server that is no lite agent. */
+const full = (sdp: string) => sdp.replace("a=ice-lite\r\n", "");
+
 const ours = { kind: "audio", mid: "c0", direction: "recvonly" };
 const theirs = { kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" };
 
@@ -76,19 +79,49 @@ describe("the server's offer after a break", () => {
 });
 
 describe("candidates", () => {
-  it("of ours wait for the way to the server", async () => {
+  it("of ours wait until the server has described itself, and for the way to it", async () => {
     gather("first");
-    negotiator.signalingLost();
-    gather("second");
-    expect(told).toEqual(["first"]);
-    negotiator.signalingRestored();
-    expect(told).toEqual(["first", "second"]);
-    negotiator.remoteAnswer(description(ours));
+    negotiator.remoteAnswer(full(description(ours)));
+    expect(told).toEqual([]);
     await settle();
+    gather("second");
     negotiator.signalingLost();
     gather("third");
+    expect(told).toEqual(["first", "second"]);
     negotiator.signalingRestored();
-    expect(told.at(-1)).toBe("third");
+    expect(told).toEqual(["first", "second", "third"]);
+  });
+
+  it("of ours are sent before an offer that waits is answered", async () => {
+    gather("first");
+    negotiator.remoteAnswer(full(description(ours)));
+    negotiator.remoteOffer(full(description(ours, theirs)));
+    await settle();
+    expect(told).toEqual(["first"]);
+  });
+
+  it("of ours go with the offer that is sent again", async () => {
+    negotiator.remoteAnswer(full(description(ours)));
+    await settle();
+    microphone.direction = "inactive";
+    await settle();
+    negotiator.signalingLost();
+    gather("late");
+    negotiator.signalingRestored();
+    expect(sent.slice(-1)).toEqual(["offer"]);
+    expect(told).toEqual(["late"]);
+  });
+
+  it("of ours are of no use to a lite server", async () => {
+    gather("first");
+    negotiator.remoteAnswer(description(ours));
+    await settle();
+    gather("second");
+    negotiator.remoteOffer(description(ours, theirs));
+    gather("third");
+    await settle();
+    expect(sent).toEqual(["answer"]);
+    expect(told).toEqual([]);
   });
 
   it("of the server wait for their offer while that waits", async () => {
