@@ -433,6 +433,8 @@ export class Room extends Emitter<RoomEvents> {
     this.#updateRemoteTracks();
     for (const each of changes) {
       const { change, peer } = each;
+      // Who heard of the one before may have left the room, and all of it with it.
+      if (change !== "left" && !this.peers.has(peer.peerId)) continue;
       if (change === "published") this.emit("trackPublished", { peer, track: each.track });
       else if (change === "unpublished") this.emit("trackUnpublished", { peer, track: each.track });
       else this.emit(ROSTER_EVENTS[change], peer);
@@ -447,7 +449,9 @@ export class Room extends Emitter<RoomEvents> {
     const received = connection.receivedTracks();
     const { removed, added } = this.#remoteTracks.update(slots, (mid) => received.get(mid) ?? null);
     for (const track of removed) this.emit("trackUnsubscribed", track);
-    for (const track of added) this.emit("trackSubscribed", track);
+    for (const track of added) {
+      if (this.#connection === connection) this.emit("trackSubscribed", track);
+    }
   }
 
   /** Closes the RTCPeerConnection, and ends what was received through it; publications remain. */

@@ -531,16 +531,17 @@ describe("negotiating", () => {
     world.room.publish(track("audio"));
     await settle();
     const candidate = { candidate: "candidate:1", sdpMid: "c0", sdpMLineIndex: 0 };
+    world.socket.deliver("ice-candidate", candidate);
+    await settle();
+    expect(world.connection.candidates).toEqual([]);
+    world.socket.deliver("answer", { sdp: "v=0\r\n" });
+    await settle();
     world.connection.onicecandidate?.({ candidate });
     world.connection.onicecandidate?.({ candidate: null });
-    expect(world.socket.sent.slice(-3)).toMatchObject([
-      { type: "offer" },
+    expect(world.socket.sent.slice(-2)).toMatchObject([
       { type: "ice-candidate", data: candidate },
       { type: "ice-candidate", data: { candidate: "", sdpMid: null, sdpMLineIndex: null } },
     ]);
-    world.socket.deliver("ice-candidate", candidate);
-    await settle();
-    await world.answer();
     world.socket.deliver("ice-candidate", candidate);
     await settle();
     expect(world.connection.candidates).toEqual([candidate]);
@@ -705,6 +706,28 @@ describe("losing the room", () => {
     world.socket.deliver("room-state", { peers: [] });
     expect(world.room.session?.peerId).toBe("me again");
     expect(world.connections).toHaveLength(2);
+  });
+});
+
+describe("leaving because of what is heard", () => {
+  it("ends all that was told, and nothing is told after that", async () => {
+    const told: string[] = [];
+    world.room.on("peerJoined", ({ peerId }) => told.push(`+${peerId}`));
+    world.room.on("peerLeft", ({ peerId }) => told.push(`-${peerId}`));
+    world.room.on("trackSubscribed", ({ trackId }) => told.push(`+${trackId}`));
+    world.room.on("trackUnsubscribed", ({ trackId }) => told.push(`-${trackId}`));
+    world.room.once("peerJoined", () => void world.room.leave());
+    const { joined } = world.startJoin();
+    await world.admit([peer("ann"), peer("bob")]);
+    await expect(joined).rejects.toMatchObject({ kind: "left" });
+    expect(told.filter((each) => each.endsWith("bob")).at(-1)).toBe("-bob");
+    world.socket.end();
+    await settle();
+    told.length = 0;
+    await world.join([peer("ann", [CAMERA, MIC])]);
+    world.room.once("trackSubscribed", () => void world.room.leave());
+    await world.answer(["ann t-cam", "ann t-mic"]);
+    expect(told).toEqual(["+ann", "+t-cam", "-t-cam", "-t-mic", "-ann"]);
   });
 });
 
