@@ -1,17 +1,23 @@
 """What is kept of a session outside the server's memory, so that it outlives the server (docs/state.md)."""
 
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+import msgspec
 
 from sfu.conference.grants import Grants
 from sfu.conference.messages import Join, Kind, PeerMediaState, Source
 from sfu.conference.session import TokenHashes, hash_of, rotate
+
+MadeId = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,64}\Z")]
+"""An id that a server made. It stands in descriptions, which take 64 token characters at most (RFC 8830)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
     """A track that the session publishes, and publishes under the same id when it comes back."""
 
-    track_id: str
+    track_id: MadeId
     kind: Kind
     source: Source
 
@@ -39,7 +45,7 @@ class SessionRecord:
     session_id: str
     tokens: TokenHashes
     generation: int
-    peer_id: str
+    peer_id: MadeId
     room_id: str
     user_id: str
     name: str
