@@ -4,7 +4,8 @@
 result out. The forwarding loop does this once per packet and receiver, where those copies cost more than
 AES-GCM itself (3.2 µs against 1.4 µs for 1200 bytes). The C functions work in place, and pylibsrtp's own
 compiled binding exposes them; it is not documented, so it is probed once at import. If a future pylibsrtp
-has moved it, `portable_binding` gives the same functions on top of the public `Session`, only slower.
+has moved it, `portable_binding` gives the same functions on top of the public `Session`, only slower, and
+failing for packets of more than 1356 bytes: `Session` keeps room for the longest trailer behind them.
 
 Everything else in this project calls the four functions of `BINDING`, which all have one shape::
 
@@ -87,7 +88,7 @@ def _through(method: Callable[[Any, bytes], bytes]) -> Transform:
         data = _ffi.buffer(memory, length[0])[:]
         try:
             result = method(session, data)
-        except pylibsrtp.Error as error:
+        except (pylibsrtp.Error, ValueError) as error:  # the latter for a packet too long
             return _STATUS_BY_MESSAGE.get(str(error), STATUS_FAIL)
         _ffi.buffer(memory, len(result))[:] = result
         length[0] = len(result)

@@ -28,15 +28,18 @@ from sfu.rtp.libsrtp import (
 
 _ffi: Final = FFI()
 
-MAX_PLAINTEXT: Final = 1356
-"""Longest RTP packet that is protected. libsrtp writes behind the packet without knowing how much room there
-is, at most 144 bytes (tag and MKI); 1500 minus that is also pylibsrtp's own limit."""
+MAX_CIPHERTEXT: Final = 1500
+"""Longest packet that is unprotected: an Ethernet frame. Browsers send at most about 1250 bytes."""
+
+MAX_PLAINTEXT: Final = MAX_CIPHERTEXT - 16
+"""Longest RTP packet that is protected: what may come in may go out. GStreamer's payloaders fill 1400 bytes."""
+
+MAX_TRAILER: Final = 144
+"""Bytes that libsrtp may write behind an RTP packet, by its own account (tag and MKI), without knowing how much
+room there is."""
 
 MAX_RTCP_PLAINTEXT: Final = 1352
 """Longest RTCP compound that is protected: SRTCP adds a 4-byte index to that trailer."""
-
-MAX_CIPHERTEXT: Final = 1500
-"""Longest packet that is unprotected: an Ethernet frame. Browsers send at most about 1250 bytes."""
 
 WINDOW: Final = 1024
 """Replay window of both directions in packets (RFC 3711 section 3.3.2 asks for at least 64). Inbound: a 4K
@@ -101,7 +104,7 @@ def _session(profile: str, key: bytes, salt: bytes, ssrc_type: int) -> tuple[Srt
 
 # One work buffer for all sessions, each of which would have 3 KiB of its own otherwise. A packet is in it only
 # while one call lasts, and there is one thread.
-_memory: Final = _ffi.new("char[]", MAX_CIPHERTEXT)
+_memory: Final = _ffi.new("char[]", MAX_PLAINTEXT + MAX_TRAILER)
 _buffer: Final = _ffi.buffer(_memory)
 _length: Final = _ffi.new("int[1]")
 

@@ -21,11 +21,11 @@ from sfu.ice.path import Path
 
 _ffi: Final = FFI()
 
-SLOT_SIZE: Final = 1536
-"""Bytes in a slot: an Ethernet frame's payload, and room for the longest trailer that SRTP may write."""
+SLOT_SIZE: Final = 1664
+"""Bytes in a slot: the longest packet and room for the longest trailer that SRTP may write, in cache lines."""
 
 SLOTS: Final = 64
-"""Slots in a batch. The gain of `sendmmsg` is nearly all there at 32; 64 is 96 KiB, which still fits the
+"""Slots in a batch. The gain of `sendmmsg` is nearly all there at 32; 64 is 104 KiB, which still fits the
 second-level cache beside the packet that is being copied."""
 
 

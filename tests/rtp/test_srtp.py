@@ -15,6 +15,9 @@ from sfu.rtp import srtp
 from sfu.rtp.libsrtp import BINDING, Binding, direct_binding, portable_binding
 from sfu.rtp.srtp import PROFILES, InboundSrtp, OutboundSrtp, SrtpProfile
 
+PORTABLE_MAX = 1356
+"""Bytes of a packet that pylibsrtp itself protects at most."""
+
 BINDINGS = [pytest.param(BINDING, id="default"), pytest.param(portable_binding(), id="portable")]
 
 
@@ -75,15 +78,23 @@ def test_without_pylibsrtps_private_parts_there_is_no_direct_binding(monkeypatch
     assert direct_binding() is None
 
 
-@pytest.mark.parametrize("binding", BINDINGS)
+@pytest.mark.parametrize(
+    ("binding", "longest"), [(BINDING, srtp.MAX_PLAINTEXT), (portable_binding(), PORTABLE_MAX)]
+)
 @pytest.mark.parametrize("row", PROFILES.values(), ids=lambda row: row.name)
-def test_round_trip(row: SrtpProfile, binding: Binding) -> None:
+def test_round_trip(row: SrtpProfile, binding: Binding, longest: int) -> None:
     outbound, inbound = pair(row.name, binding)
-    for size in (12, 13, 100, srtp.MAX_PLAINTEXT):
+    for size in (12, 13, 100, longest):
         protected = outbound.protect(packet(size, size=size))
         assert len(protected) == size + row.overhead
         assert inbound.unprotect(protected) == packet(size, size=size)
     assert inbound.unprotect_rtcp(outbound.protect_rtcp(compound())) == compound()
+
+
+def test_what_the_portable_binding_has_no_room_for_is_refused() -> None:
+    outbound, inbound = pair(binding=portable_binding())
+    assert reason(outbound.protect, packet(size=PORTABLE_MAX + 1)) == "srtp-failed"
+    inbound.unprotect(outbound.protect(packet(2)))
 
 
 @pytest.mark.parametrize("row", PROFILES.values(), ids=lambda row: row.name)

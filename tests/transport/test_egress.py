@@ -4,6 +4,7 @@ import pytest
 from cffi import FFI
 
 from sfu.ice.path import Address, Path
+from sfu.rtp.srtp import MAX_PLAINTEXT, MAX_TRAILER
 from sfu.transport.egress import SLOT_SIZE, Egress
 
 PATHS = [Path(None, Address("192.0.2.1", port)) for port in range(1, 4)]
@@ -46,6 +47,10 @@ def test_a_slot_holds_its_size_and_not_a_byte_more() -> None:
         egress.put(bytes(SLOT_SIZE + 1), PATHS[0])
     egress.flush()
     assert [len(data) for data, _ in wire.sent] == [SLOT_SIZE]
+
+
+def test_a_slot_has_room_for_the_longest_packet_and_what_srtp_writes_behind_it() -> None:
+    assert SLOT_SIZE >= MAX_PLAINTEXT + MAX_TRAILER
 
 
 def test_the_batch_is_empty_even_when_sending_raised() -> None:

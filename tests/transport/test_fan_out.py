@@ -44,6 +44,18 @@ def test_everybody_gets_the_packet_in_his_own_numbers(profile: str) -> None:
     assert (statistics.packets, statistics.octets) == (2, len(KEY_FRAME) + len(DELTA_FRAME))
 
 
+def test_packets_as_long_as_gstreamer_makes_them_come_through() -> None:
+    wire = Wire()
+    publisher, subscribers = room(2, wire)
+    packet = publisher.packet()
+    packet.payload += bytes(1400 - len(packet.serialize()))
+    media = publisher.receive(packet, 0.0)
+    assert media is not None
+    fan_out(media, publisher.stream.senders, wire.egress, 0.0)
+    for subscriber in subscribers:
+        assert [received.payload for received in subscriber.read(wire)] == [packet.payload]
+
+
 def test_the_batch_is_flushed_when_full_and_holds_the_rest() -> None:
     wire = Wire(capacity=4)
     publisher, _ = room(9, wire)

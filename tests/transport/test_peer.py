@@ -386,7 +386,7 @@ def test_feedback_about_unknown_streams_is_counted(call: Call) -> None:
 
 
 def test_retransmission_that_srtp_refuses_is_counted(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SendStream, "receive_nack", lambda *_: [bytes(1400)])
+    monkeypatch.setattr(SendStream, "receive_nack", lambda *_: [bytes(1500)])
     call.subscriber.client.send_rtcp([GenericNack(1, SLOT_SSRC, (1,))])
     call.run(0.05)
     assert dict(call.subscriber.transport.statistics().drops) == {"srtp-too-long": 1}
