@@ -161,7 +161,7 @@ class Settings:
         8192,
         "TCP connections of each public port at a time; more are closed at once.",
     )
-    max_rooms: int = _setting(integer(1, 1_000_000), 1000, "Rooms at a time.")
+    max_rooms: int = _setting(integer(1, 1_000_000), 1000, "Rooms at a time that somebody is in.")
     max_peers_per_room: int = _setting(integer(1, 100_000), 100, "Peers in a room at a time.")
     max_tracks_per_peer: int = _setting(integer(0, 1000), 8, "Tracks that a peer may publish at a time.")
     max_id_length: int = _setting(integer(1, 1024), 128, "Characters in a room id, user id or name.")

@@ -231,11 +231,19 @@ class Server:
         assert self._rooms is not None, "a server that runs has a nursery for rooms"
         room_task = self._room_tasks.get(peer.room)
         if room_task is None:
+            if len(self._room_tasks) >= self._settings.max_rooms:
+                self._close_forgotten_rooms()
             room_task = self._room_tasks[peer.room] = RoomTask(self, peer.room, self._settings.room_ttl_sec)
             self._rooms.start_soon(room_task.run)
         task = self._steps.tasks[peer] = PeerTask(self._steps, peer, self._make_ice(peer))
         room_task.admit(task)
         return task
+
+    def _close_forgotten_rooms(self) -> None:
+        """End the tasks of empty rooms that have made place for others."""
+        for room, task in self._room_tasks.items():
+            if self.conference.rooms.get(room.id) is not room:
+                task.close()
 
     # --- the store ---
 

@@ -168,6 +168,8 @@ class Conference:
             room.drain(deadline_ms)
 
     def _open_room(self, room_id: str) -> Room:
+        if len(self.rooms) >= self._limits.max_rooms:
+            self.forget_room(next(room for room in self.rooms.values() if not room.peers))
         room = self.rooms[room_id] = Room(
             room_id,
             self._limits,

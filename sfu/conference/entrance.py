@@ -67,7 +67,10 @@ class Entrance:
         """Return why there is no place for a user in a room; None if there is one."""
         room = self._rooms.get(room_id)
         if room is None:
-            no_more = len(self._rooms) >= self._limits.max_rooms
+            # A room that nobody is in is only remembered, and makes place for another.
+            no_more = len(self._rooms) >= self._limits.max_rooms and all(
+                other.peers for other in self._rooms.values()
+            )
             return "no more rooms can be opened on this server" if no_more else None
         no_more = len(room.peers) >= self._limits.max_peers_per_room and room.find_user(user_id) is None
         return "the room is full" if no_more else None

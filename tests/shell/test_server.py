@@ -174,6 +174,20 @@ async def test_a_room_outlives_its_last_peer_by_its_time_to_live(autojump_clock:
         assert not around.server.conference.rooms
 
 
+async def test_rooms_that_are_only_remembered_keep_nobody_out(autojump_clock: MockClock) -> None:
+    async with world(max_rooms=2, room_ttl_sec=300) as around:
+        for number in range(6):
+            async with around.client("alice") as alice:
+                await alice.join(f"room {number}")
+                assert around.server.conference.statistics().rooms <= 2
+                await alice.say("leave")
+                await alice.until(lambda alice=alice: alice.closed)  # type: ignore[misc]
+                assert around.server.tasks <= 3
+        await trio.sleep(301)
+        assert around.server.tasks == 0
+        assert around.server.conference.statistics().rooms == 0
+
+
 # --- clients that do not behave ---
 
 
