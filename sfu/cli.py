@@ -2,7 +2,6 @@
 
 import gc
 import os
-import resource
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -167,6 +166,8 @@ def _refuse(errors: Sequence[BaseException]) -> int:
 
 def _allow_many_files() -> None:
     """Raise the soft limit on open files to the hard one: each WebSocket is one, and 1024 is soon reached."""
+    import resource  # Windows has none
+
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

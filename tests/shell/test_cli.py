@@ -3,6 +3,7 @@
 import gc
 import resource
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -170,6 +171,15 @@ def test_other_systems_get_a_clear_answer(server: FakeServer, monkeypatch: pytes
     assert result.exit_code == 1
     assert "the server needs Linux" in result.stderr
     assert server.settings is None
+
+
+def test_windows_has_no_limits_of_files_and_gets_the_answer_too() -> None:
+    code = (
+        "import sys; sys.modules['resource'] = None; from sfu.cli import main; sys.platform = 'win32'; main([])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: the server needs Linux"), done.stderr
 
 
 def test_soft_limit_of_files_is_raised(server: FakeServer) -> None:
