@@ -89,6 +89,7 @@ class ReceiveStream:
         self._requests = KeyFrameRequests()
         self._command_number = 0
         self._key_frame_timestamp: int | None = None
+        self._key_frame_start = 0  # the newest key frame's first packet so far
         self._packets = self._octets = self._key_frames = 0
         self._dropped: Counter[str] = Counter()
         self.negotiate(codecs, extensions)
@@ -204,11 +205,14 @@ class ReceiveStream:
             self._dropped["late"] += 1
             return None
         starts = bool(packet.payload) and (self.kind == "audio" or is_key_frame(codec.name, packet.payload))
+        known = packet.timestamp == self._key_frame_timestamp
+        if starts and known and self.kind == "video":
+            # H.264 has several such packets in one frame, and behind the first it is too late to start.
+            starts = forwarded < self._key_frame_start
         if starts:
             self._requests.arrived()
-            if packet.timestamp != self._key_frame_timestamp:  # H.264 has several such packets in one frame
-                self._key_frame_timestamp = packet.timestamp
-                self._key_frames += 1
+            self._key_frames += not known
+            self._key_frame_timestamp, self._key_frame_start = packet.timestamp, forwarded
         # Not the same as `in_order`: a late packet can be the newest to forward when all after it was padding.
         if forwarded > self.newest:
             self.newest = forwarded

@@ -117,14 +117,35 @@ def test_a_packet_whose_place_is_forgotten_is_dropped() -> None:
     assert stream.statistics().dropped == {"late": 1}
 
 
-def test_several_starts_in_one_frame_are_one_key_frame() -> None:
-    stream = published()
+def test_a_frame_of_several_starts_is_one_key_frame_and_begins_with_the_first() -> None:
+    """Who wants a key frame that has begun would get a part of it, so that is no answer."""
+    stream = published(codec=Codec(102, "H264", 90000, feedback=VP8.feedback))
     publisher = Publisher(stream)
-    publisher.send(KEY_FRAME)
-    media = publisher.receive(publisher.packet(KEY_FRAME, timestamp=9000), 0.0)
-    assert media is not None
-    assert media.key_frame
+    publisher.send(b"\x61 no key frame")
+    frame = [publisher.packet(payload, timestamp=9000) for payload in (b"\x67", b"\x65 slice", b"\x65 slice")]
+    stream.request_key_frame(0.0)
+    assert stream.feedback(0.0) == [PictureLossIndication(5, 1000)]
+    starts = []
+    for packet in (frame[1], frame[2], frame[0]):
+        media = publisher.receive(packet, 0.1)
+        assert media is not None
+        starts.append(media.key_frame)
+        if packet is frame[1]:
+            assert stream.next_timeout() == 0.1 + nack.REORDERING_WAIT
+            stream.request_key_frame(0.1)
+        elif packet is frame[2]:
+            assert PictureLossIndication(5, 1000) in stream.feedback(MIN_INTERVAL)
+    # Those behind the parameters that came late can be asked for again.
+    assert starts == [True, False, True]
     assert stream.statistics().key_frames == 1
+
+
+def test_audio_starts_with_every_packet_of_one_timestamp_too() -> None:
+    publisher = Publisher(published(kind="audio"))
+    for _ in range(2):
+        media = publisher.receive(publisher.packet(b"opus", timestamp=9000), 0.0)
+        assert media is not None
+        assert media.key_frame
 
 
 def test_gaps_are_nacked_and_rtx_repairs_them() -> None:

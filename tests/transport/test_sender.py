@@ -199,7 +199,7 @@ def test_dependency_descriptors_are_those_of_the_first_source_alone() -> None:
     subscriber, wire = Subscriber(ids={uri: 7}, mid=None), Wire()
 
     def forwarded(source: ReceiveStream, number: int, now: float) -> bytes | None:
-        publisher = Publisher(source, first=number)
+        publisher = Publisher(source, first=number, timestamp=3000 * number)
         packet = publisher.packet(KEY_FRAME)
         packet.extensions = ((12, b"abc"),)
         media = publisher.receive(packet, now)
