@@ -78,13 +78,21 @@ def _parse_ips(text: str) -> tuple[str, ...]:
     return tuple(str(address) for address in addresses)
 
 
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+
+
+def _parse_origin(text: str) -> str:
+    if text == "*":
+        return text
+    scheme, separator, host = text.lower().partition("://")
+    if not (scheme and separator and host and "/" not in host):
+        raise ValueError("not an origin")
+    # As browsers write it (RFC 6454 section 6.2), or it would match nothing.
+    return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS.get(scheme, ''))}"
+
+
 def _parse_origins(text: str) -> tuple[str, ...]:
-    origins = _parse_list(text)
-    for origin in origins:
-        scheme, separator, host = origin.partition("://")
-        if origin != "*" and not (scheme and separator and host and "/" not in host):
-            raise ValueError("not an origin")
-    return tuple(origin.lower() for origin in origins)
+    return tuple(_parse_origin(part) for part in _parse_list(text))
 
 
 def _parse_ice_url(text: str, schemes: tuple[str, ...]) -> IceUrl:

@@ -63,6 +63,11 @@ def test_toml_lists(tmp_path: Path) -> None:
         ),
         ("allowed_origins", "*", ("*",)),
         (
+            "allowed_origins",
+            "https://example.org:443,http://example.org:80,https://example.org:80",
+            ("https://example.org", "http://example.org", "https://example.org:80"),
+        ),
+        (
             "stun_urls",
             "STUN:[2001:DB8::1]",
             (IceUrl("stun", "2001:db8::1", 3478, "udp", "STUN:[2001:DB8::1]"),),
