@@ -40,7 +40,7 @@ bench: .venv/bench.stamp ## CPU per forwarded packet, join time, memory per peer
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove everything that was built or installed here
-	rm -rf .venv build dist sfu/web web/node_modules fuzz/findings .coverage .coverage.* .hypothesis
+	rm -rf .venv build dist sfu/web web/node_modules .coverage .coverage.* .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
