@@ -86,6 +86,7 @@ def test_check_is_answered_and_validates_its_path(agent: IceLiteAgent) -> None:
     assert agent.selected == P1
     assert agent.outgoing(1.0) == []
     assert agent.events() == []
+    assert agent.statistics().checks == 1
 
 
 def test_nomination_selects_and_completes(agent: IceLiteAgent) -> None:

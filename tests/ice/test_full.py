@@ -186,6 +186,10 @@ def test_a_restart_outlives_the_consent_for_what_was_before_it() -> None:
     assert agent.requests() == [Release("ours")]
     agent.report(Nominated("again", RELAY), 40.0)
     assert (agent.state, agent.selected) == (IceState.COMPLETED, RELAY)
+    # To nominate takes an answer, so consent counts from then.
+    assert agent.is_validated(RELAY)
+    agent.alive(RELAY, 65.0)
+    assert agent.next_timeout() == 40.0 + FAILED_AFTER
 
 
 def test_a_restart_outlives_the_sockets_of_what_was_before_it() -> None:
