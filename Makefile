@@ -41,7 +41,7 @@ bench: .venv/bench.stamp ## CPU per forwarded packet, join time, memory per peer
 
 clean: ## remove everything that was built or installed here
 	rm -rf .venv build dist sfu/web web/node_modules .coverage .coverage.* .hypothesis
-	rm -rf .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .mypy_cache .pytest_cache .ruff_cache *.egg-info tests/interop/clients/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
