@@ -502,9 +502,10 @@ def test_nothing_of_a_handshake_outlives_it() -> None:
     message = parse_record(hello)[0].fragment
     part = HandshakeMessage(HandshakeType.CLIENT_HELLO, 0, message[12:]).fragment(0, 20).serialize()
     server.receive(plain(22, part), 0.0)
-    assert server._exchange.buffered == len(message) - 12
+    server.receive(plain(22, b"early", epoch=1), 0.0)
+    assert (server._exchange.buffered, server._layer.waiting) == (len(message) - 12, 1)
     server.close(0.0)
-    assert server._exchange.buffered == 0
+    assert (server._exchange.buffered, server._layer.waiting) == (0, 0)
     assert server._exchange._handshake is None
 
 
