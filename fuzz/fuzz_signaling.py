@@ -1,7 +1,11 @@
-"""Invariant: `parse` returns a message of its type or raises `BadMessage`, nothing else, on any bytes."""
+"""Invariant: `parse` returns a message of its type or raises `BadMessage`, on any bytes; a ping can be answered."""
 
-from sfu.conference.envelope import BadMessage, parse
-from sfu.conference.messages import CLIENT_MESSAGES
+from datetime import UTC, datetime
+
+from sfu.conference.envelope import BadMessage, parse, serialize
+from sfu.conference.messages import CLIENT_MESSAGES, Ping, Pong
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 def one_input(data: bytes) -> None:
@@ -12,3 +16,5 @@ def one_input(data: bytes) -> None:
         assert error.code == 400
     else:
         assert isinstance(message, CLIENT_MESSAGES[message.message_type])
+        if isinstance(message, Ping):
+            assert parse(serialize(Pong(message.data), NOON)) == Pong(message.data)

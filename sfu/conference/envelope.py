@@ -40,7 +40,8 @@ def parse(text: str | bytes) -> ClientMessage:
         BadMessage: not JSON, no known `type`, or `data` that does not fit the type.
     """
     try:
-        envelope = msgspec.json.decode(text, type=_Envelope)
+        # As text: of what it hands on unread, msgspec does not look whether it is any.
+        envelope = msgspec.json.decode(text if isinstance(text, str) else text.decode(), type=_Envelope)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadMessage(f"not a message: {error}") from None
     cls = CLIENT_MESSAGES.get(envelope.type)

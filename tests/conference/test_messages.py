@@ -90,6 +90,7 @@ def test_a_ping_may_carry_anything_and_a_pong_returns_it(data: str) -> None:
         ("[" * 100_000, None, "not a message"),
         ('{"type": "ping", "data": ' + "[" * 100_000, None, "not a message"),
         (b'{"type": "\xff"}', None, "not a message"),
+        (b'{"type": "ping", "data": "\xff"}', None, "not a message"),
         ('{"type": "teleport"}', "teleport", "unknown message type 'teleport'"),
         ('{"type": "join", "data": null}', "join", "data"),
         ('{"type": "join", "data": "not JSON"}', "join", "data"),

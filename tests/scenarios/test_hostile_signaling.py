@@ -38,6 +38,7 @@ NONSENSE: tuple[str | bytes, ...] = (
     b"\xff\xfe\x00",
     b"\x80" * 10_000,
     b'{"type": "join"}',
+    b'{"type": "ping", "data": "\xff"}',
 )
 
 
