@@ -1,4 +1,4 @@
-"""Invariant: `parse` returns a message of its type or raises `BadMessage`, on any bytes; a ping can be answered."""
+"""Invariant: on any bytes `parse` returns a message of its type or raises `BadMessage`; pings can be answered."""
 
 from datetime import UTC, datetime
 
