@@ -1,4 +1,4 @@
-"""Invariant: on any bytes `parse` returns a message of its type or raises `BadMessage`; pings can be answered."""
+"""Invariant: on any bytes `parse` returns a message of its type or raises `BadMessage`; pings have a pong."""
 
 from datetime import UTC, datetime
 
