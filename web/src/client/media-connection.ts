@@ -28,7 +28,7 @@ export interface MediaConnectionHooks {
   stateChanged(state: RTCPeerConnectionState): void;
   /** Everything that was received has stopped. */
   silent(): void;
-  /** The server refused what our last offer asked for: what it has not accepted must be unpublished now. */
+  /** The server refused what our last offer asked for: less must be asked for from now on. */
   withdraw(): void;
   /** The two sides cannot agree any more. */
   giveUp(reason: string): void;

@@ -57,7 +57,7 @@ export type Action =
   /** Return to the last stable state; then `rolled-back`. */
   | { do: "roll-back" }
   /** The server will not have what the last offer asked for: withdraw it. */
-  | { do: "withdraw"; code: number }
+  | { do: "withdraw" }
   /** Negotiation is beyond repair: the connection has to be replaced. */
   | { do: "give-up"; reason: string };
 
@@ -319,19 +319,21 @@ export class Negotiation {
     if (delay === undefined) return this.#giveUp(reason);
     this.#failures += 1;
     this.#notBefore = now + delay;
-    // An offer of the server that failed is the server's to make again; ours is ours.
-    if (this.#state !== "answering") this.#wanted = true;
+    // An offer of the server that failed is the server's to make again; ours is ours, if it was not refused for good.
+    if (this.#state !== "answering" && !this.#isRefusedForGood()) this.#wanted = true;
     this.#state = "rolling-back";
     return [{ do: "roll-back" }];
   }
 
   /** After the rollback of a refused offer: what was refused for good must not be asked for again. */
   #withdrawal(): Action[] {
-    const code = this.#refusal;
+    const actions: Action[] = this.#isRefusedForGood() ? [{ do: "withdraw" }] : [];
     this.#refusal = null;
-    if (code === null || TEMPORARY_CODES.has(code)) return [];
-    this.#wanted = false;
-    return [{ do: "withdraw", code }];
+    return actions;
+  }
+
+  #isRefusedForGood(): boolean {
+    return this.#refusal !== null && !TEMPORARY_CODES.has(this.#refusal);
   }
 
   #giveUp(reason: string): Action[] {

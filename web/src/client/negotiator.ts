@@ -12,8 +12,8 @@ export interface NegotiatorHooks {
   remoteDescriptionChanged(): void;
   /** An offer and its answer are in force. */
   agreed(): void;
-  /** The server refused our offer; it has been rolled back. What was new in it must go before this returns. */
-  withdraw(code: number): void;
+  /** The server refused our offer; it has been rolled back. The next must ask for less, from before this returns. */
+  withdraw(): void;
   /** Negotiation is beyond repair. */
   giveUp(reason: string): void;
 }
@@ -137,7 +137,7 @@ export class Negotiator {
         });
         break;
       case "withdraw":
-        this.#hooks.withdraw(action.code);
+        this.#hooks.withdraw();
         break;
       case "give-up":
         this.#hooks.giveUp(action.reason);

@@ -162,6 +162,8 @@ export class Publications {
   readonly #publications = new Set<Publication>();
   /** Those that our last offer asked for. */
   #offered = new Set<Publication>();
+  /** Those that wait for others to be accepted or refused before they are offered again. */
+  #held = new Set<Publication>();
   #connection: RTCPeerConnection | null = null;
   /** Transceivers without a publication, by `slotKey`, to be used again: each new one lengthens the SDP. */
   #parked = new Map<string, RTCRtpTransceiver[]>();
@@ -185,6 +187,7 @@ export class Publications {
   remove(publication: Publication, reason: EndReason): void {
     this.#publications.delete(publication);
     this.#offered.delete(publication);
+    this.#held.delete(publication);
     const { transceiver } = publication;
     publication.end(reason);
     // One that was rejected cannot be used again.
@@ -202,6 +205,7 @@ export class Publications {
     this.#connection = connection;
     this.#parked = new Map();
     this.#offered = new Set();
+    this.#held = new Set();
     for (const publication of this.#publications) {
       if (connection === null) publication.attach(null);
       else this.#carry(publication, connection);
@@ -214,15 +218,41 @@ export class Publications {
     this.#offered = new Set();
     for (const publication of this.#publications) {
       const mid = publication.transceiver?.mid ?? null;
-      if (mid === null) continue;
+      if (mid === null || this.#held.has(publication)) continue;
       this.#offered.add(publication);
       tracks.push({ mid, source: publication.source });
     }
     return tracks;
   }
 
-  /** Those of the last offer that the server has not published: after a refusal they are at fault. */
-  get unaccepted(): Publication[] {
+  /**
+   * The server has refused what was new in the last offer. Returns what is to end for that.
+   *
+   * It does not say what is at fault, but grants are for kinds and sources: where there are several of these, nothing
+   * is to end yet, and they are offered one after the other.
+   */
+  refused(): Publication[] {
+    const [alike, others] = firstAlike(this.#unaccepted);
+    if (others.length === 0) return alike;
+    this.#offered = new Set(alike);
+    for (const publication of others) {
+      this.#held.add(publication);
+      if (publication.transceiver !== null) publication.transceiver.direction = "inactive";
+    }
+    return [];
+  }
+
+  /** Lets the next of those that wait be offered, once it is known what becomes of the others. */
+  proceed(): void {
+    if (this.#unaccepted.length > 0) return;
+    for (const publication of firstAlike([...this.#held])[0]) {
+      this.#held.delete(publication);
+      if (publication.transceiver !== null) publication.transceiver.direction = "sendonly";
+    }
+  }
+
+  /** Those of the last offer that the server has not published. */
+  get #unaccepted(): Publication[] {
     return [...this.#offered].filter((publication) => publication.trackId === null);
   }
 
@@ -268,6 +298,13 @@ export class Publications {
     const index = parked.findIndex((transceiver) => transceiver.currentDirection === "inactive");
     return index < 0 ? null : (parked.splice(index, 1)[0] ?? null);
   }
+}
+
+/** Those that are of the kind and source of the first one, and the others. */
+function firstAlike(publications: readonly Publication[]): [Publication[], Publication[]] {
+  const isAlike = ({ kind, source }: Publication) =>
+    kind === publications[0]?.kind && source === publications[0].source;
+  return [publications.filter(isAlike), publications.filter((each) => !isAlike(each))];
 }
 
 /** What publications must have in common to use one transceiver after the other: it gets its encodings only once. */

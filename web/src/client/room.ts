@@ -341,7 +341,7 @@ export class Room extends Emitter<RoomEvents> {
           this.#membership.probe();
         },
         withdraw: () => {
-          for (const publication of this.#publications.unaccepted) this.#endPublication(publication, "refused");
+          for (const publication of this.#publications.refused()) this.#endPublication(publication, "refused");
         },
         giveUp: (reason) => {
           this.#membership.fail(new RoomError("negotiation-failed", reason));
@@ -376,6 +376,7 @@ export class Room extends Emitter<RoomEvents> {
     const publication = mid === null ? null : this.#publications.byMid(mid);
     if (publication === null || publication.trackId === track.trackId) return;
     publication.accept(track.trackId);
+    this.#publications.proceed();
     this.emit("published", publication);
   }
 
@@ -414,6 +415,7 @@ export class Room extends Emitter<RoomEvents> {
   #endPublication(publication: Publication, reason: EndReason): void {
     if (publication.ended !== null) return;
     this.#publications.remove(publication, reason);
+    this.#publications.proceed();
     this.emit("publicationEnded", { publication, reason });
     this.#announceMediaState();
   }

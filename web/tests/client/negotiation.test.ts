@@ -139,8 +139,15 @@ describe("an offer that the server refuses", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade);
     expect(feed(machine, { is: "refused", code: 403 })).toEqual([{ do: "roll-back" }]);
-    expect(feed(machine, { is: "rolled-back" })).toEqual([{ do: "withdraw", code: 403 }]);
+    expect(feed(machine, { is: "rolled-back" })).toEqual([{ do: "withdraw" }]);
     expect(machine.nextTimeout()).toBeNull();
+  });
+
+  it("is followed by another one when something else is needed", () => {
+    const machine = new Negotiation();
+    feed(machine, needed, offerMade, { is: "refused", code: 403 }, needed);
+    expect(feed(machine, { is: "rolled-back" })).toEqual([{ do: "withdraw" }]);
+    expect(machine.step({ is: "timeout" }, 500)).toEqual([{ do: "make-offer" }]);
   });
 
   it("is repeated later when time may heal", () => {
@@ -160,7 +167,7 @@ describe("an offer that the server refuses", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, { is: "refused", code: 403 }, remoteOffer);
     expect(feed(machine, { is: "rolled-back" })).toEqual([
-      { do: "withdraw", code: 403 },
+      { do: "withdraw" },
       { do: "answer-offer", sdp: "theirs" },
     ]);
   });

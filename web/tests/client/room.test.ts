@@ -250,8 +250,58 @@ describe("publishing", () => {
     expect(world.takeEvents()).toEqual(["error request-refused 403", "unpublished camera: refused"]);
     await expect(camera.ready).rejects.toMatchObject({ kind: "request-refused" });
     expect(mic.ended).toBeNull();
+    await vi.advanceTimersByTimeAsync(1000);
+    await world.answer();
     await vi.advanceTimersByTimeAsync(10_000);
-    expect(world.socket.of("offer")).toHaveLength(2);
+    expect(world.socket.of("offer").map(({ tracks }) => (tracks as unknown[]).length)).toEqual([1, 2, 1]);
+  });
+
+  it("is offered alone when it was refused together with others: only what is not allowed ends", async () => {
+    for (const allowed of ["mic", "camera", "screen"]) {
+      world = new World();
+      const published = [
+        world.room.publish(track("audio")),
+        world.room.publish(track("video")),
+        world.room.publish(track("video"), { source: "screen" }),
+      ];
+      await world.join();
+      for (let offers = 1; offers <= 4; offers += 1) {
+        await vi.advanceTimersByTimeAsync(5000);
+        const tracks = (world.socket.of("offer").at(-1)?.tracks ?? []) as { mid: string; source: string }[];
+        if (tracks.some(({ source }) => source !== allowed)) {
+          world.socket.deliver("error", { code: 403, message: "not granted", type: "offer" });
+          await settle();
+        } else {
+          await world.answer();
+          world.connection.become("connected");
+          for (const { mid, source } of tracks) {
+            const kind = source === "mic" ? "audio" : "video";
+            world.socket.deliver("track-published", { trackId: source, kind, source, peerId: "me", mid });
+          }
+        }
+      }
+      expect(published.map(({ ended }) => ended)).toEqual(
+        ["mic", "camera", "screen"].map((source) => (source === allowed ? null : "refused")),
+      );
+    }
+  });
+
+  it("is not offered any more when it was ended while it waited for its turn", async () => {
+    world.room.publish(track("audio"));
+    const camera = world.room.publish(track("video"));
+    await world.join();
+    world.socket.deliver("error", { code: 403, message: "not granted", type: "offer" });
+    await settle();
+    world.room.unpublish(camera);
+    await vi.advanceTimersByTimeAsync(1000);
+    await world.answer();
+    world.socket.deliver("track-published", { ...MIC, trackId: "mine", peerId: "me", mid: "c0" });
+    await settle();
+    expect(world.socket.of("offer").map(({ tracks }) => (tracks as unknown[]).length)).toEqual([2, 1]);
+    expect(world.connection.getTransceivers().map(({ direction }) => direction)).toEqual([
+      "sendonly",
+      "inactive",
+    ]);
   });
 
   it("ends when the server takes it away", async () => {
