@@ -140,8 +140,12 @@ def test_a_lost_generation_fails_at_once_and_a_restart_begins_anew() -> None:
     assert agent.requests() == [Connect("again", THEIRS_AGAIN, False)]
     agent.report(Lost("ours"), 4.0)
     assert state(agent) is IceState.CHECKING
+    # What was nominated before counts no more.
+    agent.report(Validated("again", HOST, True), 4.5)
+    assert (state(agent), agent.selected) == (IceState.CONNECTED, HOST)
     agent.report(Nominated("again", RELAY), 5.0)
-    assert (agent.state, agent.selected) == (IceState.COMPLETED, RELAY)
+    assert (state(agent), agent.selected) == (IceState.COMPLETED, RELAY)
+    assert agent.statistics().path_changes == 1
 
 
 def test_a_restart_stands_beside_the_old_path_until_it_nominates() -> None:
