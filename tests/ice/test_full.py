@@ -203,6 +203,7 @@ def test_a_restart_outlives_the_sockets_of_what_was_before_it() -> None:
     agent.restart(THIRD, 3.0)
     agent.report(Lost("ours"), 4.0)
     assert (agent.state, agent.selected, agent.local) == (IceState.CHECKING, None, THIRD)
+    assert agent.next_timeout() == 4.0 + FAILED_AFTER
     agent.handle_timeout(4.0 + FAILED_AFTER)
     assert state(agent) is IceState.FAILED
 
