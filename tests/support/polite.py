@@ -40,6 +40,8 @@ class PoliteClient:
         self.wire: Wire | None = None
         self.joined = False
         """The server has acknowledged our join on this wire."""
+        self.entered = False
+        """And has said what there is: from then on it is offered to."""
         self.heard_at = 0.0
         """When the last message came."""
         self.session: dict[str, str] = {}
@@ -127,13 +129,13 @@ class PoliteClient:
         if self.wire is not None:
             self.wire.broken = True
         self.wire = None
-        self.joined = False
+        self.joined = self.entered = False
 
     def reconnect(self, transport: str, now: float) -> Wire:
         """Open another WebSocket and ask to be let in."""
         self.wire = Wire()
         self.heard_at = now
-        self.joined = False
+        self.joined = self.entered = False
         if self.gave_up or not self.session:
             transport = "new"
         self._send("join", {**self.session, "transport": transport}, now)
@@ -164,6 +166,7 @@ class PoliteClient:
                 self.errors.append(data)
 
     def _enter(self, state: dict[str, Any], now: float) -> None:
+        self.entered = True
         if self.browser.their_version < 0 and self.offered is None:
             for peer in state["peers"]:
                 for track in peer["tracks"]:
@@ -182,7 +185,7 @@ class PoliteClient:
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
-        if not self.joined:
+        if not self.entered:
             return None
         if self.offered is not None:
             return self.deadline
@@ -190,7 +193,7 @@ class PoliteClient:
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
-        if not self.joined:
+        if not self.entered:
             return
         if self.offered is None:
             self._next(now)
@@ -203,7 +206,7 @@ class PoliteClient:
             self._next(now)
 
     def _next(self, now: float) -> None:
-        if not self.wanted or not self.joined or now < self.not_before or self.gave_up:
+        if not self.wanted or not self.entered or now < self.not_before or self.gave_up:
             return
         self.wanted = False
         self._ice_before = self.browser.ice
