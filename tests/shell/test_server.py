@@ -251,7 +251,7 @@ async def test_a_flood_to_a_slow_reader_is_bounded(autojump_clock: MockClock) ->
 
 
 async def test_who_is_shown_the_door_is_told_why(autojump_clock: MockClock) -> None:
-    """The last message is queued in the very step that ends the peer and its writer."""
+    """The last message is queued in the very step that ends the peer."""
     async with world() as around, around.client("mallory") as mallory:
         mallory.fingerprint = "sha-256 " + ":".join(["00"] * 32)
         await mallory.join()
@@ -390,7 +390,7 @@ async def test_the_debug_log_says_how_much_there_is(autojump_clock: MockClock) -
 
 
 async def test_an_idle_peer_has_one_task(autojump_clock: MockClock) -> None:
-    """Tasks that wait would be most of its memory: timers are common, and writers end when all is written."""
+    """Tasks that wait would be most of its memory: timers are common, and the connection's own task writes."""
     async with world() as around, around.client("alice") as alice:
         await trio.sleep(1)
         before = trio.lowlevel.current_statistics().tasks_living
