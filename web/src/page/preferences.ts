@@ -70,10 +70,11 @@ export function rememberCall(room: string): void {
 
 /** The room that a reload of the page has interrupted; empty when it has interrupted nothing. */
 export function interruptedCall(): string {
-  // A duplicated tab starts with the same storage, but must not push the first one out of the call.
   const [navigation] = performance.getEntriesByType("navigation");
   const isReload = (navigation as PerformanceNavigationTiming | undefined)?.type === "reload";
-  return (isReload ? recall(() => sessionStorage, CALL_KEY) : null) ?? "";
+  // A duplicated tab starts with the same storage, but must not push the first one out of the call, now or later.
+  if (!isReload) rememberCall("");
+  return recall(() => sessionStorage, CALL_KEY) ?? "";
 }
 
 /** Makes the page's address the one of this room, without anything that was meant for us alone. */

@@ -325,5 +325,9 @@ describe("a reload", () => {
     reloaded("navigate");
     await open("?room=lab");
     expect(sockets).toHaveLength(1);
+    vi.resetModules();
+    reloaded("reload");
+    await open("?room=lab");
+    expect(sockets).toHaveLength(1);
   });
 });
