@@ -94,8 +94,14 @@ export class Membership {
   join(options: JoinOptions): void {
     this.#change("join");
     if (this.#state !== "connecting") return; // who heard that has left again at once
-    const url = options.url ?? defaultUrl();
     const { roomId } = options;
+    let url: string;
+    try {
+      url = options.url ?? defaultUrl();
+    } catch (error) {
+      this.fail(new RoomError("unreachable", String(error)));
+      return;
+    }
     const place =
       options.remember === false ? null : this.#environment.sessions.claim(url, roomId, options.userId);
     const stored = place?.recall() ?? null;
@@ -297,7 +303,7 @@ async function within(milliseconds: number, promise: Promise<void>): Promise<voi
   clearTimeout(timer);
 }
 
-/** The signaling address of the server that the page is from. */
+/** The signaling address of the server that the page is from. Throws where the page has none: in an `srcdoc`, say. */
 function defaultUrl(): string {
   const url = new URL("ws", location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";

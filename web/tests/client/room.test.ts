@@ -103,6 +103,13 @@ describe("joining", () => {
     expect(world.socket.of("join")[0]?.userId).toMatch(/./);
   });
 
+  it("finds no server where the page has no address that could name it", async () => {
+    vi.stubGlobal("location", { href: "about:srcdoc" });
+    const joined = world.room.join({ roomId: "r", name: "n" });
+    await expect(joined).rejects.toMatchObject({ kind: "unreachable" });
+    expect(world.room.state).toBe("failed");
+  });
+
   it("does not wait for ever", async () => {
     const { joined } = world.startJoin();
     world.socket.open();
