@@ -64,9 +64,17 @@ class Exchange:
         return b"\n" not in self._machine.trailing_data[0]
 
     async def next_request(self) -> h11.Request | None:
-        """Return the next request's head; `None` when the client has closed."""
+        """Return the next request's head; `None` when the client has closed.
+
+        Raises `Refused` for one whose body has two lengths: where a proxy believes the other one, what is read
+        behind it is not what its sender meant (RFC 9112 section 6.1).
+        """
         event = await self._next_event()
-        return event if isinstance(event, h11.Request) else None
+        if not isinstance(event, h11.Request):
+            return None
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
+            raise Refused(text(HTTPStatus.BAD_REQUEST, "The body has two lengths."))
+        return event
 
     async def skip_body(self) -> None:
         """Read the request to its end. Raises `Refused` for a body that is too long, late or asked about."""
