@@ -85,7 +85,7 @@ async def test_what_is_on_its_way_when_the_peer_ends_still_arrives(
         retired_at = trio.current_time()
         signaling.retire(1001, "server stopping")
     assert [json.loads(text)["data"] for text in line.sent] == list(range(taken))
-    assert trio.current_time() == retired_at + CLOSE_TIMEOUT
+    assert trio.current_time() == pytest.approx(retired_at + CLOSE_TIMEOUT)
 
 
 async def test_who_does_not_read_is_left_to_the_peer(autojump_clock: MockClock) -> None:
@@ -95,11 +95,11 @@ async def test_who_does_not_read_is_left_to_the_peer(autojump_clock: MockClock) 
         nursery.start_soon(signaling.write)
         signaling.post(Pong(msgspec.Raw(b"1")))
         await signaling.run(lambda _: 0.0)
-        assert trio.current_time() == STALL_TIMEOUT
+        assert trio.current_time() == pytest.approx(STALL_TIMEOUT)
         signaling.post(Pong(msgspec.Raw(b"2")))
         await wait_all_tasks_blocked()
         signaling.retire(4001, "connection lost")
-    assert trio.current_time() == STALL_TIMEOUT + CLOSE_TIMEOUT
+    assert trio.current_time() == pytest.approx(STALL_TIMEOUT + CLOSE_TIMEOUT)
 
 
 @pytest.mark.parametrize(("taken", "patience"), [(0, STALL_TIMEOUT), (1, 0.5 + CLOSE_TIMEOUT)])
