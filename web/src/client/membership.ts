@@ -131,7 +131,7 @@ export class Membership {
     if (this.#state === "joined") this.#signaling?.probe();
   }
 
-  /** Ends the session for good; resolves when the server knows. */
+  /** Ends the session for good; resolves when the server knows, or cannot be told. */
   async leave(): Promise<void> {
     const signaling = this.#signaling;
     this.#signaling = null;

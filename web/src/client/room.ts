@@ -189,7 +189,9 @@ export class Room extends Emitter<RoomEvents> {
     return this.#subscriptions.wishedLayer(trackId);
   }
 
-  /** Leaves for good, whatever is under way; resolves when the server knows. All publications end. */
+  /**
+   * Leaves for good, whatever is under way; resolves when the server knows, or cannot be told. All publications end.
+   */
   async leave(): Promise<void> {
     const left = this.#membership.leave();
     this.#finish(new RoomError("left", "left the room"));
