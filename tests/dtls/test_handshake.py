@@ -225,6 +225,7 @@ def test_client_hello_refused(change: Change, alert: type[Alert]) -> None:
     client, server = ClientHandshake(client_settings()), ServerHandshake(server_settings())
     with pytest.raises(alert):
         converse(client, server, {("server", HandshakeType.CLIENT_HELLO): change})
+    assert server.state is ServerState.CLIENT_HELLO  # it was the server who refused
 
 
 @pytest.mark.parametrize(
@@ -288,6 +289,13 @@ def test_a_wrong_cookie() -> None:
     server = ServerHandshake(server_settings(cookie_exchange=True))
     with pytest.raises(HandshakeFailure, match="cookie"):
         converse(client, server, {("client", HandshakeType.HELLO_VERIFY_REQUEST): field(cookie=b"biscuit")})
+
+
+def test_no_cookie_for_what_is_no_client_hello() -> None:
+    client, server = ClientHandshake(client_settings()), ServerHandshake(server_settings(cookie_exchange=True))
+    with pytest.raises(DecodeError):
+        converse(client, server, {("server", HandshakeType.CLIENT_HELLO): raw(b"")})
+    assert server.state is ServerState.FIRST_CLIENT_HELLO
 
 
 def test_cookies_differ() -> None:
