@@ -15,6 +15,7 @@ from sfu.sdp import (
     codecs_of,
 )
 from sfu.sdp.attributes import ExtMap, Fingerprint, Msid, Rid, Simulcast
+from sfu.sdp.capabilities import MID
 from sfu.sdp.grammar import receives, sends
 
 OFFERS = [name for name in VECTOR_NAMES if "-offer" in name and "datachannel" not in name.split("-")]
@@ -230,6 +231,19 @@ def test_bundle_only_lines_live_from_the_tagged_line() -> None:
     session.apply_offer("m=".join([head.replace("BUNDLE 0 1 2", "BUNDLE 2 0 1"), *only, data]))
     assert session.remote is not None
     assert session.remote.ufrag in data
+
+
+def test_what_the_session_part_says_holds_for_its_lines() -> None:
+    head, audio = vector("chromium-offer-av-datachannel").split("m=")[:2]
+    mid = next(row for row in audio.split("\r\n") if "sdes:mid" in row)
+    audio = audio.replace(mid + "\r\n", "").replace("a=sendrecv\r\n", "")
+    text = "m=".join([head.replace("BUNDLE 0 1 2", "BUNDLE 0") + f"{mid}\r\na=sendonly\r\n", audio])
+    session = make_session()
+    session.apply_offer(text)
+    [media] = SessionDescription.parse(session.create_answer()).media
+    assert media.direction == "recvonly"
+    assert mid.removeprefix("a=extmap:") in map(str, media.extensions)
+    assert MID in session.receivers[0].extensions.values()
 
 
 def test_an_older_place_of_the_msid() -> None:
