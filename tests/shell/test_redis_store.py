@@ -339,11 +339,11 @@ async def test_a_claim_waits_for_the_recovery_and_not_for_ever(
 
 async def test_busy_with_somebody_elses_script(redis: RedisServer) -> None:
     """That Redis does not look for a session says nothing about the session."""
-    redis.client.config_set("busy-reply-threshold", "1")
     async with running(redis.address, "b") as other, running(redis.address) as store:
         other.put(record(1), GRACE)
         await written(other)
         await until(lambda: store.healthy)
+        redis.client.config_set("busy-reply-threshold", "1")
         async with await trio.open_unix_socket(redis.address.path) as busy:
             await busy.send_all(b"EVAL 'while true do end' 0\r\n")
             await until(lambda: is_busy(redis))
@@ -351,6 +351,8 @@ async def test_busy_with_somebody_elses_script(redis: RedisServer) -> None:
                 await store.claim(record(1).session_id, next_generation)
             assert store.statistics().unreadable == {}
             redis.client.script_kill()
+            await until(lambda: not is_busy(redis))
+        redis.client.config_set("busy-reply-threshold", "5000")  # as it was, lest our own scripts take too long
         assert await store.claim(record(1).session_id, next_generation) is not None
 
 
