@@ -1,4 +1,5 @@
 /** The one RTCPeerConnection of a stay in a room: what is published and what is received go through it. */
+import { type Deferred, deferred } from "./deferred.js";
 import { Negotiator } from "./negotiator.js";
 import type { NegotiationStatistics } from "./negotiation.js";
 import type { Publications } from "./publications.js";
@@ -45,6 +46,7 @@ export class MediaConnection {
   readonly #connection: RTCPeerConnection;
   readonly #negotiator: Negotiator;
   readonly #stopWatching: () => void;
+  readonly #closed: Deferred<null> = deferred();
   /** The description that was read last: of a large room it has a million characters. */
   #read: { sdp: string; sections: readonly Section[] } = { sdp: "", sections: [] };
 
@@ -147,8 +149,9 @@ export class MediaConnection {
     return new Map(this.#connection.getTransceivers().map(({ mid, receiver }) => [mid, receiver.track]));
   }
 
-  getStats(): Promise<RTCStatsReport> {
-    return this.#connection.getStats();
+  /** Resolves with null where it is closed meanwhile: Firefox says nothing more then. */
+  getStats(): Promise<RTCStatsReport | null> {
+    return Promise.race([this.#connection.getStats(), this.#closed.promise]);
   }
 
   negotiationStatistics(): Readonly<NegotiationStatistics> {
@@ -159,6 +162,7 @@ export class MediaConnection {
     this.#stopWatching();
     this.#negotiator.close();
     this.#connection.onconnectionstatechange = null;
+    this.#closed.resolve(null);
     this.#connection.close();
   }
 }

@@ -132,6 +132,14 @@ describe("statistics", () => {
     await settle();
   });
 
+  it("ends with the connection that it was asked of", async () => {
+    const world = new World();
+    await world.join([]);
+    const asked = world.room.statistics();
+    void world.room.leave();
+    expect(await asked).toMatchObject({ remote: [], roundTripMs: null, negotiation: null });
+  });
+
   it("has nothing to say without a connection", async () => {
     const world = new World();
     expect(await world.room.statistics()).toEqual({
