@@ -23,6 +23,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 
 from sfu.config import Settings
 from sfu.dtls import Certificate
+from sfu.exchange import Exchange
 from sfu.ice.path import Address, Path
 from sfu.kinds import HostPort
 from sfu.memory_store import MemoryStore
@@ -31,7 +32,7 @@ from sfu.server import Server
 from sfu.store import Store
 from sfu.transport.egress import SLOT_SIZE, Egress
 from sfu.udp import Receive
-from sfu.upgrade import ReplayStream, RequestInfo, run_websocket
+from sfu.upgrade import ReplayStream, RequestInfo, opening, run_websocket
 
 ADDRESS = Address("192.0.2.1", 7882)
 MAX_MESSAGE = 1 << 20
@@ -114,9 +115,15 @@ class World:
         async def talk(websocket: WebSocketConnection) -> None:
             await self.server.talk(websocket, INFO)
 
-        unread = ReplayStream(stream, b"", b"")
-        unread.opened.set()
-        await run_websocket(unread, MAX_MESSAGE, talk)
+        # As the HTTP front does it: the frames are counted from the first byte behind the request on.
+        exchange = Exchange(cast(trio.SocketStream, stream))
+        request = await exchange.next_request()
+        assert request is not None
+        try:
+            unread = ReplayStream(stream, opening(request), exchange.unparsed())
+            await run_websocket(unread, MAX_MESSAGE, talk)
+        finally:
+            await trio.aclose_forcefully(stream)
 
 
 @asynccontextmanager
