@@ -20,7 +20,6 @@ from support.lives import (
     life,
     own_tracks,
     publishes,
-    resume,
     session,
     sessions,
 )
@@ -120,10 +119,10 @@ async def test_all_is_back_after_a_death(redis: RedisServer) -> None:
         second.client("bob") as bob,
     ):
         await becomes(second.users, ["alice", "bob", "carl"])
-        assert (await resume(bob, told["bob"]))["peerId"] == publisher
+        assert (await bob.resume(told["bob"], room=ROOM))["peerId"] == publisher
         await publishes(bob, "audio", "video")
         assert own_tracks(bob) == tracks
-        assert (await resume(alice, told["alice"], "keep"))["resumed"] is True
+        assert (await alice.resume(told["alice"], "keep", room=ROOM))["resumed"] is True
         assert alice.heard("join")[0]["peerId"] == told["alice"]["peerId"]
         (state,) = alice.heard("room-state")
         assert state["subscriptions"] == [{"trackId": tracks["video"], "peerId": publisher, "layer": "m"}]

@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from support.lives import ROOM, Life, close_code, leave, life, pinged, publishes, resume, session, sessions
+from support.lives import ROOM, Life, leave, life, pinged, publishes, session, sessions
 from support.redis import RedisServer, needs_redis
 from support.stage import becomes
 
@@ -20,8 +20,8 @@ async def race(redis: RedisServer, one: Life, two: Life, user: str) -> None:
         told = client.heard("join")[0]
     async with one.client(user) as here, two.client(user) as there:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(resume, here, told)
-            nursery.start_soon(resume, there, told)
+            nursery.start_soon(here.resume, told, "new", ROOM)
+            nursery.start_soon(there.resume, told, "new", ROOM)
         # The token is good once more after its use, since the reply may have got lost: both are let in.
         assert all(client.heard("join")[0]["resumed"] for client in (here, there))
 
@@ -32,9 +32,9 @@ async def race(redis: RedisServer, one: Life, two: Life, user: str) -> None:
         await becomes(lambda: len(holders()), 1)
         (winner, loser), place = ((here, there), two) if holders() == [one] else ((there, here), one)
         await loser.until(lambda: loser.closed)
-        assert close_code(loser) == CONNECTION_LOST
+        assert loser.close_code == CONNECTION_LOST
         async with place.client(user) as again:
-            assert (await resume(again, loser.heard("join")[0]))["resumed"] is False
+            assert (await again.resume(loser.heard("join")[0], room=ROOM))["resumed"] is False
             await leave(again)
         await pinged(winner)
         assert len(holders()) == 1
@@ -67,11 +67,11 @@ async def test_a_client_goes_to_another_server_and_back_at_once(
         await eve.join(ROOM)
         await bob.join(ROOM)
         await one.written()
-        await resume(moved, bob.heard("join")[0])
+        await moved.resume(bob.heard("join")[0], room=ROOM)
         await moved.say("media-state", micEnabled=False, cameraEnabled=True, screenEnabled=False)
         await pinged(moved)
         await two.written()
-        told = await resume(back, moved.heard("join")[0])
+        told = await back.resume(moved.heard("join")[0], room=ROOM)
         assert told["resumed"] is True
         assert told["peerId"] == bob.heard("join")[0]["peerId"]
         await eve.until(lambda: eve.heard("peer-joined"))
@@ -83,11 +83,11 @@ async def test_a_client_goes_to_another_server_and_back_at_once(
         # The one in the middle finds out when it next writes.
         await moved.say("media-state", micEnabled=True, cameraEnabled=True, screenEnabled=False)
         await moved.until(lambda: moved.closed)
-        assert close_code(moved) == CONNECTION_LOST
+        assert moved.close_code == CONNECTION_LOST
         assert two.users() == []
         # What the first connection proved itself with is worth nothing any more.
         async with one.client("bob") as thief:
-            assert (await resume(thief, bob.heard("join")[0]))["resumed"] is False
+            assert (await thief.resume(bob.heard("join")[0], room=ROOM))["resumed"] is False
 
 
 async def test_a_session_is_lost_while_the_server_drains(redis: RedisServer) -> None:
@@ -101,8 +101,8 @@ async def test_a_session_is_lost_while_the_server_drains(redis: RedisServer) -> 
         async with life(redis.address) as new, new.client("alice") as moved:
             await becomes(new.users, ["alice"])
             await alice.until(lambda: alice.closed)
-            assert close_code(alice) == CONNECTION_LOST
-            told = await resume(moved, alice.heard("join")[0])
+            assert alice.close_code == CONNECTION_LOST
+            told = await moved.resume(alice.heard("join")[0], room=ROOM)
             assert told["resumed"] is True
             await becomes(old.users, [])
             await becomes(lambda: old.remains()["peer and room tasks"], 0)

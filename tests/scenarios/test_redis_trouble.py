@@ -17,7 +17,6 @@ from support.lives import (
     own_tracks,
     pinged,
     publishes,
-    resume,
     session,
     sessions,
     took,
@@ -60,7 +59,7 @@ async def visit(server: Life, user: str, publisher: str, track: str) -> dict[str
         told = guest.heard("join")[0]
         await guest.vanish()
         async with server.client(user) as again:
-            times["resume"] = await took(resume(again, told))
+            times["resume"] = await took(again.resume(told, room=ROOM))
             assert again.heard("join")[0]["resumed"] is True
             guest = again
             times |= {"subscribe": await took(subscribes()), "ping": await took(pinged(again))}
@@ -96,7 +95,7 @@ async def test_redis_comes_later(redis: RedisServer, log: list[EventDict]) -> No
             await second.becomes_ready("ok")
             assert second.users() == ["alice", "bob", "carl"]
             await alice.until(lambda: "bob" in [peer["userId"] for peer in alice.heard("peer-suspended")])
-            assert (await resume(bob, told))["resumed"] is True
+            assert (await bob.resume(told, room=ROOM))["resumed"] is True
             await publishes(bob, "video")
             assert own_tracks(bob) == track
             await second.written()
@@ -130,7 +129,7 @@ async def test_redis_is_restarted_empty_during_a_call(redis: RedisServer) -> Non
         await becomes(lambda: {told["alice"]["sessionId"], told["bob"]["sessionId"]} <= sessions(redis), True)
         await call.is_undisturbed()
         async with first.client("carl") as again:
-            assert (await resume(again, told["carl"]))["resumed"] is True
+            assert (await again.resume(told["carl"], room=ROOM))["resumed"] is True
             await first.written()
             told["carl"] = again.heard("join")[0]
             first.kill()
@@ -138,7 +137,7 @@ async def test_redis_is_restarted_empty_during_a_call(redis: RedisServer) -> Non
         await becomes(second.users, ["alice", "bob", "carl"])
         for user, each in told.items():
             async with second.client(user) as client:
-                assert (await resume(client, each))["resumed"] is True
+                assert (await client.resume(each, room=ROOM))["resumed"] is True
 
 
 async def test_a_halted_redis_delays_nothing_but_claims(
@@ -157,7 +156,7 @@ async def test_a_halted_redis_delays_nothing_but_claims(
             times = await visit(server, "dora", publisher, track)
             assert max(times.values()) < PROMPT, times
             async with server.client("emil") as emil:
-                seconds = await took(resume(emil, UNKNOWN))
+                seconds = await took(emil.resume(UNKNOWN, room=ROOM))
                 assert CLAIM_TIMEOUT <= seconds < CLAIM_TIMEOUT + PROMPT
                 assert emil.heard("join")[0]["resumed"] is False
             await call.is_undisturbed()
@@ -190,11 +189,11 @@ async def test_a_slow_redis_delays_nothing_but_claims(
         assert max(best.values()) < SLOW / 2, best
         await server.written()
         async with server.client("emil") as moved, server.client("fritz") as fritz:
-            seconds = await took(resume(fritz, UNKNOWN))
+            seconds = await took(fritz.resume(UNKNOWN, room=ROOM))
             assert SLOW <= seconds < CLAIM_TIMEOUT + PROMPT
             assert fritz.heard("join")[0]["resumed"] is False
             await server.written()
-            seconds = await took(resume(moved, emil.heard("join")[0]))
+            seconds = await took(moved.resume(emil.heard("join")[0], room=ROOM))
             assert 2 * SLOW <= seconds < CLAIM_TIMEOUT + PROMPT
             assert moved.heard("join")[0]["resumed"] is True
         assert await server.readiness() == "ok"

@@ -7,7 +7,7 @@ import pytest
 import trio
 from support.issuer import Signer, issuer, key_set, make_certificate, moved, ok
 from support.stage import Stage, becomes, hear, stage, tell
-from support.world import Client, World, world
+from support.world import Client, World, proof_of, world
 from trio.testing import MockClock
 
 from sfu import key_ring
@@ -114,7 +114,7 @@ async def test_a_session_is_resumed_without_keys(autojump_clock: MockClock, remo
             await alice.vanish()
         remote.content, remote.takes = b'{"keys": []}', 1e9
         await trio.sleep(650)
-        proof = {"sessionId": joined["sessionId"], "sessionToken": joined["sessionToken"]}
+        proof = proof_of(joined)
         async with around.client("alice") as alice:
             began = trio.current_time()
             assert await join(alice, token=NEW.token(), **proof) == []

@@ -1,14 +1,14 @@
 """Sessions that outlive their server: restored, claimed, lost to another one, and handed over at a drain."""
 
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 import structlog
 import trio
 from support.media import KEY_FRAME
-from support.world import Client, World, world
+from support.world import Client, World, proof_of, world
 from trio.testing import MockClock
 
 from sfu.conference.records import SessionRecord
@@ -30,13 +30,14 @@ class Unreachable(MemoryStore):
         raise StoreUnavailable("nobody there")
 
 
-async def come_back(newcomer: Client, told: dict[str, Any], transport: str = "new") -> dict[str, Any]:
-    """Join with what an earlier connection was told of its session; return the acknowledgement."""
-    proof = {name: told[name] for name in ("sessionId", "sessionToken")}
-    joins = len(newcomer.heard("join"))
-    await newcomer.say("join", roomId="room", userId=newcomer.user, name="Back", transport=transport, **proof)
-    await newcomer.until(lambda: len(newcomer.heard("room-state")) > joins)
-    return newcomer.heard("join")[-1]
+@asynccontextmanager
+async def two_servers(memory: Memory, **of_the_second: Any) -> AsyncIterator[tuple[World, World]]:
+    """Two servers with one store."""
+    async with (
+        world(MemoryStore("one", memory), **LASTING) as first,
+        world(MemoryStore("two", memory), **LASTING, **of_the_second) as second,
+    ):
+        yield first, second
 
 
 async def live_and_die(memory: Memory, *users: str) -> dict[str, Client]:
@@ -71,7 +72,7 @@ async def test_a_restarted_server_takes_its_clients_back(autojump_clock: MockClo
     ):
         await trio.sleep(1)
         assert around.server.conference.statistics().suspended == 2
-        told = await come_back(alice, before["alice"].heard("join")[0], transport="keep")
+        told = await alice.resume(before["alice"].heard("join")[0], transport="keep")
         assert told["resumed"] is True
         assert told["transport"] == "new"  # what it would keep has died with the server
         assert told["peerId"] == before["alice"].heard("join")[0]["peerId"]
@@ -80,7 +81,7 @@ async def test_a_restarted_server_takes_its_clients_back(autojump_clock: MockClo
         assert [each["trackId"] for each in other["tracks"]] == [track["trackId"]]
         await alice.publish("video")
 
-        assert (await come_back(bob, before["bob"].heard("join")[0]))["resumed"] is True
+        assert (await bob.resume(before["bob"].heard("join")[0]))["resumed"] is True
         await alice.until(lambda: alice.heard("peer-resumed"))
         await bob.publish("video")
         await bob.until(
@@ -102,7 +103,7 @@ async def test_who_does_not_come_back_leaves_nothing_behind(autojump_clock: Mock
     before = await live_and_die(memory, "alice", "bob")
     settings = LASTING | {"room_ttl_sec": 5}
     async with world(MemoryStore("one", memory), **settings) as around, around.client("alice") as alice:
-        await come_back(alice, before["alice"].heard("join")[0])
+        await alice.resume(before["alice"].heard("join")[0])
         await alice.until(lambda: alice.heard("peer-left"))
         assert around.server.conference.statistics().peers == 1
         await alice.say("leave")
@@ -139,8 +140,7 @@ async def test_another_server_claims_a_session(autojump_clock: MockClock) -> Non
     """The one that had it lets go of it; whoever is still there is told, and may come back."""
     memory = Memory()
     async with (
-        world(MemoryStore("one", memory), **LASTING) as first,
-        world(MemoryStore("two", memory), **LASTING) as second,
+        two_servers(memory) as (first, second),
         first.client("alice") as alice,
         first.client("bob") as bob,
         second.client("bob") as moved,
@@ -148,14 +148,12 @@ async def test_another_server_claims_a_session(autojump_clock: MockClock) -> Non
         await alice.join()
         await bob.join()
         with structlog.testing.capture_logs() as log:
-            told = await come_back(moved, bob.heard("join")[0])
+            told = await moved.resume(bob.heard("join")[0])
         assert told["resumed"] is True
         assert [line["user"] for line in log if line["event"] == "peer resumed"] == ["bob"]
         assert told["peerId"] == bob.heard("join")[0]["peerId"]
         await bob.until(lambda: bob.closed)
-        assert bob.closed is not None
-        assert bob.closed.reason is not None
-        assert bob.closed.reason.code == CONNECTION_LOST
+        assert bob.close_code == CONNECTION_LOST
         await alice.until(lambda: alice.heard("peer-left"))
         assert first.server.conference.statistics().peers == 1
         # Its end there did not end it here.
@@ -166,10 +164,8 @@ async def test_another_server_claims_a_session(autojump_clock: MockClock) -> Non
 
 async def test_a_session_for_which_there_is_no_place_is_not_claimed(autojump_clock: MockClock) -> None:
     """However often its client tries: it is resumed when there is a place."""
-    memory = Memory()
     async with (
-        world(MemoryStore("one", memory), **LASTING) as first,
-        world(MemoryStore("two", memory), **LASTING, max_peers_per_room=1) as second,
+        two_servers(Memory(), max_peers_per_room=1) as (first, second),
         first.client("bob") as bob,
         second.client("carl") as carl,
         second.client("bob") as moved,
@@ -177,14 +173,13 @@ async def test_a_session_for_which_there_is_no_place_is_not_claimed(autojump_clo
         await bob.join()
         await carl.join()
         told = bob.heard("join")[0]
-        proof = {name: told[name] for name in ("sessionId", "sessionToken")}
         for tries in range(1, 4):
-            await moved.say("join", roomId="room", userId="bob", name="Back", **proof)
+            await moved.say("join", roomId="room", userId="bob", name="Back", **proof_of(told))
             await moved.until(lambda tries=tries: len(moved.heard("error")) == tries)  # type: ignore[misc]
         assert {error["code"] for error in moved.heard("error")} == {503}
         await carl.say("leave")
         await carl.until(lambda: carl.closed)
-        assert (await come_back(moved, told))["resumed"] is True
+        assert (await moved.resume(told))["resumed"] is True
 
 
 class Slow(MemoryStore):
@@ -206,9 +201,8 @@ class Slow(MemoryStore):
 
 async def give_up_waiting(around: World, told: dict[str, Any]) -> None:
     """Ask for a session, and be gone before the store has said anything."""
-    proof = {name: told[name] for name in ("sessionId", "sessionToken")}
     async with around.client("bob") as early:
-        await early.say("join", roomId="room", userId="bob", name="Early", **proof)
+        await early.say("join", roomId="room", userId="bob", name="Early", **proof_of(told))
         await trio.sleep(0.1)
 
 
@@ -228,7 +222,7 @@ async def test_who_has_gone_while_the_store_was_asked_takes_nothing_from_who_cam
         await bob.join()
         await give_up_waiting(second, bob.heard("join")[0])
         if resumes:
-            await come_back(late, bob.heard("join")[0])
+            await late.resume(bob.heard("join")[0])
         else:
             await late.join()
         assert late.heard("join")[0]["resumed"] is resumes
@@ -253,15 +247,13 @@ async def test_what_was_claimed_for_who_has_gone_waits_for_the_next_try(autojump
         await trio.sleep(1)
         assert second.server.conference.statistics().suspended == 1
         async with second.client("bob") as late:
-            assert (await come_back(late, bob.heard("join")[0]))["resumed"] is True
+            assert (await late.resume(bob.heard("join")[0]))["resumed"] is True
 
 
 @pytest.mark.parametrize("wrong", ["token", "user", "session"])
 async def test_nobody_claims_what_they_cannot_prove(autojump_clock: MockClock, wrong: str) -> None:
-    memory = Memory()
     async with (
-        world(MemoryStore("one", memory), **LASTING) as first,
-        world(MemoryStore("two", memory), **LASTING) as second,
+        two_servers(Memory()) as (first, second),
         first.client("bob") as bob,
         second.client("mallory" if wrong == "user" else "bob") as thief,
     ):
@@ -269,7 +261,7 @@ async def test_nobody_claims_what_they_cannot_prove(autojump_clock: MockClock, w
         told = dict(bob.heard("join")[0])
         if wrong != "user":
             told["sessionToken" if wrong == "token" else "sessionId"] = "00" * (32 if wrong == "token" else 16)
-        assert (await come_back(thief, told))["resumed"] is False
+        assert (await thief.resume(told))["resumed"] is False
         await trio.sleep(120)
         assert bob.closed is None
         assert second.server.conference.statistics().failed_resumes == 1
@@ -284,9 +276,9 @@ async def test_a_store_that_cannot_be_asked_keeps_nobody_out(autojump_clock: Moc
     ):
         await bob.join()
         # What this process knows it decides by itself; what it does not know begins anew.
-        assert (await come_back(again, bob.heard("join")[0]))["resumed"] is True
+        assert (await again.resume(bob.heard("join")[0]))["resumed"] is True
         unknown = {"sessionId": "0" * 32, "sessionToken": "0"}
-        assert (await come_back(carl, unknown))["resumed"] is False
+        assert (await carl.resume(unknown))["resumed"] is False
         assert around.server.front._ready().status == "degraded"
 
 
@@ -320,9 +312,7 @@ async def test_everybody_hears_of_a_drain_that_takes_no_time(autojump_clock: Moc
         for client in clients:
             await client.until(lambda client=client: client.closed)  # type: ignore[misc]
             assert client.heard("server-draining") == [{"deadlineMs": 0}]
-            assert client.closed is not None
-            assert client.closed.reason is not None
-            assert client.closed.reason.code == 1001
+            assert client.close_code == 1001
 
 
 async def test_a_drain_is_bounded(autojump_clock: MockClock) -> None:
@@ -338,9 +328,7 @@ async def test_a_drain_is_bounded(autojump_clock: MockClock) -> None:
         around.server.stop()
         await alice.until(lambda: alice.closed)
         assert 20 <= trio.current_time() - started < 21
-        assert alice.closed is not None
-        assert alice.closed.reason is not None
-        assert alice.closed.reason.code == 1001
+        assert alice.close_code == 1001
     assert len(memory.sessions) == 2
 
 
@@ -357,10 +345,8 @@ async def test_a_drain_is_cut_short_by_a_second_call(autojump_clock: MockClock) 
 
 async def test_a_server_that_is_draining_takes_no_session_from_another(autojump_clock: MockClock) -> None:
     """Whoever comes here by mistake would lose the room there."""
-    memory = Memory()
     async with (
-        world(MemoryStore("one", memory), **LASTING) as first,
-        world(MemoryStore("two", memory), **LASTING, drain_sec=20) as second,
+        two_servers(Memory(), drain_sec=20) as (first, second),
         first.client("alice") as alice,
         first.client("bob") as bob,
         second.client("carl") as carl,
@@ -370,8 +356,7 @@ async def test_a_server_that_is_draining_takes_no_session_from_another(autojump_
             await client.join()
         second.server.stop()
         await carl.until(lambda: carl.heard("server-draining"))
-        proof = {name: bob.heard("join")[0][name] for name in ("sessionId", "sessionToken")}
-        await moved.say("join", roomId="room", userId="bob", **proof)
+        await moved.say("join", roomId="room", userId="bob", **proof_of(bob.heard("join")[0]))
         await moved.until(lambda: moved.heard("error"))
         assert moved.heard("error")[0]["code"] == 503
         await trio.sleep(60)

@@ -1,7 +1,7 @@
 """Suspension and resume in the shell: which tasks end, which go on, and who is closed."""
 
 from support.media import KEY_FRAME
-from support.world import Client, World, world
+from support.world import Client, world
 from trio.testing import MockClock
 
 LASTING = {"session_ttl_sec": 30}
@@ -14,20 +14,6 @@ async def call(alice: Client, bob: Client) -> None:
         await client.publish("video")
     for client in (alice, bob):
         await client.connect()
-
-
-async def come_back(around: World, newcomer: Client, told: dict[str, str], transport: str = "keep") -> None:
-    """Join with what an earlier connection was told of its session."""
-    await newcomer.say(
-        "join",
-        roomId="room",
-        userId=newcomer.user,
-        name="Bob",
-        sessionId=told["sessionId"],
-        sessionToken=told["sessionToken"],
-        transport=transport,
-    )
-    await newcomer.until(lambda: newcomer.heard("room-state"))
 
 
 async def test_a_lost_websocket_ends_signaling_alone(autojump_clock: MockClock) -> None:
@@ -44,7 +30,7 @@ async def test_a_lost_websocket_ends_signaling_alone(autojump_clock: MockClock) 
         bob.send(bob.browser.transceivers[0], KEY_FRAME)
         await alice.until(lambda: alice.machine.rtp)
         async with around.client("bob") as again:
-            await come_back(around, again, bob.heard("join")[0])
+            await again.resume(bob.heard("join")[0], "keep")
             assert again.heard("join")[0]["resumed"] is True
             assert again.heard("join")[0]["peerId"] == bob.heard("join")[0]["peerId"]
             await alice.until(lambda: alice.heard("peer-resumed"))
@@ -61,11 +47,9 @@ async def test_the_newest_connection_wins_and_the_old_one_is_closed(autojump_clo
     ):
         await call(alice, bob)
         async with around.client("bob") as again:
-            await come_back(around, again, bob.heard("join")[0])
+            await again.resume(bob.heard("join")[0], "keep")
             await bob.until(lambda: bob.closed)
-            assert bob.closed is not None
-            assert bob.closed.reason is not None
-            assert bob.closed.reason.code == 4000
+            assert bob.close_code == 4000
             await again.say("ping", number=1)
             await again.until(lambda: again.heard("pong"))
         assert not alice.heard("peer-left")
@@ -82,7 +66,7 @@ async def test_a_session_may_be_suspended_and_resumed_many_times(autojump_clock:
         await bob.vanish()
         for _ in range(20):
             async with around.client("bob") as again:
-                await come_back(around, again, told)
+                await again.resume(told, "keep")
                 assert again.heard("join")[0]["resumed"] is True
                 told = again.heard("join")[0]
         await alice.until(lambda: alice.heard("peer-left"), 60)

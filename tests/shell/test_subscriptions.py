@@ -63,10 +63,7 @@ async def test_a_track_that_was_declined_stays_away_after_a_reload(autojump_cloc
             await ask(bob, "unsubscribe", trackId=track, peerId=owner)
             await bob.vanish()
         async with around.client("bob") as bob:
-            proof = {"sessionId": joined["sessionId"], "sessionToken": joined["sessionToken"]}
-            await bob.say("join", roomId="room", userId="bob", **proof)
-            await bob.until(lambda: bob.heard("room-state"))
-            assert bob.heard("join")[0]["resumed"]
+            assert (await bob.resume(joined))["resumed"]
             assert bob.heard("room-state")[0]["subscriptions"] == []
             assert (await ask(bob, "subscribe", trackId=track, peerId=owner))["success"]
             await bob.until(lambda: any(line.track for line in bob.browser.lines))

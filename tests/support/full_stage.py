@@ -125,14 +125,6 @@ class IceClient(Client):
 
     # --- what it does ---
 
-    async def resume(self, told: dict[str, Any], transport: str) -> dict[str, Any]:
-        """Join with what was `told` at an earlier join; return what is told at this one."""
-        states = len(self.heard("room-state"))
-        proof = {name: told[name] for name in ("sessionId", "sessionToken")}
-        await self.say("join", roomId="room", userId=self.user, name=self.user, transport=transport, **proof)
-        await self.until(lambda: len(self.heard("room-state")) > states)
-        return self.heard("join")[-1]
-
     async def use_websocket(self, websocket: WebSocketConnection, stream: trio.abc.Stream) -> None:
         """Go on with another WebSocket."""
         await self.vanish()

@@ -132,24 +132,10 @@ async def _live(server: Server, *, task_status: trio.TaskStatus[tuple[str, trio.
             task_status.started((url, scope))
 
 
-async def resume(client: PortClient, told: dict[str, Any], transport: str = "new") -> dict[str, Any]:
-    """Join with what an earlier connection was told of its session; return the acknowledgement."""
-    proof = {name: told[name] for name in ("sessionId", "sessionToken")}
-    joins = len(client.heard("room-state"))
-    await client.say("join", roomId=ROOM, userId=client.user, name=client.user, transport=transport, **proof)
-    await client.until(lambda: len(client.heard("room-state")) > joins)
-    return client.heard("join")[-1]
-
-
 async def leave(client: PortClient) -> None:
     """End the session for good."""
     await client.say("leave")
     await client.until(lambda: client.closed)
-
-
-def close_code(client: PortClient) -> int | None:
-    """Return with which code the client's connection was closed; None while it is open."""
-    return client.closed.reason.code if client.closed and client.closed.reason else None
 
 
 def sessions(redis: RedisServer) -> set[str]:

@@ -147,6 +147,11 @@ async def _run_client(client: "Client", *, task_status: trio.TaskStatus[None]) -
     await client.run()
 
 
+def proof_of(told: dict[str, Any]) -> dict[str, str]:
+    """Return what a join has to bring for a session, of what an earlier one was `told`."""
+    return {name: told[name] for name in ("sessionId", "sessionToken")}
+
+
 class Client:
     """A client: it answers offers by itself, and connects as far as it is let."""
 
@@ -190,6 +195,14 @@ class Client:
         await self.say("join", roomId=room, userId=self.user, name=self.user.title())
         await self.until(lambda: self.heard("room-state"))
 
+    async def resume(self, told: dict[str, Any], transport: str = "new", room: str = "room") -> dict[str, Any]:
+        """Enter a room with what an earlier connection was `told` of its session; return what this one is."""
+        states = len(self.heard("room-state"))
+        proof = proof_of(told)
+        await self.say("join", roomId=room, userId=self.user, name="Back", transport=transport, **proof)
+        await self.until(lambda: len(self.heard("room-state")) > states)
+        return self.heard("join")[-1]
+
     async def publish(self, *kinds: str) -> list[Transceiver]:
         """Offer a track of each kind and wait for the answer."""
         transceivers = [self.browser.add(kind, receives=False) for kind in kinds]
@@ -215,6 +228,11 @@ class Client:
     async def vanish(self) -> None:
         """Be gone without a word."""
         await trio.aclose_forcefully(self._stream)
+
+    @property
+    def close_code(self) -> int | None:
+        """With which code its connection was closed; None while it is open, and if it just broke."""
+        return self.closed.reason.code if self.closed and self.closed.reason else None
 
     def heard(self, message_type: str) -> list[dict[str, Any]]:
         """The data of all messages of a type so far."""
