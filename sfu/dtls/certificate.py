@@ -30,6 +30,13 @@ CLOCK_SKEW = timedelta(days=1)
 MIN_RSA_BITS = 2048
 """The shortest RSA key accepted from a peer (NIST SP 800-131A); browsers make 2048 at least."""
 
+MAX_RSA_BITS = 8192
+"""The longest: what `RTCPeerConnection.generateCertificate` of libwebrtc makes at most."""
+
+MAX_RSA_EXPONENT_BITS = 64
+"""The longest public exponent: OpenSSL has it too, above 3072 bits only. To check a signature
+takes 2 ms with the longest of both, and 12 ms with an exponent as long as a key of 3072 bits."""
+
 FINGERPRINT_HASHES = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
 """The hash functions a fingerprint may use. SHA-1 and MD5 prove nothing any more (RFC 8122 section 5)."""
 
@@ -92,7 +99,7 @@ def public_key_of(der: bytes) -> PublicKey:
     """Return the key in a peer's certificate.
 
     Raises `BadCertificate` when it does not parse, `UnsupportedCertificate` when the key is not ECDSA on a
-    NIST curve or RSA of at least 2048 bits.
+    NIST curve, or RSA of 2048 to 8192 bits with an exponent of 64 at most.
     """
     try:
         key = x509.load_der_x509_certificate(der).public_key()
@@ -105,7 +112,9 @@ def public_key_of(der: bytes) -> PublicKey:
             raise UnsupportedCertificate(f"key on {key.curve.name}")
         return key
     if isinstance(key, rsa.RSAPublicKey):
-        if key.key_size < MIN_RSA_BITS:
+        if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
             raise UnsupportedCertificate(f"RSA key of {key.key_size} bits")
+        if (exponent := key.public_numbers().e.bit_length()) > MAX_RSA_EXPONENT_BITS:
+            raise UnsupportedCertificate(f"RSA exponent of {exponent} bits")
         return key
     raise UnsupportedCertificate(f"key of kind {type(key).__name__}")

@@ -15,13 +15,18 @@ from sfu.dtls import Certificate, fingerprint_matches
 from sfu.dtls.alerts import BadCertificate, UnsupportedCertificate
 from sfu.dtls.certificate import public_key_of
 
-AnyKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | dsa.DSAPrivateKey | ed25519.Ed25519PrivateKey
+AnyKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | dsa.DSAPublicKey | ed25519.Ed25519PublicKey
+
+
+def rsa_key(bits: int, exponent_bits: int = 17) -> rsa.RSAPublicKey:
+    """A key of these lengths to which there is no private one: nothing is verified with it."""
+    return rsa.RSAPublicNumbers((1 << exponent_bits) - 1, (1 << bits) - 1).public_key()
 
 
 def der_with(key: AnyKey) -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     signer = ec.generate_private_key(ec.SECP256R1())
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 7, MADE_AT, MADE_AT + timedelta(days=1))
+    builder = x509.CertificateBuilder(name, name, key, 7, MADE_AT, MADE_AT + timedelta(days=1))
     return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
@@ -75,23 +80,25 @@ def test_sha256_is_the_default() -> None:
 )
 def test_ecdsa_keys(curve: ec.EllipticCurve) -> None:
     key = ec.generate_private_key(curve)
-    assert public_key_of(der_with(key)) == key.public_key()
+    assert public_key_of(der_with(key.public_key())) == key.public_key()
 
 
-def test_rsa_keys() -> None:
-    key = rsa.generate_private_key(65537, 2048)
-    assert public_key_of(der_with(key)) == key.public_key()
+@pytest.mark.parametrize("key", [rsa_key(2048), rsa_key(8192, 64)], ids=["shortest", "longest"])
+def test_rsa_keys(key: rsa.RSAPublicKey) -> None:
+    assert public_key_of(der_with(key)) == key
 
 
 @pytest.mark.parametrize(
     "key",
     [
-        rsa.generate_private_key(65537, 1024),
-        ec.generate_private_key(ec.SECP256K1()),
-        ed25519.Ed25519PrivateKey.generate(),
-        dsa.generate_private_key(1024),
+        rsa_key(2047),
+        rsa_key(8193),
+        rsa_key(2048, 65),
+        ec.generate_private_key(ec.SECP256K1()).public_key(),
+        ed25519.Ed25519PrivateKey.generate().public_key(),
+        dsa.generate_private_key(1024).public_key(),
     ],
-    ids=["rsa-1024", "secp256k1", "ed25519", "dsa"],
+    ids=["rsa-2047", "rsa-8193", "rsa-exponent", "secp256k1", "ed25519", "dsa"],
 )
 def test_keys_of_other_kinds(key: AnyKey) -> None:
     with pytest.raises(UnsupportedCertificate):
@@ -99,7 +106,7 @@ def test_keys_of_other_kinds(key: AnyKey) -> None:
 
 
 def test_an_unknown_algorithm() -> None:
-    der = der_with(ed25519.Ed25519PrivateKey.generate())
+    der = der_with(ed25519.Ed25519PrivateKey.generate().public_key())
     with pytest.raises(UnsupportedCertificate):
         public_key_of(der.replace(bytes.fromhex("06032b6570"), bytes.fromhex("06032b657f")))
 
