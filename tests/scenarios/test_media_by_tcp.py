@@ -88,7 +88,13 @@ async def test_a_client_that_does_not_read_for_a_while_gets_whole_frames_and_all
             bob.send(video, first, *others)
             bob.send(audio, b"word %d" % words)
             frames, words = frames + 1, words + 1
-            await trio.sleep(PACE / 10)
+            # What the server has not taken yet, it has not left out either.
+            with trio.fail_after(PATIENCE):
+                while taken() < 3 * frames + words:
+                    await trio.sleep(PACE / 10)
+
+        def taken() -> int:
+            return sum(stream.statistics().packets for stream in transport_of(scene, "bob").streams)
 
         def left_out() -> int:
             senders = transport_of(scene, "alice").senders
@@ -106,6 +112,7 @@ async def test_a_client_that_does_not_read_for_a_while_gets_whole_frames_and_all
         assert left_out() == 3 * 21
         asked = key_frame_requests(scene, "bob")
         alice.is_stuck = False
+        await becomes(lambda: b"word %d" % (words - 1) in alice.arrived, True)
         await becomes(lambda: key_frame_requests(scene, "bob") > asked, True)
         again = frames
         await send(KEY_FRAME)
