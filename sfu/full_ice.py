@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
-from aioice import mdns, stun
+from aioice import stun
 
 from sfu.aio import Loop, LoopError, open_loop
 from sfu.conference.peer import Peer
@@ -33,6 +33,7 @@ from sfu.ice.full_messages import (
 from sfu.ice.path import Address, Path
 from sfu.ice_sockets import IceSockets, Protocol
 from sfu.logs import get_logger
+from sfu.mdns import is_mdns_hostname, resolve
 
 if TYPE_CHECKING:
     from sfu.steps import Steps
@@ -169,7 +170,10 @@ class _Generation:
         )
         self._scope = trio.CancelScope()
         self._described = trio.Event()
-        self._names: dict[Address, Candidate] = {}
+        self._names: set[Address] = set()
+        """Those that are being asked for."""
+        self._unresolved: list[Candidate] = []
+        """Candidates whose names are still to be asked for."""
         self._named = trio.Event()
 
     def carry_out(self, request: Connect | TryCandidate | Release) -> None:
@@ -255,34 +259,41 @@ class _Generation:
     # --- the peer's candidates ---
 
     def _try(self, candidate: Candidate) -> None:
-        host = candidate.address.host
-        if not mdns.is_mdns_hostname(host):
+        address = candidate.address
+        if not is_mdns_hostname(address.host):
             # Any other name is refused there: clients do not make us ask the DNS.
-            self._sockets.try_candidate(candidate, host)
+            self._sockets.try_candidate(candidate, address.host)
+        elif address in self._names:
+            return
         elif len(self._names) < MAX_RESOLVING:
-            self._names[candidate.address] = candidate
+            self._names.add(address)
+            self._unresolved.append(candidate)
             self._named.set()
         else:
             self._agent.drop("ice-names-too-many")
 
     async def _resolve_names(self) -> None:
-        while True:
-            await self._named.wait()
-            self._named = trio.Event()
-            while self._names:
-                address, candidate = next(iter(self._names.items()))
-                name = address.host
-                try:
-                    host = await self._loop.run(self._sockets.resolve, name)
-                except (OSError, LoopError) as error:
-                    log.info("no mDNS here", reason=_reason(error))
-                    host = None
-                del self._names[address]
-                if host is None:
-                    self._agent.drop("ice-name-unknown")
-                else:
-                    log.debug("mDNS name resolved", name=name, host=host)
-                    self._sockets.try_candidate(candidate, host)
+        """Ask for all names at once: a browser has several, and one that nobody answers takes seconds."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._named.wait()
+                self._named = trio.Event()
+                while self._unresolved:
+                    nursery.start_soon(self._resolve, self._unresolved.pop(0))
+
+    async def _resolve(self, candidate: Candidate) -> None:
+        name = candidate.address.host
+        try:
+            host = await self._loop.run(resolve, name)
+        except (OSError, LoopError) as error:
+            log.info("no mDNS here", reason=_reason(error))
+            host = None
+        self._names.discard(candidate.address)
+        if host is None:
+            self._agent.drop("ice-name-unknown")
+        else:
+            log.debug("mDNS name resolved", name=name, host=host)
+            self._sockets.try_candidate(candidate, host)
 
 
 def _reason(error: Exception) -> str:

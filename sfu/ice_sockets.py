@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from aioice import Candidate, Connection, mdns, stun, turn
+from aioice import Candidate, Connection, stun, turn
 from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, StunProtocol
 
@@ -45,9 +45,6 @@ MAX_CONFLICTS: Final = 3
 
 ROLE_CONFLICT: Final = 487
 """The error code by which a peer claims one (RFC 8445 section 7.3.1.1)."""
-
-MDNS_QUERIES: Final = 3
-"""How often a name is asked for, a second apart: multicast gets lost, and browsers begin late."""
 
 CHANNEL_REFRESH: Final = 240
 """Seconds. aioice takes 500, by a channel's life; the permission behind it lasts 300 (RFC 8656 section 9)."""
@@ -222,22 +219,6 @@ class IceSockets(Connection):
                 type=candidate.type,
             )
             self._add_remote_candidate(theirs, host)
-
-    @staticmethod
-    async def resolve(name: str) -> str | None:
-        """Ask the local network who has an mDNS name. Raises `OSError` where that cannot be done.
-
-        aioice's own way shares one socket among all loops of a thread, and breaks when the first of them ends.
-        """
-        asking = await mdns.create_mdns_protocol()
-        try:
-            for _ in range(MDNS_QUERIES):
-                host = await asking.resolve(name)
-                if host is not None:
-                    return host
-            return None
-        finally:
-            asking.transport.close()
 
     def check_incoming(self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
         """An authentic check came."""

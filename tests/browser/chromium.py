@@ -35,15 +35,18 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
     "--no-default-browser-check",
-    # A camera that draws a moving pattern and a microphone that beeps every second; nobody to ask.
-    "--use-fake-device-for-media-stream=fps=30",
-    "--use-fake-ui-for-media-stream",
-    "--auto-select-desktop-capture-source=Entire screen",
     "--autoplay-policy=no-user-gesture-required",
     # Several people share one browser here: none of them is "in the background".
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
+)
+
+MEDIA_FLAGS = (
+    # A camera that draws a moving pattern and a microphone that beeps every second; nobody to ask.
+    "--use-fake-device-for-media-stream=fps=30",
+    "--use-fake-ui-for-media-stream",
+    "--auto-select-desktop-capture-source=Entire screen",
 )
 
 LEVELS = {"log": "info", "verbose": "debug", "warning": "warning", "error": "error", "assert": "error"}
@@ -157,15 +160,19 @@ class Chromium(Browser):
 
 
 @asynccontextmanager
-async def open_chromium(*, flags: Sequence[str] = (), host: Host = HERE) -> AsyncIterator[Chromium]:
+async def open_chromium(
+    *, flags: Sequence[str] = (), media: bool = True, host: Host = HERE
+) -> AsyncIterator[Chromium]:
     """Run a headless Chromium with a fresh profile on `host` for the length of the block.
 
-    `flags` are added to `FLAGS`.
+    `flags` are added to `FLAGS`. Without `media` it has no camera and may not use any, and so it hides its
+    addresses behind mDNS names.
     """
     with tempfile.TemporaryDirectory(prefix="sfu-chromium-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         profile = folder / "profile"
-        command = [EXECUTABLE, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
+        flags = (*FLAGS, *(MEDIA_FLAGS if media else ()), *flags)
+        command = [EXECUTABLE, *flags, f"--user-data-dir={profile}", "about:blank"]
         async with running(command, folder, host=host, end=signal.SIGKILL) as child:
             with trio.fail_after(START_SECONDS):
                 url = await poll(lambda: _debugger_url(profile), child)

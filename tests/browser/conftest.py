@@ -9,6 +9,7 @@ from browser import chromium as chromium_driver
 from browser import firefox as firefox_driver
 from browser.chromium import Chromium, open_chromium
 from browser.firefox import Firefox, open_firefox
+from browser.namespaces import need_namespaces
 from browser.sfu_process import SfuProcess, open_sfu
 
 DEADLINE = 100.0
@@ -29,6 +30,12 @@ async def deadline(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Non
 async def _expire(name: str) -> None:
     await trio.sleep(DEADLINE)
     raise trio.TooSlowError(f"{name} took more than {DEADLINE:.0f} s")
+
+
+@pytest.fixture
+def namespaces() -> None:
+    """Skip by name; a fixture without Trio does that before any of it is started."""
+    need_namespaces()
 
 
 @pytest.fixture

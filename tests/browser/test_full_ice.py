@@ -1,5 +1,6 @@
-"""Browsers in calls with a server whose ICE agents are full ones: directly, and through TURN alone."""
+"""Browsers in calls with a server whose ICE agents are full ones: directly, by name, and through TURN alone."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 import trio
 from browser.chromium import Chromium
 from browser.firefox import Firefox
-from browser.participant import Participant
+from browser.namespaces import SERVER_ADDRESS, open_network
+from browser.participant import Participant, enter
 from browser.sfu_process import open_sfu
 from browser.test_calls import call, everybody_sees_everybody, nobody_complains
+from browser.trusting import Opener, trusting_chromium, trusting_firefox
 from support.coturn import coturn
 
 from sfu.addresses import announced_hosts
@@ -27,12 +30,50 @@ FAILOVER = 40.0
 """Seconds: the library notices after about 10, and the dead server is given 5 for its answer."""
 
 
+WALL = """
+table ip wall {
+  chain in {
+    type filter hook input priority filter;
+    iifname "first" udp dport != 5353 ct state new drop;
+  }
+}
+"""
+"""Lets no datagram of the client to the server but mDNS, and what belongs to a conversation of the server's."""
+
+
 async def test_directly(chromium: Chromium, firefox: Firefox) -> None:
-    """Firefox hides its addresses: the server resolves their mDNS names, or hears a check from there first."""
     async with open_sfu(FULL) as server:
         anna, ben = await call(server, "direct", (chromium, "Anna"), (firefox, "Ben"))
         await everybody_sees_everybody(anna, ben)
         await nobody_complains(anna, ben)
+
+
+async def _is_found_by_name(opener: Opener) -> None:
+    """Have the server reach a browser that hides its address, and that cannot reach it first."""
+    settings = {**FULL, "SFU_HTTP_ADDR": f"{SERVER_ADDRESS}:0", "SFU_ANNOUNCED_IPS": SERVER_ADDRESS}
+    async with open_network() as network:
+        await network.server.ip("route add 224.0.0.0/4 dev first")
+        await network.server.run("nft", "-f", "-", stdin=WALL)
+        async with (
+            open_sfu(settings, host=network.server) as server,
+            trusting_chromium(network.server, server) as near,
+            opener(network.client, server) as hidden,
+        ):
+            anna, ben = await enter(server, hidden, "Anna"), await enter(server, near, "Ben")
+            await ben.join("hidden")
+            # Browsers hide the addresses of pages that have asked for neither camera nor microphone.
+            await anna.join("hidden", publish=())
+            await anna.sees_and_hears(ben)
+            await nobody_complains(anna, ben)
+            assert "mDNS name resolved" in {record["event"] for record in server.log()}
+
+
+async def test_hidden_addresses_chromium(namespaces: None, deadline: None) -> None:
+    await _is_found_by_name(functools.partial(trusting_chromium, media=False))
+
+
+async def test_hidden_addresses_firefox(namespaces: None, deadline: None) -> None:
+    await _is_found_by_name(trusting_firefox)
 
 
 async def test_through_turn_alone(chromium: Chromium, firefox: Firefox, tmp_path: Path) -> None:

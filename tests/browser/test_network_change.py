@@ -7,7 +7,7 @@ when moving pictures are seen again at both ends. The numbers of a quiet machine
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -15,12 +15,10 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 from browser.arrivals import Arrivals, watch_arrivals
-from browser.chromium import open_chromium
-from browser.firefox import open_firefox
-from browser.namespaces import SERVER_ADDRESS, Namespace, Network, need_namespaces, open_network
-from browser.page import Browser
+from browser.namespaces import SERVER_ADDRESS, Network, open_network
 from browser.participant import Participant, Snapshot, enter
 from browser.sfu_process import SfuProcess, open_sfu
+from browser.trusting import Opener, trusting_chromium, trusting_firefox
 
 pytestmark = pytest.mark.browser
 
@@ -147,28 +145,6 @@ def recovered(times: Sequence[float], began: float) -> float:
     return max(holes, default=began)
 
 
-Opener = Callable[[Namespace, SfuProcess], AbstractAsyncContextManager[Browser]]
-"""Runs a browser on a host; to it, the server is an origin as trusted as localhost."""
-
-
-@asynccontextmanager
-async def trusting_chromium(host: Namespace, server: SfuProcess) -> AsyncIterator[Browser]:
-    flag = f"--unsafely-treat-insecure-origin-as-secure={server.url}"
-    async with open_chromium(flags=[flag], host=host) as browser:
-        yield browser
-
-
-@asynccontextmanager
-async def trusting_firefox(host: Namespace, server: SfuProcess) -> AsyncIterator[Browser]:
-    preferences: dict[str, bool | int | str] = {
-        "dom.securecontext.allowlist": SERVER_ADDRESS,
-        "media.devices.insecure.enabled": True,
-        "media.getusermedia.insecure.enabled": True,
-    }
-    async with open_firefox(preferences=preferences, host=host) as browser:
-        yield browser
-
-
 @asynccontextmanager
 async def opened_call(opener: Opener) -> AsyncIterator[Call]:
     """Run a server, two browsers and their call for the length of the block."""
@@ -220,12 +196,6 @@ async def _moves(
             packets, pictures = limits[what]
             assert max(gaps["at_server"], gaps["at_client"]) < packets
             assert max(gaps["seen_by_other"], gaps["seen_by_client"]) < pictures
-
-
-@pytest.fixture
-def namespaces() -> None:
-    """Skip by name; a fixture without Trio does that before any of it is started."""
-    need_namespaces()
 
 
 async def test_moves_chromium(

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 import pytest
 import trio
 from support.media import DELTA_FRAME, KEY_FRAME
-from support.stage import PACE, PATIENCE, Call, Stage, TcpClient, attacked, becomes, stage
+from support.stage import PATIENCE, Call, Stage, TcpClient, attacked, becomes, stage
 
 import sfu.ice_tcp
 from sfu.ice.framing import LENGTH
@@ -89,9 +89,7 @@ async def test_a_client_that_does_not_read_for_a_while_gets_whole_frames_and_all
             bob.send(audio, b"word %d" % words)
             frames, words = frames + 1, words + 1
             # What the server has not taken yet, it has not left out either.
-            with trio.fail_after(PATIENCE):
-                while taken() < 3 * frames + words:
-                    await trio.sleep(PACE / 10)
+            await becomes(taken, 3 * frames + words)
 
         def taken() -> int:
             return sum(stream.statistics().packets for stream in transport_of(scene, "bob").streams)
