@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from support.lives import ROOM, Life, leave, life, pinged, publishes, session, sessions
+from support.lives import ROOM, Life, leave, life, publishes, session, sessions
 from support.redis import RedisServer, needs_redis
 from support.stage import becomes
 
@@ -36,7 +36,7 @@ async def race(redis: RedisServer, one: Life, two: Life, user: str) -> None:
         async with place.client(user) as again:
             assert (await again.resume(loser.heard("join")[0], room=ROOM))["resumed"] is False
             await leave(again)
-        await pinged(winner)
+        await winner.ping()
         assert len(holders()) == 1
         await leave(winner)
 
@@ -69,7 +69,7 @@ async def test_a_client_goes_to_another_server_and_back_at_once(
         await one.written()
         await moved.resume(bob.heard("join")[0], room=ROOM)
         await moved.say("media-state", micEnabled=False, cameraEnabled=True, screenEnabled=False)
-        await pinged(moved)
+        await moved.ping()
         await two.written()
         told = await back.resume(moved.heard("join")[0], room=ROOM)
         assert told["resumed"] is True

@@ -15,7 +15,6 @@ from support.lives import (
     leave,
     life,
     own_tracks,
-    pinged,
     publishes,
     session,
     sessions,
@@ -62,7 +61,7 @@ async def visit(server: Life, user: str, publisher: str, track: str) -> dict[str
             times["resume"] = await took(again.resume(told, room=ROOM))
             assert again.heard("join")[0]["resumed"] is True
             guest = again
-            times |= {"subscribe": await took(subscribes()), "ping": await took(pinged(again))}
+            times |= {"subscribe": await took(subscribes()), "ping": await took(again.ping())}
             times["leave"] = await took(leave(again))
         return times
 

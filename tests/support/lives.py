@@ -178,13 +178,6 @@ async def took(what: Awaitable[object]) -> float:
     return trio.current_time() - begin
 
 
-async def pinged(client: PortClient) -> None:
-    """Ask for a sign of life, and get it."""
-    pongs = len(client.heard("pong"))
-    await client.say("ping")
-    await client.until(lambda: len(client.heard("pong")) > pongs)
-
-
 @asynccontextmanager
 async def between(redis: RedisServer) -> AsyncIterator[Middleman]:
     """Put a middleman before Redis."""

@@ -297,7 +297,7 @@ class Call:
         """Seconds of this process's work that a packet had to wait for."""
 
     async def begin(self, room: str = "call") -> None:
-        """Let both join and connect, and wait until what they send arrives."""
+        """Let both join and connect, and wait until what they send will arrive."""
         clients = self.alice, self.bob
         for client in clients:
             await client.join(room)
@@ -306,6 +306,8 @@ class Call:
             await client.connect()
             await client.until(lambda client=client: sum(bool(x.track) for x in client.browser.lines) == 2)  # type: ignore[misc]
             await other.until(lambda other=other: other.machine.connected)  # type: ignore[misc]
+        for client in clients:
+            await client.ping()  # the server has its answer, without which nothing is forwarded
 
     async def run(self) -> None:
         """Send until cancelled."""

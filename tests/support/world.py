@@ -203,6 +203,12 @@ class Client:
         await self.until(lambda: len(self.heard("room-state")) > states)
         return self.heard("join")[-1]
 
+    async def ping(self) -> None:
+        """Ask for a sign of life, and get it: all that was said before has been taken then."""
+        pongs = len(self.heard("pong"))
+        await self.say("ping")
+        await self.until(lambda: len(self.heard("pong")) > pongs)
+
     async def publish(self, *kinds: str) -> list[Transceiver]:
         """Offer a track of each kind and wait for the answer."""
         transceivers = [self.browser.add(kind, receives=False) for kind in kinds]
