@@ -70,8 +70,10 @@ async def test_a_failing_loop_leaves_its_neighbour_alone() -> None:
 
 async def test_cancelling_the_caller_cancels_the_call() -> None:
     steps = []
+    begun = trio.Event()
 
     async def wait() -> None:
+        begun.set()
         try:
             await asyncio.sleep(1000)
         finally:
@@ -79,10 +81,11 @@ async def test_cancelling_the_caller_cancels_the_call() -> None:
             await asyncio.sleep(0)  # noqa: ASYNC102 - asyncio cancels once, not until the end
             steps.append("tidied up")
 
-    async with open_loop(ignore) as loop:
-        with trio.move_on_after(0.01) as scope:
-            await loop.run(wait)
-    assert scope.cancelled_caught
+    async with open_loop(ignore) as loop, trio.open_nursery() as nursery:
+        nursery.start_soon(loop.run, wait)
+        await begun.wait()
+        nursery.cancel_scope.cancel("begun")
+    assert nursery.cancel_scope.cancelled_caught
     assert steps == ["cancelled", "tidied up"]
 
 

@@ -439,7 +439,7 @@ async def test_slow(tmp_path: Path, redis: RedisServer) -> None:
         await written(other)
         async with between(tmp_path, redis) as middleman, running(middleman.address) as store:
             await until(lambda: store.healthy)
-            middleman.delay = 0.5
+            middleman.delay = 0.2
             for number in range(2, 10):
                 store.put(record(number), GRACE)
             begin = trio.current_time()
