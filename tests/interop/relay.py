@@ -25,6 +25,9 @@ from sfu.transport.demux import Kind, kind_of
 DATAGRAM_SIZE = 2048
 """Bytes; more than any datagram of WebRTC."""
 
+RATE = 16
+"""Of so many packets one gets lost."""
+
 MAX_PORTS = 64
 """Sockets of programs that one relay serves."""
 
@@ -32,17 +35,19 @@ Side = Literal["program", "server"]
 
 
 class Wire:
-    """What an eavesdropper can tell, and a thief who takes some RTP packets, each one only once.
+    """What an eavesdropper can tell, and a thief who takes RTP packets of one stream.
 
-    Repetitions pass: lost are packets whose sequence number has a certain remainder, when they are first seen.
+    Repetitions pass, since some implementations ask for one only once: they are a stream of their own, or known
+    by a number that was there before.
     """
 
     def __init__(self, loses: Side) -> None:
-        """Packets of `loses` get lost while `lossy`."""
+        """`loses` is whose packets get lost."""
         self.loses = loses
-        self.lossy = False
-        self.lost = Counter[bytes]()
-        """By sequence number and SSRC, how often they were sent."""
+        self.prey: int | None = None
+        """The SSRC of the stream that loses one packet in `RATE`; nothing gets lost without one."""
+        self.lost = set[int]()
+        """Sequence numbers."""
         self.dtls_client: Side | None = None
         """Who sent the ClientHello."""
         self.cipher_suite = ""
@@ -56,11 +61,13 @@ class Wire:
         kind = kind_of(data)
         if kind is Kind.DTLS:
             self._look(sender, data)
-        if kind is not Kind.RTP or not self.lossy or sender != self.loses or data[3] % 16 != 5:
+        if kind is not Kind.RTP or sender != self.loses or int.from_bytes(data[8:12]) != self.prey:
             return True
-        name = data[2:4] + data[8:12]
-        self.lost[name] += 1
-        return self.lost[name] > 1
+        number = int.from_bytes(data[2:4])
+        if number % RATE or number in self.lost:
+            return True
+        self.lost.add(number)
+        return False
 
     def _look(self, sender: Side, data: bytes) -> None:
         offset = 0
@@ -79,9 +86,23 @@ class Wire:
                     self.srtp_profile = SrtpProtectionProfile(profile).name
 
 
+def bind_beside(host: str, behind: str) -> trio.socket.SocketType:
+    """Return a socket on `host` whose port is free on the host `behind` as well."""
+    while True:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind((host, 0))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((behind, sock.getsockname()[1]))
+            except OSError:
+                sock.close()
+            else:
+                return trio.socket.from_stdlib_socket(sock)
+
+
 @asynccontextmanager
-async def open_relay(front: Address, server: Address, wire: Wire) -> AsyncIterator[None]:
-    """Relay between `front` and `server` for the length of the block."""
+async def open_relay(before: trio.socket.SocketType, server: Address, wire: Wire) -> AsyncIterator[None]:
+    """Relay between `before`, to which programs send, and `server` for the length of the block."""
     upstream: dict[tuple[str, int], trio.socket.SocketType] = {}
 
     async def back(behind: trio.socket.SocketType, program: tuple[str, int]) -> None:
@@ -98,15 +119,13 @@ async def open_relay(front: Address, server: Address, wire: Wire) -> AsyncIterat
             if behind is None:
                 assert len(upstream) < MAX_PORTS
                 behind = upstream[program] = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                await behind.bind((front.host, 0))
+                await behind.bind((before.getsockname()[0], 0))
                 await behind.connect(server)
                 nursery.start_soon(back, behind, program)
             if wire.carry("program", data):
                 await behind.send(data)
 
-    with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as before:
-        await before.bind(front)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(forth)
-            yield
-            nursery.cancel_scope.cancel("the call is over")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(forth)
+        yield
+        nursery.cancel_scope.cancel("the call is over")

@@ -169,8 +169,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(**settings: Any) -> AsyncIterator[Stage]:
-    """Run a server on free ports; at the end it is stopped, and has had no reason to complain."""
+async def stage(udp_port: int = 0, **settings: Any) -> AsyncIterator[Stage]:
+    """Run a server on free ports (0: any); at the end it is stopped, and has had no reason to complain."""
     everything: dict[str, Any] = {
         "session_ttl_sec": 0,  # who drops its connection is gone at once
         "http_addr": HostPort(HOST, 0),
@@ -181,7 +181,7 @@ async def stage(**settings: Any) -> AsyncIterator[Stage]:
     with (
         structlog.testing.capture_logs() as log,
         IceTcp.open(HostPort(HOST, 0), max_connections=1000) as ice_tcp,
-        MediaSocket.open(HOST, 0, sink=ice_tcp) as media,
+        MediaSocket.open(HOST, udp_port, sink=ice_tcp) as media,
     ):
         server = Server(Settings(**everything), media, MemoryStore("stage"), ice_tcp)
         async with trio.open_nursery() as nursery:
