@@ -57,10 +57,13 @@ class Caller:
         await self._write({"type": message_type, "data": data})
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until something that was said or heard has made `condition` true."""
-        with trio.fail_after(PATIENCE):
+        """Wait until something said or heard has made `condition` true; fail with its state instead."""
+        with trio.move_on_after(PATIENCE) as patience:
             while not condition():
                 await self._changed.wait()
+        if patience.cancelled_caught:
+            said, heard = self.types(self.said), self.types(self.heard)
+            raise AssertionError(f"in vain: {self.report}, said {said}, heard {heard}")
 
     def types(self, messages: Sequence[Json]) -> list[str]:
         """The types of `said` or `heard`."""

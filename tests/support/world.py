@@ -245,10 +245,13 @@ class Client:
         return [message["data"] for message in self.messages if message["type"] == message_type]
 
     async def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
-        """Wait until something that came has made `condition` true."""
-        with trio.fail_after(seconds):
+        """Wait until something that came has made `condition` true; fail with what came instead."""
+        with trio.move_on_after(seconds) as patience:
             while not condition():
                 await self._changed.wait()
+        if patience.cancelled_caught:
+            types = " ".join(message["type"] for message in self.messages[-20:])
+            raise AssertionError(f"{self.user} waits in vain: closed {self.closed}, heard at last {types}")
 
     # --- what it is made of ---
 
