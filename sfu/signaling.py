@@ -160,27 +160,28 @@ async def greet(
             await trio.sleep(bucket.pause())
             with trio.fail_after(JOIN_TIMEOUT):
                 text = await websocket.get_message()
+            may_pass = bucket.take(trio.current_time(), weight_of(text))
             try:
-                if not bucket.take(trio.current_time(), weight_of(text)):
-                    raise TooManyRequests("too many messages: slow down")
                 message: ClientMessage = parse(text)
+                untimely: Refused | None = None
+                if not may_pass:
+                    untimely = TooManyRequests("too many messages: slow down")
+                elif not isinstance(message, Join | Ping | Pong):
+                    untimely = Conflict("join a room first")
+                if untimely is not None:
+                    count(message.message_type, str(untimely.code))
+                    await send(websocket, refusal(untimely, message.message_type))
+                    continue
                 if isinstance(message, Join):
                     await join(message)
                     count(Join.message_type, "ok")
                     return True
-                if not isinstance(message, Ping | Pong):
-                    count(message.message_type, str(Conflict.code))
-                    await send(websocket, refusal(Conflict("join a room first"), message.message_type))
-                    continue
                 count(message.message_type, "ok")
                 if isinstance(message, Ping):
                     await send(websocket, Pong(message.data))
             except BadMessage as error:
                 count(error.message_type, str(error.code))
                 await send(websocket, refusal(error, error.message_type))
-            except TooManyRequests as error:
-                count(None, str(error.code))
-                await send(websocket, refusal(error))
             except Refused as error:
                 count(Join.message_type, str(error.code))
                 log.info("join refused", code=error.code, reason=str(error))

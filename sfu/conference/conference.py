@@ -206,10 +206,12 @@ class Conference:
         message_type = None
         result = "ok"
         try:
-            if not peer.bucket.take(now, weight_of(text)):
-                raise TooManyRequests("too many messages: slow down")
+            may_pass = peer.bucket.take(now, weight_of(text))
+            # Read in any case: who is refused wants to know what.
             message = parse(text)
             message_type = message.message_type
+            if not may_pass:
+                raise TooManyRequests("too many messages: slow down")
             peer.room.handle(peer, message, now)
             self._follow(peer, now)
         except Refused as error:

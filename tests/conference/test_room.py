@@ -354,7 +354,23 @@ def test_a_flood_of_messages_is_refused_and_ends_nobody() -> None:
     assert len(alice.heard("pong")) == 41
     counts = hall.conference.statistics().messages
     assert counts["ping", "ok"] == 41
-    assert counts["?", "429"] == 20
+    assert counts["ping", "429"] == 20
+
+
+def test_who_is_refused_for_want_of_time_is_told_what() -> None:
+    hall = Hall()
+    alice = hall.enter("alice")
+    for _ in range(40):
+        alice.say("ping")
+    alice.say("offer", sdp="v=0", type="offer")
+    alice.say("media-state", micEnabled=True, cameraEnabled=True, screenEnabled=False)
+    refused = [(error["code"], error["type"]) for error in alice.heard("error")]
+    assert refused == [(429, "offer"), (429, "media-state")]
+    alice.say("subscribe", trackId="some", peerId="body")
+    (ack,) = alice.heard("subscription-ack")
+    assert (ack["trackId"], ack["success"]) == ("some", False)
+    assert "too many" in ack["reason"]
+    assert hall.conference.statistics().messages["offer", "429"] == 1
 
 
 def test_an_offer_of_more_tracks_than_allowed_is_refused_whole() -> None:

@@ -398,8 +398,7 @@ export class Room extends Emitter<RoomEvents> {
   #requestRefused({ code, message, type }: ServerMessages["error"]): void {
     const error = new RoomError("request-refused", message, { code, request: type });
     this.#subscriptions.refused(error);
-    if (code === 429) {
-      // For which message there was no time is not said, since nobody has looked at it.
+    if (code === 429 && type === "media-state") {
       this.#announcedMediaState = "";
       this.#repetition.set(performance.now() + REPEAT_AFTER_MS);
     }

@@ -65,7 +65,7 @@ export class Subscriptions {
     }
   }
 
-  /** The server did not even look at a request, for want of time for example: then it cannot say which it was. */
+  /** The server could not read a request: then it cannot say which it was. */
   refused(error: RoomError): void {
     for (const [trackId, wish] of this.#wishes) {
       const isMeant = error.request === null || requestOf(wish) === error.request;

@@ -424,10 +424,13 @@ describe("publishing", () => {
     }
   });
 
-  it("announces what is switched on again when the server may not have looked at it", async () => {
+  it("announces what is switched on again when the server had no time for it", async () => {
     await world.join();
     world.room.publish(track("audio"));
-    world.socket.deliver("error", { code: 429, message: "slow down" });
+    world.socket.deliver("error", { code: 429, message: "slow down", type: "ping" });
+    await vi.advanceTimersByTimeAsync(REPEAT_AFTER_MS);
+    expect(world.socket.of("media-state").map(({ micEnabled }) => micEnabled)).toEqual([false, true]);
+    world.socket.deliver("error", { code: 429, message: "slow down", type: "media-state" });
     await vi.advanceTimersByTimeAsync(REPEAT_AFTER_MS - 1);
     expect(world.socket.of("media-state").map(({ micEnabled }) => micEnabled)).toEqual([false, true]);
     await vi.advanceTimersByTimeAsync(1);
