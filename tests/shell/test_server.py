@@ -230,6 +230,17 @@ async def test_a_long_message_before_the_join_is_paid_for_by_a_pause(autojump_cl
         assert trio.current_time() > begin + 0.4
 
 
+async def test_a_join_for_which_there_is_no_time_is_refused_by_name(autojump_clock: MockClock) -> None:
+    async with world() as around, around.client("alice") as alice:
+        for _ in range(40):
+            await alice.say("ping")
+        await alice.say("join", roomId="room", userId="alice")
+        await alice.until(lambda: alice.heard("error"))
+        assert [(error["code"], error["type"]) for error in alice.heard("error")] == [(429, "join")]
+        await alice.join()
+        assert around.server.conference.statistics().messages["join", "429"] == 1
+
+
 async def test_a_client_that_does_not_read_is_cut_off_and_disturbs_nobody(autojump_clock: MockClock) -> None:
     async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
         alice.reads = False
