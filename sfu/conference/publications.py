@@ -80,7 +80,7 @@ class Publications:
         missing: list[Track] = []
         for track in peer.tracks.values():
             receiver = receivers.get(track.mid or "")
-            if receiver is not None and sources.get(receiver.mid, track.source) == track.source:
+            if receiver is not None and _carries(receiver, track, sources):
                 del receivers[receiver.mid]
                 self._add_codecs(track, receiver, now)
             else:
@@ -164,7 +164,7 @@ class Publications:
     def _carry(self, track: Track, receiver: Receiver, now: float) -> None:
         track.carry(receiver.mid, receiver.codecs)
         for stream in track.publisher.connection.transport.streams:
-            if stream.mid == track.mid:
+            if (stream.mid, stream.kind) == (track.mid, track.kind):
                 track.start(stream, now)  # it ran already, as another source or on another m-line
         track.publisher.tell(track.published(to_publisher=True))
 
@@ -179,3 +179,11 @@ class Publications:
         peer.tell(track.unpublished(to_publisher=True))
         self._subscriptions.end(track, now, for_good=for_good)
         self._members.tell(self._members.others(peer), track.unpublished())
+
+
+def _carries(receiver: Receiver, track: Track, sources: dict[str, Source]) -> bool:
+    """Whether what comes on the m-line of a track is that track still.
+
+    A client that took its offer back may use the mid once more, for something else.
+    """
+    return receiver.kind == track.kind and sources.get(receiver.mid, track.source) == track.source

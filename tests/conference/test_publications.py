@@ -1,6 +1,8 @@
 """A track keeps its id for as long as can be: over a change of m-line and over a break of the connection."""
 
-from sdp.support import CHROMIUM, Numbers
+import json
+
+from sdp.support import CHROMIUM, Browser, Numbers
 from support.conference import Guest, Hall
 
 
@@ -167,3 +169,27 @@ def give_up_by_answer(hall: Hall, alice: Guest, bob: Guest) -> None:
         transceiver.sends = False
     bob.publish("audio")
     hall.run(0.5)
+
+
+def test_a_mid_that_comes_again_for_another_kind_is_another_track() -> None:
+    """As it may where the answer to an offer got lost. Whoever is offered the track is not to suffer for it."""
+    hall = Hall()
+    alice, bob = hall.enter("alice"), hall.enter("bob")
+    before = Browser()
+    before.add("audio", receives=False)
+    before.offer()
+    before.rollback()
+    text = json.dumps({"type": "offer", "data": {"sdp": alice.own(before.offer()), "type": "offer"}})
+    hall.conference.receive_message(alice.peer, text, hall.now)
+    alice.peer.take_messages()  # lost
+    hall.settle()
+    [(microphone, track)] = alice.peer.tracks.items()
+    assert track.mid == "1"
+    _, video = alice.publish("audio", "video")
+    assert {track.mid: track.kind for track in alice.peer.tracks.values()} == {"0": "audio", "1": "video"}
+    assert alice.peer.tracks[microphone].mid == "0"
+    hall.run(2.0)
+    alice.send_frames(video, 2)
+    assert {line.kind for line in bob.browser.lines if line.track} == {"audio", "video"}
+    assert len(bob.client.rtp) == 2
+    assert bob.peer.ended is None
