@@ -255,7 +255,7 @@ class BundleSession:
         Raises `WrongState` unless the state is stable.
         """
         self._expect(SignalingState.STABLE)
-        lines = self._slots.plan(self._payload_types)
+        lines = self._slots.plan(self._payload_types, in_doubt=self._in_doubt)
         self._offered = [offer_section(line, self._payload_types, self._extension_ids) for line in lines]
         placed = {section.sender for section in self._offered}
         self._left_out = [(sender, wish(sender)) for sender in self._slots.waiting if sender not in placed]
@@ -304,7 +304,8 @@ class BundleSession:
 
     def doubt(self) -> None:
         """Note that the client may hold something else to be agreed than we do: to offer again settles it."""
-        self._in_doubt = self._remote is not None
+        if self._remote is not None:
+            self._in_doubt = True
 
     # --- how ---
 

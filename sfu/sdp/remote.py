@@ -58,7 +58,10 @@ def read_offer(
             seen.add(media.mid)
         previous = before[index] if index < len(before) else None
         if media.stopped:
-            lines.append(_stopped(media, previous))
+            line = _stopped(media, previous)
+            stands = previous is not None and previous.stopped
+            line.provisional = not stands or (previous is not None and previous.provisional and repeated)
+            lines.append(line)
             continue
         if previous is not None and (previous.stopped or _is_another(media, previous, in_doubt=in_doubt)):
             previous = None  # a recycled line is a new one (RFC 9429 section 5.2.2)

@@ -700,3 +700,45 @@ def test_a_line_whose_offer_was_rolled_back_is_no_more() -> None:
     assert [(receiver.mid, receiver.kind) for receiver in session.receivers] == [
         (browser.lines[0].mid, "audio")
     ]
+
+
+def test_a_line_that_was_stopped_in_an_offer_whose_answer_was_lost_is_not_used_again() -> None:
+    """The client takes its offer back, and then the line lives: nothing else can stand in its place."""
+    session, browser = make_session(), Browser()
+    video = browser.add("video", receives=False)
+    browser.add("audio", receives=False)
+    browser_offers(session, browser)
+    video.wants_stop = True
+    session.apply_offer(browser.offer())
+    session.create_answer()
+    browser.rollback()
+    session.doubt()
+    acquire(session, "video")
+    exchange(session, browser)
+    assert [(line.mid, line.stopped) for line in browser.lines] == [("0", True), ("1", False), ("s0", False)]
+    # The answer has shown that the client knows: from now on the place is free.
+    acquire(session, "video", "another")
+    exchange(session, browser)
+    assert [line.mid for line in browser.lines] == ["s1", "1", "s0"]
+
+
+def test_a_line_that_we_stopped_may_be_gone_with_an_offer_that_is_taken_back() -> None:
+    session, browser = make_session(), Browser()
+    browser.add("audio")
+    channel = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:9\r\n"
+    session.apply_offer(browser.offer() + channel)
+    assert "m=application 0" in session.create_answer()
+    browser.rollback()
+    browser_offers(session, browser)
+    assert [(receiver.mid, receiver.kind) for receiver in session.receivers] == [("1", "audio")]
+
+
+def test_doubt_does_not_end_doubt() -> None:
+    """Though the client has agreed to nothing yet, it may have applied the offer that was taken back."""
+    session = make_session()
+    sender = acquire(session, "audio")
+    session.create_offer()
+    session.rollback()
+    session.release_sender(sender)
+    session.doubt()
+    assert session.needs_offer
