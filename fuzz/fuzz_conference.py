@@ -160,7 +160,13 @@ class Client:
                 assert self.rogue or self.late, data
 
     def _answer(self, offer: str, said_at: float) -> None:
-        """Answer, and see whether the offer had been taken back: then the server knows of no such answer."""
+        """Answer, and see whether the offer had been taken back: then the server knows of no such answer.
+
+        Who has been that late may be offered what a browser does not take, and makes another RTCPeerConnection.
+        """
+        if self.late and not self.browser.takes(offer):
+            self.come_back(keep=False)
+            return
         negotiation = self.peer.connection.negotiation
         ignored = negotiation.statistics().answers_ignored
         self.say("answer", sdp=self.browser.answer(offer), type="answer")

@@ -233,17 +233,22 @@ class Browser:
             assert {f"{entry.id} {entry.uri}" for entry in media.extensions} <= known
             line.track = str(media.msids[0]) if media.msids else None
 
+    def takes(self, text: str) -> bool:
+        """Whether each m-line of our offer that is in the place of a living one is that one."""
+        agreed = zip(self.lines, SessionDescription.parse(text).media, strict=False)
+        return all(line.stopped or line.mid == media.mid for line, media in agreed)
+
     def answer(self, text: str) -> str:
         """What setRemoteDescription, createAnswer and setLocalDescription do with our offer."""
         if self.pending is not None:
             self.rollback()
         offer = self._check(text)
+        assert self.takes(text), "a living m-line changed its mid"
         assert len(offer.media) >= len(self.lines)
         sections = []
         for index, media in enumerate(offer.media):
             line = self.lines[index] if index < len(self.lines) else None
             if line is not None and line.mid != media.mid:
-                assert line.stopped, "a living m-line changed its mid"
                 line = None
             if line is None:
                 line = Transceiver(media.kind, media.mid, ssrc=900_000 + 2 * next(self._count))
