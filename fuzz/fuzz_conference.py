@@ -152,6 +152,9 @@ class Client:
             case "track-unpublished" if data["peerId"] != self.peer.id:
                 self.peers[data["peerId"]].remove(data["trackId"])
             case "answer" if not self.rogue and self.browser.pending is not None:
+                if self.late and not self.browser.fits(data["sdp"]):
+                    self.come_back(keep=False)
+                    return
                 self.browser.receive_answer(data["sdp"])
                 self.changed = False
             case "offer" | "ice-restart-offer" if not self.rogue:
@@ -162,7 +165,8 @@ class Client:
     def _answer(self, offer: str, said_at: float) -> None:
         """Answer, and see whether the offer had been taken back: then the server knows of no such answer.
 
-        Who has been that late may be offered what a browser does not take, and makes another RTCPeerConnection.
+        Who has been that late may be offered what a browser does not take, and answered what it has taken back:
+        then it makes another RTCPeerConnection.
         """
         if self.late and not self.browser.takes(offer):
             self.come_back(keep=False)

@@ -164,6 +164,7 @@ class Connection:
     def repeat(self) -> None:
         """Say once more what may have got lost on its way: an offer of ours that is out, and our candidates."""
         self._abandon_offer()
+        self.sdp.lose_answer()
         self._trickle.repeat()
 
     def restart_ice(self) -> None:

@@ -110,12 +110,17 @@ class Downstream:
     def note_rejections(self) -> None:
         """Remember which tracks the client's answer refused: to offer them again and again is no help.
 
-        A line that it stops later than that is another matter, such as a page that tidies up.
+        A line that it stops later than that is another matter, such as a page that tidies up: what was on it
+        is offered on another line.
         """
         for subscription in self._subscriptions.values():
             slot = subscription.slot
-            if slot is not None and slot.stopped and slot.mid is None:
+            if slot is None or not slot.stopped:
+                continue
+            if slot.mid is None:
                 subscription.rejected = True
+            else:
+                self._request()
 
     def reconsider_rejected(self, offer: SessionDescription) -> None:
         """Try once more what was refused, where the client's offer names a codec of it now."""

@@ -83,6 +83,7 @@ class BundleSession:
         self._bundle: tuple[str, ...] = ()
         self._allow_mixed = True
         self._in_doubt = False
+        self._answer_lost = False
         """What the client holds to be agreed may not be what we do: an offer was taken back that it may have
         applied, or it has answered what nobody asked. Its next description shows."""
         self._remote_restarted = False
@@ -218,7 +219,7 @@ class BundleSession:
         )
         self._remote = remote
         self._last_offer = digest
-        self._in_doubt = False
+        self._in_doubt = self._answer_lost = False
         self._payload_types.learn(offer)
         self._extension_ids.learn(offer)
         self._slots.adopt(lines)
@@ -255,7 +256,7 @@ class BundleSession:
         Raises `WrongState` unless the state is stable.
         """
         self._expect(SignalingState.STABLE)
-        lines = self._slots.plan(self._payload_types, in_doubt=self._in_doubt)
+        lines = self._slots.plan(self._payload_types, answer_lost=self._answer_lost)
         self._offered = [offer_section(line, self._payload_types, self._extension_ids) for line in lines]
         placed = {section.sender for section in self._offered}
         self._left_out = [(sender, wish(sender)) for sender in self._slots.waiting if sender not in placed]
@@ -283,7 +284,7 @@ class BundleSession:
 
         # From here on nothing fails.
         self._remote, self._role = remote, role
-        self._in_doubt = False
+        self._in_doubt = self._answer_lost = False
         if self._next_transport is not None:
             self._transport, self._next_transport = self._next_transport, None
         self._slots.adopt(lines)
@@ -306,6 +307,10 @@ class BundleSession:
         """Note that the client may hold something else to be agreed than we do: to offer again settles it."""
         if self._remote is not None:
             self._in_doubt = True
+
+    def lose_answer(self) -> None:
+        """Note that our last answer may have got lost, which by itself is no reason to offer."""
+        self._answer_lost = True
 
     # --- how ---
 

@@ -70,7 +70,7 @@ class Slots:
         self.waiting = [sender for sender in self.waiting if sender not in placed and not sender.stopped]
         self.lines = lines
 
-    def plan(self, payload_types: PayloadTypes, *, in_doubt: bool) -> list[MLine]:
+    def plan(self, payload_types: PayloadTypes, *, answer_lost: bool) -> list[MLine]:
         """The m-lines of our next offer: copies of those there are, and one for each slot that waits.
 
         A slot that once was offered a line keeps its turn and its mid, even if it is free by now: the client
@@ -89,8 +89,8 @@ class Slots:
             mids.add(sender.reserved_mid)
             line = MLine(sender.reserved_mid, sender.kind, PROTOCOL, rtcp_rsize=True, sender=sender)
             for index, old in enumerate(lines):
-                # In doubt, what the client has stopped may live again there.
-                is_free = old.stopped and not (in_doubt and old.provisional)
+                # Without our answer the client takes back what it has stopped.
+                is_free = old.stopped and not (answer_lost and old.provisional)
                 if is_free and old.kind == sender.kind:
                     lines[index] = line  # recycled, RFC 9429 section 5.2.2
                     break

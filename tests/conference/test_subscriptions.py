@@ -368,3 +368,21 @@ def resume(hall: Hall, guest: Guest, transport: str) -> None:
         guest.inbox.clear()
     guest.join_again(keep=transport == "keep")
     hall.settle()
+
+
+def test_a_track_whose_line_is_stopped_in_an_answer_gets_another() -> None:
+    """As by a page that stops its camera, whose line also carried what it received, while we offer."""
+    hall = Hall()
+    alice, bob = hall.enter("alice"), hall.enter("bob")
+    camera = bob.browser.add("video")
+    bob.offer()
+    camera.sends = False
+    bob.offer()
+    alice.publish("video")
+    hall.run(1.0)
+    assert camera.track is not None
+    camera.wants_stop = True
+    alice.publish("audio")
+    hall.run(1.0)
+    assert camera.stopped
+    assert {line.kind for line in bob.browser.lines if line.track and not line.stopped} == {"audio", "video"}

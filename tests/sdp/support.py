@@ -233,6 +233,13 @@ class Browser:
             assert {f"{entry.id} {entry.uri}" for entry in media.extensions} <= known
             line.track = str(media.msids[0]) if media.msids else None
 
+    def fits(self, text: str) -> bool:
+        """Whether our answer may be that to the pending offer, by its m-lines."""
+        answered = SessionDescription.parse(text).media
+        return [line.mid for line in self.pending or () if not line.stopped] == [
+            media.mid for line, media in zip(self.pending or (), answered, strict=False) if not line.stopped
+        ] and len(answered) == len(self.pending or ())
+
     def takes(self, text: str) -> bool:
         """Whether each m-line of our offer that is in the place of a living one is that one."""
         agreed = zip(self.lines, SessionDescription.parse(text).media, strict=False)

@@ -712,7 +712,8 @@ def test_a_line_that_was_stopped_in_an_offer_whose_answer_was_lost_is_not_used_a
     session.apply_offer(browser.offer())
     session.create_answer()
     browser.rollback()
-    session.doubt()
+    session.lose_answer()
+    assert not session.needs_offer
     acquire(session, "video")
     exchange(session, browser)
     assert [(line.mid, line.stopped) for line in browser.lines] == [("0", True), ("1", False), ("s0", False)]
