@@ -59,8 +59,7 @@ def read_offer(
         previous = before[index] if index < len(before) else None
         if media.stopped:
             line = _stopped(media, previous)
-            stands = previous is not None and previous.stopped
-            line.provisional = not stands or (previous is not None and previous.provisional and repeated)
+            line.provisional = previous is None or not previous.stopped or (previous.provisional and repeated)
             lines.append(line)
             continue
         if previous is not None and (previous.stopped or _is_another(media, previous, in_doubt=in_doubt)):

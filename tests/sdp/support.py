@@ -235,10 +235,10 @@ class Browser:
 
     def fits(self, text: str) -> bool:
         """Whether our answer may be that to the pending offer, by its m-lines."""
-        answered = SessionDescription.parse(text).media
-        return [line.mid for line in self.pending or () if not line.stopped] == [
-            media.mid for line, media in zip(self.pending or (), answered, strict=False) if not line.stopped
-        ] and len(answered) == len(self.pending or ())
+        pending, answered = self.pending or [], SessionDescription.parse(text).media
+        return len(pending) == len(answered) and all(
+            line.stopped or line.mid == media.mid for line, media in zip(pending, answered, strict=True)
+        )
 
     def takes(self, text: str) -> bool:
         """Whether each m-line of our offer that is in the place of a living one is that one."""
