@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import trio
-from sdp.support import CHROMIUM, Browser, Transceiver
+from support.browser_model import CHROMIUM, Browser, Transceiver
 from support.client import Remote, ScriptedClient, description_of
 from support.descriptions import with_transport
 from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
@@ -22,10 +22,10 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket
 from sfu.dtls import Certificate, SrtpProtectionProfile
 from sfu.dtls.srtp import DEFAULT_PROFILES
 from sfu.ice.candidate import Candidate, host_candidates
-from sfu.ice.path import Address, Path
+from sfu.ice.path import Address, IcePath
 from sfu.rtp import extensions
 from sfu.rtp.rtcp import ReceiverReport, Remb, ReportBlock
-from sfu.udp import MediaSocket
+from sfu.shell.media.udp import MediaSocket
 
 NUMBERS: Final = CHROMIUM._replace(
     extensions={
@@ -66,7 +66,7 @@ class Crowd:
         """Of all clients: making one takes time and proves nothing here."""
         self._url = url.replace("http", "ws", 1) + "/ws"
         self._nursery = nursery
-        self.by_path: dict[Path, Member] = {}
+        self.by_path: dict[IcePath, Member] = {}
         """Where each member's packets come from, as far as that is known."""
 
     async def join(
@@ -96,7 +96,7 @@ class Crowd:
                     member.handle_timeout(now)
                 self.socket.egress.flush()
 
-    def _receive(self, data: bytes, path: Path, now: float) -> None:
+    def _receive(self, data: bytes, path: IcePath, now: float) -> None:
         member = self.by_path.get(path)
         if member is None:
             assert self.server is None, "one server sends everything"
@@ -117,7 +117,7 @@ class Member:
     def __init__(self, crowd: Crowd, index: int, profiles: Sequence[SrtpProtectionProfile]) -> None:
         host = f"127.0.{1 + index // 250}.{1 + index % 250}"
         self.local = Address(host, crowd.socket.address.port)
-        self.path: Path | None = None
+        self.path: IcePath | None = None
         """Where it sends to, once it has been told."""
         self.browser = Browser(numbers=NUMBERS, server_is_lite=crowd.server is not None)
         self.machine = ScriptedClient(
@@ -209,7 +209,7 @@ class Member:
 
     def use(self, server: Address) -> None:
         """Send there, and take what comes from there."""
-        self.path = Path(self.local, server)
+        self.path = IcePath(self.local, server)
         self.machine.server = server
         self._crowd.by_path[self.path] = self
 

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 import trio
-from sdp.support import Transceiver
+from support.browser_model import Transceiver
 
 from benchmarks.crowd import TICK, Crowd, Member, all_connected, until
 from benchmarks.modes import MODES, open_crowd, open_server

@@ -22,7 +22,7 @@ import trio
 from benchmarks.crowd import all_connected
 from benchmarks.modes import MODES, open_crowd, open_server
 from benchmarks.usage import resident_bytes
-from sfu.signaling import KEEPALIVE
+from sfu.shell.signaling import KEEPALIVE
 
 SIZES: Final = (10, 100, 200)
 """Peers at which memory is read."""

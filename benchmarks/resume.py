@@ -25,7 +25,7 @@ from support.redis import RedisServer, redis_server
 
 from benchmarks.swarm import GRACE, JOIN_RATE, SETTLE, Member, Phase, summary, visit
 from benchmarks.usage import cpu_seconds, separate
-from sfu.redis_store import RedisStore
+from sfu.shell.store.redis import RedisStore
 
 ROUNDS: Final = 20
 """Times that each session is written when a store alone is measured."""

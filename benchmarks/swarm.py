@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import trio
 from browser.sfu_process import open_sfu
-from sdp.support import Browser
+from support.browser_model import Browser
 from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
 
 from benchmarks.crowd import until

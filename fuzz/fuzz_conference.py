@@ -1,8 +1,8 @@
 """A conference whose clients come, go, break off and return: nothing raises, and in the end all agree.
 
-The input is a program for a few clients of two rooms. A client is what `tests/sdp/support.py` takes a browser
-to be: it holds every description of ours against the rules of an RTCPeerConnection. What the server says
-waits until the client hears it, so that offers cross, answers come late, and a broken connection loses
+The input is a program for a few clients of two rooms. A client is what `tests/support/browser_model.py` takes a
+browser to be: it holds every description of ours against the rules of an RTCPeerConnection. What the server
+says waits until the client hears it, so that offers cross, answers come late, and a broken connection loses
 whatever was under way. Others are rogues, who say what the input says.
 
 * Only `Refused` leaves `join`, nothing leaves any other method.
@@ -16,8 +16,8 @@ import json
 from collections import deque
 from typing import Any
 
-from sdp.support import CHROMIUM, FIREFOX, Browser
-from support.conference import NOON, SERVER, Hall
+from support.browser_model import CHROMIUM, FIREFOX, Browser
+from support.pure_conference import NOON, SERVER, PureConference
 
 from sfu.conference.envelope import serialize
 from sfu.conference.errors import Refused
@@ -25,7 +25,7 @@ from sfu.conference.limits import Limits
 from sfu.conference.messages import Join
 from sfu.conference.negotiation import ANSWER_TIMEOUT, NegotiationState
 from sfu.conference.peer import Peer
-from sfu.ice.path import Address, Path
+from sfu.ice.path import Address, IcePath
 
 TARGETS = ("sfu.conference", "sfu.sdp")
 """What the inputs' coverage is measured on."""
@@ -47,7 +47,7 @@ LIMITS = Limits(
 )
 ROOMS = ("red", "blue", "third")
 USERS = ("ann", "ben", "cid", "dan")
-STRANGER = Path(SERVER, Address("192.0.2.9", 1024))
+STRANGER = IcePath(SERVER, Address("192.0.2.9", 1024))
 
 
 class Client:
@@ -192,7 +192,7 @@ class Stage:
     """The conference and its clients."""
 
     def __init__(self) -> None:
-        self.hall = Hall(LIMITS)
+        self.hall = PureConference(LIMITS)
         self.clients: list[Client] = []
         self.peers: list[Peer] = []
         """Everybody who ever was, to look after timers and queues."""

@@ -15,7 +15,6 @@ complete.
 
 from deadlines import run_due
 
-from sfu.ice.agent import FAILED_AFTER
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState, PathRetired, PathSelected, StateChanged
@@ -32,7 +31,8 @@ from sfu.ice.full_messages import (
     TryCandidate,
     Validated,
 )
-from sfu.ice.path import Address, Path
+from sfu.ice.lite import FAILED_AFTER
+from sfu.ice.path import Address, IcePath
 
 TARGETS = ("sfu.ice.full",)
 """What the inputs' coverage is measured on."""
@@ -44,9 +44,9 @@ REMOTES = 8
 CONNECTED = (IceState.CONNECTED, IceState.COMPLETED)
 
 
-def path_of(ufrag: str, number: int) -> Path:
+def path_of(ufrag: str, number: int) -> IcePath:
     """A path of a generation: each has sockets of its own, and so a port of its own."""
-    return Path(Address("192.0.2.1", int(ufrag[1:])), Address(f"198.51.100.{number}", 5000))
+    return IcePath(Address("192.0.2.1", int(ufrag[1:])), Address(f"198.51.100.{number}", 5000))
 
 
 class Script:
@@ -61,7 +61,7 @@ class Script:
         self.tried: dict[str, int] = {}
         self.agent = FullIceAgent(self.credentials(), now=self.now)
         self.state = IceState.NEW
-        self.selected: Path | None = None
+        self.selected: IcePath | None = None
         self.settle()
 
     def credentials(self) -> Credentials:

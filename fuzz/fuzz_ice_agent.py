@@ -18,7 +18,6 @@ from typing import Any
 from deadlines import run_due
 
 from sfu.ice import attributes as a
-from sfu.ice.agent import FAILED_AFTER, MAX_ANSWERS, IceLiteAgent
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import (
     CredentialsAdded,
@@ -29,15 +28,16 @@ from sfu.ice.events import (
     PathValidated,
     StateChanged,
 )
-from sfu.ice.path import Address, Path
-from sfu.ice.paths import MAX_PATHS
+from sfu.ice.lite import FAILED_AFTER, MAX_ANSWERS, IceLiteAgent
+from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import BINDING, MessageClass, StunMessage
+from sfu.ice.validated_paths import MAX_PATHS
 
-TARGETS = ("sfu.ice.agent", "sfu.ice.paths")
+TARGETS = ("sfu.ice.lite", "sfu.ice.validated_paths")
 """What the inputs' coverage is measured on."""
 
 MAX_STEPS = 200
-PATHS = [Path(None, Address(f"192.0.2.{number}", 5000)) for number in range(24)]
+PATHS = [IcePath(None, Address(f"192.0.2.{number}", 5000)) for number in range(24)]
 UNKNOWN = 0x7FFF
 """Type of an attribute that one would have to understand."""
 SILENT = frozenset((IceState.FAILED, IceState.CLOSED))
@@ -54,9 +54,9 @@ class Script:
         first = self.credentials()
         self.agent = IceLiteAgent(first, now=self.now)
         self.routes = {first.ufrag}
-        self.paths: set[Path] = set()
+        self.paths: set[IcePath] = set()
         self.state = IceState.NEW
-        self.selected: Path | None = None
+        self.selected: IcePath | None = None
         self.datagrams = 0
         self.checks: list[bytes] = []
 
@@ -99,7 +99,7 @@ class Script:
         self.settle()
         return 0
 
-    def check(self, path: Path, *, options: int, whose: int, priority: bytes) -> None:
+    def check(self, path: IcePath, *, options: int, whose: int, priority: bytes) -> None:
         """A check by somebody who has a password, or not."""
         agent = self.agent
         candidates = [agent.local, agent.pending or agent.local, Credentials("g1", "guessed")]
@@ -124,7 +124,7 @@ class Script:
         self.deliver(data, path, good=credentials if good else None, forged=not good)
 
     def deliver(
-        self, data: bytes, path: Path, *, good: Credentials | None = None, forged: bool = False
+        self, data: bytes, path: IcePath, *, good: Credentials | None = None, forged: bool = False
     ) -> None:
         """A datagram comes, and is answered if it is signed by `good`, and not if it is `forged`."""
         agent = self.agent

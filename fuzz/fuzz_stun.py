@@ -10,19 +10,19 @@ import struct
 
 from sfu.errors import BadPacket
 from sfu.ice import attributes as a
-from sfu.ice.agent import IceLiteAgent
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState
-from sfu.ice.path import Address, Path
-from sfu.ice.paths import MAX_PATHS
+from sfu.ice.lite import IceLiteAgent
+from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import BINDING, HEADER, MessageClass, StunMessage, local_ufrag
+from sfu.ice.validated_paths import MAX_PATHS
 
-TARGETS = ("sfu.ice.stun", "sfu.ice.attributes", "sfu.ice.agent")
+TARGETS = ("sfu.ice.stun", "sfu.ice.attributes", "sfu.ice.lite")
 """What the inputs' coverage is measured on."""
 
 LOCAL = Credentials("ours", "a password of some length")
 KEY = LOCAL.pwd.encode()
-PATH = Path(None, Address("192.0.2.1", 5000))
+PATH = IcePath(None, Address("192.0.2.1", 5000))
 MAX_SIGNED = 1200
 
 

@@ -17,9 +17,9 @@ from sfu.dtls.srtp import SrtpProtectionProfile
 from sfu.errors import BadPacket
 from sfu.ice import attributes as a
 from sfu.ice.credentials import Credentials
-from sfu.ice.path import Address, Path
-from sfu.ice.paths import MAX_PATHS
+from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import MessageClass, StunMessage
+from sfu.ice.validated_paths import MAX_PATHS
 from sfu.rtp import extensions
 from sfu.rtp.srtp import MAX_INBOUND_SSRCS, MAX_PLAINTEXT, MAX_REPORTERS, OutboundSrtp
 from sfu.sdp.attributes import Fingerprint
@@ -27,18 +27,18 @@ from sfu.sdp.codecs import Codec
 from sfu.sdp.mline import Receiver
 from sfu.sdp.transport import RemoteTransport
 from sfu.transport.demux import TransportTable
-from sfu.transport.outlet import Outlet
 from sfu.transport.peer import PeerTransport
-from sfu.transport.sender import SendStream
+from sfu.transport.send_context import SendContext
+from sfu.transport.send_stream import SendStream
 
-TARGETS = ("sfu.transport", "sfu.ice.agent", "sfu.ice.paths")
+TARGETS = ("sfu.transport", "sfu.ice.lite", "sfu.ice.validated_paths")
 """What the inputs' coverage is measured on."""
 
 MAX_STEPS = 100
 MAX_ANSWERS = 40
 """Datagrams that one step may give rise to: retransmissions for a NACK, mostly."""
 
-PATHS = [Path(None, Address(f"192.0.2.{number}", 5000)) for number in range(32)]
+PATHS = [IcePath(None, Address(f"192.0.2.{number}", 5000)) for number in range(32)]
 NAMES = {1: extensions.MID.uri, 2: extensions.RID.uri, 3: extensions.TRANSPORT_SEQUENCE_NUMBER.uri}
 VP8 = Codec(96, "VP8", 90000, feedback=frozenset({"nack", "nack pli"}), rtx_payload_type=97)
 OPUS = Codec(111, "opus", 48000, 2)
@@ -165,7 +165,7 @@ class Script:
         message = StunMessage(MessageClass.REQUEST, bytes(12), ((a.USERNAME, f"{ufrag}:them"), *flag))
         return message.serialize(b"password")
 
-    def deliver(self, data: bytes, path: Path) -> None:
+    def deliver(self, data: bytes, path: IcePath) -> None:
         """A datagram arrives at the socket."""
         if self.table.route(data, path) is not None:
             self.transport.receive(data, path, self.now)
@@ -192,7 +192,7 @@ class Script:
         assert len(list(transport.streams)) <= 4
         inbound = transport._channel._inbound
         assert inbound is None or inbound.ssrc_count <= MAX_INBOUND_SSRCS + MAX_REPORTERS
-        outlet: Outlet = transport.outlet
+        outlet: SendContext = transport.outlet
         assert (outlet.srtp is None) == (outlet.path is None)
         assert outlet.path == (transport.selected if outlet.srtp else None)
 

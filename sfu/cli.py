@@ -11,8 +11,9 @@ from typing import Any, Final, Literal
 import click
 import trio
 
-from sfu import config, logs
-from sfu.config import ConfigError, Settings
+from sfu.shell import logs
+from sfu.shell.config import settings as config
+from sfu.shell.config.settings import ConfigError, Settings
 
 EXIT_WRONG_SETTING: Final = 2
 """Exit status for a setting that the server cannot start with, the same as for a wrong flag."""
@@ -112,8 +113,8 @@ def token(
     file: str | None,
 ) -> None:
     """Print a token to join with, signed with the secret of the setting SFU_AUTH_SECRET."""
-    from sfu import auth
     from sfu.conference.grants import Grants
+    from sfu.shell.auth import tokens as auth
 
     try:
         secret = config.load({}, os.environ, Path(file) if file else None).auth_secret
@@ -138,7 +139,7 @@ def run(settings: Settings) -> int:
 
 async def _serve(settings: Settings) -> None:
     # Imported here so that `--help`, `--version` and a wrong setting answer at once.
-    from sfu import process
+    from sfu.shell import process
 
     async with trio.open_nursery() as nursery:
         url = await nursery.start(process.serve, settings)

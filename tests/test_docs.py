@@ -21,9 +21,9 @@ import sfu.sdp
 from sfu.conference import errors
 from sfu.conference.envelope import parse
 from sfu.conference.messages import CLIENT_MESSAGES, SERVER_MESSAGES
-from sfu.config import load, rows
-from sfu.peer import CLOSE_CODES, INTERNAL_ERROR
-from sfu.series import SERIES
+from sfu.shell.config.settings import load, rows
+from sfu.shell.ops.metrics import METRICS
+from sfu.shell.peer import CLOSE_CODES, INTERNAL_ERROR
 
 ROOT = Path(__file__).parents[1]
 DIAGRAMS = ROOT / "docs" / "diagrams"
@@ -44,7 +44,7 @@ def test_readme_has_every_setting_as_it_is() -> None:
 def test_operations_has_every_metric_as_it_is() -> None:
     table = [
         f"| `{series.name}` |{''.join(f' `{label}`,' for label in series.labels).rstrip(',')} | {series.help} |"
-        for series in SERIES
+        for series in METRICS
     ]
     text = (ROOT / "docs" / "operations.md").read_text()
     assert [line for line in text.splitlines() if line.startswith("| `sfu_")] == table
@@ -93,7 +93,7 @@ def test_operations_has_every_event_of_the_log() -> None:
     cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     listed = {event for cell in cells for event in re.findall(r"`([^`]+)`", cell)}
     texts, logged = set(), set()
-    for path in (ROOT / "sfu").glob("*.py"):
+    for path in (ROOT / "sfu").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(ast.Attribute(_, method), [ast.Constant(event), *_]) if method in LOGGING:
@@ -137,7 +137,7 @@ def test_every_dependency_has_a_reason() -> None:
 
 def test_pages_name_settings_metrics_and_files_that_exist() -> None:
     settings = {row.variable for row in rows()} | {"SFU_CONFIG"}
-    metrics = {series.name for series in SERIES} | {"sfu_memory_per_peer_bytes"}
+    metrics = {series.name for series in METRICS} | {"sfu_memory_per_peer_bytes"}
     for page in PAGES:
         text = page.read_text()
         assert set(re.findall(r"\bSFU_[A-Z_]+[A-Z]\b", text)) <= settings, page.name

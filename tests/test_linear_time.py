@@ -20,7 +20,7 @@ from sfu.ice import StunMessage
 from sfu.rtp import RtpPacket, parse_compound, parse_red
 from sfu.rtp.codecs import av1, h264
 from sfu.sdp import BundleSession, LocalTransport, SessionDescription
-from sfu.sdp.rows import MAX_SESSION_REPEATS
+from sfu.sdp.attribute_table import MAX_SESSION_REPEATS
 
 GROWTH = 16
 ALLOWANCE = 4

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sfu.conference.admission import Admission
 from sfu.conference.connection import Connection
-from sfu.conference.entrance import Entrance
 from sfu.conference.envelope import BadMessage, parse
 from sfu.conference.errors import Forbidden, Refused, TooManyRequests
 from sfu.conference.grants import Authenticate, let_anybody_in
-from sfu.conference.ledger import Ledger
 from sfu.conference.limits import Limits
 from sfu.conference.marks import Marks
 from sfu.conference.messages import (
@@ -29,6 +28,7 @@ from sfu.conference.peer import Peer
 from sfu.conference.rate import weight_of
 from sfu.conference.records import Claimed, SessionRecord
 from sfu.conference.room import Room
+from sfu.conference.totals import ConnectionTotals
 from sfu.ice.events import (
     CredentialsAdded,
     CredentialsRetired,
@@ -38,10 +38,17 @@ from sfu.ice.events import (
     StateChanged,
 )
 from sfu.ice.full_messages import IceReport
-from sfu.ice.path import Path
+from sfu.ice.path import IcePath
 from sfu.transport.demux import TransportTable
 from sfu.transport.egress import Egress
-from sfu.transport.events import Closed, Failed, KeyFrameRequested, Media, Secured, StreamStarted
+from sfu.transport.events import (
+    KeyFrameRequested,
+    Media,
+    Secured,
+    StreamStarted,
+    TransportClosed,
+    TransportFailed,
+)
 from sfu.transport.fan_out import fan_out
 
 
@@ -100,7 +107,7 @@ class Conference:
         else only those that they subscribe to. `ice_servers` are those that clients are told to use.
         """
         self.rooms: dict[str, Room] = {}
-        self.ledger = Ledger()
+        self.ledger = ConnectionTotals()
         """What the connections counted that have ended."""
         self._marks = Marks()
         self._table: TransportTable[Peer] = TransportTable()
@@ -110,7 +117,7 @@ class Conference:
         self._ice_servers = ice_servers
         self._auto_subscribe = auto_subscribe
         self._by_session: dict[str, Peer] = {}
-        self._entrance = Entrance(
+        self._entrance = Admission(
             self.rooms,
             self._by_session,
             self._marks,
@@ -233,29 +240,29 @@ class Conference:
 
     # --- packets and time ---
 
-    def route(self, data: bytes, path: Path) -> Peer | None:
+    def route(self, data: bytes, path: IcePath) -> Peer | None:
         """Return whom a datagram of the media socket is from, or count it as nobody's."""
         return self._table.route(data, path)
 
-    def receive(self, peer: Peer, data: bytes, path: Path, now: float) -> None:
+    def receive(self, peer: Peer, data: bytes, path: IcePath, now: float) -> None:
         """Take a datagram of `peer`; what it gives rise to for others is in the egress when this returns."""
         peer.connection.transport.receive(data, path, now)
         self._follow(peer, now)
 
-    def owner(self, path: Path) -> Peer | None:
+    def owner(self, path: IcePath) -> Peer | None:
         """Return whose path it is: who has shown by an authenticated check that it leads to him."""
         return self._table.owner(path)
 
-    def lose_path(self, peer: Peer, path: Path, now: float) -> None:
+    def lose_path(self, peer: Peer, path: IcePath, now: float) -> None:
         """The connection that carried `path`, which is `peer`'s, has ended."""
         peer.connection.transport.lose_path(path, now)
         self._follow(peer, now)
 
-    def hold_video(self, peer: Peer, path: Path) -> None:
+    def hold_video(self, peer: Peer, path: IcePath) -> None:
         """More waits on `path`, which is `peer`'s, than should; there is nothing to send for it."""
         peer.connection.transport.hold_video(path)
 
-    def release_video(self, peer: Peer, path: Path, now: float) -> None:
+    def release_video(self, peer: Peer, path: IcePath, now: float) -> None:
         """What waited on `path`, which is `peer`'s, is on its way."""
         peer.connection.transport.release_video(path, now)
         self._follow(peer, now)
@@ -327,9 +334,9 @@ class Conference:
                     peer.connection.restart_ice()
                 case Secured():
                     self._note_handshake(peer, "ok")
-                case Closed():
+                case TransportClosed():
                     peer.room.lose_connection(peer, now)
-                case Failed(reason):
+                case TransportFailed(reason):
                     self._note_handshake(peer, reason)
                     if reason == "fingerprint-mismatch":
                         peer.tell(refusal(Forbidden("the DTLS certificate is not the one of the description")))

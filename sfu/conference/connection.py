@@ -18,7 +18,7 @@ from sfu.ice.credentials import Credentials, make_credentials
 from sfu.ice.events import IceState
 from sfu.ice.full import FullIceAgent
 from sfu.ice.full_messages import Gathered, IceReport, IceRequest
-from sfu.ice.path import Path
+from sfu.ice.path import IcePath
 from sfu.rtp.history import DEPTH
 from sfu.sdp import BundleSession, LocalTransport, SessionDescription, SignalingState
 from sfu.transport.peer import PeerTransport, TransportStatistics
@@ -222,7 +222,7 @@ class Connection:
         if self.negotiation.handle_timeout(now):
             self.sdp.rollback()
 
-    def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
+    def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
         """Return the datagrams to send that are not forwarded media."""
         return self.transport.outgoing(now)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sfu.conference.track import Track
 from sfu.sdp import BundleSession, Sender, SessionDescription, TooManyLines, codecs_of
 from sfu.transport.peer import PeerTransport
-from sfu.transport.sender import SendStream
+from sfu.transport.send_stream import SendStream
 
 
 @dataclass(slots=True, eq=False)

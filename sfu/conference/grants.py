@@ -1,10 +1,11 @@
-"""What a client may do in its room. Who it is and what it was granted is found out elsewhere (`sfu.auth`)."""
+"""What a client may do in its room. `sfu.shell.auth.tokens` reads the grants from a join token."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from sfu.conference.messages import Join, Kind, Source
+from sfu.conference.messages import Join, Source
+from sfu.sdp.mline import MediaKind
 
 PublishGrant = Literal["audio", "video", "screen"]
 
@@ -23,7 +24,7 @@ class Grants:
     admin: bool = False
     """Whether others' presence may be managed."""
 
-    def may_publish(self, kind: Kind, source: Source) -> bool:
+    def may_publish(self, kind: MediaKind, source: Source) -> bool:
         """Return whether a track of this kind and source may be published."""
         return ("screen" if source == "screen" else kind) in self.publish
 

@@ -1,4 +1,4 @@
-"""How much of everything a client may have. Each limit is a setting of the same name (`sfu.config`)."""
+"""Bounds on what one client may use. Each is a setting of the same name (`sfu.shell.config.settings`)."""
 
 from dataclasses import dataclass
 

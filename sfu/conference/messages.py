@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal, get_args
 import msgspec
 
 from sfu.conference.errors import Refused
+from sfu.sdp.mline import MediaKind
 
-Kind = Literal["audio", "video"]
 Source = Literal["mic", "camera", "screen"]
 
 MAX_SDP = 1_000_000
@@ -213,7 +213,7 @@ class TrackInfo(msgspec.Struct, frozen=True, rename="camel"):
     """A published track as others see it."""
 
     track_id: str
-    kind: Kind
+    kind: MediaKind
     source: Source
     layers: tuple[str, ...]
 
@@ -289,7 +289,7 @@ class TrackNotice(Message, frozen=True, omit_defaults=True):
     """What is told of a track that begins or ends; `mid` stands in the publisher's own copy alone."""
 
     track_id: str
-    kind: Kind
+    kind: MediaKind
     peer_id: str
     source: Source
     layers: tuple[str, ...]

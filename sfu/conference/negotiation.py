@@ -55,7 +55,7 @@ class NegotiationEvent(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
+class NegotiationTransition:
     """A row of the table."""
 
     next_state: NegotiationState
@@ -70,16 +70,20 @@ class Transition:
 _STABLE, _OFFERED = NegotiationState.STABLE, NegotiationState.HAVE_LOCAL_OFFER
 _Event = NegotiationEvent
 
-TRANSITIONS: Mapping[tuple[NegotiationState, NegotiationEvent], Transition] = {
-    (_STABLE, _Event.OFFER_SENT): Transition(_OFFERED, counted="offers_sent"),
-    (_STABLE, _Event.OFFER_RECEIVED): Transition(_STABLE),
-    (_STABLE, _Event.ANSWER_RECEIVED): Transition(_STABLE, takes=False, counted="answers_ignored"),
-    (_STABLE, _Event.BEGUN_ANEW): Transition(_STABLE, takes=False),
-    (_OFFERED, _Event.OFFER_RECEIVED): Transition(_OFFERED, takes=False, counted="offers_ignored"),
-    (_OFFERED, _Event.OFFER_REPEATED): Transition(_STABLE, offer_again=True, counted="offers_repeated"),
-    (_OFFERED, _Event.ANSWER_RECEIVED): Transition(_STABLE),
-    (_OFFERED, _Event.ANSWER_OVERDUE): Transition(_STABLE, offer_again=True, counted="answers_missed"),
-    (_OFFERED, _Event.BEGUN_ANEW): Transition(_STABLE, offer_again=True),
+TRANSITIONS: Mapping[tuple[NegotiationState, NegotiationEvent], NegotiationTransition] = {
+    (_STABLE, _Event.OFFER_SENT): NegotiationTransition(_OFFERED, counted="offers_sent"),
+    (_STABLE, _Event.OFFER_RECEIVED): NegotiationTransition(_STABLE),
+    (_STABLE, _Event.ANSWER_RECEIVED): NegotiationTransition(_STABLE, takes=False, counted="answers_ignored"),
+    (_STABLE, _Event.BEGUN_ANEW): NegotiationTransition(_STABLE, takes=False),
+    (_OFFERED, _Event.OFFER_RECEIVED): NegotiationTransition(_OFFERED, takes=False, counted="offers_ignored"),
+    (_OFFERED, _Event.OFFER_REPEATED): NegotiationTransition(
+        _STABLE, offer_again=True, counted="offers_repeated"
+    ),
+    (_OFFERED, _Event.ANSWER_RECEIVED): NegotiationTransition(_STABLE),
+    (_OFFERED, _Event.ANSWER_OVERDUE): NegotiationTransition(
+        _STABLE, offer_again=True, counted="answers_missed"
+    ),
+    (_OFFERED, _Event.BEGUN_ANEW): NegotiationTransition(_STABLE, offer_again=True),
 }
 """What each event means in each state. An event without a row there is a mistake of ours."""
 

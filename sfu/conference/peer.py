@@ -19,7 +19,7 @@ from sfu.conference.records import SessionRecord, SubscriptionRecord, TrackRecor
 from sfu.conference.session import Session, SessionState
 from sfu.conference.track import Track
 from sfu.ice.full_messages import IceRequest
-from sfu.ice.path import Path
+from sfu.ice.path import IcePath
 
 if TYPE_CHECKING:
     from sfu.conference.room import Room
@@ -61,7 +61,7 @@ class Peer:
         """When wishes about tracks that are not there yet are given up."""
         self.restored = False
         """Whether it is of an earlier life of the server, and its client has not come back since."""
-        self.farewell: list[tuple[bytes, Path]] = []
+        self.farewell: list[tuple[bytes, IcePath]] = []
         """The last datagrams of a connection that was replaced."""
         self.last_ice_requests: list[IceRequest] = []
         """Those of a connection that was replaced: that what it held be released."""
@@ -78,7 +78,7 @@ class Peer:
         """Return the track that is published on an m-line."""
         return next((track for track in self.tracks.values() if mid and track.mid == mid), None)
 
-    def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
+    def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
         """Return the datagrams to send that are not forwarded media."""
         datagrams, self.farewell = self.farewell, []
         return datagrams + self.connection.outgoing(now)

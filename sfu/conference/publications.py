@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable
 
 from sfu.conference.errors import Forbidden
 from sfu.conference.limits import Limits
-from sfu.conference.members import Members
-from sfu.conference.messages import Kind, Source
+from sfu.conference.messages import Source
 from sfu.conference.peer import Peer
 from sfu.conference.records import TrackRecord
+from sfu.conference.roster import Roster
 from sfu.conference.subscriptions import Subscriptions
 from sfu.conference.track import Track
 from sfu.sdp import Receiver, SessionDescription
 from sfu.sdp.grammar import sends
+from sfu.sdp.mline import MediaKind
 
 RECLAIM_TIMEOUT = 10.0
 """Seconds that a session which has come back may take to publish its tracks again."""
@@ -28,7 +29,7 @@ class Publications:
 
     def __init__(
         self,
-        members: Members,
+        members: Roster,
         subscriptions: Subscriptions,
         limits: Limits,
         random: Callable[[int], bytes],
@@ -56,7 +57,7 @@ class Publications:
                 f"a peer may publish {self._limits.max_tracks_per_peer} tracks, not {len(published)}"
             )
         for media in published:
-            kind: Kind = "audio" if media.kind == "audio" else "video"
+            kind: MediaKind = "audio" if media.kind == "audio" else "video"
             known = peer.track_on(media.mid)
             # As it says now, as it said before, or as most do.
             source = sources.get(media.mid or "") or (known.source if known else DEFAULT_SOURCE[kind])

@@ -6,8 +6,9 @@ from typing import Annotated
 import msgspec
 
 from sfu.conference.grants import Grants
-from sfu.conference.messages import Join, Kind, PeerMediaState, Source
+from sfu.conference.messages import Join, PeerMediaState, Source
 from sfu.conference.session import TokenHashes, hash_of, rotate
+from sfu.sdp.mline import MediaKind
 
 MadeId = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,64}\Z")]
 """An id that a server made. It stands in descriptions, which take 64 token characters at most (RFC 8830)."""
@@ -18,7 +19,7 @@ class TrackRecord:
     """A track that the session publishes, and publishes under the same id when it comes back."""
 
     track_id: MadeId
-    kind: Kind
+    kind: MediaKind
     source: Source
 
 

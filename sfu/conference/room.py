@@ -9,10 +9,8 @@ from collections.abc import Callable
 
 from sfu.conference.connection import Connection
 from sfu.conference.errors import BadRequest, Conflict
-from sfu.conference.ledger import Ledger
 from sfu.conference.limits import Limits
 from sfu.conference.marks import Marks
-from sfu.conference.members import Members
 from sfu.conference.messages import (
     Answer,
     ClientMessage,
@@ -36,13 +34,15 @@ from sfu.conference.messages import (
 from sfu.conference.peer import Peer
 from sfu.conference.publications import Publications
 from sfu.conference.records import SessionRecord
+from sfu.conference.roster import Roster
 from sfu.conference.subscriptions import Subscriptions
+from sfu.conference.totals import ConnectionTotals
 from sfu.errors import BadPacket
 from sfu.ice.candidate import parse_trickled
 from sfu.ice.events import IceState
 from sfu.sdp import SdpError, SessionDescription
 from sfu.transport.demux import TransportTable
-from sfu.transport.receiver import ReceiveStream
+from sfu.transport.receive_stream import ReceiveStream
 
 
 class Room:
@@ -55,13 +55,13 @@ class Room:
         random: Callable[[int], bytes],
         table: TransportTable[Peer],
         marks: Marks,
-        ledger: Ledger,
+        ledger: ConnectionTotals,
         *,
         auto_subscribe: bool,
         ice_servers: tuple[IceServer, ...] = (),
     ) -> None:
         self.id = room_id
-        self._members = Members(marks)
+        self._members = Roster(marks)
         self._subscriptions = Subscriptions(self._members, automatic=auto_subscribe)
         self._publications = Publications(self._members, self._subscriptions, limits, random)
         self._session_ttl = limits.session_ttl

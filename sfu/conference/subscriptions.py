@@ -8,10 +8,10 @@ This is about wishes. How one becomes an m-line and a stream is `sfu.conference.
 """
 
 from sfu.conference.errors import Conflict, Forbidden, NotFound
-from sfu.conference.members import Members
 from sfu.conference.messages import LayerSwitch, Subscribe, SubscriptionAck, SubscriptionInfo, Unsubscribe
 from sfu.conference.peer import Peer
 from sfu.conference.records import SubscriptionRecord
+from sfu.conference.roster import Roster
 from sfu.conference.track import Track
 
 OWN_TRACK = "this track is your own"
@@ -20,7 +20,7 @@ OWN_TRACK = "this track is your own"
 class Subscriptions:
     """The subscriptions of one room."""
 
-    def __init__(self, members: Members, *, automatic: bool) -> None:
+    def __init__(self, members: Roster, *, automatic: bool) -> None:
         """With `automatic` everybody receives every track about which they have said nothing."""
         self._members = members
         self._automatic = automatic

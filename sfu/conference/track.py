@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sfu.conference.messages import Kind, Source, TrackInfo, TrackPublished, TrackUnpublished
+from sfu.conference.messages import Source, TrackInfo, TrackPublished, TrackUnpublished
 from sfu.sdp import Codec
-from sfu.transport.receiver import ReceiveStream
-from sfu.transport.sender import SendStream
+from sfu.sdp.mline import MediaKind
+from sfu.transport.receive_stream import ReceiveStream
+from sfu.transport.send_stream import SendStream
 
 if TYPE_CHECKING:
     from sfu.conference.peer import Peer
@@ -20,10 +21,10 @@ class Track:
     session comes back with a new one, the track is *dormant* until it is published again.
     """
 
-    def __init__(self, track_id: str, publisher: "Peer", kind: Kind, source: Source) -> None:
+    def __init__(self, track_id: str, publisher: "Peer", kind: MediaKind, source: Source) -> None:
         self.id = track_id
         self.publisher = publisher
-        self.kind: Kind = kind
+        self.kind: MediaKind = kind
         self.source: Source = source
         self.mid: str | None = None
         """The publisher's m-line; None while dormant."""

@@ -6,19 +6,19 @@ Pure: no sockets, no clock, no randomness of its own. Start reading at `sfu.dtls
 from sfu.dtls.alerts import AlertDescription
 from sfu.dtls.certificate import Certificate, fingerprint_matches
 from sfu.dtls.connection import ConnectionState, DtlsConnection, DtlsStatistics
-from sfu.dtls.events import ApplicationData, Closed, Event, Failed, HandshakeCompleted
+from sfu.dtls.events import ApplicationData, DtlsClosed, DtlsFailed, Event, HandshakeCompleted
 from sfu.dtls.srtp import SrtpKeys, SrtpProtectionProfile
 
 __all__ = [
     "AlertDescription",
     "ApplicationData",
     "Certificate",
-    "Closed",
     "ConnectionState",
+    "DtlsClosed",
     "DtlsConnection",
+    "DtlsFailed",
     "DtlsStatistics",
     "Event",
-    "Failed",
     "HandshakeCompleted",
     "SrtpKeys",
     "SrtpProtectionProfile",

@@ -25,7 +25,7 @@ from sfu.dtls.extensions import (
 from sfu.dtls.flights import ChangeCipherSpec, Flight
 from sfu.dtls.fragments import HandshakeMessage
 from sfu.dtls.groups import KeyShare, NamedGroup
-from sfu.dtls.handshake import Handshake, Settings, Transition, known_scheme
+from sfu.dtls.handshake import DtlsConfiguration, Handshake, HandshakeTransition, known_scheme
 from sfu.dtls.keys import RANDOM_LENGTH
 from sfu.dtls.messages import (
     NULL_COMPRESSION,
@@ -66,7 +66,7 @@ class ClientHandshake(Handshake):
     server = False
     done = ClientState.CONNECTED
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DtlsConfiguration) -> None:
         super().__init__(settings, ClientState.START)
         self._client_random = settings.random(RANDOM_LENGTH)
         self._server_random = b""
@@ -203,34 +203,34 @@ class ClientHandshake(Handshake):
         self._check_finished(body)
 
 
-CLIENT_TABLE: Mapping[tuple[ClientState, int], Transition[ClientHandshake]] = {
-    (ClientState.FIRST_SERVER_HELLO, HandshakeType.HELLO_VERIFY_REQUEST): Transition(
+CLIENT_TABLE: Mapping[tuple[ClientState, int], HandshakeTransition[ClientHandshake]] = {
+    (ClientState.FIRST_SERVER_HELLO, HandshakeType.HELLO_VERIFY_REQUEST): HandshakeTransition(
         ClientHandshake._hello_verify_request, ClientState.SERVER_HELLO
     ),
-    (ClientState.FIRST_SERVER_HELLO, HandshakeType.SERVER_HELLO): Transition(
+    (ClientState.FIRST_SERVER_HELLO, HandshakeType.SERVER_HELLO): HandshakeTransition(
         ClientHandshake._server_hello, ClientState.CERTIFICATE
     ),
-    (ClientState.SERVER_HELLO, HandshakeType.SERVER_HELLO): Transition(
+    (ClientState.SERVER_HELLO, HandshakeType.SERVER_HELLO): HandshakeTransition(
         ClientHandshake._server_hello, ClientState.CERTIFICATE
     ),
-    (ClientState.CERTIFICATE, HandshakeType.CERTIFICATE): Transition(
+    (ClientState.CERTIFICATE, HandshakeType.CERTIFICATE): HandshakeTransition(
         ClientHandshake._certificate, ClientState.SERVER_KEY_EXCHANGE
     ),
-    (ClientState.SERVER_KEY_EXCHANGE, HandshakeType.SERVER_KEY_EXCHANGE): Transition(
+    (ClientState.SERVER_KEY_EXCHANGE, HandshakeType.SERVER_KEY_EXCHANGE): HandshakeTransition(
         ClientHandshake._server_key_exchange, ClientState.CERTIFICATE_REQUEST
     ),
-    (ClientState.CERTIFICATE_REQUEST, HandshakeType.CERTIFICATE_REQUEST): Transition(
+    (ClientState.CERTIFICATE_REQUEST, HandshakeType.CERTIFICATE_REQUEST): HandshakeTransition(
         ClientHandshake._certificate_request, ClientState.SERVER_HELLO_DONE
     ),
-    (ClientState.CERTIFICATE_REQUEST, HandshakeType.SERVER_HELLO_DONE): Transition(
+    (ClientState.CERTIFICATE_REQUEST, HandshakeType.SERVER_HELLO_DONE): HandshakeTransition(
         ClientHandshake._server_hello_done, ClientState.FINISHED
     ),
-    (ClientState.SERVER_HELLO_DONE, HandshakeType.SERVER_HELLO_DONE): Transition(
+    (ClientState.SERVER_HELLO_DONE, HandshakeType.SERVER_HELLO_DONE): HandshakeTransition(
         ClientHandshake._server_hello_done, ClientState.FINISHED
     ),
-    (ClientState.FINISHED, HandshakeType.FINISHED): Transition(
+    (ClientState.FINISHED, HandshakeType.FINISHED): HandshakeTransition(
         ClientHandshake._finished, ClientState.CONNECTED
     ),
 }
 
-ClientHandshake.table = cast("Mapping[tuple[Enum, int], Transition[Handshake]]", CLIENT_TABLE)
+ClientHandshake.table = cast("Mapping[tuple[Enum, int], HandshakeTransition[Handshake]]", CLIENT_TABLE)

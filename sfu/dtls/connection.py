@@ -1,7 +1,7 @@
 """A DTLS 1.2 connection (RFC 6347) as a machine: datagrams and time in; datagrams, deadlines and events out.
 
-It looks at what the record layer lets in and at the state of its life: handshake messages go to the `Exchange`
-with the peer's, data and ends to the owner.
+It looks at what the record layer lets in and at the state of its life: handshake messages go to the
+`ReliableHandshake` with the peer's, data and ends to the owner.
 
 Before the handshake is complete a stranger could have sent anything. So alerts in the clear are remembered
 for the log but end nothing, and once keys exist, nothing in the clear is acted on but the hint that the
@@ -17,8 +17,7 @@ from typing import Literal
 from sfu.dtls.alerts import Alert, AlertDescription, AlertLevel, AlertMessage, BadCertificate
 from sfu.dtls.certificate import Certificate
 from sfu.dtls.client import ClientHandshake
-from sfu.dtls.events import ApplicationData, Closed, Event, Failed, HandshakeCompleted
-from sfu.dtls.exchange import Exchange
+from sfu.dtls.events import ApplicationData, DtlsClosed, DtlsFailed, Event, HandshakeCompleted
 from sfu.dtls.flights import (
     CHANGE_CIPHER_SPEC,
     INITIAL_TIMEOUT,
@@ -28,11 +27,12 @@ from sfu.dtls.flights import (
 )
 from sfu.dtls.fragments import parse_fragment
 from sfu.dtls.groups import GROUPS, NamedGroup
-from sfu.dtls.handshake import Handshake, Settings
+from sfu.dtls.handshake import DtlsConfiguration, Handshake
 from sfu.dtls.keys import Secrets
 from sfu.dtls.messages import HandshakeType
 from sfu.dtls.record import HEADER, ContentType, Record
 from sfu.dtls.record_layer import RecordLayer
+from sfu.dtls.reliability import ReliableHandshake
 from sfu.dtls.server import ServerHandshake
 from sfu.dtls.srtp import (
     DEFAULT_PROFILES,
@@ -118,7 +118,7 @@ class DtlsConnection:
         """
         if mtu < MIN_MTU:
             raise ValueError(f"mtu {mtu} is below {MIN_MTU}")
-        settings = Settings(
+        settings = DtlsConfiguration(
             certificate, random, tuple(srtp_profiles), tuple(suites), tuple(groups), cookie_exchange, key_log
         )
         self._server = role == "server"
@@ -126,7 +126,7 @@ class DtlsConnection:
         self._state = ConnectionState.HANDSHAKING if self._server else ConnectionState.IDLE
         self._layer = RecordLayer()
         self._outgoing: list[bytes] = []
-        self._exchange = Exchange(
+        self._exchange = ReliableHandshake(
             ServerHandshake(settings) if self._server else ClientHandshake(settings),
             self._layer,
             Retransmission(initial_timeout, max_timeout),
@@ -172,7 +172,7 @@ class DtlsConnection:
         if not self._exchange.handle_timeout(now):
             self._state = ConnectionState.FAILED
             detail = f"no answer; the peer's last alert in the clear: {self._peer_alert or 'none'}"
-            self._end(Failed("dtls-timeout", detail, None, by_peer=False))
+            self._end(DtlsFailed("dtls-timeout", detail, None, by_peer=False))
 
     def events(self) -> list[Event]:
         """Return what has happened since the last call."""
@@ -208,7 +208,7 @@ class DtlsConnection:
             return
         self._send_alert(AlertLevel.WARNING, AlertDescription.CLOSE_NOTIFY)
         self._state = ConnectionState.CLOSED
-        self._end(Closed(by_peer=False))
+        self._end(DtlsClosed(by_peer=False))
 
     def refuse_certificate(self, now: float) -> None:
         """End a connection with somebody else, by a fatal bad_certificate (RFC 8122 section 6.2).
@@ -299,12 +299,12 @@ class DtlsConnection:
         if alert.description == AlertDescription.CLOSE_NOTIFY:
             self._send_alert(AlertLevel.WARNING, AlertDescription.CLOSE_NOTIFY)
             self._state = ConnectionState.CLOSED
-            self._end(Closed(by_peer=True))
+            self._end(DtlsClosed(by_peer=True))
         elif alert.level == AlertLevel.WARNING:
             self._layer.drop("dtls-alert-warning")
         else:
             self._state = ConnectionState.FAILED
-            self._end(Failed("dtls-peer-alert", alert.name, alert.description, by_peer=True))
+            self._end(DtlsFailed("dtls-peer-alert", alert.name, alert.description, by_peer=True))
 
     def _receive_handshake(self, plaintext: bytes, protected: bool, now: float) -> None:
         try:
@@ -350,9 +350,9 @@ class DtlsConnection:
     def _fail(self, error: Alert) -> None:
         self._send_alert(AlertLevel.FATAL, error.description)
         self._state = ConnectionState.FAILED
-        self._end(Failed(error.reason, error.detail, error.description, by_peer=False))
+        self._end(DtlsFailed(error.reason, error.detail, error.description, by_peer=False))
 
-    def _end(self, event: Closed | Failed) -> None:
+    def _end(self, event: DtlsClosed | DtlsFailed) -> None:
         self._exchange.end()
         self._layer.forget_early()
         self._events.append(event)

@@ -29,14 +29,14 @@ class ApplicationData:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class DtlsClosed:
     """The connection was closed in order."""
 
     by_peer: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class DtlsFailed:
     """The connection is dead."""
 
     reason: str
@@ -48,4 +48,4 @@ class Failed:
     by_peer: bool
 
 
-Event = HandshakeCompleted | ApplicationData | Closed | Failed
+Event = HandshakeCompleted | ApplicationData | DtlsClosed | DtlsFailed

@@ -32,7 +32,7 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class DtlsConfiguration:
     """What one end brings into a handshake. The defaults are right for WebRTC; tests and tools narrow them."""
 
     certificate: Certificate
@@ -51,7 +51,7 @@ H = TypeVar("H")
 
 
 @dataclass(frozen=True, slots=True)
-class Transition(Generic[H]):
+class HandshakeTransition(Generic[H]):
     """A row of a table of transitions."""
 
     handler: Callable[[H, bytes], Flight | None]
@@ -62,12 +62,12 @@ class Transition(Generic[H]):
 class Handshake:
     """One handshake in progress. Subclasses add the table and the handlers of a role."""
 
-    table: Mapping[tuple[Enum, int], Transition["Handshake"]]
+    table: Mapping[tuple[Enum, int], HandshakeTransition["Handshake"]]
     server: bool
     done: Enum
     """The table's last state."""
 
-    def __init__(self, settings: Settings, state: Enum) -> None:
+    def __init__(self, settings: DtlsConfiguration, state: Enum) -> None:
         self.settings = settings
         self.state = state
         self.traffic: TrafficKeys | None = None

@@ -32,7 +32,7 @@ from sfu.dtls.extensions import (
 )
 from sfu.dtls.flights import Flight
 from sfu.dtls.groups import SECP256R1, KeyShare, NamedGroup
-from sfu.dtls.handshake import Handshake, Settings, Transition
+from sfu.dtls.handshake import DtlsConfiguration, Handshake, HandshakeTransition
 from sfu.dtls.keys import RANDOM_LENGTH
 from sfu.dtls.messages import (
     ECDSA_SIGN,
@@ -78,7 +78,7 @@ class ServerHandshake(Handshake):
     server = True
     done = ServerState.CONNECTED
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DtlsConfiguration) -> None:
         first = ServerState.FIRST_CLIENT_HELLO if settings.cookie_exchange else ServerState.CLIENT_HELLO
         super().__init__(settings, first)
         self._cookie = b""
@@ -227,25 +227,25 @@ def check_version(hello: ClientHello) -> None:
         raise ProtocolVersion(f"client version {hello.version:#06x}")
 
 
-SERVER_TABLE: Mapping[tuple[ServerState, int], Transition[ServerHandshake]] = {
-    (ServerState.FIRST_CLIENT_HELLO, HandshakeType.CLIENT_HELLO): Transition(
+SERVER_TABLE: Mapping[tuple[ServerState, int], HandshakeTransition[ServerHandshake]] = {
+    (ServerState.FIRST_CLIENT_HELLO, HandshakeType.CLIENT_HELLO): HandshakeTransition(
         ServerHandshake._first_client_hello, ServerState.CLIENT_HELLO
     ),
-    (ServerState.CLIENT_HELLO, HandshakeType.CLIENT_HELLO): Transition(
+    (ServerState.CLIENT_HELLO, HandshakeType.CLIENT_HELLO): HandshakeTransition(
         ServerHandshake._client_hello, ServerState.CERTIFICATE
     ),
-    (ServerState.CERTIFICATE, HandshakeType.CERTIFICATE): Transition(
+    (ServerState.CERTIFICATE, HandshakeType.CERTIFICATE): HandshakeTransition(
         ServerHandshake._certificate, ServerState.CLIENT_KEY_EXCHANGE
     ),
-    (ServerState.CLIENT_KEY_EXCHANGE, HandshakeType.CLIENT_KEY_EXCHANGE): Transition(
+    (ServerState.CLIENT_KEY_EXCHANGE, HandshakeType.CLIENT_KEY_EXCHANGE): HandshakeTransition(
         ServerHandshake._client_key_exchange, ServerState.CERTIFICATE_VERIFY
     ),
-    (ServerState.CERTIFICATE_VERIFY, HandshakeType.CERTIFICATE_VERIFY): Transition(
+    (ServerState.CERTIFICATE_VERIFY, HandshakeType.CERTIFICATE_VERIFY): HandshakeTransition(
         ServerHandshake._certificate_verify, ServerState.FINISHED
     ),
-    (ServerState.FINISHED, HandshakeType.FINISHED): Transition(
+    (ServerState.FINISHED, HandshakeType.FINISHED): HandshakeTransition(
         ServerHandshake._finished, ServerState.CONNECTED
     ),
 }
 
-ServerHandshake.table = cast("Mapping[tuple[Enum, int], Transition[Handshake]]", SERVER_TABLE)
+ServerHandshake.table = cast("Mapping[tuple[Enum, int], HandshakeTransition[Handshake]]", SERVER_TABLE)

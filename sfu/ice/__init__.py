@@ -1,16 +1,15 @@
 """ICE (RFC 8445) for a server on a public address: STUN messages, candidates and the lite agent.
 
-Nothing here touches a socket or a clock. Start reading at `sfu.ice.agent`, the state machine; the bytes
+Nothing here touches a socket or a clock. Start reading at `sfu.ice.lite`, the state machine; the bytes
 it exchanges are in `sfu.ice.stun`. Public are the names below and the rows of `sfu.ice.attributes`:
 
 * the machine: `IceLiteAgent`, its `IceState`, `IceStatistics`, and its events `StateChanged`, `PathValidated`,
   `PathSelected`, `PathRetired`, `CredentialsAdded`, `CredentialsRetired` (together `IceEvent`)
-* what it is made with: `Credentials`, `make_credentials`, `Path`, `Address`
+* what it is made with: `Credentials`, `make_credentials`, `IcePath`, `Address`
 * STUN: `StunMessage`, `MessageClass`, `local_ufrag`
 * candidates: `Candidate`, `host_candidates`, `parse_trickled`
 """
 
-from sfu.ice.agent import IceLiteAgent
 from sfu.ice.candidate import Candidate, host_candidates, parse_trickled
 from sfu.ice.credentials import Credentials, make_credentials
 from sfu.ice.events import (
@@ -24,7 +23,8 @@ from sfu.ice.events import (
     PathValidated,
     StateChanged,
 )
-from sfu.ice.path import Address, Path
+from sfu.ice.lite import IceLiteAgent
+from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import MessageClass, StunMessage, local_ufrag
 
 __all__ = [
@@ -35,10 +35,10 @@ __all__ = [
     "CredentialsRetired",
     "IceEvent",
     "IceLiteAgent",
+    "IcePath",
     "IceState",
     "IceStatistics",
     "MessageClass",
-    "Path",
     "PathRetired",
     "PathSelected",
     "PathValidated",

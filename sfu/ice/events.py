@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from sfu.ice.path import Path
+from sfu.ice.path import IcePath
 
 
 class IceState(Enum):
@@ -35,21 +35,21 @@ class StateChanged:
 class PathValidated:
     """An authenticated check came along this path for the first time."""
 
-    path: Path
+    path: IcePath
 
 
 @dataclass(frozen=True, slots=True)
 class PathRetired:
     """The path is no longer known: routes to it go."""
 
-    path: Path
+    path: IcePath
 
 
 @dataclass(frozen=True, slots=True)
 class PathSelected:
     """From now on everything is sent along this path."""
 
-    path: Path
+    path: IcePath
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The full agent of one peer (RFC 8445), as its transport sees it.
 
-Gathering, checks, STUN and TURN are done by somebody with sockets (`sfu.full_ice`, through aioice). Here is
-what follows from that, without any: which generation of credentials is in force, which paths are the peer's,
-where to send, and when it counts as gone.
+Gathering, checks, STUN and TURN are done by somebody with sockets (`sfu.shell.full_ice.agent`, through aioice).
+Here is what follows from that, without any: which generation of credentials is in force, which paths are the
+peer's, where to send, and when it counts as gone.
 
     what negotiation wants ──> `requests()` ──> the one with sockets
     state, path, events    <── `report(…)`  <──┘     (messages: `sfu.ice.full_messages`)
@@ -13,7 +13,6 @@ on until the second has nominated a path, or the first has failed.
 
 from collections import Counter, deque
 
-from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceEvent, IceState, IceStatistics, PathRetired, PathSelected, StateChanged
@@ -30,7 +29,8 @@ from sfu.ice.full_messages import (
     TryCandidate,
     Validated,
 )
-from sfu.ice.path import Address, Path
+from sfu.ice.lite import DISCONNECTED_AFTER, FAILED_AFTER
+from sfu.ice.path import Address, IcePath
 
 MAX_CANDIDATES = 50
 """Candidates that a peer may name in a generation. A laptop with Wi-Fi, cable and VPN, each with STUN and TURN,
@@ -58,8 +58,8 @@ class FullIceAgent:
         self._restart_lost = False
         self._requests: list[IceRequest] = [Gather(local)]
         self._events: list[IceEvent] = []
-        self._paths: dict[Path, str] = {}
-        self._selected: Path | None = None
+        self._paths: dict[IcePath, str] = {}
+        self._selected: IcePath | None = None
         self._changes = 0
         self._checks = 0
         self._nominated = False
@@ -130,11 +130,11 @@ class FullIceAgent:
 
     # --- the agent's verbs ---
 
-    def receive(self, data: bytes, path: Path, now: float) -> None:
+    def receive(self, data: bytes, path: IcePath, now: float) -> None:
         """Count a STUN datagram: whoever has the sockets keeps those for itself."""
         self.drops["ice-unexpected"] += 1
 
-    def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
+    def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
         """Nothing: checks are sent elsewhere."""
         return []
 
@@ -199,21 +199,21 @@ class FullIceAgent:
         if self.state is IceState.FAILED:
             self._check_anew(now)
 
-    def lose(self, path: Path) -> None:
+    def lose(self, path: IcePath) -> None:
         """Nothing: whoever has the sockets reports their end with all paths of a generation, as `Lost`."""
 
-    def alive(self, path: Path, now: float) -> None:
+    def alive(self, path: IcePath, now: float) -> None:
         """An authenticated packet that is no check came: a sign of life, but no consent (RFC 7675)."""
         if path in self._paths and self.state is not IceState.FAILED:
             self._alive_at = now
             self._set_state(self._connected_state())
 
     @property
-    def selected(self) -> Path | None:
+    def selected(self) -> IcePath | None:
         """Where to send: the first validated path until one is nominated; `None` before, and once failed."""
         return self._selected
 
-    def is_validated(self, path: Path) -> bool:
+    def is_validated(self, path: IcePath) -> bool:
         """Whether the peer has shown that this path is its own."""
         return path in self._paths
 
@@ -250,7 +250,7 @@ class FullIceAgent:
             return self.state
         return IceState.COMPLETED if self._nominated else IceState.CONNECTED
 
-    def _hear(self, path: Path, now: float, *, answered: bool) -> None:
+    def _hear(self, path: IcePath, now: float, *, answered: bool) -> None:
         """A check of either side has succeeded: a sign of life.
 
         Consent is for the path that is sent on, and only its owner can answer there (RFC 7675 section 5.1).
@@ -262,7 +262,7 @@ class FullIceAgent:
                 self._checked_at = now
             self._set_state(self._connected_state())
 
-    def _select(self, path: Path) -> None:
+    def _select(self, path: IcePath) -> None:
         if path != self._selected:
             self._changes += self._selected is not None
             self._selected = path

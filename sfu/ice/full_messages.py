@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
-from sfu.ice.path import Path
+from sfu.ice.path import IcePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Validated:
     """Report: the peer has shown that the path is its own."""
 
     ufrag: str
-    path: Path
+    path: IcePath
     answered: bool
     """By an answer to a check of ours, so that we may send there; else by an authentic check of its own."""
 
@@ -70,7 +70,7 @@ class Retired:
     """Report: the path is given up, since there are too many."""
 
     ufrag: str
-    path: Path
+    path: IcePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Nominated:
     """Report: the path that both sides use from now on."""
 
     ufrag: str
-    path: Path
+    path: IcePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Heard:
     """Report: consent is fresh, since a check of ours was answered along a validated path."""
 
     ufrag: str
-    path: Path
+    path: IcePath
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What a peer's transport asks of its ICE agent, whichever kind that is.
 
-`sfu.ice.agent.IceLiteAgent` answers checks itself. `sfu.ice.full.FullIceAgent` follows one that does its work
+`sfu.ice.lite.IceLiteAgent` answers checks itself. `sfu.ice.full.FullIceAgent` follows one that does its work
 elsewhere. The transport knows neither, only this.
 """
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceEvent, IceState, IceStatistics
-from sfu.ice.path import Path
+from sfu.ice.path import IcePath
 
 
 class IceAgent(Protocol):
@@ -21,19 +21,19 @@ class IceAgent(Protocol):
     state: IceState
 
     @property
-    def selected(self) -> Path | None:
+    def selected(self) -> IcePath | None:
         """Where to send; `None` while nothing may be sent."""
 
-    def is_validated(self, path: Path) -> bool:
+    def is_validated(self, path: IcePath) -> bool:
         """Whether the peer has shown that this path is its own."""
 
     def ufrags(self) -> list[str]:
         """The fragments by which a shared socket finds this agent."""
 
-    def receive(self, data: bytes, path: Path, now: float) -> None:
+    def receive(self, data: bytes, path: IcePath, now: float) -> None:
         """Take a STUN datagram. Never raises."""
 
-    def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
+    def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
         """Datagrams to send."""
 
     def next_timeout(self) -> float | None:
@@ -51,10 +51,10 @@ class IceAgent(Protocol):
     def restart(self, credentials: Credentials, now: float) -> None:
         """Begin an ICE restart. Raises `RuntimeError` on a closed agent."""
 
-    def lose(self, path: Path) -> None:
+    def lose(self, path: IcePath) -> None:
         """The connection that carries `path` has ended (TCP)."""
 
-    def alive(self, path: Path, now: float) -> None:
+    def alive(self, path: IcePath, now: float) -> None:
         """An authenticated packet that is no check came along `path`."""
 
     def close(self) -> None:

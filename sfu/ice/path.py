@@ -17,7 +17,7 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class Path:
+class IcePath:
     """A local and a remote address between which datagrams travel (RFC 8445 calls it a candidate pair).
 
     Equality is by value on `(local, remote, transport)`, so that a path rebuilt from another datagram of the
@@ -52,7 +52,7 @@ class Path:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        if not isinstance(other, Path):
+        if not isinstance(other, IcePath):
             return NotImplemented
         return (
             self._hash == other._hash
@@ -68,4 +68,4 @@ class Path:
         return f"{self.local or '*'}<->{self.remote}{' tcp' if self.transport == 'tcp' else ''}"
 
     def __repr__(self) -> str:
-        return f"Path({self.local!r}, {self.remote!r}, transport={self.transport!r})"
+        return f"IcePath({self.local!r}, {self.remote!r}, transport={self.transport!r})"

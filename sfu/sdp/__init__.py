@@ -8,20 +8,20 @@ from sfu.sdp.attributes import Fingerprint, Msid
 from sfu.sdp.bundle import BundleSession, SignalingState
 from sfu.sdp.codecs import Codec, codecs_of, find
 from sfu.sdp.errors import SdpError, TooManyLines, WrongState
-from sfu.sdp.lines import Limits
-from sfu.sdp.mline import Kind, Receiver, Sender
+from sfu.sdp.lines import DescriptionLimits
+from sfu.sdp.mline import MediaKind, Receiver, Sender
 from sfu.sdp.model import MediaDescription, Origin, SessionDescription
 from sfu.sdp.transport import DtlsRole, LocalTransport, RemoteTransport
 
 __all__ = [
     "BundleSession",
     "Codec",
+    "DescriptionLimits",
     "DtlsRole",
     "Fingerprint",
-    "Kind",
-    "Limits",
     "LocalTransport",
     "MediaDescription",
+    "MediaKind",
     "Msid",
     "Origin",
     "Receiver",

@@ -21,12 +21,12 @@ from sfu.sdp.codecs import Codec
 from sfu.sdp.compose import compose
 from sfu.sdp.errors import SdpError, WrongState
 from sfu.sdp.grammar import token
-from sfu.sdp.lines import DEFAULT_LIMITS, Limits
-from sfu.sdp.mline import Kind, Receiver, Sender, Told
+from sfu.sdp.lines import DEFAULT_LIMITS, DescriptionLimits
+from sfu.sdp.mline import MediaKind, Receiver, Sender, Told
 from sfu.sdp.model import Origin, SessionDescription
 from sfu.sdp.numbering import ExtensionIds, PayloadTypes
 from sfu.sdp.remote import read_answer, read_offer, transport_order
-from sfu.sdp.sections import Section, answer_section, offer_section, sendable_codecs, wish
+from sfu.sdp.sections import LocalSection, answer_section, offer_section, sendable_codecs, wish
 from sfu.sdp.slots import Slots
 from sfu.sdp.transport import (
     SETUP_OF_ROLE,
@@ -57,7 +57,7 @@ class BundleSession:
         *,
         session_id: int,
         make_ssrc: Callable[[], int],
-        limits: Limits = DEFAULT_LIMITS,
+        limits: DescriptionLimits = DEFAULT_LIMITS,
         simulcast: bool = False,
     ) -> None:
         """Start with no m-lines.
@@ -77,7 +77,7 @@ class BundleSession:
         self._extension_ids = ExtensionIds()
         self._remote: RemoteTransport | None = None
         self._role: DtlsRole | None = None
-        self._offered: list[Section] = []
+        self._offered: list[LocalSection] = []
         self._left_out: list[tuple[Sender, Told]] = []
         """Slots for whose tracks the client's numbering leaves no payload type: to offer again is no help."""
         self._bundle: tuple[str, ...] = ()
@@ -142,7 +142,7 @@ class BundleSession:
     # --- what is wanted ---
 
     def acquire_sender(
-        self, kind: Kind, stream_id: str, track_id: str, codecs: Sequence[Codec], cname: str
+        self, kind: MediaKind, stream_id: str, track_id: str, codecs: Sequence[Codec], cname: str
     ) -> Sender:
         """Bind a track to a slot, to be named in the next description.
 
@@ -323,7 +323,7 @@ class BundleSession:
             return SessionDescription.parse(description, self._limits)
         return description
 
-    def _compose(self, sections: Sequence[Section], transport: LocalTransport, setup: str) -> str:
+    def _compose(self, sections: Sequence[LocalSection], transport: LocalTransport, setup: str) -> str:
         description = compose(
             sections,
             transport,

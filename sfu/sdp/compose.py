@@ -8,7 +8,7 @@ from sfu.sdp.codecs import Codec, describe
 from sfu.sdp.grammar import direction_of
 from sfu.sdp.mline import Sender
 from sfu.sdp.model import MediaDescription, Origin, SessionDescription
-from sfu.sdp.sections import Section
+from sfu.sdp.sections import LocalSection
 from sfu.sdp.transport import LocalTransport
 
 NO_ADDRESS = ("c", "IN IP4 0.0.0.0")
@@ -42,7 +42,7 @@ def _names(sender: Sender, codecs: Sequence[Codec], *, sends: bool) -> _Names:
 
 
 def compose(
-    sections: Sequence[Section],
+    sections: Sequence[LocalSection],
     transport: LocalTransport,
     *,
     setup: str,
@@ -69,7 +69,7 @@ def compose(
 
 
 def describe_section(
-    section: Section, transport: LocalTransport, setup: str, *, tagged: bool
+    section: LocalSection, transport: LocalTransport, setup: str, *, tagged: bool
 ) -> MediaDescription:
     """Print one m-line; the tagged line alone has the candidates (RFC 9143 section 7.1.3)."""
     line = section.line

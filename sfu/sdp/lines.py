@@ -23,7 +23,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DescriptionLimits:
     """How large a remote description may be before it is refused unread."""
 
     characters: int = 1 << 20
@@ -38,7 +38,7 @@ class Limits:
     """Number of m-lines, stopped ones included."""
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = DescriptionLimits()
 
 
 class Line(NamedTuple):
@@ -49,7 +49,7 @@ class Line(NamedTuple):
     number: int
 
 
-def split_lines(text: str, limits: Limits = DEFAULT_LIMITS) -> list[Line]:
+def split_lines(text: str, limits: DescriptionLimits = DEFAULT_LIMITS) -> list[Line]:
     """Cut a description into lines; CRLF, and LF alone as RFC 8866 section 5 asks of parsers.
 
     Raises `SdpError` for text over the limits and for anything that is not ``<letter>=<value>``.
@@ -73,7 +73,7 @@ def split_lines(text: str, limits: Limits = DEFAULT_LIMITS) -> list[Line]:
     return lines
 
 
-def split_sections(lines: list[Line], limits: Limits = DEFAULT_LIMITS) -> list[list[Line]]:
+def split_sections(lines: list[Line], limits: DescriptionLimits = DEFAULT_LIMITS) -> list[list[Line]]:
     """Cut lines at each ``m=``: the session part first, then one list per media description.
 
     Raises `SdpError` where a line stands out of its order or is given twice, and for too many m-lines.

@@ -11,7 +11,7 @@ from sfu.sdp.errors import SdpError
 from sfu.sdp.grammar import receives, sends
 from sfu.sdp.model import MediaDescription
 
-Kind = Literal["audio", "video"]
+MediaKind = Literal["audio", "video"]
 
 MAX_SSRCS = 32
 """SSRCs that one m-line may announce. Three simulcast layers with retransmissions and FEC make nine."""
@@ -22,7 +22,7 @@ class Receiver:
     """What the client sends, or has sent, on one m-line. A new object after every negotiation."""
 
     mid: str
-    kind: Kind
+    kind: MediaKind
     active: bool
     """The client sends here now."""
     codecs: tuple[Codec, ...]
@@ -61,8 +61,8 @@ class Sender:
         "ssrc", "stopped", "told", "wanted",
     )  # fmt: skip
 
-    def __init__(self, kind: Kind, ssrc: int, rtx_ssrc: int | None) -> None:
-        self.kind: Kind = kind
+    def __init__(self, kind: MediaKind, ssrc: int, rtx_ssrc: int | None) -> None:
+        self.kind: MediaKind = kind
         self.ssrc = ssrc
         self.rtx_ssrc = rtx_ssrc
         """None for audio."""
@@ -177,7 +177,7 @@ def make_receiver(
     rtx = {primary: repeat for primary, repeat in pairs if primary in names and repeat in names}
     return Receiver(
         mid=mid,
-        kind=cast(Kind, media.kind),
+        kind=cast(MediaKind, media.kind),
         active=sends(media.direction),
         codecs=tuple(codecs),
         extensions=received_extensions(media.kind, extensions),

@@ -8,7 +8,7 @@ RFCs stand in `attributes.py`.
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
-from sfu.sdp import rows
+from sfu.sdp import attribute_table as rows
 from sfu.sdp.attributes import (
     ExtMap,
     Fingerprint,
@@ -24,7 +24,7 @@ from sfu.sdp.attributes import (
 )
 from sfu.sdp.errors import SdpError
 from sfu.sdp.grammar import Direction, number, token
-from sfu.sdp.lines import DEFAULT_LIMITS, Limits, Line, split_lines, split_sections
+from sfu.sdp.lines import DEFAULT_LIMITS, DescriptionLimits, Line, split_lines, split_sections
 
 OtherLine = tuple[str, str]
 """A line that only passes through: its type letter and value."""
@@ -75,7 +75,7 @@ class Section:
     others: tuple[rows.TextAttribute, ...] = ()
     """Attributes without a row in `rows.py`, as they came."""
 
-    def _lines(self, table: tuple[rows.Row, ...]) -> list[str]:
+    def _lines(self, table: tuple[rows.AttributeRow, ...]) -> list[str]:
         return [
             *(f"{letter}={value}" for letter, value in self.other_lines),
             *rows.render_attributes(self, table),
@@ -163,7 +163,7 @@ class SessionDescription(Section):
     media: tuple[MediaDescription, ...] = ()
 
     @classmethod
-    def parse(cls, text: str, limits: Limits = DEFAULT_LIMITS) -> Self:
+    def parse(cls, text: str, limits: DescriptionLimits = DEFAULT_LIMITS) -> Self:
         r"""Read a description; raises `SdpError` with the number of the line that is wrong, and nothing else.
 
         >>> text = "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nt=0 0\nm=audio 9 UDP/TLS/RTP/SAVPF 111\na=mid:0\n"

@@ -13,7 +13,7 @@ from sfu.sdp.errors import SdpError
 from sfu.sdp.grammar import direction_of, receives, sends
 from sfu.sdp.mline import MLine, make_receiver
 from sfu.sdp.model import MediaDescription, SessionDescription
-from sfu.sdp.sections import Section
+from sfu.sdp.sections import LocalSection
 
 PROTOCOL = "UDP/TLS/RTP/SAVPF"
 """What our own m-lines say (RFC 5764 section 8)."""
@@ -176,7 +176,7 @@ class AnsweredLine:
     """Those of our offer that were accepted, as we see them."""
 
 
-def read_answer(answer: SessionDescription, offered: Sequence[Section]) -> list[AnsweredLine]:
+def read_answer(answer: SessionDescription, offered: Sequence[LocalSection]) -> list[AnsweredLine]:
     """Read an answer to what we offered, line by line. Raises `SdpError` where it does not fit."""
     if len(answer.media) != len(offered):
         detail = f"{len(offered)} m-lines were offered, {len(answer.media)} are answered"
@@ -188,7 +188,7 @@ def read_answer(answer: SessionDescription, offered: Sequence[Section]) -> list[
     ]
 
 
-def _read_answer_line(media: MediaDescription, section: Section, bundle: set[str]) -> AnsweredLine:
+def _read_answer_line(media: MediaDescription, section: LocalSection, bundle: set[str]) -> AnsweredLine:
     _check_answer_line(media, section, bundle)
     line = section.line.copy()
     line.provisional = False
@@ -218,7 +218,7 @@ def _read_answer_line(media: MediaDescription, section: Section, bundle: set[str
     return AnsweredLine(line, tuple(sent), extensions)
 
 
-def _check_answer_line(media: MediaDescription, section: Section, bundle: set[str]) -> None:
+def _check_answer_line(media: MediaDescription, section: LocalSection, bundle: set[str]) -> None:
     line = section.line
     if media.kind != line.kind or (media.mid != line.mid and not media.stopped):
         raise SdpError("sdp-mismatch", f"the offer has {line.kind} with mid {line.mid!r} here", media.line)

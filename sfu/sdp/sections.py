@@ -11,7 +11,7 @@ from sfu.sdp.numbering import ExtensionIds, PayloadTypes
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class LocalSection:
     """What one of our descriptions says on one m-line."""
 
     line: MLine
@@ -41,20 +41,20 @@ def sendable_codecs(line: MLine, sender: Sender) -> tuple[Codec, ...]:
     )
 
 
-def answer_section(line: MLine) -> Section:
+def answer_section(line: MLine) -> LocalSection:
     """Answer a line: take what the client sends, send where it lets us and a track waits.
 
     Codecs stay in the client's order, and in its numbers (RFC 3264 section 6.1).
     """
     if line.stopped:
-        return Section(line)
+        return LocalSection(line)
     sender = line.sender
     codecs: tuple[Codec, ...] = ()
     if sender is not None and sender.msid is not None and line.remote_receives:
         codecs = sendable_codecs(line, sender)
     sends, receives = bool(codecs), line.receives
     direction = direction_of(sends=sends, receives=receives)
-    return Section(
+    return LocalSection(
         line,
         codecs if sends and not receives else line.codecs,
         tuple(accepted_extensions(line.kind, line.offered_extensions, direction)),
@@ -65,10 +65,10 @@ def answer_section(line: MLine) -> Section:
     )
 
 
-def offer_section(line: MLine, payload_types: PayloadTypes, extension_ids: ExtensionIds) -> Section:
+def offer_section(line: MLine, payload_types: PayloadTypes, extension_ids: ExtensionIds) -> LocalSection:
     """Offer a line: what the client sends on it as it last offered it, what we send in the client's numbers."""
     if line.stopped:
-        return Section(line)
+        return LocalSection(line)
     sender, receives = line.sender, line.receives
     ours = payload_types.assign(line.kind, sender.wanted) if sender else []
     theirs = line.codecs if receives or not ours else ()
@@ -83,7 +83,7 @@ def offer_section(line: MLine, payload_types: PayloadTypes, extension_ids: Exten
         extensions = {extension.uri: extension for extension in accepted}
     for extension in extension_ids.downstream(line.kind) if sender else ():
         extensions.setdefault(extension.uri, extension)
-    return Section(
+    return LocalSection(
         line,
         (*theirs, *(codec for codec in ours if find(theirs, codec) is None)),
         tuple(extensions.values()),

@@ -10,7 +10,7 @@ from sfu.sdp.attributes import Msid
 from sfu.sdp.capabilities import KINDS
 from sfu.sdp.codecs import Codec, find
 from sfu.sdp.errors import TooManyLines
-from sfu.sdp.mline import Kind, MLine, Receiver, Sender
+from sfu.sdp.mline import MediaKind, MLine, Receiver, Sender
 from sfu.sdp.numbering import PayloadTypes
 from sfu.sdp.remote import PROTOCOL
 
@@ -37,7 +37,7 @@ class Slots:
         """The slots: those with an m-line in the order of the lines, then those that wait for one."""
         return [*(line.sender for line in self.lines if line.sender is not None), *self.waiting]
 
-    def acquire(self, kind: Kind, msid: Msid, wanted: tuple[Codec, ...], cname: str) -> Sender:
+    def acquire(self, kind: MediaKind, msid: Msid, wanted: tuple[Codec, ...], cname: str) -> Sender:
         """Bind a track to the slot that suits it best. Raises `TooManyLines`."""
         sender = self._free_slot(kind) or self._spare_line(kind, wanted) or self._new_slot(kind)
         sender.msid = msid
@@ -106,7 +106,7 @@ class Slots:
             if mid not in taken:
                 return mid
 
-    def _free_slot(self, kind: Kind) -> Sender | None:
+    def _free_slot(self, kind: MediaKind) -> Sender | None:
         """A slot without a track, best one that the client knows is free: then the track is a new event."""
         refused = {line.sender for line in self.lines if not line.remote_receives}
         free = (
@@ -116,7 +116,7 @@ class Slots:
         )
         return min(free, key=lambda sender: sender.told.msid is not None, default=None)
 
-    def _spare_line(self, kind: Kind, wanted: Sequence[Codec]) -> Sender | None:
+    def _spare_line(self, kind: MediaKind, wanted: Sequence[Codec]) -> Sender | None:
         """A new slot on an m-line on which the client waits to receive and nobody sends."""
         for line in self.lines:
             spare = line.kind == kind and line.remote_receives and not line.receives and line.sender is None
@@ -125,7 +125,7 @@ class Slots:
                 return line.sender
         return None
 
-    def _new_slot(self, kind: Kind) -> Sender:
+    def _new_slot(self, kind: MediaKind) -> Sender:
         living = sum(not (line.stopped and line.kind in KINDS) for line in self.lines)
         if living + len(self.waiting) >= self._max_lines:
             raise TooManyLines(f"all {self._max_lines} m-lines are in use")
@@ -133,7 +133,7 @@ class Slots:
         self.waiting.append(sender)
         return sender
 
-    def _make_sender(self, kind: Kind) -> Sender:
+    def _make_sender(self, kind: MediaKind) -> Sender:
         taken = {ssrc for sender in self.senders for ssrc in (sender.ssrc, sender.rtx_ssrc)}
         for receiver in self.receivers:
             taken.update(receiver.ssrcs, receiver.rtx_ssrcs.values())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sfu.transport.histogram import Distribution
+from sfu.histogram import Distribution
 
 LATENCY_BOUNDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0)
 """Milliseconds of a round trip."""

@@ -7,23 +7,21 @@ Pure code: datagrams and `now` go in, datagrams and events come out. `PeerTransp
 from sfu.transport.demux import TransportTable
 from sfu.transport.egress import Egress
 from sfu.transport.events import (
-    Closed,
-    Failed,
     KeyFrameRequested,
     Media,
     Secured,
     StreamEnded,
     StreamStarted,
+    TransportClosed,
+    TransportFailed,
 )
 from sfu.transport.fan_out import fan_out
 from sfu.transport.peer import PeerTransport, TransportEvent, TransportStatistics
-from sfu.transport.receiver import ReceiveStream
-from sfu.transport.sender import SendStream
+from sfu.transport.receive_stream import ReceiveStream
+from sfu.transport.send_stream import SendStream
 
 __all__ = [
-    "Closed",
     "Egress",
-    "Failed",
     "KeyFrameRequested",
     "Media",
     "PeerTransport",
@@ -32,7 +30,9 @@ __all__ = [
     "SendStream",
     "StreamEnded",
     "StreamStarted",
+    "TransportClosed",
     "TransportEvent",
+    "TransportFailed",
     "TransportStatistics",
     "TransportTable",
     "fan_out",

@@ -7,11 +7,11 @@ from typing import Generic, Protocol, TypeVar
 
 from sfu.errors import BadPacket
 from sfu.ice.events import CredentialsAdded, CredentialsRetired, PathRetired, PathValidated
-from sfu.ice.path import Path
+from sfu.ice.path import IcePath
 from sfu.ice.stun import local_ufrag
 
 
-class Kind(Enum):
+class PacketKind(Enum):
     """The protocols that share a transport address."""
 
     STUN = "stun"
@@ -20,14 +20,14 @@ class Kind(Enum):
     RTCP = "rtcp"
 
 
-def _kind_of_first_byte(byte: int) -> Kind | None:
+def _kind_of_first_byte(byte: int) -> PacketKind | None:
     # RFC 7983 section 7. The ranges of ZRTP, TURN channels and QUIC are nobody's here.
     if byte <= 3:
-        return Kind.STUN
+        return PacketKind.STUN
     if 20 <= byte <= 63:
-        return Kind.DTLS
+        return PacketKind.DTLS
     if 128 <= byte <= 191:
-        return Kind.RTP
+        return PacketKind.RTP
     return None
 
 
@@ -39,13 +39,13 @@ _KINDS = tuple(_kind_of_first_byte(byte) for byte in range(256))
 _RTCP_TYPES = range(192, 224)
 
 
-def kind_of(data: bytes | memoryview) -> Kind | None:
+def kind_of(data: bytes | memoryview) -> PacketKind | None:
     """What a datagram is, by its first two bytes; `None` if nothing that we speak."""
     if len(data) < 2:
         return None
     kind = _KINDS[data[0]]
-    if kind is Kind.RTP and data[1] in _RTCP_TYPES:
-        return Kind.RTCP
+    if kind is PacketKind.RTP and data[1] in _RTCP_TYPES:
+        return PacketKind.RTCP
     return kind
 
 
@@ -67,10 +67,10 @@ class TransportTable(Generic[Transport]):
     """
 
     def __init__(self) -> None:
-        self._by_path: dict[Path, Transport] = {}
+        self._by_path: dict[IcePath, Transport] = {}
         self._by_ufrag: dict[str, Transport] = {}
         # The other direction, so that a transport is removed without a search.
-        self._paths: dict[Transport, set[Path]] = {}
+        self._paths: dict[Transport, set[IcePath]] = {}
         self._ufrags: dict[Transport, set[str]] = {}
         self.drops: Counter[str] = Counter()
         """Datagrams without a transport, by reason."""
@@ -105,7 +105,7 @@ class TransportTable(Generic[Transport]):
         for ufrag in self._ufrags.pop(transport, ()):
             del self._by_ufrag[ufrag]
 
-    def route(self, data: bytes, path: Path) -> Transport | None:
+    def route(self, data: bytes, path: IcePath) -> Transport | None:
         """The transport that a datagram is for; `None` (and a count in `drops`) if there is none."""
         if data and data[0] > 3:
             transport = self._by_path.get(path)
@@ -117,11 +117,11 @@ class TransportTable(Generic[Transport]):
             self.drops["unknown-source"] += 1
         return transport
 
-    def owner(self, path: Path) -> Transport | None:
+    def owner(self, path: IcePath) -> Transport | None:
         """The transport that a validated path leads to, if any."""
         return self._by_path.get(path)
 
-    def _route_stun(self, data: bytes, path: Path) -> Transport | None:
+    def _route_stun(self, data: bytes, path: IcePath) -> Transport | None:
         """By fragment and never by path: an address may have passed on to another peer."""
         try:
             transport = self._by_ufrag.get(local_ufrag(data))
@@ -150,7 +150,7 @@ class TransportTable(Generic[Transport]):
                 case CredentialsRetired(ufrag):
                     self._remove_ufrag(transport, ufrag)
 
-    def _add_path(self, transport: Transport, path: Path) -> None:
+    def _add_path(self, transport: Transport, path: IcePath) -> None:
         # The latest authenticated check says whose the address is now.
         before = self._by_path.get(path)
         if before is not None:
@@ -158,7 +158,7 @@ class TransportTable(Generic[Transport]):
         self._by_path[path] = transport
         self._paths[transport].add(path)
 
-    def _remove_path(self, transport: Transport, path: Path) -> None:
+    def _remove_path(self, transport: Transport, path: IcePath) -> None:
         if path in self._paths[transport]:
             self._paths[transport].remove(path)
             del self._by_path[path]

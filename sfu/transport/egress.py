@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from cffi import FFI
 
-from sfu.ice.path import Path
+from sfu.ice.path import IcePath
 
 _ffi: Final = FFI()
 
@@ -32,7 +32,7 @@ second-level cache beside the packet that is being copied."""
 class Sink(Protocol):
     """Takes the datagrams of paths that are not the media socket's own: those that go by TCP."""
 
-    def put(self, data: memoryview, path: Path) -> None:
+    def put(self, data: memoryview, path: IcePath) -> None:
         """Take a datagram; its memory is used again as soon as this returns."""
 
     def flush(self) -> None:
@@ -61,7 +61,7 @@ class Egress:
     """A cffi ``char *`` to each slot, for C functions."""
     lengths: list[int]
     """Bytes of each datagram."""
-    paths: list[Path | None]
+    paths: list[IcePath | None]
     """Where each datagram goes; `None` in slots that are not in use."""
     length: Any
     """A cffi ``int[1]`` for C functions that change a length in place, so that no call allocates one."""
@@ -79,7 +79,7 @@ class Egress:
         self.paths = [None] * capacity
         self.length = _ffi.new("int[1]")
 
-    def put(self, data: bytes, path: Path) -> None:
+    def put(self, data: bytes, path: IcePath) -> None:
         """Add a finished datagram (RTCP, STUN, DTLS, a retransmission); flush when that was the last slot.
 
         Raises `ValueError` when `data` is longer than a slot: what we make ourselves never is.

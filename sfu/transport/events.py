@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sfu.transport.media import MediaPacket
-from sfu.transport.receiver import ReceiveStream
+from sfu.transport.receive_stream import ReceiveStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,12 @@ class Secured:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class TransportClosed:
     """The peer has closed the connection in order (DTLS close_notify)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class TransportFailed:
     """The transport has ended and will not recover; a new one has to be made."""
 
     reason: str

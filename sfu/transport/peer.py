@@ -15,29 +15,46 @@ from dataclasses import dataclass
 from sfu.dtls.certificate import Certificate
 from sfu.dtls.connection import DtlsStatistics
 from sfu.errors import BadPacket
-from sfu.ice.agent import IceLiteAgent
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceEvent, IceState, IceStatistics, PathSelected
 from sfu.ice.interface import IceAgent
-from sfu.ice.path import Path
+from sfu.ice.lite import IceLiteAgent
+from sfu.ice.path import IcePath
 from sfu.rtp import extensions
 from sfu.rtp.history import DEPTH
 from sfu.rtp.packet import RtpPacket
 from sfu.sdp.mline import Receiver
 from sfu.sdp.transport import RemoteTransport
-from sfu.transport.control import Control
-from sfu.transport.demux import Kind
-from sfu.transport.events import Closed, Failed, KeyFrameRequested, Media, Secured, StreamEnded, StreamStarted
-from sfu.transport.outlet import Outlet
-from sfu.transport.receiver import ReceiveStream
+from sfu.transport.demux import PacketKind
+from sfu.transport.events import (
+    KeyFrameRequested,
+    Media,
+    Secured,
+    StreamEnded,
+    StreamStarted,
+    TransportClosed,
+    TransportFailed,
+)
+from sfu.transport.receive_stream import ReceiveStream
 from sfu.transport.reported_quality import QualityStatistics
+from sfu.transport.rtcp_session import RtcpSession
 from sfu.transport.secure import SecureChannel
-from sfu.transport.sender import SendStream
+from sfu.transport.send_context import SendContext
+from sfu.transport.send_stream import SendStream
 from sfu.transport.ssrcs import SsrcSequence
-from sfu.transport.streams import StreamTable
+from sfu.transport.stream_table import StreamTable
 from sfu.transport.totals import ReceiveTotals, SendTotals
 
-TransportEvent = IceEvent | Secured | Closed | Failed | StreamStarted | StreamEnded | Media | KeyFrameRequested
+TransportEvent = (
+    IceEvent
+    | Secured
+    | TransportClosed
+    | TransportFailed
+    | StreamStarted
+    | StreamEnded
+    | Media
+    | KeyFrameRequested
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +106,9 @@ class PeerTransport:
         # Whom our feedback and receiver reports come from.
         ssrc = self.make_ssrc()
         self._streams = StreamTable(local_ssrc=ssrc, drops=self._drops, history_depth=history_depth)
-        self._control = Control(ssrc=ssrc, streams=self._streams, drops=self._drops, random=random)
+        self._control = RtcpSession(ssrc=ssrc, streams=self._streams, drops=self._drops, random=random)
         self._transport_sequence_id: int | None = None
-        self._outgoing: list[tuple[bytes, Path]] = []
+        self._outgoing: list[tuple[bytes, IcePath]] = []
         self._events: list[TransportEvent] = []
         self._rtp_packets = self._rtp_octets = self._rtcp_packets = 0
         self._removed = SendTotals()
@@ -109,12 +126,12 @@ class PeerTransport:
         return self._channel.ended
 
     @property
-    def selected(self) -> Path | None:
+    def selected(self) -> IcePath | None:
         """Where datagrams to the peer go; `None` while nothing may be sent."""
         return self._channel.ice.selected
 
     @property
-    def outlet(self) -> Outlet:
+    def outlet(self) -> SendContext:
         """Where media to the peer leaves; open while it may."""
         return self._channel.outlet
 
@@ -217,12 +234,12 @@ class PeerTransport:
         self._channel.restart_ice(credentials, now)
         self._follow(now)
 
-    def lose_path(self, path: Path, now: float) -> None:
+    def lose_path(self, path: IcePath, now: float) -> None:
         """The connection that carries `path` has ended (TCP): ICE retires it at once."""
         self._channel.lose_path(path, now)
         self._follow(now)
 
-    def hold_video(self, path: Path) -> None:
+    def hold_video(self, path: IcePath) -> None:
         """More waits on `path` than should: no video frame begins there until `release_video`.
 
         Of no effect where `path` is not the selected one. Nothing has to be sent for it.
@@ -232,7 +249,7 @@ class PeerTransport:
             for sender in self.senders:
                 sender.hold()
 
-    def release_video(self, path: Path, now: float) -> None:
+    def release_video(self, path: IcePath, now: float) -> None:
         """What waited on `path` is on its way: videos go on, with key frames where frames were left out."""
         if path == self.outlet.path and self.outlet.full:
             self.outlet.full = False
@@ -248,7 +265,7 @@ class PeerTransport:
 
     # The five verbs
 
-    def receive(self, data: bytes, path: Path, now: float) -> None:
+    def receive(self, data: bytes, path: IcePath, now: float) -> None:
         """Take a datagram. Never raises: what is wrong with it shows in `statistics().drops`."""
         received = self._channel.receive(data, path, now)
         if received is None:
@@ -256,17 +273,17 @@ class PeerTransport:
             return
         kind, plain = received
         try:
-            if kind is Kind.RTP:
+            if kind is PacketKind.RTP:
                 self._receive_rtp(plain, now)
             else:
                 self._receive_rtcp(plain, now)
         except BadPacket as error:
             self._drops[error.reason] += 1
-        if kind is Kind.RTCP:
+        if kind is PacketKind.RTCP:
             # It was a sign of life, so ICE may have something to say.
             self._follow(now)
 
-    def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
+    def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
         """Datagrams to send: all but forwarded media."""
         datagrams = self._channel.outgoing(now)
         if self._outgoing:

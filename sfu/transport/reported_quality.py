@@ -7,7 +7,7 @@ nothing about what they say.
 from dataclasses import dataclass
 from typing import Final
 
-from sfu.transport.histogram import Distribution, Histogram
+from sfu.histogram import Distribution, Histogram
 from sfu.transport.reception_reports import Progress
 
 JITTER_BOUNDS: Final = (1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)

@@ -14,19 +14,17 @@ from typing import Literal
 
 from sfu.dtls.certificate import Certificate, fingerprint_matches
 from sfu.dtls.connection import DtlsConnection
-from sfu.dtls.events import Closed as DtlsClosed
-from sfu.dtls.events import Failed as DtlsFailed
-from sfu.dtls.events import HandshakeCompleted
+from sfu.dtls.events import DtlsClosed, DtlsFailed, HandshakeCompleted
 from sfu.errors import BadPacket
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceEvent, IceState, PathRetired, PathSelected, StateChanged
 from sfu.ice.interface import IceAgent
-from sfu.ice.path import Path
+from sfu.ice.path import IcePath
 from sfu.rtp.srtp import InboundSrtp, OutboundSrtp
 from sfu.sdp.transport import RemoteTransport
-from sfu.transport.demux import Kind, kind_of
-from sfu.transport.events import Closed, Failed, Secured
-from sfu.transport.outlet import Outlet
+from sfu.transport.demux import PacketKind, kind_of
+from sfu.transport.events import Secured, TransportClosed, TransportFailed
+from sfu.transport.send_context import SendContext
 
 DTLS_FIRST_REPEAT = 0.25
 """Seconds. RFC 6347 section 4.2.4.1 suggests 1 and lets those for whom time matters take less: somebody waits
@@ -35,7 +33,7 @@ for the call. Longer than most round trips, so that a flight is seldom repeated 
 DTLS_SLOWEST_REPEAT = 4.0
 """Seconds between repeats at last: a bad network gets better, and a flight is 1 KB."""
 
-SecureEvent = IceEvent | Secured | Closed | Failed
+SecureEvent = IceEvent | Secured | TransportClosed | TransportFailed
 
 
 class SecureChannel:
@@ -51,7 +49,7 @@ class SecureChannel:
     ) -> None:
         """`key_log` is given DTLS's secrets, for Wireshark (see `DtlsConnection`)."""
         self.ice = ice
-        self.outlet = Outlet()
+        self.outlet = SendContext()
         """Open from `Secured` on, while ICE has a path."""
         self.drops: Counter[str] = Counter()
         """Datagrams dropped here, by reason; ICE and DTLS count their own."""
@@ -68,31 +66,31 @@ class SecureChannel:
         self._completed: HandshakeCompleted | None = None
         self._inbound: InboundSrtp | None = None
         self._outbound: OutboundSrtp | None = None
-        self._farewell: list[tuple[bytes, Path]] = []
+        self._farewell: list[tuple[bytes, IcePath]] = []
         self._events: list[SecureEvent] = []
 
     # The five verbs
 
-    def receive(self, data: bytes, path: Path, now: float) -> tuple[Kind, bytes] | None:
+    def receive(self, data: bytes, path: IcePath, now: float) -> tuple[PacketKind, bytes] | None:
         """Take a datagram; return the RTP packet or RTCP compound in it, if it was one. Never raises."""
         kind = kind_of(data)
         if self.ended:
             self.drops["transport-ended"] += 1
-        elif kind is Kind.STUN:
+        elif kind is PacketKind.STUN:
             self.ice.receive(data, path, now)
             self._follow_ice(now)
         elif kind is None:
             self.drops["unknown-protocol"] += 1
         elif not self.ice.is_validated(path):
             self.drops["unvalidated-path"] += 1
-        elif kind is Kind.DTLS:
+        elif kind is PacketKind.DTLS:
             self.dtls.receive(data, now)
             self._follow_dtls(now)
         elif self._inbound is None:
             self.drops["srtp-before-keys"] += 1
         else:
             try:
-                if kind is Kind.RTP:
+                if kind is PacketKind.RTP:
                     return kind, self._inbound.unprotect(data)
                 plain = self._inbound.unprotect_rtcp(data)
             except BadPacket as error:
@@ -104,7 +102,7 @@ class SecureChannel:
                 return kind, plain
         return None
 
-    def outgoing(self, now: float) -> list[tuple[bytes, Path]]:
+    def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
         """STUN and DTLS datagrams to send."""
         datagrams, self._farewell = self._farewell, []
         datagrams += self.ice.outgoing(now)
@@ -161,7 +159,7 @@ class SecureChannel:
         self.ice.restart(credentials, now)
         self._follow_ice(now)
 
-    def lose_path(self, path: Path, now: float) -> None:
+    def lose_path(self, path: IcePath, now: float) -> None:
         """The connection that carries `path` has ended: sending moves to another or waits for one."""
         if not self.ended:
             self.ice.lose(path)
@@ -234,7 +232,7 @@ class SecureChannel:
                 case DtlsFailed():
                     self._fail(event.reason, event.detail, now)
                 case DtlsClosed(by_peer=True):
-                    self._events.append(Closed())
+                    self._events.append(TransportClosed())
                     self._end(now)
                 case _:
                     # Nothing but SRTP keys is wanted of DTLS: there are no data channels.
@@ -259,7 +257,7 @@ class SecureChannel:
             self._events.append(Secured(profile, self._completed.cipher_suite))
 
     def _fail(self, reason: str, detail: str, now: float) -> None:
-        self._events.append(Failed(reason, detail))
+        self._events.append(TransportFailed(reason, detail))
         self._end(now)
 
     def _end(self, now: float) -> None:

@@ -15,11 +15,11 @@ from browser.chromium import Chromium
 from browser.firefox import Firefox
 from browser.page import Browser, Page
 from browser.rpc import DriverError
-from sdp.support import local_transport, vector
+from support.browser_model import local_transport, vector
 
 from sfu.sdp import BundleSession, SdpError, SessionDescription, SignalingState
 from sfu.sdp.codecs import Codec
-from sfu.sdp.mline import Kind, Sender
+from sfu.sdp.mline import MediaKind, Sender
 
 pytestmark = pytest.mark.browser
 
@@ -99,7 +99,7 @@ class Slots:
         )
         self.senders: list[Sender] = []
 
-    def send(self, *kinds: Kind) -> None:
+    def send(self, *kinds: MediaKind) -> None:
         """One track more of each of these kinds."""
         for kind in kinds:
             track = f"track{next(self._tracks)}"
@@ -120,7 +120,7 @@ class Slots:
         self.session.restart_ice(local_transport(next(self._transports)))
 
 
-def _codecs() -> dict[Kind, Sequence[Codec]]:
+def _codecs() -> dict[MediaKind, Sequence[Codec]]:
     """The codecs of a Chromium that publishes."""
     session = Slots().session
     session.apply_offer(vector("chromium-offer-audio-video"))
@@ -128,15 +128,15 @@ def _codecs() -> dict[Kind, Sequence[Codec]]:
 
 
 CODECS = _codecs()
-EACH: tuple[Kind, ...] = ("audio", "video")
+EACH: tuple[MediaKind, ...] = ("audio", "video")
 
 
-def add(kind: Kind, init: str = "{}") -> str:
+def add(kind: MediaKind, init: str = "{}") -> str:
     """JavaScript that adds a transceiver."""
     return f'const added = connection.addTransceiver("{kind}", {init});'
 
 
-def preferring(kind: Kind, codec: str, init: str = "{}") -> str:
+def preferring(kind: MediaKind, codec: str, init: str = "{}") -> str:
     """The same for one that prefers a codec."""
     return f'{add(kind, init)} added.setCodecPreferences(codecs("{kind}", "{codec}"));'
 

@@ -15,8 +15,8 @@ from browser.test_calls import call, everybody_sees_everybody, nobody_complains
 from browser.trusting import Opener, trusting_chromium, trusting_firefox
 from support.coturn import coturn
 
-from sfu.addresses import announced_hosts
 from sfu.ice.path import Address
+from sfu.shell.media.addresses import announced_hosts
 
 pytestmark = pytest.mark.browser
 

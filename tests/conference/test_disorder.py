@@ -15,15 +15,15 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sdp.support import CHROMIUM, FIREFOX, Browser
-from support.conference import SERVER, Guest, Hall
+from support.browser_model import CHROMIUM, FIREFOX, Browser
 from support.media import DELTA_FRAME
+from support.pure_conference import SERVER, PureClient, PureConference
 
 from sfu.conference.errors import Unavailable
 from sfu.conference.limits import Limits
 from sfu.conference.messages import CLIENT_MESSAGES
 from sfu.errors import BadPacket
-from sfu.ice.path import Address, Path
+from sfu.ice.path import Address, IcePath
 
 LIMITS = Limits(
     max_rooms=3, max_peers_per_room=4, max_tracks_per_peer=3, messages_per_second=50, messages_burst=100
@@ -63,7 +63,7 @@ CANDIDATE = st.fixed_dictionaries(
 DATA = STATE | CANDIDATE | st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=5) | VALUES
 
 
-class OpenHall(Hall):
+class OpenHall(PureConference):
     """A hall with thin walls."""
 
     def __init__(self, limits: Limits, seed: int) -> None:
@@ -71,13 +71,13 @@ class OpenHall(Hall):
         self.overheard: deque[bytes] = deque(maxlen=200)
         """What clients sent last, but for connectivity checks."""
 
-    def receive(self, data: bytes, path: Path) -> None:
+    def receive(self, data: bytes, path: IcePath) -> None:
         if data and data[0] > 3:
             self.overheard.append(data)
         super().receive(data, path)
 
 
-class Mallory(Guest):
+class Mallory(PureClient):
     """A client that knows how to connect, and does not do what it is asked."""
 
     def _hear(self, message: dict[str, Any]) -> None:
@@ -333,13 +333,13 @@ class Disorder(RuleBasedStateMachine):
             self.mallories.remove(mallory)
             self.hall.guests.remove(mallory)
 
-    def arrive(self, data: bytes, who: int | Guest) -> None:
+    def arrive(self, data: bytes, who: int | PureClient) -> None:
         """A datagram arrives, from the address of somebody or of a stranger."""
-        if isinstance(who, Guest):
+        if isinstance(who, PureClient):
             path = who.path
         else:
             known = [guest.path for guest in self.hall.guests]
-            path = [*known, Path(SERVER, Address("192.0.2.9", 1024 + who))][who % (len(known) + 1)]
+            path = [*known, IcePath(SERVER, Address("192.0.2.9", 1024 + who))][who % (len(known) + 1)]
         self.hall.receive(data, path)
         self.hall.settle()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.conference import SERVER, Guest, Hall
+from support.pure_conference import SERVER, PureClient, PureConference
 
 from sfu.conference.connection import Connection
 from sfu.conference.messages import Join
@@ -22,7 +22,7 @@ from sfu.ice.full_messages import (
     TryCandidate,
     Validated,
 )
-from sfu.ice.path import Path
+from sfu.ice.path import IcePath
 from sfu.sdp import SessionDescription
 
 HOST = "candidate:1 1 udp 2130706431 192.0.2.1 4000 typ host"
@@ -30,10 +30,10 @@ RELAY = "candidate:2 1 udp 16777215 203.0.113.1 4001 typ relay raddr 0.0.0.0 rpo
 THEIRS = "candidate:1 1 udp 1 192.0.2.7 5000 typ host"
 
 
-class FullHall(Hall):
+class FullHall(PureConference):
     """A hall where nobody has sockets yet."""
 
-    def enter(self, user: str, room: str = "room", **options: Any) -> Guest:
+    def enter(self, user: str, room: str = "room", **options: Any) -> PureClient:
         """Let a client join that expects an agent like its own."""
         guest = super().enter(user, room, **options)
         guest.browser.server_is_lite = False
@@ -48,18 +48,18 @@ def hall() -> FullHall:
     return FullHall()
 
 
-def report(guest: Guest, *reports: IceReport) -> None:
+def report(guest: PureClient, *reports: IceReport) -> None:
     """Tell what those with the sockets have found."""
     guest.hall.conference.report_ice(guest.peer, reports, guest.hall.now)
     guest.hall.settle()
 
 
-def gathering(guest: Guest) -> str:
+def gathering(guest: PureClient) -> str:
     """The fragment of the generation that is to be gathered; other requests are forgotten."""
     return next(one.local.ufrag for one in reversed(guest.peer.take_ice_requests()) if isinstance(one, Gather))
 
 
-def candidates(guest: Guest) -> Iterator[str]:
+def candidates(guest: PureClient) -> Iterator[str]:
     """The candidates that the guest was told by messages."""
     return (data["candidate"] for data in guest.heard("ice-candidate"))
 
@@ -149,7 +149,7 @@ def test_a_restart_gathers_anew_and_a_lost_path_makes_one(hall: FullHall) -> Non
     anna = hall.enter("anna")
     first = gathering(anna)
     anna.publish("audio")
-    path = Path(SERVER, anna.path.remote)
+    path = IcePath(SERVER, anna.path.remote)
     report(anna, Validated(first, path, True), Nominated(first, path))
     assert anna.peer.connection.transport.selected == path
     anna.answers = False
@@ -189,7 +189,7 @@ def test_what_a_replaced_connection_held_is_released(hall: FullHall) -> None:
 
 
 def test_a_lite_agent_wants_no_candidates_and_no_reports() -> None:
-    hall = Hall()
+    hall = PureConference()
     anna = hall.enter("anna")
     anna.publish("audio")
     anna.say("ice-candidate", candidate=THEIRS)

@@ -1,7 +1,7 @@
 """What grants allow, also where a client does not ask by an offer."""
 
 import pytest
-from support.conference import Hall
+from support.pure_conference import PureConference
 
 from sfu.conference.grants import Grants
 
@@ -16,7 +16,7 @@ def test_screens_are_what_the_client_calls_so() -> None:
 
 
 def test_an_offer_may_leave_out_a_source_that_is_known() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice = hall.enter("alice")
     alice.peer.grants = SCREEN
     alice.publish("video", source="screen")
@@ -29,7 +29,7 @@ def test_an_offer_may_leave_out_a_source_that_is_known() -> None:
 @pytest.mark.parametrize("stops_by_answer", [True, False])
 def test_an_answer_never_begins_a_track(*, stops_by_answer: bool) -> None:
     """Grants are checked at offers, so nothing may be published in another way."""
-    hall = Hall()
+    hall = PureConference()
     alice, bob = hall.enter("alice"), hall.enter("bob")
     (video,) = alice.publish("video")
     hall.run(1.0)

@@ -7,27 +7,27 @@ from typing import Any
 
 import msgspec
 import pytest
-from sdp.support import CHROMIUM, FIREFOX, Numbers, vector
-from support.conference import Guest, Hall
+from support.browser_model import CHROMIUM, FIREFOX, Numbers, vector
+from support.pure_conference import PureClient, PureConference
 
 from sfu.conference.envelope import parse
 from sfu.conference.limits import Limits
 from sfu.conference.messages import MAX_SDP, Offer
 from sfu.conference.peer import Peer
-from sfu.config import Settings
 from sfu.sdp import SessionDescription
+from sfu.shell.config.settings import Settings
 
 LIMITS = Limits(max_peers_per_room=200, messages_per_second=100_000, messages_burst=100_000)
 
 
-class Passer(Guest):
+class Passer(PureClient):
     """A client that negotiates, and never connects."""
 
     def connect(self, sdp: str) -> None:
         """No packets: descriptions are what this is about."""
 
 
-def enter(hall: Hall, user: str, numbers: Numbers = CHROMIUM) -> Passer:
+def enter(hall: PureConference, user: str, numbers: Numbers = CHROMIUM) -> Passer:
     """Let somebody in who only negotiates."""
     peer = hall.enter(user, numbers=numbers).peer
     hall.guests[-1] = guest = Passer(hall, peer, numbers, None)
@@ -46,7 +46,7 @@ def only(*payload_types: int) -> Numbers:
 SETS = [CHROMIUM, FIREFOX, only(96, 97), only(98, 99), only(108, 109)]
 
 
-def measure(hall: Hall, bob: Guest) -> dict[str, int]:
+def measure(hall: PureConference, bob: PureClient) -> dict[str, int]:
     """What must not grow: Bob's last offer, the slots and streams of his connection, all objects there are."""
     sdp = bob.heard("offer")[-1]["sdp"]
     connection = bob.peer.connection
@@ -70,7 +70,7 @@ def compare(early: dict[str, int], late: dict[str, int]) -> None:
 
 
 def test_two_hundred_cycles_of_subscribing_leave_nothing() -> None:
-    hall = Hall(LIMITS)
+    hall = PureConference(LIMITS)
     alice, bob = enter(hall, "alice"), enter(hall, "bob")
     alice.publish("audio", "video")
     hall.run(2.0)
@@ -93,7 +93,7 @@ def test_two_hundred_cycles_of_subscribing_leave_nothing() -> None:
 
 def test_two_hundred_joins_and_leaves_of_others_leave_nothing() -> None:
     """Each with other codecs, and up to three of them at a time."""
-    hall = Hall(LIMITS, auto_subscribe=False)
+    hall = PureConference(LIMITS, auto_subscribe=False)
     bob = enter(hall, "bob")
     hall.run(2.0)
     readings = []
@@ -116,7 +116,7 @@ def test_two_hundred_joins_and_leaves_of_others_leave_nothing() -> None:
     assert statistics.subscribed == statistics.unsubscribed == 400
 
 
-def visitors(hall: Hall) -> Generator[Peer, None, None]:
+def visitors(hall: PureConference) -> Generator[Peer, None, None]:
     """People who come, publish audio and video, and leave when two more have come."""
     inside: list[Passer] = []
     visit = 0
@@ -137,7 +137,7 @@ def visitors(hall: Hall) -> Generator[Peer, None, None]:
 
 
 def test_a_client_that_stops_its_lines_again_and_again_costs_no_more_each_time() -> None:
-    hall = Hall(LIMITS)
+    hall = PureConference(LIMITS)
     alice, bob = enter(hall, "alice"), enter(hall, "bob")
     alice.publish("video")
     bob.publish("audio")
@@ -155,7 +155,7 @@ def test_a_client_that_stops_its_lines_again_and_again_costs_no_more_each_time()
 
 @pytest.mark.parametrize("mine", [True, False])
 def test_one_person_sees_and_hears_a_hundred(mine: bool) -> None:
-    hall = Hall(LIMITS, auto_subscribe=False)
+    hall = PureConference(LIMITS, auto_subscribe=False)
     for number in range(100):
         enter(hall, f"speaker-{number}").publish("audio", "video")
     hall.guests.clear()

@@ -1,14 +1,14 @@
 """A client's RTCPeerConnection ends while its session goes on: closed by the page, or failed."""
 
 import pytest
-from support.conference import Guest, Hall
+from support.pure_conference import PureClient, PureConference
 
 from sfu.conference.limits import Limits
 from sfu.conference.negotiation import ANSWER_TIMEOUT
 from sfu.conference.publications import RECLAIM_TIMEOUT
 
 
-def call(hall: Hall) -> tuple[Guest, Guest]:
+def call(hall: PureConference) -> tuple[PureClient, PureClient]:
     """Alice and Bob publish a video each, and see each other."""
     alice, bob = hall.enter("alice"), hall.enter("bob")
     for guest in (alice, bob):
@@ -19,14 +19,14 @@ def call(hall: Hall) -> tuple[Guest, Guest]:
     return alice, bob
 
 
-def close(hall: Hall, guest: Guest) -> None:
+def close(hall: PureConference, guest: PureClient) -> None:
     """What RTCPeerConnection.close() does: DTLS says goodbye. The WebSocket stays."""
     guest.client.close(hall.now)
     hall.settle()
     assert guest.peer.ended is None
 
 
-def come_back(hall: Hall, guest: Guest, transport: str) -> None:
+def come_back(hall: PureConference, guest: PureClient, transport: str) -> None:
     """Join again with the session, and with another RTCPeerConnection where there is to be one."""
     guest.join_again(keep=transport == "keep")
     guest.renew()
@@ -34,7 +34,7 @@ def come_back(hall: Hall, guest: Guest, transport: str) -> None:
 
 
 def test_what_it_published_ends_unless_it_comes_back_soon() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall)
     (track,) = bob.peer.tracks
     close(hall, bob)
@@ -51,7 +51,7 @@ def test_what_it_published_ends_unless_it_comes_back_soon() -> None:
 @pytest.mark.parametrize("transport", ["new", "keep"])
 def test_who_comes_back_with_another_connection_goes_on_with_its_tracks(transport: str) -> None:
     """There is nothing to keep, whatever the client says."""
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall)
     (track,) = bob.peer.tracks
     close(hall, bob)
@@ -69,7 +69,7 @@ def test_who_comes_back_with_another_connection_goes_on_with_its_tracks(transpor
 
 
 def test_nothing_is_forwarded_to_it_and_nothing_offered() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall)
     (track,) = alice.peer.tracks.values()
     offers = len(bob.heard("offer"))
@@ -92,7 +92,7 @@ def test_nothing_is_forwarded_to_it_and_nothing_offered() -> None:
 
 @pytest.mark.parametrize("message", ["offer", "answer", "ice-restart-request"])
 def test_what_is_negotiated_on_it_is_refused(message: str) -> None:
-    hall = Hall()
+    hall = PureConference()
     _alice, bob = call(hall)
     close(hall, bob)
     before = len(bob.messages)
@@ -106,7 +106,7 @@ def test_what_is_negotiated_on_it_is_refused(message: str) -> None:
 
 
 def test_an_ice_restart_that_waited_for_an_answer_is_not_made_when_the_connection_has_ended() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall)
     bob.answers = False
     alice.publish("audio")
@@ -119,7 +119,7 @@ def test_an_ice_restart_that_waited_for_an_answer_is_not_made_when_the_connectio
 
 def test_whoever_is_away_has_the_time_of_the_session() -> None:
     """As after a reload: the page says goodbye by DTLS, then its WebSocket is gone, then the next one comes."""
-    hall = Hall(Limits(session_ttl=30.0))
+    hall = PureConference(Limits(session_ttl=30.0))
     alice, bob = call(hall)
     (track,) = bob.peer.tracks
     close(hall, bob)
@@ -139,7 +139,7 @@ def test_whoever_is_away_has_the_time_of_the_session() -> None:
 
 
 def test_one_that_ends_while_its_client_is_away_is_no_reason_to_hurry() -> None:
-    hall = Hall(Limits(session_ttl=30.0))
+    hall = PureConference(Limits(session_ttl=30.0))
     alice, bob = call(hall)
     hall.conference.suspend(bob.peer, hall.now)
     close(hall, bob)
@@ -151,7 +151,7 @@ def test_one_that_ends_while_its_client_is_away_is_no_reason_to_hurry() -> None:
 
 
 def test_what_it_counted_is_counted_once() -> None:
-    hall = Hall()
+    hall = PureConference()
     _alice, bob = call(hall)
     close(hall, bob)
     counted = hall.conference.ledger.received.packets

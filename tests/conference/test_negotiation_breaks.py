@@ -2,18 +2,18 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.conference import Guest
-from support.shaky import ShakyCall
+from support.lossy_signaling import LossySignalingCall
+from support.pure_conference import PureClient
 
 from sfu.conference.negotiation import ANSWER_TIMEOUT, NegotiationStatistics
 
 
-def statistics(call: ShakyCall) -> NegotiationStatistics:
+def statistics(call: LossySignalingCall) -> NegotiationStatistics:
     """The server's counts."""
     return call.peer.connection.negotiation.statistics()
 
 
-def somebody_publishes(call: ShakyCall, kind: str) -> Guest:
+def somebody_publishes(call: LossySignalingCall, kind: str) -> PureClient:
     """A guest comes who publishes, so that the server has something to offer."""
     guest = call.hall.enter(f"guest {next(call.hall.ports)}")
     guest.publish(kind)
@@ -21,16 +21,16 @@ def somebody_publishes(call: ShakyCall, kind: str) -> Guest:
     return guest
 
 
-def call_with_camera() -> ShakyCall:
+def call_with_camera() -> LossySignalingCall:
     """A call in which the client publishes its camera, and all is agreed."""
-    call = ShakyCall()
+    call = LossySignalingCall()
     call.client.publish("camera", call.hall.now)
     call.calm()
     return call
 
 
 def test_an_answer_and_an_offer_of_ours_that_are_lost_together_cost_the_client_no_track() -> None:
-    call = ShakyCall()
+    call = LossySignalingCall()
     call.client.publish("camera", call.hall.now)
     camera = call.client.published["camera"]
     call.deliver_up(call.client.wire)
@@ -104,7 +104,7 @@ def test_an_offer_whose_answer_was_lost_is_followed_by_another_though_nothing_is
 
 
 def test_a_browser_that_does_not_take_our_answer_may_bring_its_lines_anew() -> None:
-    call = ShakyCall()
+    call = LossySignalingCall()
     call.client.publish("camera", call.hall.now)
     call.client.failing = True
     call.deliver()
@@ -114,7 +114,7 @@ def test_a_browser_that_does_not_take_our_answer_may_bring_its_lines_anew() -> N
 
 
 def test_an_offer_that_comes_again_may_still_be_taken_back() -> None:
-    call = ShakyCall()
+    call = LossySignalingCall()
     call.client.publish("camera", call.hall.now)
     call.deliver_up(call.client.wire)
     call.lose_wire()

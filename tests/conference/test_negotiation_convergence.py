@@ -7,9 +7,9 @@ every description of the server against JSEP: no m-line changes its place or its
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.conference import Guest
-from support.polite import KIND
-from support.shaky import ShakyCall
+from support.lossy_signaling import LossySignalingCall
+from support.polite_client import KIND
+from support.pure_conference import PureClient
 
 from sfu.conference.negotiation import NegotiationState
 from sfu.sdp import SignalingState
@@ -25,10 +25,10 @@ class Negotiating(RuleBasedStateMachine):
 
     @initialize(firefox=st.booleans())
     def begin(self, firefox: bool) -> None:
-        self.call = ShakyCall(firefox=firefox)
+        self.call = LossySignalingCall(firefox=firefox)
         self.hall, self.client = self.call.hall, self.call.client
         self.bobs: dict[str, str] = {}
-        self.guests: list[Guest] = []
+        self.guests: list[PureClient] = []
         self.ids: dict[str, str] = {}
         self.epoch = (0, 0)
 

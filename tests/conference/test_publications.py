@@ -2,11 +2,11 @@
 
 import json
 
-from sdp.support import CHROMIUM, Browser, Numbers
-from support.conference import Guest, Hall
+from support.browser_model import CHROMIUM, Browser, Numbers
+from support.pure_conference import PureClient, PureConference
 
 
-def call(hall: Hall) -> tuple[Guest, Guest]:
+def call(hall: PureConference) -> tuple[PureClient, PureClient]:
     """Alice publishes audio and video, Bob listens."""
     alice, bob = hall.enter("alice"), hall.enter("bob")
     alice.publish("audio", "video")
@@ -14,12 +14,12 @@ def call(hall: Hall) -> tuple[Guest, Guest]:
     return alice, bob
 
 
-def published(guest: Guest) -> list[str]:
+def published(guest: PureClient) -> list[str]:
     """The ids in a guest's own announcements."""
     return [track["trackId"] for track in guest.heard("track-published")]
 
 
-def keep(hall: Hall, guest: Guest) -> None:
+def keep(hall: PureConference, guest: PureClient) -> None:
     """The WebSocket breaks, and the client is back at once."""
     hall.conference.suspend(guest.peer, hall.now)
     guest.join_again(keep=True)
@@ -27,7 +27,7 @@ def keep(hall: Hall, guest: Guest) -> None:
 
 
 def test_a_source_that_moves_to_another_line_is_the_same_track() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall)
     (audio, video) = published(alice)
     camera = alice.browser.transceivers[1]
@@ -45,7 +45,7 @@ def test_a_source_that_moves_to_another_line_is_the_same_track() -> None:
 
 
 def test_a_source_whose_line_passes_to_another_gets_nothing_of_that() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = hall.enter("alice"), hall.enter("bob")
     first, second = alice.publish("video", "video")
     alice.sources = {"0": "camera", "1": "screen"}
@@ -77,7 +77,7 @@ VP8, VP9, VP9_KEY_FRAME = only(96, 97), only(98, 99), b"\x8a\x80\x01" + bytes(20
 
 def test_a_line_that_brings_other_codecs_is_received_in_those() -> None:
     """As after `setCodecPreferences`; the track is the same."""
-    hall = Hall()
+    hall = PureConference()
     alice, bob = hall.enter("alice", numbers=VP8), hall.enter("bob")
     (camera,) = alice.publish("video")
     hall.run(2.0)
@@ -93,7 +93,7 @@ def test_a_line_that_brings_other_codecs_is_received_in_those() -> None:
 
 
 def test_a_line_that_has_fewer_codecs_for_a_while_costs_no_negotiation() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall)
     offers = len(bob.heard("offer"))
     for numbers in (VP8, CHROMIUM):
@@ -104,7 +104,7 @@ def test_a_line_that_has_fewer_codecs_for_a_while_costs_no_negotiation() -> None
 
 
 def test_another_source_on_another_line_is_another_track() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall)
     ids = published(alice)
     alice.browser.transceivers[1].sends = False
@@ -115,7 +115,7 @@ def test_another_source_on_another_line_is_another_track() -> None:
 
 def test_what_an_answer_gives_up_soon_after_a_resume_may_come_on_other_lines() -> None:
     """As when our answer got lost with the WebSocket: the client knows nothing of the lines that it offered."""
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall)
     ids = published(alice)
     keep(hall, alice)
@@ -132,7 +132,7 @@ def test_what_an_answer_gives_up_soon_after_a_resume_may_come_on_other_lines() -
 
 
 def test_what_an_answer_gives_up_later_has_ended() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall)
     ids = published(alice)
     keep(hall, alice)
@@ -142,7 +142,7 @@ def test_what_an_answer_gives_up_later_has_ended() -> None:
 
 
 def test_what_does_not_come_again_after_a_resume_ends() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall)
     ids = published(alice)
     keep(hall, alice)
@@ -155,7 +155,7 @@ def test_what_does_not_come_again_after_a_resume_ends() -> None:
 
 
 def test_what_an_offer_gives_up_after_a_resume_has_ended() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall)
     keep(hall, alice)
     alice.browser.transceivers[1].sends = False
@@ -163,7 +163,7 @@ def test_what_an_offer_gives_up_after_a_resume_has_ended() -> None:
     assert [track["trackId"] for track in bob.heard("track-unpublished")] == published(alice)[1:2]
 
 
-def give_up_by_answer(hall: Hall, alice: Guest, bob: Guest) -> None:
+def give_up_by_answer(hall: PureConference, alice: PureClient, bob: PureClient) -> None:
     """Alice answers the server's next offer with all her own lines inactive."""
     for transceiver in alice.browser.transceivers:
         transceiver.sends = False
@@ -173,7 +173,7 @@ def give_up_by_answer(hall: Hall, alice: Guest, bob: Guest) -> None:
 
 def test_a_mid_that_comes_again_for_another_kind_is_another_track() -> None:
     """As it may where the answer to an offer got lost. Whoever is offered the track is not to suffer for it."""
-    hall = Hall()
+    hall = PureConference()
     alice, bob = hall.enter("alice"), hall.enter("bob")
     before = Browser()
     before.add("audio", receives=False)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sdp.support import CHROMIUM
-from support.conference import Guest, Hall
+from support.browser_model import CHROMIUM
+from support.pure_conference import PureClient, PureConference
 
 from sfu.conference.grants import Grants
 from sfu.conference.limits import Limits
@@ -20,7 +20,7 @@ from sfu.conference.session import SessionState, hash_of
 TTL = 30.0
 
 
-def call(hall: Hall, *users: str) -> list[Guest]:
+def call(hall: PureConference, *users: str) -> list[PureClient]:
     """Guests that publish audio and video each."""
     guests = [hall.enter(user) for user in users]
     for guest in guests:
@@ -29,9 +29,9 @@ def call(hall: Hall, *users: str) -> list[Guest]:
     return guests
 
 
-def next_life(records: list[SessionRecord], **options: Any) -> tuple[Hall, list[Peer | None]]:
+def next_life(records: list[SessionRecord], **options: Any) -> tuple[PureConference, list[Peer | None]]:
     """A server that has just started, and what became of each record."""
-    hall = Hall(seed=2, **options)
+    hall = PureConference(seed=2, **options)
     return hall, [hall.conference.restore(record, hall.now + TTL, hall.now) for record in records]
 
 
@@ -47,25 +47,28 @@ def request_of(record: SessionRecord, token: str, transport: Literal["new", "kee
 
 
 def come_back(
-    hall: Hall, guest: Guest, claimed: Claimed | None = None, transport: Literal["new", "keep"] = "new"
-) -> Guest:
+    hall: PureConference,
+    guest: PureClient,
+    claimed: Claimed | None = None,
+    transport: Literal["new", "keep"] = "new",
+) -> PureClient:
     """The guest of an earlier life joins with its session; its page is a new one."""
     token = guest.heard("join")[-1]["sessionToken"]
     request = request_of(guest.peer.record(), token, transport)
     peer = hall.conference.join(request, hall.now, claimed)
-    back = Guest(hall, peer, CHROMIUM, None)
+    back = PureClient(hall, peer, CHROMIUM, None)
     hall.guests.append(back)
     hall.settle()
     return back
 
 
-def published(guest: Guest) -> dict[str, str]:
+def published(guest: PureClient) -> dict[str, str]:
     """Source by track id of what a guest has been told that it publishes."""
     return {track["trackId"]: track["source"] for track in guest.heard("track-published") if "mid" in track}
 
 
 def test_what_a_restart_puts_back() -> None:
-    before = Hall()
+    before = PureConference()
     alice, bob = call(before, "alice", "bob")
     alice.say("media-state", micEnabled=True, cameraEnabled=True, screenEnabled=False)
     (audio, video) = published(bob)
@@ -95,7 +98,7 @@ def test_what_a_restart_puts_back() -> None:
 
 
 def test_media_flows_again_under_the_same_track_ids() -> None:
-    before = Hall()
+    before = PureConference()
     alice, bob = call(before, "alice", "bob")
     records = [alice.peer.record(), bob.peer.record()]
     hall, _ = next_life(records)
@@ -113,7 +116,7 @@ def test_media_flows_again_under_the_same_track_ids() -> None:
 
 
 def test_a_restored_session_cannot_keep_its_transport() -> None:
-    (alice,) = call(Hall(), "alice")
+    (alice,) = call(PureConference(), "alice")
     hall, _ = next_life([alice.peer.record()])
     again = come_back(hall, alice, transport="keep")
     assert again.heard("join")[0]["transport"] == "new"
@@ -123,10 +126,10 @@ def test_a_restored_session_cannot_keep_its_transport() -> None:
 
 
 def test_who_does_not_come_back_expires_and_leaves_nothing() -> None:
-    alice, bob = call(Hall(), "alice", "bob")
+    alice, bob = call(PureConference(), "alice", "bob")
     hall, peers = next_life([alice.peer.record(), bob.peer.record()])
     back = come_back(hall, alice)
-    hall.guests += [Guest(hall, peer, CHROMIUM, None) for peer in peers if peer and peer is not back.peer]
+    hall.guests += [PureClient(hall, peer, CHROMIUM, None) for peer in peers if peer and peer is not back.peer]
     hall.conference.take_changed()
     hall.run(TTL - 1)
     assert back.heard("peer-left") == []
@@ -141,8 +144,8 @@ def test_who_does_not_come_back_expires_and_leaves_nothing() -> None:
 
 
 def test_who_is_there_is_told_of_who_is_restored() -> None:
-    (bob,) = call(Hall(), "bob")
-    hall = Hall(seed=2)
+    (bob,) = call(PureConference(), "bob")
+    hall = PureConference(seed=2)
     alice = hall.enter("alice")
     hall.conference.restore(bob.peer.record(), hall.now + TTL, hall.now)
     hall.settle()
@@ -153,7 +156,7 @@ def test_who_is_there_is_told_of_who_is_restored() -> None:
 
 
 def test_a_wish_waits_for_its_publisher() -> None:
-    alice, bob = call(Hall(), "alice", "bob")
+    alice, bob = call(PureConference(), "alice", "bob")
     (_, video) = published(bob)
     alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
     hall, _ = next_life([alice.peer.record()], auto_subscribe=False)
@@ -172,7 +175,7 @@ def test_a_wish_waits_for_its_publisher() -> None:
 
 
 def test_a_wish_whose_publisher_never_comes_is_given_up() -> None:
-    alice, bob = call(Hall(), "alice", "bob")
+    alice, bob = call(PureConference(), "alice", "bob")
     for track in published(bob):
         alice.say("unsubscribe", trackId=track, peerId=bob.peer.id)
     hall, _ = next_life([alice.peer.record()])
@@ -187,7 +190,7 @@ def test_a_wish_whose_publisher_never_comes_is_given_up() -> None:
 
 
 def test_a_wish_whose_publisher_left_meanwhile_is_given_up_at_once() -> None:
-    alice, bob = call(Hall(), "alice", "bob")
+    alice, bob = call(PureConference(), "alice", "bob")
     (audio, video) = published(bob)
     alice.say("unsubscribe", trackId=audio, peerId=bob.peer.id)
     alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
@@ -201,7 +204,7 @@ def test_a_wish_whose_publisher_left_meanwhile_is_given_up_at_once() -> None:
 
 
 def test_a_session_that_is_here_is_not_restored() -> None:
-    hall = Hall()
+    hall = PureConference()
     (alice,) = call(hall, "alice")
     assert hall.conference.restore(alice.peer.record(), hall.now + TTL, hall.now) is None
     assert hall.conference.take_changed().ended == []
@@ -209,8 +212,8 @@ def test_a_session_that_is_here_is_not_restored() -> None:
 
 
 def test_who_is_back_as_somebody_new_has_no_older_self() -> None:
-    (alice,) = call(Hall(), "alice")
-    hall = Hall(seed=2)
+    (alice,) = call(PureConference(), "alice")
+    hall = PureConference(seed=2)
     fresh = hall.enter("alice")
     assert hall.conference.restore(alice.peer.record(), hall.now + TTL, hall.now) is None
     assert fresh.peer.ended is None
@@ -220,7 +223,7 @@ def test_who_is_back_as_somebody_new_has_no_older_self() -> None:
 
 @pytest.mark.parametrize("limits", [Limits(max_rooms=1), Limits(max_rooms=0), Limits(max_peers_per_room=1)])
 def test_limits_hold_for_restored_sessions(limits: Limits) -> None:
-    before = Hall()
+    before = PureConference()
     records = [before.enter("alice").peer.record(), before.enter("bob").peer.record()]
     records.append(before.enter("carol", "other").peer.record())
     hall, peers = next_life(records, limits=limits)
@@ -237,7 +240,7 @@ def test_limits_hold_for_restored_sessions(limits: Limits) -> None:
 
 def life() -> list[SessionRecord]:
     """The records of a lively room; two are of one user, who came back without the proof of a session."""
-    hall = Hall(seed=5)
+    hall = PureConference(seed=5)
     alice, bob, carol = call(hall, "alice", "bob", "carol")
     (audio, video) = published(bob)
     alice.say("unsubscribe", trackId=audio, peerId=bob.peer.id)
@@ -254,7 +257,7 @@ def life() -> list[SessionRecord]:
 LIFE = life()
 
 
-def shape(hall: Hall) -> object:
+def shape(hall: PureConference) -> object:
     """All that is to be the same whatever the order."""
     return {
         room.id: {
@@ -273,7 +276,7 @@ def shape(hall: Hall) -> object:
 
 def restored(order: list[int], *, automatic: bool, first: int | None) -> tuple[object, set[str]]:
     """Restore in an order; after the session number `first` its client is back at once."""
-    hall = Hall(seed=2, auto_subscribe=automatic)
+    hall = PureConference(seed=2, auto_subscribe=automatic)
     for index in order:
         # What was replaced had been stored before what replaced it.
         hall.conference.restore(LIFE[index], hall.now + (20 if index == 4 else TTL), hall.now)
@@ -298,7 +301,7 @@ def test_who_comes_back_before_the_others_are_restored_receives_the_same(order: 
     """As happens when sessions move one after the other, and not at the start of a server."""
 
     def subscribed(order: list[int]) -> object:
-        hall = Hall(seed=2, auto_subscribe=False)
+        hall = PureConference(seed=2, auto_subscribe=False)
         for position, index in enumerate(order):
             record = LIFE[index]
             if position == at:
@@ -322,11 +325,11 @@ def test_who_comes_back_before_the_others_are_restored_receives_the_same(order: 
 
 
 def test_a_claim_proves_a_session_that_this_server_never_saw() -> None:
-    (alice,) = call(Hall(), "alice")
+    (alice,) = call(PureConference(), "alice")
     record, token = alice.peer.record(), alice.heard("join")[-1]["sessionToken"]
     successor = succeed(record, request_of(record, token), "following")
     assert successor is not None
-    hall = Hall(seed=2)
+    hall = PureConference(seed=2)
     back = come_back(hall, alice, Claimed(successor, "following"))
     (joined,) = back.heard("join")
     assert (joined["resumed"], joined["peerId"]) == (True, alice.peer.id)
@@ -340,7 +343,7 @@ def test_a_claim_proves_a_session_that_this_server_never_saw() -> None:
 
 
 def test_a_claim_of_a_session_that_is_here_keeps_what_is_here() -> None:
-    hall = Hall()
+    hall = PureConference()
     (alice,) = call(hall, "alice")
     stored = alice.peer.record()
     alice.say("media-state", micEnabled=True, cameraEnabled=False, screenEnabled=False)
@@ -358,7 +361,7 @@ def test_a_claim_of_a_session_that_is_here_keeps_what_is_here() -> None:
 
 def test_what_the_store_refuses_is_not_proven_here_either() -> None:
     """Another server has the session by now; what is known here is old."""
-    hall = Hall()
+    hall = PureConference()
     (alice,) = call(hall, "alice")
     hall.conference.suspend(alice.peer, hall.now)
     fresh = come_back(hall, alice, Claimed(None))
@@ -369,7 +372,7 @@ def test_what_the_store_refuses_is_not_proven_here_either() -> None:
 
 @pytest.mark.parametrize("changes", [{"room_id": "another"}, {"user_id": "mallory"}, {"session_id": "0" * 32}])
 def test_a_claim_of_another_session_takes_nothing_over(changes: dict[str, str]) -> None:
-    hall = Hall()
+    hall = PureConference()
     (alice,) = call(hall, "alice")
     record = alice.peer.record()
     request = request_of(replace(record, **changes), "")  # type: ignore[arg-type]
@@ -379,9 +382,9 @@ def test_a_claim_of_another_session_takes_nothing_over(changes: dict[str, str]) 
 
 
 def test_a_claim_that_finds_its_user_here_is_a_fresh_join() -> None:
-    (alice,) = call(Hall(), "alice")
+    (alice,) = call(PureConference(), "alice")
     record = alice.peer.record()
-    hall = Hall(seed=2)
+    hall = PureConference(seed=2)
     newer = hall.enter("alice")
     back = come_back(hall, alice, Claimed(record, "following"))
     assert back.heard("join")[0]["resumed"] is False
@@ -401,7 +404,7 @@ def test_a_claim_that_finds_its_user_here_is_a_fresh_join() -> None:
     ],
 )
 def test_a_stored_session_has_a_successor_only_for_its_own_proof(changes: dict[str, str | None]) -> None:
-    (alice,) = call(Hall(), "alice")
+    (alice,) = call(PureConference(), "alice")
     record, token = alice.peer.record(), alice.heard("join")[-1]["sessionToken"]
     fields: dict[str, Any] = {
         "room_id": "room",
@@ -420,7 +423,7 @@ def test_a_stored_session_has_a_successor_only_for_its_own_proof(changes: dict[s
 
 
 def test_changes_are_told_once_and_only_of_what_is_stored() -> None:
-    hall = Hall()
+    hall = PureConference()
     conference = hall.conference
     alice, bob = hall.enter("alice"), hall.enter("bob")
 
@@ -468,14 +471,14 @@ def test_changes_are_told_once_and_only_of_what_is_stored() -> None:
 
 
 def test_who_was_replaced_or_expired_has_ended_too() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice = hall.enter("alice")
     hall.enter("alice")
     assert hall.conference.take_changed().ended == [alice.peer.session.id]
 
 
 def test_a_surrendered_session_is_gone_here_and_untouched_there() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "alice", "bob")
     (audio, video) = published(bob)
     alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
@@ -498,7 +501,7 @@ def test_a_surrendered_session_is_gone_here_and_untouched_there() -> None:
     assert wishes == {audio: None, video: "l"}
 
 
-def _subscriptions(hall: Hall, guest: Guest) -> list[dict[str, Any]]:
+def _subscriptions(hall: PureConference, guest: PureClient) -> list[dict[str, Any]]:
     """What a guest is told that it receives when it resumes."""
     record = guest.peer.record()
     hall.conference.join(request_of(record, "", "keep"), hall.now, Claimed(record, "following"))
@@ -508,7 +511,7 @@ def _subscriptions(hall: Hall, guest: Guest) -> list[dict[str, Any]]:
 
 
 def test_draining_is_told_to_all_who_listen() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = hall.enter("alice"), hall.enter("bob", "other")
     carol = hall.enter("carol")
     hall.conference.suspend(carol.peer, hall.now)
@@ -520,7 +523,7 @@ def test_draining_is_told_to_all_who_listen() -> None:
 
 
 def test_messages_before_the_join_can_be_counted() -> None:
-    hall = Hall()
+    hall = PureConference()
     hall.conference.count_message("ping", "ok")
     hall.conference.count_message("invented", "400")
     hall.conference.count_message(None, "429")
@@ -528,7 +531,7 @@ def test_messages_before_the_join_can_be_counted() -> None:
 
 
 def test_grants_and_names_are_put_back() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice = hall.enter("alice")
     record = replace(alice.peer.record(), grants=Grants(frozenset({"audio"}), subscribe=False), name="Alice A.")
     after, peers = next_life([record])

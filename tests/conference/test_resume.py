@@ -1,10 +1,10 @@
 """Sessions in a room: suspended, resumed on the old connection or on a new one, expired."""
 
 import pytest
-from sdp.support import Browser
+from support.browser_model import Browser
 from support.client import ScriptedClient
-from support.conference import Guest, Hall
 from support.media import KEY_FRAME
+from support.pure_conference import PureClient, PureConference
 
 from sfu.conference.errors import BadRequest
 from sfu.conference.limits import Limits
@@ -12,7 +12,7 @@ from sfu.conference.messages import Join
 from sfu.ice.events import IceState
 
 
-def call(hall: Hall, *users: str) -> tuple[Guest, ...]:
+def call(hall: PureConference, *users: str) -> tuple[PureClient, ...]:
     """Guests that publish a video each, all connected, with media under way."""
     guests = tuple(hall.enter(user) for user in users)
     for guest in guests:
@@ -23,7 +23,7 @@ def call(hall: Hall, *users: str) -> tuple[Guest, ...]:
     return guests
 
 
-def come_back(hall: Hall, guest: Guest, transport: str = "keep", **changes: str) -> Guest:
+def come_back(hall: PureConference, guest: PureClient, transport: str = "keep", **changes: str) -> PureClient:
     """Join with what the guest was last told of its session; return who it is now."""
     told = guest.heard("join")[-1]
     fields = {
@@ -34,7 +34,7 @@ def come_back(hall: Hall, guest: Guest, transport: str = "keep", **changes: str)
     } | changes
     peer = hall.conference.join(Join(transport=transport, **fields), hall.now)  # type: ignore[arg-type]
     if peer is not guest.peer:
-        newcomer = Guest(hall, peer, guest.browser.numbers, guest.client.certificate)
+        newcomer = PureClient(hall, peer, guest.browser.numbers, guest.client.certificate)
         hall.guests.append(newcomer)
         hall.settle()
         return newcomer
@@ -42,7 +42,7 @@ def come_back(hall: Hall, guest: Guest, transport: str = "keep", **changes: str)
     return guest
 
 
-def reload(hall: Hall, guest: Guest) -> None:
+def reload(hall: PureConference, guest: PureClient) -> None:
     """The guest's page is new: no RTCPeerConnection any more."""
     guest.browser = Browser(numbers=guest.browser.numbers)
     guest.client = ScriptedClient(random=hall.random, now=hall.now, certificate=guest.client.certificate)
@@ -50,7 +50,7 @@ def reload(hall: Hall, guest: Guest) -> None:
 
 
 def test_while_suspended_media_flows_both_ways_and_others_are_told() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "alice", "bob")
     hall.conference.suspend(bob.peer, hall.now)
     hall.settle()
@@ -67,7 +67,7 @@ def test_while_suspended_media_flows_both_ways_and_others_are_told() -> None:
 
 
 def test_an_offer_that_nobody_is_there_for_is_no_reason_to_wake_up() -> None:
-    hall = Hall()
+    hall = PureConference()
     call(hall, "alice")
     bob = hall.enter("bob")
     bob.say("ping")
@@ -82,7 +82,7 @@ def test_an_offer_that_nobody_is_there_for_is_no_reason_to_wake_up() -> None:
 
 
 def test_a_resume_that_keeps_the_transport_negotiates_nothing() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "alice", "bob")
     hall.conference.suspend(bob.peer, hall.now)
     hall.run(5.0)
@@ -102,7 +102,7 @@ def test_a_resume_that_keeps_the_transport_negotiates_nothing() -> None:
 
 
 def test_what_happened_meanwhile_is_offered_at_the_resume() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "alice", "bob")
     hall.conference.suspend(bob.peer, hall.now)
     hall.settle()
@@ -115,7 +115,7 @@ def test_what_happened_meanwhile_is_offered_at_the_resume() -> None:
 
 
 def test_an_offer_that_was_lost_with_the_connection_is_made_again() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "alice", "bob")
     bob.answers = False
     alice.publish("audio")
@@ -128,7 +128,7 @@ def test_an_offer_that_was_lost_with_the_connection_is_made_again() -> None:
 
 
 def test_a_new_transport_brings_back_tracks_and_subscriptions() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "alice", "bob")
     (track,) = bob.peer.tracks
     offers = len(alice.heard("offer"))
@@ -155,7 +155,7 @@ def test_a_new_transport_brings_back_tracks_and_subscriptions() -> None:
 
 
 def test_the_stream_that_others_see_goes_on_without_a_break_in_its_numbers() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "alice", "bob")
     hall.conference.suspend(bob.peer, hall.now)
     reload(hall, bob)
@@ -170,7 +170,7 @@ def test_the_stream_that_others_see_goes_on_without_a_break_in_its_numbers() -> 
 
 
 def test_a_track_that_is_not_published_again_ends() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "alice", "bob")
     hall.conference.suspend(bob.peer, hall.now)
     reload(hall, bob)
@@ -182,7 +182,7 @@ def test_a_track_that_is_not_published_again_ends() -> None:
 
 
 def test_a_session_that_does_not_come_back_expires() -> None:
-    hall = Hall(Limits(session_ttl=30))
+    hall = PureConference(Limits(session_ttl=30))
     alice, bob = call(hall, "alice", "bob")
     hall.conference.suspend(bob.peer, hall.now)
     hall.run(29.0)
@@ -196,7 +196,7 @@ def test_a_session_that_does_not_come_back_expires() -> None:
 
 
 def test_a_client_may_resume_before_the_server_has_missed_it() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "alice", "bob")
     assert come_back(hall, bob) is bob
     assert not alice.heard("peer-suspended")
@@ -215,7 +215,7 @@ def test_a_client_may_resume_before_the_server_has_missed_it() -> None:
     ],
 )
 def test_what_does_not_prove_the_session_is_a_fresh_join_and_no_takeover(changes: dict[str, str]) -> None:
-    hall = Hall()
+    hall = PureConference()
     _alice, bob = call(hall, "alice", "bob")
     hall.conference.suspend(bob.peer, hall.now)
     newcomer = come_back(hall, bob, **({"user_id": "mallory"} | changes))
@@ -230,7 +230,7 @@ def test_what_does_not_prove_the_session_is_a_fresh_join_and_no_takeover(changes
 
 
 def test_one_token_used_by_two_clients_leaves_one_of_them() -> None:
-    hall = Hall()
+    hall = PureConference()
     _alice, bob = call(hall, "alice", "bob")
     told = bob.heard("join")[-1]
     hall.conference.suspend(bob.peer, hall.now)
@@ -244,7 +244,7 @@ def test_one_token_used_by_two_clients_leaves_one_of_them() -> None:
 
 
 def test_a_network_change_restarts_ice_and_media_goes_on_meanwhile() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "alice", "bob")
     ufrags = bob.peer.ufrags()
     bob.answers = False
@@ -266,7 +266,7 @@ def test_a_network_change_restarts_ice_and_media_goes_on_meanwhile() -> None:
 
 
 def test_lost_consent_restarts_ice_while_signaling_lives() -> None:
-    hall = Hall()
+    hall = PureConference()
     _alice, bob = call(hall, "alice", "bob")
     bob.client.stop_checking()
     hall.run(40.0)
@@ -275,7 +275,7 @@ def test_lost_consent_restarts_ice_while_signaling_lives() -> None:
 
 
 def test_consent_that_was_lost_while_the_client_was_away_restarts_ice_when_it_is_back() -> None:
-    hall = Hall(Limits(session_ttl=300))
+    hall = PureConference(Limits(session_ttl=300))
     alice, bob = call(hall, "alice", "bob")
     hall.conference.suspend(bob.peer, hall.now)
     bob.client.stop_checking()
@@ -292,7 +292,7 @@ def test_consent_that_was_lost_while_the_client_was_away_restarts_ice_when_it_is
 
 
 def test_a_name_may_change_at_a_resume_and_is_as_long_as_at_a_join() -> None:
-    hall = Hall(Limits(max_id_length=10))
+    hall = PureConference(Limits(max_id_length=10))
     alice, bob = call(hall, "alice", "bob")
     hall.conference.suspend(bob.peer, hall.now)
     with pytest.raises(BadRequest):

@@ -3,16 +3,16 @@
 import json
 
 import pytest
-from sdp.support import FIREFOX
-from support.conference import Guest, Hall
+from support.browser_model import FIREFOX
 from support.media import DELTA_FRAME, KEY_FRAME
+from support.pure_conference import PureClient, PureConference
 
 from sfu.conference.limits import Limits
 from sfu.conference.negotiation import ANSWER_TIMEOUT
 from sfu.rtp.rtcp import GenericNack, PictureLossIndication, ReceiverReport, SenderReport
 
 
-def pictures(hall: Hall, *users: str) -> tuple[Guest, ...]:
+def pictures(hall: PureConference, *users: str) -> tuple[PureClient, ...]:
     """Guests that publish a video each, all connected."""
     guests = tuple(hall.enter(user) for user in users)
     for guest in guests:
@@ -23,7 +23,7 @@ def pictures(hall: Hall, *users: str) -> tuple[Guest, ...]:
 
 
 def test_who_joins_is_told_the_room_and_the_room_is_told() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice = hall.enter("alice")
     assert [message["type"] for message in alice.messages] == ["join", "room-state"]
     (joined,) = alice.heard("join")
@@ -63,7 +63,7 @@ def test_who_joins_is_told_the_room_and_the_room_is_told() -> None:
 
 
 def test_media_goes_from_each_to_the_other_and_not_back() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     for sender, receiver in ((alice, bob), (bob, alice)):
         receiver.client.rtp.clear()
@@ -77,14 +77,14 @@ def test_media_goes_from_each_to_the_other_and_not_back() -> None:
 
 
 def test_a_forwarded_track_is_named_by_its_publisher_and_its_id() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     track = alice.heard("track-published")[0]["trackId"]
     assert [line.track for line in bob.browser.lines if line.track] == [f"{alice.peer.id} {track}"]
 
 
 def test_who_has_room_for_the_tracks_in_its_first_offer_gets_them_in_the_answer() -> None:
-    hall = Hall()
+    hall = PureConference()
     (alice,) = pictures(hall, "alice")
     bob = hall.enter("bob")
     bob.browser.add("video", sends=False)
@@ -96,7 +96,7 @@ def test_who_has_room_for_the_tracks_in_its_first_offer_gets_them_in_the_answer(
 
 
 def test_who_only_listens_is_offered_the_tracks_after_a_moment() -> None:
-    hall = Hall()
+    hall = PureConference()
     (alice,) = pictures(hall, "alice")
     bob = hall.enter("bob")
     assert bob.heard("offer") == []
@@ -107,7 +107,7 @@ def test_who_only_listens_is_offered_the_tracks_after_a_moment() -> None:
 
 
 def test_a_late_receiver_starts_at_a_key_frame_that_is_asked_for_at_once() -> None:
-    hall = Hall()
+    hall = PureConference()
     (alice,) = pictures(hall, "alice")
     camera = alice.browser.transceivers[0]
     alice.send_frames(camera, 30)
@@ -123,7 +123,7 @@ def test_a_late_receiver_starts_at_a_key_frame_that_is_asked_for_at_once() -> No
 
 
 def test_a_receivers_picture_loss_reaches_the_publisher() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     camera = alice.browser.transceivers[0]
     alice.send_frames(camera, 60)
@@ -137,7 +137,7 @@ def test_a_receivers_picture_loss_reaches_the_publisher() -> None:
 
 
 def test_loss_is_repaired_on_both_sides_of_the_server() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     camera = alice.browser.transceivers[0]
     alice.send_frames(camera, 5)
@@ -158,7 +158,7 @@ def test_loss_is_repaired_on_both_sides_of_the_server() -> None:
 
 
 def test_reports_let_the_receiver_play_in_sync() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     camera = alice.browser.transceivers[0]
     alice.send_frames(camera, 5)
@@ -178,7 +178,7 @@ def test_reports_let_the_receiver_play_in_sync() -> None:
 
 
 def test_browsers_with_other_numbers_understand_each_other() -> None:
-    hall = Hall()
+    hall = PureConference()
     chromium = hall.enter("chromium")
     firefox = hall.enter("firefox", numbers=FIREFOX)
     for guest in (chromium, firefox):
@@ -192,7 +192,7 @@ def test_browsers_with_other_numbers_understand_each_other() -> None:
 
 
 def test_unpublishing_ends_the_track_and_frees_its_slot() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     camera = alice.browser.transceivers[0]
     track = alice.heard("track-published")[0]["trackId"]
@@ -215,7 +215,7 @@ def test_unpublishing_ends_the_track_and_frees_its_slot() -> None:
 
 
 def test_the_descriptions_do_not_grow_with_guests_that_come_and_go() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     sizes = []
     for _ in range(12):
@@ -233,7 +233,7 @@ def test_the_descriptions_do_not_grow_with_guests_that_come_and_go() -> None:
 
 
 def test_the_same_track_with_another_source_is_another_track() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     camera = alice.browser.transceivers[0]
     alice.send_frames(camera, 3)
@@ -246,7 +246,7 @@ def test_the_same_track_with_another_source_is_another_track() -> None:
 
 
 def test_crossing_offers_end_in_one_state() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     bob.answers = False
     alice.publish("audio")
@@ -267,7 +267,7 @@ def test_crossing_offers_end_in_one_state() -> None:
 
 
 def test_a_lost_answer_is_asked_for_again() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     bob.answers = False
     alice.publish("audio")
@@ -280,7 +280,7 @@ def test_a_lost_answer_is_asked_for_again() -> None:
 
 
 def test_an_answer_that_does_not_fit_is_refused_and_the_room_goes_on() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     bob.answers = False
     alice.publish("audio")
@@ -294,7 +294,7 @@ def test_an_answer_that_does_not_fit_is_refused_and_the_room_goes_on() -> None:
 
 
 def test_an_answer_to_no_offer_is_counted_and_changes_nothing() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice = hall.enter("alice")
     alice.say("answer", sdp="v=0\r\n", type="answer")
     assert alice.heard("error") == []
@@ -315,7 +315,7 @@ def test_an_answer_to_no_offer_is_counted_and_changes_nothing() -> None:
 def test_what_is_wrong_is_answered_and_the_peer_stays(
     message_type: str, data: dict[str, str], code: int
 ) -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     bob.say(message_type, **data)
     (error,) = bob.heard("error")
@@ -326,7 +326,7 @@ def test_what_is_wrong_is_answered_and_the_peer_stays(
 
 
 def test_candidates_of_clients_are_read_and_need_no_answer() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice = hall.enter("alice")
     before = len(alice.messages)
     alice.say("ice-candidate", candidate="candidate:1 1 udp 2122260223 abc.local 50000 typ host", sdpMid="0")
@@ -335,7 +335,7 @@ def test_candidates_of_clients_are_read_and_need_no_answer() -> None:
 
 
 def test_a_ping_is_answered_and_a_pong_is_not() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice = hall.enter("alice")
     alice.say("ping", number=7)
     alice.say("pong")
@@ -343,7 +343,7 @@ def test_a_ping_is_answered_and_a_pong_is_not() -> None:
 
 
 def test_a_flood_of_messages_is_refused_and_ends_nobody() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice = hall.enter("alice")
     for _ in range(60):
         alice.say("ping")
@@ -358,7 +358,7 @@ def test_a_flood_of_messages_is_refused_and_ends_nobody() -> None:
 
 
 def test_who_is_refused_for_want_of_time_is_told_what() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice = hall.enter("alice")
     for _ in range(40):
         alice.say("ping")
@@ -374,7 +374,7 @@ def test_who_is_refused_for_want_of_time_is_told_what() -> None:
 
 
 def test_an_offer_of_more_tracks_than_allowed_is_refused_whole() -> None:
-    hall = Hall(Limits(max_tracks_per_peer=2))
+    hall = PureConference(Limits(max_tracks_per_peer=2))
     alice = hall.enter("alice")
     alice.publish("audio", "video", "video")
     (error,) = alice.heard("error")
@@ -384,7 +384,7 @@ def test_an_offer_of_more_tracks_than_allowed_is_refused_whole() -> None:
 
 
 def test_what_is_not_forwarded_anyway_is_no_track() -> None:
-    hall = Hall(Limits(max_tracks_per_peer=1))
+    hall = PureConference(Limits(max_tracks_per_peer=1))
     alice = hall.enter("alice")
     alice.browser.add("video", receives=False)
     channel = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:9\r\na=sctp-port:5000\r\n"
@@ -396,7 +396,7 @@ def test_what_is_not_forwarded_anyway_is_no_track() -> None:
 
 
 def test_media_state_is_told_to_the_others() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = hall.enter("alice"), hall.enter("bob")
     alice.say("media-state", micEnabled=True, cameraEnabled=True, screenEnabled=False)
     assert bob.heard("media-state") == [
@@ -406,7 +406,7 @@ def test_media_state_is_told_to_the_others() -> None:
 
 
 def test_leaving_leaves_nothing() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob, carol = pictures(hall, "alice", "bob", "carol")
     for guest in (alice, bob, carol):
         guest.send_frames(guest.browser.transceivers[0], 2)
@@ -427,7 +427,7 @@ def test_leaving_leaves_nothing() -> None:
 
 
 def test_a_user_who_joins_again_takes_the_place_of_the_old_peer() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     again = hall.enter("bob")
     assert bob.peer.ended == "replaced"
@@ -436,7 +436,7 @@ def test_a_user_who_joins_again_takes_the_place_of_the_old_peer() -> None:
 
 
 def test_rooms_know_nothing_of_each_other() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = hall.enter("alice", "one"), hall.enter("bob", "two")
     for guest in (alice, bob):
         guest.publish("video")
@@ -448,7 +448,7 @@ def test_rooms_know_nothing_of_each_other() -> None:
 
 
 def test_a_wrong_certificate_ends_the_peer_before_any_media() -> None:
-    hall = Hall()
+    hall = PureConference()
     (bob,) = pictures(hall, "bob")
     mallory = hall.enter("mallory")
     mallory.fingerprint = "sha-256 " + ":".join(["00"] * 32)
@@ -460,7 +460,7 @@ def test_a_wrong_certificate_ends_the_peer_before_any_media() -> None:
 
 
 def test_a_peer_that_closes_its_connection_stays_until_its_signaling_ends() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = pictures(hall, "alice", "bob")
     bob.client.close(hall.now)
     hall.settle()
@@ -472,7 +472,7 @@ def test_a_peer_that_closes_its_connection_stays_until_its_signaling_ends() -> N
 
 def test_an_address_that_somebody_else_checks_from_comes_back_with_the_next_check_of_its_owner() -> None:
     """Who has credentials of its own could else silence others by one packet with a forged source address."""
-    hall = Hall()
+    hall = PureConference()
     alice, mallory = pictures(hall, "alice", "mallory")
     owner, address = hall.conference.owner, alice.path
     hall.receive(mallory.client.check(nominate=False), address)
@@ -489,7 +489,7 @@ def test_an_address_that_somebody_else_checks_from_comes_back_with_the_next_chec
 
 
 def test_a_message_that_comes_after_its_peer_was_replaced_does_nothing() -> None:
-    hall = Hall()
+    hall = PureConference()
     (bob,) = pictures(hall, "bob")
     ghost = hall.enter("alice")
     hall.enter("alice")

@@ -3,15 +3,15 @@
 from typing import Any
 
 import pytest
-from sdp.support import FIREFOX, Browser
-from support.conference import Guest, Hall
+from support.browser_model import FIREFOX, Browser
 from support.media import KEY_FRAME
+from support.pure_conference import PureClient, PureConference
 
 from sfu.conference.grants import Grants
 from sfu.conference.records import SubscriptionRecord
 
 
-def call(hall: Hall, *kinds: str) -> tuple[Guest, Guest]:
+def call(hall: PureConference, *kinds: str) -> tuple[PureClient, PureClient]:
     """Alice publishes, Bob listens."""
     alice, bob = hall.enter("alice"), hall.enter("bob")
     alice.publish(*kinds)
@@ -19,25 +19,25 @@ def call(hall: Hall, *kinds: str) -> tuple[Guest, Guest]:
     return alice, bob
 
 
-def track_of(guest: Guest, index: int = 0) -> str:
+def track_of(guest: PureClient, index: int = 0) -> str:
     """The id of a track that a guest publishes."""
     track_id: str = guest.heard("track-published")[index]["trackId"]
     return track_id
 
 
-def arrives(hall: Hall, sender: Guest, receiver: Guest, index: int = 0) -> int:
+def arrives(hall: PureConference, sender: PureClient, receiver: PureClient, index: int = 0) -> int:
     """How many of three packets of a track come through."""
     receiver.client.rtp.clear()
     sender.send_frames(sender.browser.transceivers[index], 3)
     return len(receiver.received())
 
 
-def named(guest: Guest) -> list[str]:
+def named(guest: PureClient) -> list[str]:
     """The tracks that the client's m-lines carry."""
     return [line.track.split()[1] for line in guest.browser.lines if line.track]
 
 
-def ask(guest: Guest, message_type: str, **data: Any) -> dict[str, Any]:
+def ask(guest: PureClient, message_type: str, **data: Any) -> dict[str, Any]:
     """Make a request; return its acknowledgement."""
     before = len(guest.heard("subscription-ack"))
     guest.say(message_type, **data)
@@ -49,7 +49,7 @@ def ask(guest: Guest, message_type: str, **data: Any) -> dict[str, Any]:
 
 
 def test_what_is_unsubscribed_stops_at_once_and_comes_back_when_asked_for() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "video")
     track = track_of(alice)
     assert arrives(hall, alice, bob) == 3
@@ -69,7 +69,7 @@ def test_what_is_unsubscribed_stops_at_once_and_comes_back_when_asked_for() -> N
 
 
 def test_a_word_about_one_track_is_none_about_others() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "audio", "video")
     ask(bob, "unsubscribe", trackId=track_of(alice), peerId=alice.peer.id)
     hall.run(1.0)
@@ -81,7 +81,7 @@ def test_a_word_about_one_track_is_none_about_others() -> None:
 
 @pytest.mark.parametrize("transport", ["keep", "new"])
 def test_a_word_holds_across_a_resume(transport: str) -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "audio", "video")
     audio, video = track_of(alice), track_of(alice, 1)
     ask(bob, "unsubscribe", trackId=audio, peerId=alice.peer.id)
@@ -98,7 +98,7 @@ def test_a_word_holds_across_a_resume(transport: str) -> None:
 
 
 def test_a_word_ends_with_its_track() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "audio")
     ask(bob, "unsubscribe", trackId=track_of(alice), peerId=alice.peer.id)
     alice.browser.transceivers[0].sends = False
@@ -111,7 +111,7 @@ def test_a_word_ends_with_its_track() -> None:
 
 
 def test_a_word_about_a_dormant_track_holds_until_it_is_published_again() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "audio", "video")
     audio, video = track_of(alice), track_of(alice, 1)
     hall.conference.suspend(alice.peer, hall.now)
@@ -129,7 +129,7 @@ def test_a_word_about_a_dormant_track_holds_until_it_is_published_again() -> Non
 
 
 def test_a_subscription_to_somebody_who_is_away_stays() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "video")
     hall.conference.suspend(alice.peer, hall.now)
     hall.run(5.0)
@@ -141,7 +141,7 @@ def test_a_subscription_to_somebody_who_is_away_stays() -> None:
 
 
 def test_without_the_default_nothing_comes_that_was_not_asked_for() -> None:
-    hall = Hall(auto_subscribe=False)
+    hall = PureConference(auto_subscribe=False)
     alice, bob = call(hall, "audio", "video")
     carol = hall.enter("carol")
     hall.run(2.0)
@@ -164,7 +164,7 @@ def test_without_the_default_nothing_comes_that_was_not_asked_for() -> None:
 
 @pytest.mark.parametrize("transport", ["keep", "new"])
 def test_what_was_asked_for_comes_after_a_resume_without_asking(transport: str) -> None:
-    hall = Hall(auto_subscribe=False)
+    hall = PureConference(auto_subscribe=False)
     alice, bob = call(hall, "audio", "video")
     video = track_of(alice, 1)
     ask(bob, "subscribe", trackId=video, peerId=alice.peer.id, layer="h")
@@ -182,7 +182,7 @@ def test_what_was_asked_for_comes_after_a_resume_without_asking(transport: str) 
 
 
 def test_asking_twice_changes_the_layer_alone() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "video")
     request = {"trackId": track_of(alice), "peerId": alice.peer.id}
     offers = len(bob.heard("offer"))
@@ -216,7 +216,7 @@ def test_asking_twice_changes_the_layer_alone() -> None:
 def test_a_refused_request_is_acknowledged_with_its_reason_and_counted(
     request_type: str, changes: dict[str, Any], code: int
 ) -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "video")
     bob.publish("video")
     hall.run(1.0)
@@ -233,7 +233,7 @@ def test_a_refused_request_is_acknowledged_with_its_reason_and_counted(
 
 
 def test_who_may_not_receive_may_not_subscribe() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "video")
     carol = hall.enter("carol")
     carol.peer.grants = Grants(subscribe=False)
@@ -249,7 +249,7 @@ def test_who_may_not_receive_may_not_subscribe() -> None:
 
 
 def test_the_layer_of_what_is_not_received_is_refused() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "video")
     ask(bob, "unsubscribe", trackId=track_of(alice), peerId=alice.peer.id)
     assert not ask(bob, "layer-switch", trackId=track_of(alice), targetRid="m")["success"]
@@ -269,7 +269,7 @@ def test_the_layer_of_what_is_not_received_is_refused() -> None:
     ],
 )
 def test_what_is_no_request_is_an_error(message_type: str, data: dict[str, Any]) -> None:
-    hall = Hall()
+    hall = PureConference()
     bob = hall.enter("bob")
     bob.say(message_type, **data)
     (error,) = bob.heard("error")
@@ -280,7 +280,7 @@ def test_what_is_no_request_is_an_error(message_type: str, data: dict[str, Any])
 # --- what a client cannot play ---
 
 
-def mismatched(hall: Hall) -> tuple[Guest, Guest]:
+def mismatched(hall: PureConference) -> tuple[PureClient, PureClient]:
     """Alice publishes video in a codec that Bob, who publishes audio, lacks."""
     alice = hall.enter("alice")
     alice.browser.numbers = ONLY_H264
@@ -305,7 +305,7 @@ H264_KEY_FRAME = b"\x65\x88\x84"
 
 
 def test_what_a_client_rejected_for_good_is_not_offered_again() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = mismatched(hall)
     assert [line.stopped for line in bob.browser.lines] == [False, True]
     offers = len(bob.heard("offer"))
@@ -324,7 +324,7 @@ def test_what_a_client_rejected_for_good_is_not_offered_again() -> None:
 
 
 def test_what_was_rejected_comes_with_codecs_that_fit() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = mismatched(hall)
     hall.conference.suspend(alice.peer, hall.now)
     resume(hall, alice, "new")
@@ -335,7 +335,7 @@ def test_what_was_rejected_comes_with_codecs_that_fit() -> None:
 
 
 def test_what_was_rejected_comes_when_the_client_names_its_codec() -> None:
-    hall = Hall()
+    hall = PureConference()
     alice, bob = mismatched(hall)
     offers = len(bob.heard("offer"))
     bob.browser.refused_codecs = frozenset()
@@ -350,7 +350,7 @@ def test_what_was_rejected_comes_when_the_client_names_its_codec() -> None:
 
 def test_a_line_that_a_page_stops_is_replaced() -> None:
     """To stop a transceiver says nothing about what can be played."""
-    hall = Hall()
+    hall = PureConference()
     alice, bob = call(hall, "video")
     bob.publish("audio")
     bob.browser.lines[0].wants_stop = True
@@ -360,7 +360,7 @@ def test_a_line_that_a_page_stops_is_replaced() -> None:
     assert arrives(hall, alice, bob) == 3
 
 
-def resume(hall: Hall, guest: Guest, transport: str) -> None:
+def resume(hall: PureConference, guest: PureClient, transport: str) -> None:
     """Come back with the session; with a new transport the page is another too."""
     hall.settle()
     if transport == "new":
@@ -372,7 +372,7 @@ def resume(hall: Hall, guest: Guest, transport: str) -> None:
 
 def test_a_track_whose_line_is_stopped_in_an_answer_gets_another() -> None:
     """As by a page that stops its camera, whose line also carried what it received, while we offer."""
-    hall = Hall()
+    hall = PureConference()
     alice, bob = hall.enter("alice"), hall.enter("bob")
     camera = bob.browser.add("video")
     bob.offer()

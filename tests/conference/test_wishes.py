@@ -6,8 +6,8 @@ Beside the conference stands a model of a few lines: what each client has said a
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sdp.support import CHROMIUM, Browser
-from support.conference import Guest, Hall
+from support.browser_model import CHROMIUM, Browser
+from support.pure_conference import PureClient, PureConference
 
 from sfu.conference.limits import Limits
 from sfu.conference.peer import Peer
@@ -19,7 +19,7 @@ USERS = st.sampled_from(["alice", "bob", "carol", "dave"])
 WHO = st.integers(0, 100)
 
 
-class Passer(Guest):
+class Passer(PureClient):
     """A client that negotiates, and never connects."""
 
     def connect(self, sdp: str) -> None:
@@ -188,7 +188,7 @@ class Wishing(RuleBasedStateMachine):
     def next_life(self) -> None:
         """Begin with an empty server, whose randomness is its own."""
         self.lives += 1
-        self.hall = Hall(LIMITS, self.lives, auto_subscribe=self.automatic)
+        self.hall = PureConference(LIMITS, self.lives, auto_subscribe=self.automatic)
 
     def add(self, peer: Peer) -> Passer:
         guest = Passer(self.hall, peer, CHROMIUM, self.hall.certificate)
@@ -196,15 +196,15 @@ class Wishing(RuleBasedStateMachine):
         self.said.setdefault(peer.id, {})
         return guest
 
-    def guests(self) -> list[Guest]:
+    def guests(self) -> list[PureClient]:
         """Everybody whose session lives."""
         return [guest for guest in self.hall.guests if guest.peer.ended is None]
 
-    def present(self) -> list[Guest]:
+    def present(self) -> list[PureClient]:
         """Those of them who are connected."""
         return [guest for guest in self.guests() if not guest.peer.suspended]
 
-    def pick(self, who: int, guests: list[Guest] | None = None) -> Guest:
+    def pick(self, who: int, guests: list[PureClient] | None = None) -> PureClient:
         several = guests or self.guests()
         return several[who % len(several)]
 

@@ -9,10 +9,10 @@ from dtls.support import connected_pair, connection, kinds, pump
 from sfu.dtls import (
     AlertDescription,
     ApplicationData,
-    Closed,
     ConnectionState,
+    DtlsClosed,
     DtlsConnection,
-    Failed,
+    DtlsFailed,
     HandshakeCompleted,
 )
 from sfu.dtls.alerts import AlertLevel, AlertMessage
@@ -154,7 +154,9 @@ def test_refused_with_an_alert() -> None:
     (datagram,) = server.outgoing(0.0)
     assert parse_record(datagram)[0].fragment == FATAL
     assert server.events() == [
-        Failed("dtls-handshake-failure", "no common group", AlertDescription.HANDSHAKE_FAILURE, by_peer=False)
+        DtlsFailed(
+            "dtls-handshake-failure", "no common group", AlertDescription.HANDSHAKE_FAILURE, by_peer=False
+        )
     ]
     assert server.state is ConnectionState.FAILED
     assert server.next_timeout() is None
@@ -169,7 +171,7 @@ def test_a_failure_ends_the_rest_of_the_datagram() -> None:
     again = HandshakeMessage(HandshakeType.FINISHED, 1, b"").fragment(0, 0).serialize()
     server.receive(plain(ContentType.HANDSHAKE, unexpected + again) * 2, 0.0)
     (event,) = server.events()
-    assert isinstance(event, Failed)
+    assert isinstance(event, DtlsFailed)
     assert event.reason == "dtls-unexpected-message"
     assert len(server.outgoing(0.0)) == 1
 
@@ -189,7 +191,7 @@ def test_the_client_repeats_its_hello_and_gives_up() -> None:
         sent.append(len(client.outgoing(deadline)))
     assert sent == [1] * MAX_RETRANSMISSIONS + [0]
     (event,) = client.events()
-    assert event == Failed(
+    assert event == DtlsFailed(
         "dtls-timeout", "no answer; the peer's last alert in the clear: none", None, by_peer=False
     )
     assert client.state is ConnectionState.FAILED
@@ -313,7 +315,7 @@ def test_an_alert_in_the_clear_shows_in_the_reason_of_the_timeout() -> None:
     while (deadline := client.next_timeout()) is not None:
         client.handle_timeout(deadline)
     (event,) = client.events()
-    assert isinstance(event, Failed)
+    assert isinstance(event, DtlsFailed)
     assert event.detail.endswith("handshake_failure")
 
 
@@ -435,7 +437,7 @@ def test_an_authentic_fatal_alert() -> None:
     client, server = connected_pair()
     server.receive(protected(client, ContentType.ALERT, FATAL), 1.0)
     assert server.events() == [
-        Failed("dtls-peer-alert", "handshake_failure", AlertDescription.HANDSHAKE_FAILURE, by_peer=True)
+        DtlsFailed("dtls-peer-alert", "handshake_failure", AlertDescription.HANDSHAKE_FAILURE, by_peer=True)
     ]
     server.close(1.0)
     assert server.events() == []
@@ -449,10 +451,10 @@ def test_a_certificate_that_the_owner_refuses(role: str) -> None:
     ours.refuse_certificate(1.0)
     pump(ours, theirs, 1.0)
     (refused,) = ours.events()
-    assert isinstance(refused, Failed)
+    assert isinstance(refused, DtlsFailed)
     assert (refused.reason, refused.alert, refused.by_peer) == ("dtls-bad-certificate", 42, False)
     assert theirs.events() == [
-        Failed("dtls-peer-alert", "bad_certificate", AlertDescription.BAD_CERTIFICATE, by_peer=True)
+        DtlsFailed("dtls-peer-alert", "bad_certificate", AlertDescription.BAD_CERTIFICATE, by_peer=True)
     ]
     assert ours.state is theirs.state is ConnectionState.FAILED
 
@@ -464,7 +466,7 @@ def test_a_certificate_refused_of_a_peer_that_has_gone_already() -> None:
     server.receive(last + protected(client, ContentType.ALERT, goodbye), 0.0)
     completed, closed = server.events()
     assert isinstance(completed, HandshakeCompleted)
-    assert closed == Closed(by_peer=True)
+    assert closed == DtlsClosed(by_peer=True)
     server.outgoing(0.0)
     server.refuse_certificate(0.0)
     assert (server.outgoing(0.0), server.events(), server.state) == ([], [], ConnectionState.CLOSED)
@@ -475,8 +477,8 @@ def test_close() -> None:
     client.close(1.0)
     client.close(1.0)
     pump(client, server, 1.0)
-    assert client.events() == [Closed(by_peer=False)]
-    assert server.events() == [Closed(by_peer=True)]
+    assert client.events() == [DtlsClosed(by_peer=False)]
+    assert server.events() == [DtlsClosed(by_peer=True)]
     assert client.state is server.state is ConnectionState.CLOSED
     assert drops(client) == {"dtls-not-open": 1}  # the other close_notify
 

@@ -26,7 +26,7 @@ from sfu.dtls.extensions import ExtensionType, UseSrtp, encode_u16_list
 from sfu.dtls.flights import ChangeCipherSpec
 from sfu.dtls.fragments import HandshakeMessage
 from sfu.dtls.groups import SECP256R1, X25519
-from sfu.dtls.handshake import Handshake, Settings
+from sfu.dtls.handshake import DtlsConfiguration, Handshake
 from sfu.dtls.messages import (
     CertificateChain,
     CertificateRequest,
@@ -62,12 +62,12 @@ Change = Callable[[Any], Any]
 Delivered = Callable[[Handshake, HandshakeMessage], bool]
 
 
-def client_settings(**changes: Any) -> Settings:
-    return replace(Settings(certificate(2), seeded(2)), **changes)
+def client_settings(**changes: Any) -> DtlsConfiguration:
+    return replace(DtlsConfiguration(certificate(2), seeded(2)), **changes)
 
 
-def server_settings(**changes: Any) -> Settings:
-    return replace(Settings(certificate(1), seeded(1)), **changes)
+def server_settings(**changes: Any) -> DtlsConfiguration:
+    return replace(DtlsConfiguration(certificate(1), seeded(1)), **changes)
 
 
 def converse(

@@ -22,11 +22,11 @@ from dtls.support import CLIENT_SEED, SERVER_SEED, Fate, certificate, connection
 from sfu.dtls import (
     ApplicationData,
     Certificate,
-    Closed,
     ConnectionState,
+    DtlsClosed,
     DtlsConnection,
+    DtlsFailed,
     Event,
-    Failed,
     HandshakeCompleted,
     SrtpProtectionProfile,
 )
@@ -196,7 +196,7 @@ def refused_by_us(ours: DtlsConnection, theirs: MbedTlsEnd, reason: str) -> None
     ours.start(0.0)
     pump(ours, theirs)
     (event,) = ours.events()
-    assert isinstance(event, Failed)
+    assert isinstance(event, DtlsFailed)
     assert (event.reason, event.by_peer) == (reason, False)
     assert (theirs.error, theirs.alert) == (FATAL_ALERT, event.alert)
     assert not theirs.connected
@@ -215,7 +215,7 @@ def test_no_common_suite_with_mbedtls_as_server(mbedtls: MakeEnd) -> None:
     assert theirs.error != 0
     assert ours.state is ConnectionState.HANDSHAKING
     event = ended(ours)
-    assert isinstance(event, Failed)
+    assert isinstance(event, DtlsFailed)
     assert event.reason == "dtls-timeout"
     assert "handshake_failure" in event.detail
 
@@ -233,7 +233,7 @@ def test_mbedtls_refuses_our_fingerprint(mbedtls: MakeEnd, role: Role) -> None:
     pump(ours, theirs)
     assert theirs.error == CERTIFICATE_REFUSED
     event = ended(ours)
-    assert isinstance(event, Failed)
+    assert isinstance(event, DtlsFailed)
     assert event.reason == "dtls-timeout"
     assert "bad_certificate" in event.detail
 
@@ -254,7 +254,7 @@ def test_a_fatal_alert_of_mbedtls(mbedtls: MakeEnd, role: Role) -> None:
     theirs.send_alert(AlertLevel.FATAL, AlertDescription.INTERNAL_ERROR)
     pump(ours, theirs, 1.0)
     assert ours.events() == [
-        Failed("dtls-peer-alert", "internal_error", AlertDescription.INTERNAL_ERROR, by_peer=True)
+        DtlsFailed("dtls-peer-alert", "internal_error", AlertDescription.INTERNAL_ERROR, by_peer=True)
     ]
 
 
@@ -265,7 +265,7 @@ def test_close_by_us(mbedtls: MakeEnd, role: Role) -> None:
     ours.close(1.0)
     pump(ours, theirs, 1.0)
     assert theirs.error == PEER_CLOSED
-    assert ours.events() == [Closed(by_peer=False)]
+    assert ours.events() == [DtlsClosed(by_peer=False)]
 
 
 @roles
@@ -274,7 +274,7 @@ def test_close_by_mbedtls(mbedtls: MakeEnd, role: Role) -> None:
     completed(ours, theirs)
     theirs.close()
     pump(ours, theirs, 1.0)
-    assert ours.events() == [Closed(by_peer=True)]
+    assert ours.events() == [DtlsClosed(by_peer=True)]
     assert theirs.error == PEER_CLOSED  # by our answer
 
 

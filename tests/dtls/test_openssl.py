@@ -12,10 +12,10 @@ from dtls.support import Fate, certificate, connection, pump, run, seeded, self_
 from sfu.dtls import (
     ApplicationData,
     Certificate,
-    Closed,
     ConnectionState,
+    DtlsClosed,
     DtlsConnection,
-    Failed,
+    DtlsFailed,
     HandshakeCompleted,
     SrtpProtectionProfile,
 )
@@ -175,7 +175,7 @@ def test_close_by_us(role: Role) -> None:
     ours.close(1.0)
     pump(ours, theirs, 1.0)
     assert theirs.closed
-    assert ours.events() == [Closed(by_peer=False)]
+    assert ours.events() == [DtlsClosed(by_peer=False)]
 
 
 @pytest.mark.parametrize("role", ["server", "client"])
@@ -184,7 +184,7 @@ def test_close_by_openssl(role: Role) -> None:
     completed(ours, theirs)
     theirs.ssl.shutdown()
     pump(ours, theirs, 1.0)
-    assert ours.events() == [Closed(by_peer=True)]
+    assert ours.events() == [DtlsClosed(by_peer=True)]
     assert ours.state is ConnectionState.CLOSED
 
 
@@ -195,7 +195,7 @@ def test_openssl_reads_our_alert() -> None:
     )
     pump(ours, theirs)
     (event,) = ours.events()
-    assert isinstance(event, Failed)
+    assert isinstance(event, DtlsFailed)
     assert event.reason == "dtls-handshake-failure"
     assert "handshake failure" in str(theirs.error)
 

@@ -1,8 +1,8 @@
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import pytest
 
-VECTORS = FilePath(__file__).parents[1] / "vectors" / "ice"
+VECTORS = Path(__file__).parents[1] / "vectors" / "ice"
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """What tshark reads in recorded STUN messages, and in messages made here, is what we read in them."""
 
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import pytest
 from support.tshark import TSHARK, Row, dissect
@@ -53,7 +53,7 @@ MADE = [
 ]
 
 
-def test_stun(vectors: dict[str, bytes], tmp_path: FilePath) -> None:
+def test_stun(vectors: dict[str, bytes], tmp_path: Path) -> None:
     datagrams = [*vectors.values(), *(message.serialize(b"password") for message in MADE)]
     for data, row in zip(datagrams, dissect(datagrams, "stun", FIELDS, tmp_path), strict=True):
         check(StunMessage.parse(data), data, row)

@@ -1,6 +1,6 @@
 import contextlib
 import os
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,8 +10,8 @@ from sfu.errors import BadPacket
 from sfu.ice.candidate import MAX_LENGTH, Candidate, host_candidates, parse_trickled, tcp_passive_candidates
 from sfu.ice.path import Address
 
-CAPTURES = FilePath(os.environ.get("SFU_CAPTURES") or FilePath(__file__).parents[3] / "shared" / "captures")
-LINES = (FilePath(__file__).parents[1] / "vectors" / "ice" / "candidates.txt").read_text().splitlines()
+CAPTURES = Path(os.environ.get("SFU_CAPTURES") or Path(__file__).parents[3] / "shared" / "captures")
+LINES = (Path(__file__).parents[1] / "vectors" / "ice" / "candidates.txt").read_text().splitlines()
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -22,7 +22,7 @@ def test_lines_of_real_clients_survive_a_round_trip(line: str) -> None:
 
 
 @pytest.mark.parametrize("file", sorted((CAPTURES / "sdp").glob("*.sdp")), ids=lambda file: file.stem)
-def test_every_candidate_of_the_captures_parses(file: FilePath) -> None:
+def test_every_candidate_of_the_captures_parses(file: Path) -> None:
     for line in file.read_text().splitlines():
         if line.startswith("a=candidate:"):
             candidate = Candidate.parse(line)

@@ -1,18 +1,18 @@
 import re
 from collections.abc import Iterator
-from pathlib import Path as FilePath
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from sfu.ice import attributes as a
-from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER, IceLiteAgent
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState, StateChanged
-from sfu.ice.path import Address, Path
+from sfu.ice.lite import DISCONNECTED_AFTER, FAILED_AFTER, IceLiteAgent
+from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import MessageClass, StunMessage
 
-PAGE = FilePath(__file__).parents[2] / "docs" / "ice.md"
+PAGE = Path(__file__).parents[2] / "docs" / "ice.md"
 
 
 def test_example_in_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,7 +32,7 @@ def test_figure_shows_the_ways_that_an_agent_goes() -> None:
 def random_walk(random: Random) -> Iterator[tuple[IceState, IceState]]:
     """Let anything happen to an agent but its end; yield each state that it was in with the next."""
     agent = IceLiteAgent(Credentials("ours0", "p" * 22), now=0.0)
-    paths = [Path(None, Address("192.0.2.1", port), transport="tcp") for port in (5000, 5001)]
+    paths = [IcePath(None, Address("192.0.2.1", port), transport="tcp") for port in (5000, 5001)]
     state, now = agent.state, 0.0
     for number in range(1, 60):
         path = random.choice(paths)

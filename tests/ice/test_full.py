@@ -2,7 +2,6 @@
 
 import pytest
 
-from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState, PathRetired, PathSelected, StateChanged
@@ -19,12 +18,13 @@ from sfu.ice.full_messages import (
     Validated,
 )
 from sfu.ice.interface import IceAgent
-from sfu.ice.path import Address, Path
+from sfu.ice.lite import DISCONNECTED_AFTER, FAILED_AFTER
+from sfu.ice.path import Address, IcePath
 
 OURS, AGAIN, THIRD = (Credentials(name, "a password of some length") for name in ("ours", "again", "third"))
 THEIRS, THEIRS_AGAIN = Credentials("theirs", "another password"), Credentials("new", "a third password")
-HOST = Path(Address("192.0.2.1", 4000), Address("198.51.100.7", 5000))
-RELAY = Path(Address("203.0.113.1", 4001), Address("198.51.100.7", 5000))
+HOST = IcePath(Address("192.0.2.1", 4000), Address("198.51.100.7", 5000))
+RELAY = IcePath(Address("203.0.113.1", 4001), Address("198.51.100.7", 5000))
 
 
 def state(agent: FullIceAgent) -> IceState:

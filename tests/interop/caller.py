@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from support.stage import PATIENCE, Stage
+from support.real_server import PATIENCE, RealServer
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 CLIP = Path(__file__).with_name("clip.ivf")
@@ -125,7 +125,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(scene: Stage, command: Sequence[str], room: str) -> AsyncIterator[Caller]:
+async def calling(scene: RealServer, command: Sequence[str], room: str) -> AsyncIterator[Caller]:
     """Run a program in `room` until the block ends, by which time it should have exited."""
     process = await trio.lowlevel.open_process(
         [*command, room, str(CLIP)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

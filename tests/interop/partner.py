@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 from interop.caller import CLIP
-from sdp.support import Transceiver
-from support.stage import HOST, Stage
-from support.world import Client
+from support.browser_model import Transceiver
+from support.in_memory_server import Client
+from support.real_server import HOST, RealServer
 
-from sfu.ice.path import Address, Path
+from sfu.ice.path import Address, IcePath
 from sfu.rtp.ntp import ntp_from_unix
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import PictureLossIndication, RtcpPacket, SenderReport
@@ -149,15 +149,15 @@ class Partner(Client):
 
 
 @asynccontextmanager
-async def partner(scene: Stage, user: str = "partner") -> AsyncIterator[Partner]:
+async def partner(scene: RealServer, user: str = "partner") -> AsyncIterator[Partner]:
     """A partner that has not joined."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.bind((HOST, 0))
         sock.connect(scene.media.address)
-        path = Path(scene.media.address, Address(*sock.getsockname()))
+        path = IcePath(scene.media.address, Address(*sock.getsockname()))
         async with scene.websocket() as (websocket, stream), trio.open_nursery() as nursery:
 
-            def send(data: bytes, _path: Path) -> None:
+            def send(data: bytes, _path: IcePath) -> None:
                 sock.send(data)
 
             client = Partner(send, user, websocket, stream, path)

@@ -20,7 +20,7 @@ from sfu.dtls.messages import HandshakeType, ServerHello
 from sfu.dtls.record import ContentType, parse_record
 from sfu.dtls.suites import SUITES
 from sfu.ice.path import Address
-from sfu.transport.demux import Kind, kind_of
+from sfu.transport.demux import PacketKind, kind_of
 
 DATAGRAM_SIZE = 2048
 """Bytes; more than any datagram of WebRTC."""
@@ -59,9 +59,9 @@ class Wire:
     def carry(self, sender: Side, data: bytes) -> bool:
         """Look at a datagram and return whether it arrives."""
         kind = kind_of(data)
-        if kind is Kind.DTLS:
+        if kind is PacketKind.DTLS:
             self._look(sender, data)
-        if kind is not Kind.RTP or sender != self.loses or int.from_bytes(data[8:12]) != self.prey:
+        if kind is not PacketKind.RTP or sender != self.loses or int.from_bytes(data[8:12]) != self.prey:
             return True
         number = int.from_bytes(data[2:4])
         if number % RATE or number in self.lost:

@@ -12,7 +12,7 @@ from interop.caller import Caller, calling
 from interop.implementations import IMPLEMENTATIONS, Implementation
 from interop.partner import Partner, partner
 from interop.relay import Wire, bind_beside, open_relay
-from support.stage import HOST, Stage, becomes, stage
+from support.real_server import HOST, RealServer, becomes, real_server
 
 from sfu.conference.peer import Peer
 from sfu.rtp.codecs.vp8 import is_key_frame
@@ -26,7 +26,7 @@ SUITE = "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
 class Call:
     """A server, a program behind a relay, and the scripted partner, in a room."""
 
-    def __init__(self, scene: Stage, wire: Wire, partner: Partner, caller: Caller) -> None:
+    def __init__(self, scene: RealServer, wire: Wire, partner: Partner, caller: Caller) -> None:
         self.scene = scene
         self.wire = wire
         self.partner = partner
@@ -74,14 +74,14 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def network(wire: Wire) -> AsyncIterator[Stage]:
+async def network(wire: Wire) -> AsyncIterator[RealServer]:
     """A server which programs reach by `wire`; at the end nothing of them is left in it."""
     host = host_address()
     if host is None:
         # ICE agents have no candidates then: they leave out loopback.
         pytest.skip("this host has no address beside loopback")
     with bind_beside(host, HOST) as front:
-        async with stage(front.getsockname()[1], announced_ips=(host,)) as scene:
+        async with real_server(front.getsockname()[1], announced_ips=(host,)) as scene:
             before = scene.remains()
             async with open_relay(front, scene.media.address, wire):
                 yield scene
@@ -201,13 +201,13 @@ async def test_all_in_one_room(build_folder: Path) -> None:
             await caller.finish("close")
 
 
-def _subscriptions(scene: Stage) -> list[int]:
+def _subscriptions(scene: RealServer) -> list[int]:
     """How many tracks each one in the room receives, in the order in which they came."""
     room = scene.server.conference.rooms.get(ROOM)
     return [peer.connection.statistics().subscriptions for peer in room.peers.values()] if room else []
 
 
-def _everything_flows(scene: Stage) -> bool:
+def _everything_flows(scene: RealServer) -> bool:
     """Whether each receives more than a second of everything."""
     peers = scene.server.conference.rooms[ROOM].peers.values()
     streams = [stream.statistics() for peer in peers for stream in peer.connection.transport.senders]

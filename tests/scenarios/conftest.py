@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import structlog
 from structlog.typing import EventDict
-from support.lives import REFRESH
 from support.redis import RedisServer, redis_server
+from support.redis_backed_server import REFRESH
 
-from sfu import redis_store, redis_trouble
+from sfu.shell.store import redis as redis_store
+from sfu.shell.store import redis_health as redis_trouble
 from sfu.state import backlog
 
 

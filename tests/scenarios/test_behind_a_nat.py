@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trio
 from browser.namespaces import Namespace, need_namespaces
-from support import outside
+from support import call_behind_nat as outside
 from support.coturn import need_coturn
 
 PORTS = {"kept": "", "random": "fully-random"}

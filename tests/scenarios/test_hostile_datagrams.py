@@ -11,8 +11,8 @@ import pytest
 import trio
 import trio.lowlevel
 from support.client import ScriptedClient, description_of
-from support.stage import HOST, Call, PortClient, Stage, attacked, becomes
-from support.world import CERTIFICATE
+from support.in_memory_server import CERTIFICATE
+from support.real_server import HOST, Call, PortClient, RealServer, attacked, becomes
 
 from sfu.errors import BadPacket
 from sfu.ice import attributes as a
@@ -20,14 +20,14 @@ from sfu.ice.stun import MessageClass, StunMessage
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import FirEntry, FullIntraRequest, GenericNack, PictureLossIndication
 from sfu.rtp.srtp import OutboundSrtp
-from sfu.udp import PATHS
+from sfu.shell.media.udp import PATHS
 
 CLOSE_NOTIFY = b"\1\0"
 INTERNAL_ERROR = b"\2\x50"
 
 
 @contextmanager
-def stranger(scene: Stage) -> Iterator[socket.socket]:
+def stranger(scene: RealServer) -> Iterator[socket.socket]:
     """A socket that nobody knows. The server never sends anything to it: it is no reflector."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.bind((HOST, 0))

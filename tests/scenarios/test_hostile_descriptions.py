@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 import trio
-from sdp.support import Browser
-from support.stage import FAST, attacked, becomes, enter, hear, tell
+from support.browser_model import Browser
+from support.real_server import FAST, attacked, becomes, enter, hear, tell
 from trio_websocket import WebSocketConnection
 
 from sfu.conference.messages import MAX_SDP

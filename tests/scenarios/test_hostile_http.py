@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 import trio
-from support.stage import HOST, PATIENCE, Stage, attacked, becomes
+from support.real_server import HOST, PATIENCE, RealServer, attacked, becomes
 
-from sfu.http import MAX_WAITING
+from sfu.shell.http.public import MAX_WAITING
 
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: %b\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -17,7 +17,7 @@ UPGRADE = (
 
 
 @asynccontextmanager
-async def connection(scene: Stage) -> AsyncIterator[trio.SocketStream]:
+async def connection(scene: RealServer) -> AsyncIterator[trio.SocketStream]:
     """A TCP connection that ends without a word."""
     stream = await trio.open_tcp_stream(*scene.http)
     try:
@@ -26,7 +26,7 @@ async def connection(scene: Stage) -> AsyncIterator[trio.SocketStream]:
         await trio.aclose_forcefully(stream)
 
 
-async def status(scene: Stage, request: bytes) -> int | None:
+async def status(scene: RealServer, request: bytes) -> int | None:
     """Send bytes and return the status that comes back, if one does before the connection ends."""
     async with connection(scene) as stream:
         with suppress(trio.BrokenResourceError):  # refused before all of it was sent
@@ -124,7 +124,7 @@ async def test_requests_a_byte_at_a_time() -> None:
         nursery.cancel_scope.cancel("enough")
 
 
-async def drip(scene: Stage, request: bytes) -> None:
+async def drip(scene: RealServer, request: bytes) -> None:
     """Send a byte now and then, and never the last one."""
     async with connection(scene) as stream:
         for byte in request:

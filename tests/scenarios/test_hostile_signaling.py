@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 import trio
 import trio.lowlevel
-from support.stage import FAST, Stage, attacked, becomes, close_code, enter, hear, tell
+from support.real_server import FAST, RealServer, attacked, becomes, close_code, enter, hear, tell
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 NONSENSE: tuple[str | bytes, ...] = (
@@ -196,7 +196,7 @@ async def test_500_joins_and_immediate_drops() -> None:
         await call.bob.until(lambda: len(heard("peer-joined")) == len(heard("peer-left")) >= 167)
 
 
-async def come_and_go(scene: Stage, numbers: Iterable[int]) -> None:
+async def come_and_go(scene: RealServer, numbers: Iterable[int]) -> None:
     """Join and vanish, every other time in the room of the call, and often before the server has answered."""
     for number in numbers:
         async with scene.websocket() as (websocket, _):

@@ -8,15 +8,15 @@ from contextlib import ExitStack, suppress
 import pytest
 import trio
 from support.media import DELTA_FRAME, KEY_FRAME
-from support.stage import PATIENCE, Call, Stage, TcpClient, attacked, becomes, stage
+from support.real_server import PATIENCE, Call, RealServer, TcpClient, attacked, becomes, real_server
 
-import sfu.ice_tcp
+import sfu.shell.media.tcp
 from sfu.ice.framing import LENGTH
-from sfu.ice.path import Path
+from sfu.ice.path import IcePath
 from sfu.transport.peer import PeerTransport
 
 
-def transport_of(scene: Stage, user: str) -> PeerTransport:
+def transport_of(scene: RealServer, user: str) -> PeerTransport:
     """The server's end of a client's connection."""
     rooms = scene.server.conference.rooms.values()
     return next(
@@ -24,21 +24,21 @@ def transport_of(scene: Stage, user: str) -> PeerTransport:
     ).connection.transport
 
 
-def key_frame_requests(scene: Stage, user: str) -> int:
+def key_frame_requests(scene: RealServer, user: str) -> int:
     """How many key frames a client was asked for."""
     return sum(stream.statistics().key_frame_requests for stream in transport_of(scene, user).streams)
 
 
 async def test_a_call_by_tcp_with_one_by_udp() -> None:
-    async with stage() as scene:
+    async with real_server() as scene:
         before = scene.remains()
         async with scene.call(tcp=True) as call:
             path = transport_of(scene, "alice").selected
-            assert isinstance(path, Path)
+            assert isinstance(path, IcePath)
             assert path.transport == "tcp"
             assert path.local == scene.ice_tcp.address
             other = transport_of(scene, "bob").selected
-            assert isinstance(other, Path)
+            assert isinstance(other, IcePath)
             assert other.transport == "udp"
             # Each byte a segment of its own.
             assert isinstance(call.alice, TcpClient)
@@ -53,7 +53,7 @@ async def test_a_call_by_tcp_with_one_by_udp() -> None:
 
 async def test_a_connection_that_ends_takes_its_path_with_it() -> None:
     """The peer stays, and goes on where it comes back: on a new connection, by its next check."""
-    async with stage() as scene, scene.tcp_client("alice") as alice:
+    async with real_server() as scene, scene.tcp_client("alice") as alice:
         assert isinstance(alice, TcpClient)
         await alice.join()
         await alice.publish("audio")
@@ -75,7 +75,7 @@ async def test_a_connection_that_ends_takes_its_path_with_it() -> None:
 
 
 async def test_a_client_that_does_not_read_for_a_while_gets_whole_frames_and_all_audio() -> None:
-    async with stage() as scene, scene.tcp_client("alice") as alice, scene.client("bob") as bob:
+    async with real_server() as scene, scene.tcp_client("alice") as alice, scene.client("bob") as bob:
         assert isinstance(alice, TcpClient)
         await Call(alice, bob).begin()
         audio, video = bob.browser.transceivers[:2]
@@ -126,8 +126,8 @@ async def test_a_client_that_does_not_read_for_a_while_gets_whole_frames_and_all
 
 
 async def test_strangers_are_not_answered_and_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sfu.ice_tcp, "UNCLAIMED_TIMEOUT", 0.0)
-    monkeypatch.setattr(sfu.ice_tcp, "SWEEP_INTERVAL", 0.5)
+    monkeypatch.setattr(sfu.shell.media.tcp, "UNCLAIMED_TIMEOUT", 0.0)
+    monkeypatch.setattr(sfu.shell.media.tcp, "SWEEP_INTERVAL", 0.5)
     async with attacked() as (scene, _), trio.open_nursery() as nursery:
         with ExitStack() as sockets:
             for number in range(60):
@@ -164,6 +164,6 @@ async def be_a_stranger(sock: socket.socket, number: int) -> None:
 
 async def test_the_server_stops_with_clients_by_tcp() -> None:
     """`stage` holds that nothing is left."""
-    async with stage() as scene, scene.call(tcp=True) as call:
+    async with real_server() as scene, scene.call(tcp=True) as call:
         scene.server.stop()
         await becomes(lambda: call.alice.closed is not None, True)

@@ -9,10 +9,10 @@ from itertools import pairwise
 from statistics import median
 
 import trio
-from support.stage import Stage, attacked, enter, tell
+from support.real_server import RealServer, attacked, enter, tell
 
 from sfu.conference.messages import MAX_SDP
-from sfu.timers import STALE
+from sfu.shell.timers import STALE
 
 ROUND = 20
 """Peers that come and go between two looks."""
@@ -63,7 +63,7 @@ def growth(values: Iterable[int]) -> float:
     return median(after - before for before, after in pairwise(values))
 
 
-async def visit(scene: Stage, number: int) -> None:
+async def visit(scene: RealServer, number: int) -> None:
     """Join the call and vanish: connected and sending, or in the middle of something."""
     async with scene.client(f"guest {number}") as guest:
         await guest.join("call")
@@ -80,7 +80,7 @@ async def visit(scene: Stage, number: int) -> None:
             await guest.until(lambda: guest.closed)
 
 
-async def attack(scene: Stage, number: int) -> None:
+async def attack(scene: RealServer, number: int) -> None:
     """Join, say what is refused, and vanish."""
     async with scene.websocket() as (websocket, _):
         await enter(websocket, f"room {number}")
@@ -105,9 +105,9 @@ async def test_nothing_grows() -> None:
                 client.messages.clear()
             looks.append((objects(), *allocated()))
         counts, bytes_in_use, blocks_in_use = zip(*looks, strict=True)
-        # What the paths of strangers are remembered in is bounded, and fills slowly (`sfu.udp.PATHS`). Of slots
-        # there are as many as were needed at once, which is a matter of timing. Alarms of those who are gone
-        # lie in a queue until they are due (`sfu.timers.STALE`).
+        # What the paths of strangers are remembered in is bounded, and fills slowly
+        # (`sfu.shell.media.udp.PATHS`). Of slots there are as many as were needed at once, which is a matter of
+        # timing. Alarms of those who are gone lie in a queue until they are due (`sfu.shell.timers.STALE`).
         last = counts[-1]
         grown = {name: count for name, count in (last - counts[-2]).items() if count >= ROUND // 2}
         assert grown.keys() <= {"Path", "Address", "Destination", "_Timer", *SLOT}

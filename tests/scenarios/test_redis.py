@@ -11,29 +11,29 @@ import pytest
 import trio
 import trio.testing
 from browser.sfu_process import SfuProcess, open_sfu
-from support.lives import (
+from support.real_server import becomes, enter, hear, tell
+from support.redis import RedisServer, needs_redis
+from support.redis_backed_server import (
     ROOM,
     between,
     flows,
     found,
     leave,
-    life,
     own_tracks,
     publishes,
+    redis_backed_server,
     session,
     sessions,
 )
-from support.redis import RedisServer, needs_redis
-from support.stage import becomes, enter, hear, tell
 from trio_websocket import open_websocket_url
 
 from sfu.conference.connection import Connection
 from sfu.conference.peer import Peer
 from sfu.conference.room import Room
-from sfu.peer import PeerTask
-from sfu.room import RoomTask
-from sfu.server import FLUSH_TIMEOUT
-from sfu.signaling import Signaling
+from sfu.shell.peer import PeerTask
+from sfu.shell.room import RoomTask
+from sfu.shell.server import FLUSH_TIMEOUT
+from sfu.shell.signaling import Signaling
 from sfu.transport.peer import PeerTransport
 from sfu.transport.secure import SecureChannel
 
@@ -56,7 +56,7 @@ def ours() -> Counter[str]:
 @pytest.mark.parametrize("end", ["left", "expired"])
 async def test_nothing_of_a_session_is_left(redis: RedisServer, end: str) -> None:
     objects = ours()
-    async with life(redis.address, session_ttl_sec=1, room_ttl_sec=1) as server:
+    async with redis_backed_server(redis.address, session_ttl_sec=1, room_ttl_sec=1) as server:
         await server.becomes_ready("ok")
         await trio.testing.wait_all_tasks_blocked()
         before = server.remains()
@@ -94,7 +94,7 @@ async def test_all_is_back_after_a_death(redis: RedisServer) -> None:
     """Sessions, media state, track ids, and what was said about tracks; who does not come back expires."""
     told = {}
     async with (
-        life(redis.address, session_ttl_sec=3) as first,
+        redis_backed_server(redis.address, session_ttl_sec=3) as first,
         first.client("alice") as alice,
         first.client("bob") as bob,
         first.client("carl") as carl,
@@ -114,7 +114,7 @@ async def test_all_is_back_after_a_death(redis: RedisServer) -> None:
         first.kill()
         await alice.until(lambda: alice.closed)
     async with (
-        life(redis.address, session_ttl_sec=3) as second,
+        redis_backed_server(redis.address, session_ttl_sec=3) as second,
         second.client("alice") as alice,
         second.client("bob") as bob,
     ):
@@ -143,11 +143,11 @@ async def test_all_is_back_after_a_death(redis: RedisServer) -> None:
 
 
 async def test_of_whom_nobody_comes_back_no_key_is_left(redis: RedisServer) -> None:
-    async with life(redis.address, session_ttl_sec=1) as first, first.call():
+    async with redis_backed_server(redis.address, session_ttl_sec=1) as first, first.call():
         await first.written()
         first.kill()
     assert len(sessions(redis)) == 2
-    async with life(redis.address, session_ttl_sec=1) as second:
+    async with redis_backed_server(redis.address, session_ttl_sec=1) as second:
         await becomes(second.users, ["alice", "bob"])
         await becomes(second.users, [])
         await becomes(redis.names, set())

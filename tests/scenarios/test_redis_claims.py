@@ -2,19 +2,27 @@
 
 import pytest
 import trio
-from support.lives import ROOM, Life, leave, life, publishes, session, sessions
+from support.real_server import becomes
 from support.redis import RedisServer, needs_redis
-from support.stage import becomes
+from support.redis_backed_server import (
+    ROOM,
+    RedisBackedServer,
+    leave,
+    publishes,
+    redis_backed_server,
+    session,
+    sessions,
+)
 
-from sfu.peer import CONNECTION_LOST
+from sfu.shell.peer import CONNECTION_LOST
 from sfu.state import backlog
 
 pytestmark = [needs_redis, pytest.mark.usefixtures("short_intervals", "log")]
 
 
-async def race(redis: RedisServer, one: Life, two: Life, user: str) -> None:
+async def race(redis: RedisServer, one: RedisBackedServer, two: RedisBackedServer, user: str) -> None:
     """Let a client come back to two servers at once, and see what becomes of it at each."""
-    async with life(redis.address, "before") as before, before.client(user) as client:
+    async with redis_backed_server(redis.address, "before") as before, before.client(user) as client:
         await client.join(ROOM)
         await before.written()
         told = client.heard("join")[0]
@@ -25,7 +33,7 @@ async def race(redis: RedisServer, one: Life, two: Life, user: str) -> None:
         # The token is good once more after its use, since the reply may have got lost: both are let in.
         assert all(client.heard("join")[0]["resumed"] for client in (here, there))
 
-        def holders() -> list[Life]:
+        def holders() -> list[RedisBackedServer]:
             held = [server.server.conference.find_session(told["sessionId"]) for server in (one, two)]
             return [server for server, peer in zip((one, two), held, strict=True) if peer is not None]
 
@@ -43,7 +51,10 @@ async def race(redis: RedisServer, one: Life, two: Life, user: str) -> None:
 
 async def test_of_two_servers_one_ends_up_with_a_session(redis: RedisServer) -> None:
     """Both take the same proof at the same time. The client of the loser is told, and joins afresh."""
-    async with life(redis.address, "one") as one, life(redis.address, "two") as two:
+    async with (
+        redis_backed_server(redis.address, "one") as one,
+        redis_backed_server(redis.address, "two") as two,
+    ):
         for number in range(5):
             await race(redis, one, two, f"user {number}")
         await one.written()
@@ -57,8 +68,8 @@ async def test_a_client_goes_to_another_server_and_back_at_once(
     """The first server has not noticed that the session went, and what it knows of it is old."""
     monkeypatch.setattr(backlog, "REFRESH_INTERVAL", 15.0)
     async with (
-        life(redis.address, "one") as one,
-        life(redis.address, "two") as two,
+        redis_backed_server(redis.address, "one") as one,
+        redis_backed_server(redis.address, "two") as two,
         one.client("bob") as bob,
         two.client("bob") as moved,
         one.client("bob") as back,
@@ -92,13 +103,13 @@ async def test_a_client_goes_to_another_server_and_back_at_once(
 
 async def test_a_session_is_lost_while_the_server_drains(redis: RedisServer) -> None:
     """The next process has the same id, and takes over before the client has moved."""
-    async with life(redis.address, drain_sec=60) as old, old.client("alice") as alice:
+    async with redis_backed_server(redis.address, drain_sec=60) as old, old.client("alice") as alice:
         await alice.join(ROOM)
         await publishes(alice, "video")
         await old.written()
         old.server.stop()
         await alice.until(lambda: alice.heard("server-draining"))
-        async with life(redis.address) as new, new.client("alice") as moved:
+        async with redis_backed_server(redis.address) as new, new.client("alice") as moved:
             await becomes(new.users, ["alice"])
             await alice.until(lambda: alice.closed)
             assert alice.close_code == CONNECTION_LOST

@@ -7,24 +7,24 @@ from pathlib import Path
 import pytest
 import trio
 from structlog.typing import EventDict
-from support.lives import (
+from support.real_server import becomes
+from support.redis import RedisServer, TcpProxy, needs_redis
+from support.redis_backed_server import (
     REFRESH,
     ROOM,
-    Life,
+    RedisBackedServer,
     between,
     leave,
-    life,
     own_tracks,
     publishes,
+    redis_backed_server,
     session,
     sessions,
     took,
 )
-from support.redis import Middleman, RedisServer, needs_redis
-from support.stage import becomes
 
-from sfu import redis_client
-from sfu.redis_store import CLAIM_TIMEOUT
+from sfu.shell.store import redis_link as redis_client
+from sfu.shell.store.redis import CLAIM_TIMEOUT
 from sfu.state import backlog
 
 pytestmark = [needs_redis, pytest.mark.usefixtures("short_intervals", "log")]
@@ -44,7 +44,7 @@ def warnings(log: list[EventDict]) -> list[str]:
     return [entry["kind"] for entry in log if entry["log_level"] == "warning"]
 
 
-async def visit(server: Life, user: str, publisher: str, track: str) -> dict[str, float]:
+async def visit(server: RedisBackedServer, user: str, publisher: str, track: str) -> dict[str, float]:
     """Join the call, do a bit of everything, and leave; return how many seconds each took."""
     async with server.client(user) as guest:
 
@@ -69,8 +69,12 @@ async def visit(server: Life, user: str, publisher: str, track: str) -> dict[str
 async def test_redis_comes_later(redis: RedisServer, log: list[EventDict]) -> None:
     """Calls go on without it; then all is written, and who was there before is there again, but not twice."""
     with tempfile.TemporaryDirectory(prefix="sfu-redis-") as folder:
-        middleman = Middleman(Path(folder), redis.address)
-        async with life(redis.address) as first, first.client("alice") as alice, first.client("bob") as bob:
+        middleman = TcpProxy(Path(folder), redis.address)
+        async with (
+            redis_backed_server(redis.address) as first,
+            first.client("alice") as alice,
+            first.client("bob") as bob,
+        ):
             await alice.join(ROOM)
             await bob.join(ROOM)
             await publishes(bob, "video")
@@ -78,7 +82,7 @@ async def test_redis_comes_later(redis: RedisServer, log: list[EventDict]) -> No
             old, told, track = session(alice), bob.heard("join")[0], own_tracks(bob)
             first.kill()
         async with (
-            life(middleman.address) as second,
+            redis_backed_server(middleman.address) as second,
             second.client("alice") as alice,
             second.client("bob") as bob,
             second.client("carl") as carl,
@@ -109,7 +113,7 @@ async def test_redis_comes_later(redis: RedisServer, log: list[EventDict]) -> No
 
 
 async def test_redis_is_restarted_empty_during_a_call(redis: RedisServer) -> None:
-    async with life(redis.address) as first, first.call() as call, first.client("carl") as carl:
+    async with redis_backed_server(redis.address) as first, first.call() as call, first.client("carl") as carl:
         await carl.join(ROOM)
         await carl.vanish()
         await call.alice.until(lambda: call.alice.heard("peer-suspended"))
@@ -132,7 +136,7 @@ async def test_redis_is_restarted_empty_during_a_call(redis: RedisServer) -> Non
             await first.written()
             told["carl"] = again.heard("join")[0]
             first.kill()
-    async with life(redis.address) as second:
+    async with redis_backed_server(redis.address) as second:
         await becomes(second.users, ["alice", "bob", "carl"])
         for user, each in told.items():
             async with second.client(user) as client:
@@ -142,7 +146,7 @@ async def test_redis_is_restarted_empty_during_a_call(redis: RedisServer) -> Non
 async def test_a_halted_redis_delays_nothing_but_claims(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with life(redis.address) as server, server.call() as call:
+    async with redis_backed_server(redis.address) as server, server.call() as call:
         await server.written()
         monkeypatch.setattr(redis_client, "REPLY_TIMEOUT", REFRESH)
         monkeypatch.setattr(redis_client, "CONNECT_TIMEOUT", REFRESH)
@@ -172,9 +176,9 @@ async def test_a_slow_redis_delays_nothing_but_claims(
     monkeypatch.setattr(backlog, "REFRESH_INTERVAL", 15.0)
     async with (
         between(redis) as middleman,
-        life(redis.address, "other") as other,
+        redis_backed_server(redis.address, "other") as other,
         other.client("emil") as emil,
-        life(middleman.address) as server,
+        redis_backed_server(middleman.address) as server,
         server.call() as call,
     ):
         await emil.join(ROOM)
@@ -217,7 +221,7 @@ async def test_a_call_goes_on_while_redis_refuses(
     kind: str,
     begin: Callable[[RedisServer], None],
 ) -> None:
-    async with life(redis.address) as server, server.call() as call:
+    async with redis_backed_server(redis.address) as server, server.call() as call:
         await server.written()
         begin(redis)
         async with server.client("carl") as carl:

@@ -15,14 +15,14 @@ from typing import Any, Protocol
 
 import pytest
 import trio
-from support.stage import PATIENCE, becomes, close_code, hear, stage, tell
-from support.world import world
+from support.in_memory_server import in_memory_server
+from support.real_server import PATIENCE, becomes, close_code, hear, real_server, tell
 from trio.testing import MockClock
 from trio_websocket import WebSocketConnection
 
 from sfu.conference import session
-from sfu.peer import CLOSE_CODES
-from sfu.server import Server
+from sfu.shell.peer import CLOSE_CODES
+from sfu.shell.server import Server
 
 LASTING = {"session_ttl_sec": 60, "room_ttl_sec": 60}
 
@@ -189,32 +189,32 @@ async def replay(here: Place) -> None:
 
 
 async def test_forgeries_in_memory(autojump_clock: MockClock) -> None:
-    async with world(**LASTING) as here:
+    async with in_memory_server(**LASTING) as here:
         await present_forgeries(here)
 
 
 async def test_forgeries_on_ports() -> None:
-    async with stage(**LASTING) as here:
+    async with real_server(**LASTING) as here:
         await present_forgeries(here)
 
 
 async def test_a_token_used_twice_at_once_in_memory(autojump_clock: MockClock) -> None:
-    async with world(**LASTING) as here:
+    async with in_memory_server(**LASTING) as here:
         await use_twice_at_once(here)
 
 
 async def test_a_token_used_twice_at_once_on_ports() -> None:
-    async with stage(**LASTING) as here:
+    async with real_server(**LASTING) as here:
         await use_twice_at_once(here)
 
 
 async def test_replays_in_memory(autojump_clock: MockClock) -> None:
-    async with world(**LASTING) as here:
+    async with in_memory_server(**LASTING) as here:
         await replay(here)
 
 
 async def test_replays_on_ports() -> None:
-    async with stage(**LASTING) as here:
+    async with real_server(**LASTING) as here:
         await replay(here)
 
 
@@ -233,7 +233,11 @@ async def test_whatever_is_wrong_the_same_is_done_to_find_out(
 
     monkeypatch.setattr(session, "hmac", SimpleNamespace(compare_digest=compare))
     monkeypatch.setattr(session, "hashlib", SimpleNamespace(sha256=digest))
-    async with world(**LASTING) as here, here.websocket() as (first, _), here.websocket() as (second, _):
+    async with (
+        in_memory_server(**LASTING) as here,
+        here.websocket() as (first, _),
+        here.websocket() as (second, _),
+    ):
         async with here.websocket() as (leaver, _):
             ended = await come(leaver, user="leaver")
             await tell(leaver, "leave")

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import trio
-from support.stage import Stage, becomes, hear, stage, tell
+from support.real_server import RealServer, becomes, hear, real_server, tell
 from trio.testing import MockClock
 from trio_websocket import WebSocketConnection
 
-from sfu.meter import LoopLag, Meter
-from sfu.metrics import exposition
-from sfu.snapshot import take_snapshot
+from sfu.shell.ops.exposition import exposition
+from sfu.shell.ops.meter import LoopLag, Meter
+from sfu.shell.ops.snapshot import take_snapshot
 
 SESSIONS = 200
 AT_ONCE = 50
@@ -67,7 +67,7 @@ class Member:
         self.session_id, self.token, self.peer_id = reply["sessionId"], reply["sessionToken"], reply["peerId"]
 
 
-async def create(scene: Stage, member: Member) -> None:
+async def create(scene: RealServer, member: Member) -> None:
     """Join and vanish."""
     if member.number < WITH_MEDIA:
         async with scene.client(member.user) as client:
@@ -89,7 +89,7 @@ async def join(websocket: WebSocketConnection, member: Member, **more: str) -> N
     await tell(websocket, "join", roomId=member.room, userId=member.user, **proof, **more)
 
 
-async def resume(scene: Stage, member: Member) -> None:
+async def resume(scene: RealServer, member: Member) -> None:
     """Come back, show that the new token has arrived, and vanish again."""
     async with scene.websocket() as (websocket, _):
         await join(websocket, member, transport=member.transport)
@@ -103,7 +103,7 @@ async def resume(scene: Stage, member: Member) -> None:
 
 
 async def everybody(
-    scene: Stage, members: Sequence[Member], do: Callable[[Stage, Member], Awaitable[None]]
+    scene: RealServer, members: Sequence[Member], do: Callable[[RealServer, Member], Awaitable[None]]
 ) -> None:
     """Let all do the same, `AT_ONCE` at a time."""
     for start in range(0, len(members), AT_ONCE):
@@ -118,7 +118,7 @@ def living() -> Counter[str]:
     return Counter(name for each in gc.get_objects() if (name := type(each).__qualname__) in GONE)
 
 
-async def labels(scene: Stage) -> list[str]:
+async def labels(scene: RealServer) -> list[str]:
     """The lines of the metrics that are about one peer, track or room."""
     server = scene.server
     snapshot = await take_snapshot(server, scene.media, Meter(server.conference), LoopLag())
@@ -127,7 +127,7 @@ async def labels(scene: Stage) -> list[str]:
 
 async def test_sessions_come_and_go_and_leave_nothing(mock_clock: MockClock) -> None:
     mock_clock.rate = SLOW
-    async with stage(session_ttl_sec=GRACE, room_ttl_sec=10.0) as scene:
+    async with real_server(session_ttl_sec=GRACE, room_ttl_sec=10.0) as scene:
         conference = scene.server.conference
         before, objects = scene.remains(), living()
         members = [Member(number) for number in range(SESSIONS)]

@@ -1,5 +1,5 @@
 import pytest
-from sdp.support import vector
+from support.browser_model import vector
 
 from sfu.sdp import Codec, MediaDescription, SessionDescription, codecs_of, find
 from sfu.sdp.codecs import describe, h264_profile

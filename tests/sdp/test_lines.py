@@ -1,12 +1,12 @@
 import pytest
 
 from sfu.sdp.errors import SdpError
-from sfu.sdp.lines import Limits, Line, split_lines, split_sections
+from sfu.sdp.lines import DescriptionLimits, Line, split_lines, split_sections
 
 
-def failure(text: str, limits: Limits | None = None) -> tuple[str, int | None]:
+def failure(text: str, limits: DescriptionLimits | None = None) -> tuple[str, int | None]:
     with pytest.raises(SdpError) as caught:
-        split_sections(split_lines(text, limits or Limits()), limits or Limits())
+        split_sections(split_lines(text, limits or DescriptionLimits()), limits or DescriptionLimits())
     return caught.value.reason, caught.value.line
 
 
@@ -53,9 +53,9 @@ def test_time_descriptions_repeat() -> None:
 
 
 def test_limits_on_size_and_counts() -> None:
-    assert failure("v=0\n" * 3, Limits(characters=11)) == ("sdp-too-large", None)
-    assert failure("v=0\n" * 3, Limits(lines=2)) == ("sdp-too-large", None)
-    assert failure("v=0\nm=a\nm=b\n", Limits(media=1)) == ("sdp-too-large", 3)
-    assert failure("v=0\na=xy\n", Limits(line=3)) == ("sdp-too-large", 2)
-    exact = Limits(characters=8, lines=2, line=3, media=1)
+    assert failure("v=0\n" * 3, DescriptionLimits(characters=11)) == ("sdp-too-large", None)
+    assert failure("v=0\n" * 3, DescriptionLimits(lines=2)) == ("sdp-too-large", None)
+    assert failure("v=0\nm=a\nm=b\n", DescriptionLimits(media=1)) == ("sdp-too-large", 3)
+    assert failure("v=0\na=xy\n", DescriptionLimits(line=3)) == ("sdp-too-large", 2)
+    exact = DescriptionLimits(characters=8, lines=2, line=3, media=1)
     assert len(split_sections(split_lines("v=0\nm=a\n", exact), exact)) == 2

@@ -3,7 +3,7 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sdp.support import CHROMIUM, FIREFOX, Browser, local_transport, make_session, vector
+from support.browser_model import CHROMIUM, FIREFOX, Browser, local_transport, make_session, vector
 
 from sfu.sdp import Codec, Sender, SessionDescription, codecs_of
 from sfu.sdp.capabilities import upstream_codecs

@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sdp.support import CAPTURES, VECTOR_NAMES, vector
+from support.browser_model import CAPTURES, VECTOR_NAMES, vector
 
 from sfu.errors import BadPacket
 from sfu.sdp.attributes import ExtMap, Fingerprint, Group
 from sfu.sdp.errors import SdpError
-from sfu.sdp.lines import Limits
+from sfu.sdp.lines import DescriptionLimits
 from sfu.sdp.model import Origin, SessionDescription
 
 HEAD = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
@@ -159,7 +159,7 @@ def test_errors_name_the_line(text: str, line: int) -> None:
 
 def test_limits_reach_the_parser() -> None:
     with pytest.raises(SdpError) as caught:
-        SessionDescription.parse(HEAD, Limits(characters=10))
+        SessionDescription.parse(HEAD, DescriptionLimits(characters=10))
     assert caught.value.reason == "sdp-too-large"
     assert "line" not in caught.value.detail
 

@@ -1,4 +1,4 @@
-from sdp.support import vector
+from support.browser_model import vector
 
 from sfu.sdp import Codec, SessionDescription
 from sfu.sdp.capabilities import MID

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sdp.support import CAPTURES, VECTOR_NAMES, local_transport, make_session, vector
+from support.browser_model import CAPTURES, VECTOR_NAMES, local_transport, make_session, vector
 
 from sfu.sdp import (
     BundleSession,

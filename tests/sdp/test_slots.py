@@ -1,13 +1,13 @@
 """We offer: slots, their lines, and the client's answers."""
 
 import pytest
-from sdp.support import CHROMIUM, FIREFOX, Browser, local_transport, make_session, vector
+from support.browser_model import CHROMIUM, FIREFOX, Browser, local_transport, make_session, vector
 
 from sfu.sdp import (
     BundleSession,
     Codec,
-    Kind,
     LocalTransport,
+    MediaKind,
     SdpError,
     Sender,
     SessionDescription,
@@ -15,7 +15,7 @@ from sfu.sdp import (
     TooManyLines,
 )
 from sfu.sdp.attributes import Msid, SsrcAttribute, SsrcGroup
-from sfu.sdp.lines import Limits
+from sfu.sdp.lines import DescriptionLimits
 from sfu.sdp.numbering import DYNAMIC
 
 NACKS = frozenset({"nack", "nack pli", "ccm fir"})
@@ -27,7 +27,7 @@ H264 = Codec(
 CODECS = {"audio": [OPUS], "video": [VP8, H264]}
 
 
-def acquire(session: BundleSession, kind: Kind, track: str = "track") -> Sender:
+def acquire(session: BundleSession, kind: MediaKind, track: str = "track") -> Sender:
     return session.acquire_sender(kind, "peer", track, CODECS[kind], "cname")
 
 
@@ -504,7 +504,9 @@ def test_a_track_that_nobody_could_forward() -> None:
 
 def test_lines_are_limited_but_free_and_stopped_ones_are_used_again() -> None:
     ssrcs = iter(range(1, 100))
-    session = BundleSession(local_transport(), session_id=1, make_ssrc=ssrcs.__next__, limits=Limits(media=2))
+    session = BundleSession(
+        local_transport(), session_id=1, make_ssrc=ssrcs.__next__, limits=DescriptionLimits(media=2)
+    )
     one, _ = acquire(session, "video"), acquire(session, "audio")
     with pytest.raises(TooManyLines):
         acquire(session, "video")

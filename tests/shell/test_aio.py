@@ -8,7 +8,7 @@ import threading
 import pytest
 import trio
 
-from sfu.aio import Loop, LoopError, open_loop
+from sfu.shell.aio import Loop, LoopError, open_loop
 
 
 def ignore(_error: BaseException) -> None:

@@ -11,7 +11,7 @@ from typing import TextIO
 import pytest
 import structlog
 
-from sfu.logs import SECRET_FIELDS, configure, get_logger
+from sfu.shell.logs import SECRET_FIELDS, configure, get_logger
 
 
 class Terminal(io.StringIO):

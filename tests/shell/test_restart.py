@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import structlog
 import trio
+from support.in_memory_server import Client, InMemoryServer, in_memory_server, proof_of
 from support.media import KEY_FRAME
-from support.world import Client, World, proof_of, world
 from trio.testing import MockClock
 
 from sfu.conference.records import SessionRecord
-from sfu.memory_store import Memory, MemoryStore
-from sfu.peer import CONNECTION_LOST
+from sfu.shell.peer import CONNECTION_LOST
+from sfu.shell.store.memory import Memory, MemoryStore
 from sfu.state.statistics import StoreUnavailable
 
 LASTING = {"session_ttl_sec": 30}
@@ -31,11 +31,13 @@ class Unreachable(MemoryStore):
 
 
 @asynccontextmanager
-async def two_servers(memory: Memory, **of_the_second: Any) -> AsyncIterator[tuple[World, World]]:
+async def two_servers(
+    memory: Memory, **of_the_second: Any
+) -> AsyncIterator[tuple[InMemoryServer, InMemoryServer]]:
     """Two servers with one store."""
     async with (
-        world(MemoryStore("one", memory), **LASTING) as first,
-        world(MemoryStore("two", memory), **LASTING, **of_the_second) as second,
+        in_memory_server(MemoryStore("one", memory), **LASTING) as first,
+        in_memory_server(MemoryStore("two", memory), **LASTING, **of_the_second) as second,
     ):
         yield first, second
 
@@ -43,7 +45,10 @@ async def two_servers(memory: Memory, **of_the_second: Any) -> AsyncIterator[tup
 async def live_and_die(memory: Memory, *users: str) -> dict[str, Client]:
     """Run a server in which `users` publish a video each, and kill it."""
     clients: dict[str, Client] = {}
-    async with world(MemoryStore("one", memory), **LASTING) as around, trio.open_nursery() as nursery:
+    async with (
+        in_memory_server(MemoryStore("one", memory), **LASTING) as around,
+        trio.open_nursery() as nursery,
+    ):
         for user in users:
             clients[user] = await nursery.start(_publish_for_ever, around, user)
         # A server that is killed says nothing to anybody, and neither do its clients to it.
@@ -52,7 +57,7 @@ async def live_and_die(memory: Memory, *users: str) -> dict[str, Client]:
     return clients
 
 
-async def _publish_for_ever(around: World, user: str, *, task_status: trio.TaskStatus[Client]) -> None:
+async def _publish_for_ever(around: InMemoryServer, user: str, *, task_status: trio.TaskStatus[Client]) -> None:
     async with around.client(user) as client:
         await client.join()
         await client.publish("video")
@@ -66,7 +71,7 @@ async def test_a_restarted_server_takes_its_clients_back(autojump_clock: MockClo
     before = await live_and_die(memory, "alice", "bob")
     (track,) = (each for each in before["bob"].heard("track-published") if "mid" in each)
     async with (
-        world(MemoryStore("one", memory), **LASTING) as around,
+        in_memory_server(MemoryStore("one", memory), **LASTING) as around,
         around.client("alice") as alice,
         around.client("bob") as bob,
     ):
@@ -102,7 +107,10 @@ async def test_who_does_not_come_back_leaves_nothing_behind(autojump_clock: Mock
     memory = Memory()
     before = await live_and_die(memory, "alice", "bob")
     settings = LASTING | {"room_ttl_sec": 5}
-    async with world(MemoryStore("one", memory), **settings) as around, around.client("alice") as alice:
+    async with (
+        in_memory_server(MemoryStore("one", memory), **settings) as around,
+        around.client("alice") as alice,
+    ):
         await alice.resume(before["alice"].heard("join")[0])
         await alice.until(lambda: alice.heard("peer-left"))
         assert around.server.conference.statistics().peers == 1
@@ -117,7 +125,7 @@ async def test_who_does_not_come_back_leaves_nothing_behind(autojump_clock: Mock
 async def test_a_room_of_restored_sessions_alone_ends_with_them(autojump_clock: MockClock) -> None:
     memory = Memory()
     await live_and_die(memory, "alice", "bob")
-    async with world(MemoryStore("one", memory), **(LASTING | {"room_ttl_sec": 5})) as around:
+    async with in_memory_server(MemoryStore("one", memory), **(LASTING | {"room_ttl_sec": 5})) as around:
         await trio.sleep(1)
         assert around.server.tasks == 3
         await trio.sleep(90)
@@ -129,7 +137,10 @@ async def test_a_room_of_restored_sessions_alone_ends_with_them(autojump_clock: 
 async def test_the_same_user_may_join_anew_beside_a_restored_session(autojump_clock: MockClock) -> None:
     memory = Memory()
     before = await live_and_die(memory, "alice")
-    async with world(MemoryStore("one", memory), **LASTING) as around, around.client("alice") as alice:
+    async with (
+        in_memory_server(MemoryStore("one", memory), **LASTING) as around,
+        around.client("alice") as alice,
+    ):
         await alice.join()
         assert alice.heard("room-state")[0]["peers"] == []
         assert alice.heard("join")[0]["peerId"] != before["alice"].heard("join")[0]["peerId"]
@@ -199,7 +210,7 @@ class Slow(MemoryStore):
         return await super().claim(session_id, step)
 
 
-async def give_up_waiting(around: World, told: dict[str, Any]) -> None:
+async def give_up_waiting(around: InMemoryServer, told: dict[str, Any]) -> None:
     """Ask for a session, and be gone before the store has said anything."""
     async with around.client("bob") as early:
         await early.say("join", roomId="room", userId="bob", name="Early", **proof_of(told))
@@ -214,8 +225,8 @@ async def test_who_has_gone_while_the_store_was_asked_takes_nothing_from_who_cam
     memory = Memory()
     store = Slow("two", memory)
     async with (
-        world(MemoryStore("one", memory), **LASTING) as first,
-        world(store, **LASTING) as second,
+        in_memory_server(MemoryStore("one", memory), **LASTING) as first,
+        in_memory_server(store, **LASTING) as second,
         first.client("bob") as bob,
         second.client("bob") as late,
     ):
@@ -237,8 +248,8 @@ async def test_what_was_claimed_for_who_has_gone_waits_for_the_next_try(autojump
     memory = Memory()
     store = Slow("two", memory)
     async with (
-        world(MemoryStore("one", memory), **LASTING) as first,
-        world(store, **LASTING) as second,
+        in_memory_server(MemoryStore("one", memory), **LASTING) as first,
+        in_memory_server(store, **LASTING) as second,
         first.client("bob") as bob,
     ):
         await bob.join()
@@ -269,7 +280,7 @@ async def test_nobody_claims_what_they_cannot_prove(autojump_clock: MockClock, w
 
 async def test_a_store_that_cannot_be_asked_keeps_nobody_out(autojump_clock: MockClock) -> None:
     async with (
-        world(Unreachable("one"), **LASTING) as around,
+        in_memory_server(Unreachable("one"), **LASTING) as around,
         around.client("bob") as bob,
         around.client("bob") as again,
         around.client("carl") as carl,
@@ -284,7 +295,7 @@ async def test_a_store_that_cannot_be_asked_keeps_nobody_out(autojump_clock: Moc
 
 async def test_a_drain_ends_when_all_have_gone(autojump_clock: MockClock) -> None:
     memory = Memory()
-    async with world(MemoryStore("one", memory), **LASTING, drain_sec=20) as around:
+    async with in_memory_server(MemoryStore("one", memory), **LASTING, drain_sec=20) as around:
         async with around.client("alice") as alice, around.client("bob") as bob:
             await alice.join()
             await bob.join()
@@ -304,7 +315,7 @@ async def test_a_drain_ends_when_all_have_gone(autojump_clock: MockClock) -> Non
 
 async def test_everybody_hears_of_a_drain_that_takes_no_time(autojump_clock: MockClock) -> None:
     """Though their peers end while the message about it is on its way."""
-    async with world(drain_sec=0) as around, AsyncExitStack() as stack:
+    async with in_memory_server(drain_sec=0) as around, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(around.client(f"user {number}")) for number in range(10)]
         for client in clients:
             await client.join(client.user)
@@ -318,7 +329,7 @@ async def test_everybody_hears_of_a_drain_that_takes_no_time(autojump_clock: Moc
 async def test_a_drain_is_bounded(autojump_clock: MockClock) -> None:
     memory = Memory()
     async with (
-        world(MemoryStore("one", memory), **LASTING, drain_sec=20) as around,
+        in_memory_server(MemoryStore("one", memory), **LASTING, drain_sec=20) as around,
         around.client("alice") as alice,
         around.client("bob") as bob,
     ):
@@ -333,7 +344,7 @@ async def test_a_drain_is_bounded(autojump_clock: MockClock) -> None:
 
 
 async def test_a_drain_is_cut_short_by_a_second_call(autojump_clock: MockClock) -> None:
-    async with world(drain_sec=20) as around, around.client("alice") as alice:
+    async with in_memory_server(drain_sec=20) as around, around.client("alice") as alice:
         await alice.join()
         started = trio.current_time()
         around.server.stop()
@@ -366,7 +377,7 @@ async def test_a_server_that_is_draining_takes_no_session_from_another(autojump_
 
 async def test_nobody_joins_a_server_that_is_draining(autojump_clock: MockClock) -> None:
     async with (
-        world(drain_sec=20) as around,
+        in_memory_server(drain_sec=20) as around,
         around.client("alice") as alice,
         around.client("bob") as bob,
     ):

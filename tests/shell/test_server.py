@@ -5,25 +5,25 @@ from collections.abc import Awaitable, Callable
 import pytest
 import structlog
 import trio
+from support.in_memory_server import Client, InMemoryServer, in_memory_server
 from support.media import DELTA_FRAME, KEY_FRAME
-from support.world import Client, World, world
 from trio.testing import MockClock
 
 from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
-from sfu.ice.path import Path
-from sfu.server import OBSERVE_INTERVAL
-from sfu.signaling import JOIN_TIMEOUT, KEEPALIVE, OUTBOX, STALL_TIMEOUT
+from sfu.ice.path import IcePath
+from sfu.shell.server import OBSERVE_INTERVAL
+from sfu.shell.signaling import JOIN_TIMEOUT, KEEPALIVE, OUTBOX, STALL_TIMEOUT
 from sfu.transport.peer import PeerTransport
 
 
-def transports(around: World) -> list[PeerTransport]:
+def transports(around: InMemoryServer) -> list[PeerTransport]:
     """Those of all peers."""
     rooms = around.server.conference.rooms.values()
     return [peer.connection.transport for room in rooms for peer in room.peers.values()]
 
 
-def remains(around: World) -> tuple[int, int, int]:
+def remains(around: InMemoryServer) -> tuple[int, int, int]:
     """Peers, ways for datagrams to find them, and tasks (of peers and rooms) that there are."""
     statistics = around.server.conference.statistics()
     return statistics.peers, statistics.routes, around.server.tasks
@@ -40,7 +40,7 @@ async def call(alice: Client, bob: Client) -> None:
 
 
 async def test_two_clients_hold_a_call(autojump_clock: MockClock) -> None:
-    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
         await call(alice, bob)
         for sender, receiver in ((alice, bob), (bob, alice)):
             for payload in (KEY_FRAME, DELTA_FRAME, DELTA_FRAME):
@@ -51,23 +51,23 @@ async def test_two_clients_hold_a_call(autojump_clock: MockClock) -> None:
 # --- ending, at every phase and in every way ---
 
 
-async def before_the_join(around: World, alice: Client) -> None:
+async def before_the_join(around: InMemoryServer, alice: Client) -> None:
     """The WebSocket is open."""
 
 
-async def joined(around: World, alice: Client) -> None:
+async def joined(around: InMemoryServer, alice: Client) -> None:
     """It is in the room."""
     await alice.join()
 
 
-async def negotiated(around: World, alice: Client) -> None:
+async def negotiated(around: InMemoryServer, alice: Client) -> None:
     """Descriptions are exchanged, no datagram has been."""
     alice.budget = 0
     await alice.join()
     await alice.publish("audio", "video")
 
 
-async def in_the_handshake(around: World, alice: Client) -> None:
+async def in_the_handshake(around: InMemoryServer, alice: Client) -> None:
     """ICE is done, DTLS has begun."""
     alice.budget = 4
     await alice.join()
@@ -75,14 +75,14 @@ async def in_the_handshake(around: World, alice: Client) -> None:
     await alice.until(lambda: alice.machine.nominated and not alice.budget)
 
 
-async def connected(around: World, alice: Client) -> None:
+async def connected(around: InMemoryServer, alice: Client) -> None:
     """Media may flow."""
     await alice.join()
     await alice.publish("audio", "video")
     await alice.connect()
 
 
-async def in_a_call(around: World, alice: Client) -> None:
+async def in_a_call(around: InMemoryServer, alice: Client) -> None:
     """Media flows, to and from somebody else."""
     await connected(around, alice)
     for _ in range(10):
@@ -93,29 +93,29 @@ async def in_a_call(around: World, alice: Client) -> None:
 PHASES = [before_the_join, joined, negotiated, in_the_handshake, connected, in_a_call]
 
 
-async def it_leaves(around: World, alice: Client) -> None:
+async def it_leaves(around: InMemoryServer, alice: Client) -> None:
     """The client says goodbye."""
     await alice.say("leave")
     await alice.until(lambda: alice.closed or alice.heard("error"))
 
 
-async def it_closes(around: World, alice: Client) -> None:
+async def it_closes(around: InMemoryServer, alice: Client) -> None:
     """The client closes its WebSocket."""
     await alice.websocket.aclose()
 
 
-async def it_vanishes(around: World, alice: Client) -> None:
+async def it_vanishes(around: InMemoryServer, alice: Client) -> None:
     """The client's connection breaks without a word."""
     await alice.vanish()
 
 
-async def the_server_stops(around: World, alice: Client) -> None:
+async def the_server_stops(around: InMemoryServer, alice: Client) -> None:
     """The server is told to stop."""
     around.server.stop()
     await trio.sleep(10)
 
 
-async def the_server_is_cancelled(around: World, alice: Client) -> None:
+async def the_server_is_cancelled(around: InMemoryServer, alice: Client) -> None:
     """Whoever runs the server cancels it."""
     around.running.cancel_scope.cancel("test")
     await trio.sleep(10)
@@ -123,13 +123,13 @@ async def the_server_is_cancelled(around: World, alice: Client) -> None:
 
 ENDS = [it_leaves, it_closes, it_vanishes, the_server_stops, the_server_is_cancelled]
 
-Step = Callable[[World, Client], Awaitable[None]]
+Step = Callable[[InMemoryServer, Client], Awaitable[None]]
 
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda step: step.__name__)
 @pytest.mark.parametrize("phase", PHASES, ids=lambda step: step.__name__)
 async def test_nothing_is_left(autojump_clock: MockClock, phase: Step, end: Step) -> None:
-    async with world(room_ttl_sec=1) as around, around.client("alice") as alice:
+    async with in_memory_server(room_ttl_sec=1) as around, around.client("alice") as alice:
         with trio.CancelScope() as bobs_life:
             async with around.client("bob") as bob:
                 await bob.join()
@@ -147,7 +147,7 @@ async def test_nothing_is_left(autojump_clock: MockClock, phase: Step, end: Step
 
 
 async def test_the_room_goes_on_when_one_ends(autojump_clock: MockClock) -> None:
-    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
         await call(alice, bob)
         async with around.client("carol") as carol:
             await carol.join()
@@ -160,7 +160,7 @@ async def test_the_room_goes_on_when_one_ends(autojump_clock: MockClock) -> None
 
 
 async def test_a_room_outlives_its_last_peer_by_its_time_to_live(autojump_clock: MockClock) -> None:
-    async with world(room_ttl_sec=60) as around:
+    async with in_memory_server(room_ttl_sec=60) as around:
         async with around.client("alice") as alice:
             await alice.join()
         await trio.sleep(59)
@@ -175,7 +175,7 @@ async def test_a_room_outlives_its_last_peer_by_its_time_to_live(autojump_clock:
 
 
 async def test_rooms_that_are_only_remembered_keep_nobody_out(autojump_clock: MockClock) -> None:
-    async with world(max_rooms=2, room_ttl_sec=300) as around:
+    async with in_memory_server(max_rooms=2, room_ttl_sec=300) as around:
         for number in range(6):
             async with around.client("alice") as alice:
                 await alice.join(f"room {number}")
@@ -192,12 +192,16 @@ async def test_rooms_that_are_only_remembered_keep_nobody_out(autojump_clock: Mo
 
 
 async def test_a_client_that_never_joins_is_dropped(autojump_clock: MockClock) -> None:
-    async with world() as around, around.client("alice") as alice:
+    async with in_memory_server() as around, around.client("alice") as alice:
         await alice.until(lambda: alice.closed, JOIN_TIMEOUT + 5)
 
 
 async def test_before_the_join_only_ping_and_join_are_served(autojump_clock: MockClock) -> None:
-    async with world(max_rooms=1) as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with (
+        in_memory_server(max_rooms=1) as around,
+        around.client("alice") as alice,
+        around.client("bob") as bob,
+    ):
         await alice.say("ping", number=1)
         await alice.until(lambda: alice.heard("pong") == [{"number": 1}])
         await alice.say("leave")
@@ -220,7 +224,7 @@ async def test_before_the_join_only_ping_and_join_are_served(autojump_clock: Moc
 
 
 async def test_a_long_message_before_the_join_is_paid_for_by_a_pause(autojump_clock: MockClock) -> None:
-    async with world() as around, around.client("alice") as alice:
+    async with in_memory_server() as around, around.client("alice") as alice:
         for text in ("x" * 800_000, "short"):
             await alice.say("ping", text=text)
         begin = trio.current_time()
@@ -231,7 +235,7 @@ async def test_a_long_message_before_the_join_is_paid_for_by_a_pause(autojump_cl
 
 
 async def test_a_join_for_which_there_is_no_time_is_refused_by_name(autojump_clock: MockClock) -> None:
-    async with world() as around, around.client("alice") as alice:
+    async with in_memory_server() as around, around.client("alice") as alice:
         for _ in range(40):
             await alice.say("ping")
         await alice.say("join", roomId="room", userId="alice")
@@ -242,7 +246,7 @@ async def test_a_join_for_which_there_is_no_time_is_refused_by_name(autojump_clo
 
 
 async def test_a_client_that_does_not_read_is_cut_off_and_disturbs_nobody(autojump_clock: MockClock) -> None:
-    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
         alice.reads = False
         await alice.say("join", roomId="room", userId="alice")
         await bob.join()
@@ -251,7 +255,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_disturbs_nobody(autoju
 
 async def test_a_flood_to_a_slow_reader_is_bounded(autojump_clock: MockClock) -> None:
     fast = {"messages_per_second": 100_000, "messages_burst": 100_000}
-    async with world(**fast) as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server(**fast) as around, around.client("alice") as alice, around.client("bob") as bob:
         await alice.join()
         await bob.join()
         alice.reads = False
@@ -263,7 +267,7 @@ async def test_a_flood_to_a_slow_reader_is_bounded(autojump_clock: MockClock) ->
 
 async def test_who_is_shown_the_door_is_told_why(autojump_clock: MockClock) -> None:
     """The last message is queued in the very step that ends the peer."""
-    async with world() as around, around.client("mallory") as mallory:
+    async with in_memory_server() as around, around.client("mallory") as mallory:
         mallory.fingerprint = "sha-256 " + ":".join(["00"] * 32)
         await mallory.join()
         await mallory.publish("video")
@@ -273,7 +277,7 @@ async def test_who_is_shown_the_door_is_told_why(autojump_clock: MockClock) -> N
 
 
 async def test_joins_are_refused_while_the_server_stops(autojump_clock: MockClock) -> None:
-    async with world() as around, around.client("alice") as alice:
+    async with in_memory_server() as around, around.client("alice") as alice:
         await alice.until(lambda: True)
         around.server._stopping.set()
         await alice.say("join", roomId="room", userId="alice")
@@ -290,10 +294,10 @@ async def test_a_bug_in_one_peers_packets_costs_that_peer_alone(
 ) -> None:
     original = Conference.receive
 
-    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
         await call(alice, bob)
 
-        def broken(self: Conference, peer: object, data: bytes, path: Path, now: float) -> None:
+        def broken(self: Conference, peer: object, data: bytes, path: IcePath, now: float) -> None:
             if path == bob.path:
                 raise ZeroDivisionError("a bug")
             original(self, peer, data, path, now)  # type: ignore[arg-type]
@@ -308,7 +312,7 @@ async def test_a_bug_in_one_peers_packets_costs_that_peer_alone(
 async def test_a_bug_in_one_peers_messages_costs_that_peer_alone(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
         await call(alice, bob)
 
         def broken(self: Conference, peer: object, text: object, now: float) -> None:
@@ -327,7 +331,7 @@ async def test_a_bug_in_one_peers_negotiation_costs_that_peer_alone(
     original = Connection.make_offer
 
     async with (
-        world() as around,
+        in_memory_server() as around,
         around.client("alice") as alice,
         around.client("bob") as bob,
         around.client("carol") as carol,
@@ -356,7 +360,7 @@ async def test_a_peer_that_cannot_even_end_costs_nobody_else(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """What is broken breaks again when the peer is taken out for it."""
-    async with world() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
         await call(alice, bob)
         (peer,) = (one for one in around.server.conference.rooms["room"].peers.values() if one.user_id == "bob")
 
@@ -386,7 +390,7 @@ async def test_a_peer_that_cannot_even_end_costs_nobody_else(
 
 async def test_the_debug_log_says_how_much_there_is(autojump_clock: MockClock) -> None:
     with structlog.testing.capture_logs() as captured:
-        async with world(log_level="debug") as around, around.client("alice") as alice:
+        async with in_memory_server(log_level="debug") as around, around.client("alice") as alice:
             await alice.join()
             await trio.sleep(OBSERVE_INTERVAL + 1)
     lines = [entry for entry in captured if entry["event"] == "running"]
@@ -396,7 +400,7 @@ async def test_the_debug_log_says_how_much_there_is(autojump_clock: MockClock) -
 
 async def test_an_idle_peer_has_one_task(autojump_clock: MockClock) -> None:
     """Tasks that wait would be most of its memory: timers are common, and the connection's own task writes."""
-    async with world() as around, around.client("alice") as alice:
+    async with in_memory_server() as around, around.client("alice") as alice:
         await trio.sleep(1)
         before = trio.lowlevel.current_statistics().tasks_living
         await alice.join()

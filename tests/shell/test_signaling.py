@@ -12,7 +12,7 @@ from trio_websocket import WebSocketConnection
 from sfu.conference.errors import Forbidden
 from sfu.conference.messages import Join, Pong
 from sfu.conference.rate import TokenBucket
-from sfu.signaling import CLOSE_TIMEOUT, STALL_TIMEOUT, Signaling, greet
+from sfu.shell.signaling import CLOSE_TIMEOUT, STALL_TIMEOUT, Signaling, greet
 
 
 class Line:

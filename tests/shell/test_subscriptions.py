@@ -1,7 +1,7 @@
 """Subscriptions through the whole server: asked for, acknowledged, forwarded, kept over a break."""
 
+from support.in_memory_server import Client, in_memory_server
 from support.media import DELTA_FRAME, KEY_FRAME
-from support.world import Client, world
 from trio.testing import MockClock
 
 
@@ -26,7 +26,7 @@ async def ask(client: Client, request: str, **data: str) -> dict[str, object]:
 
 async def test_nothing_comes_without_asking_where_that_is_the_setting(autojump_clock: MockClock) -> None:
     async with (
-        world(auto_subscribe=False, session_ttl_sec=30) as around,
+        in_memory_server(auto_subscribe=False, session_ttl_sec=30) as around,
         around.client("alice") as alice,
     ):
         track = await publish(alice)
@@ -54,7 +54,7 @@ async def test_nothing_comes_without_asking_where_that_is_the_setting(autojump_c
 
 
 async def test_a_track_that_was_declined_stays_away_after_a_reload(autojump_clock: MockClock) -> None:
-    async with world(session_ttl_sec=30) as around, around.client("alice") as alice:
+    async with in_memory_server(session_ttl_sec=30) as around, around.client("alice") as alice:
         track = await publish(alice)
         (owner,) = around.server.conference.rooms["room"].peers
         async with around.client("bob") as bob:

@@ -5,7 +5,7 @@ from random import Random
 import trio
 from trio.testing import MockClock
 
-from sfu.timers import STALE, Timers
+from sfu.shell.timers import STALE, Timers
 
 
 async def test_each_key_wakes_once_at_its_time(nursery: trio.Nursery, autojump_clock: MockClock) -> None:

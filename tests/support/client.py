@@ -128,7 +128,7 @@ class ScriptedClient:
         return "active" if self.dtls_role == "client" else "passive"
 
     def own(self, sdp: str) -> str:
-        """A description made elsewhere (by `sdp.support.Browser`, say) with this client's transport in it."""
+        """Put the client's transport into a description, for example one of `support.browser_model.Browser`."""
         values = {
             "ice-ufrag": self.credentials.ufrag,
             "ice-pwd": self.credentials.pwd,

@@ -6,16 +6,16 @@ from typing import Literal
 
 from cffi import FFI
 
-from sfu.ice.path import Address, Path
+from sfu.ice.path import Address, IcePath
 from sfu.rtp import extensions
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.srtp import PROFILES, InboundSrtp, OutboundSrtp
 from sfu.sdp.codecs import Codec
 from sfu.transport.egress import SLOT_SIZE, Egress
 from sfu.transport.media import MediaPacket
-from sfu.transport.outlet import Outlet
-from sfu.transport.receiver import ReceiveStream
-from sfu.transport.sender import SendStream
+from sfu.transport.receive_stream import ReceiveStream
+from sfu.transport.send_context import SendContext
+from sfu.transport.send_stream import SendStream
 
 FEEDBACK = frozenset({"nack", "nack pli", "ccm fir", "transport-cc"})
 VP8 = Codec(96, "VP8", 90000, feedback=FEEDBACK, rtx_payload_type=97)
@@ -82,7 +82,7 @@ class Wire:
 
     def __init__(self, capacity: int = 4) -> None:
         self.egress = Egress(self._send, capacity)
-        self.sent: list[tuple[bytes, Path]] = []
+        self.sent: list[tuple[bytes, IcePath]] = []
 
     def _send(self, egress: Egress) -> None:
         for index in range(egress.count):
@@ -111,8 +111,8 @@ class Subscriber:
         row = PROFILES[profile]
         self._material = (profile, b"k" * row.key_length, b"s" * row.salt_length)
         self.inbound = InboundSrtp(*self._material)
-        self.path = Path(None, Address("192.0.2.7", next(self._ports)))
-        self.outlet = Outlet()
+        self.path = IcePath(None, Address("192.0.2.7", next(self._ports)))
+        self.outlet = SendContext()
         if connected:
             self.connect()
         self.stream = SendStream(

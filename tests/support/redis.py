@@ -15,7 +15,7 @@ import trio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from sfu.state.address import RedisAddress
+from sfu.shell.config.redis_url import RedisAddress
 
 REDIS_SERVER = shutil.which("redis-server") or ""
 """The program; empty where it is not installed."""
@@ -114,7 +114,7 @@ async def redis_server(folder: Path, *options: str) -> AsyncIterator[RedisServer
             await server.kill()
 
 
-class Middleman:
+class TcpProxy:
     """Stands between a store and Redis, and is slow, or cuts connections."""
 
     def __init__(self, folder: Path, server: RedisAddress) -> None:

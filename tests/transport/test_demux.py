@@ -9,11 +9,11 @@ from sfu.ice.events import (
     PathValidated,
     StateChanged,
 )
-from sfu.ice.path import Address, Path
+from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import MessageClass, StunMessage
-from sfu.transport.demux import Kind, TransportTable, kind_of
+from sfu.transport.demux import PacketKind, TransportTable, kind_of
 
-A, B = (Path(None, Address("192.0.2.1", port)) for port in (1, 2))
+A, B = (IcePath(None, Address("192.0.2.1", port)) for port in (1, 2))
 MEDIA = b"\x80\x60" + bytes(20)
 
 
@@ -34,31 +34,38 @@ def check(ufrag: str) -> bytes:
 @pytest.mark.parametrize(
     ("first", "kind"),
     [
-        (0, Kind.STUN),
-        (3, Kind.STUN),
+        (0, PacketKind.STUN),
+        (3, PacketKind.STUN),
         (4, None),
         (16, None),
         (19, None),
-        (20, Kind.DTLS),
-        (63, Kind.DTLS),
+        (20, PacketKind.DTLS),
+        (63, PacketKind.DTLS),
         (64, None),
         (79, None),
         (127, None),
-        (128, Kind.RTP),
-        (191, Kind.RTP),
+        (128, PacketKind.RTP),
+        (191, PacketKind.RTP),
         (192, None),
         (255, None),
     ],
 )
-def test_first_byte_says_what_it_is(first: int, kind: Kind | None) -> None:
+def test_first_byte_says_what_it_is(first: int, kind: PacketKind | None) -> None:
     assert kind_of(bytes([first, 96])) is kind
 
 
 @pytest.mark.parametrize(
     ("second", "kind"),
-    [(96, Kind.RTP), (127, Kind.RTP), (191, Kind.RTP), (192, Kind.RTCP), (223, Kind.RTCP), (224, Kind.RTP)],
+    [
+        (96, PacketKind.RTP),
+        (127, PacketKind.RTP),
+        (191, PacketKind.RTP),
+        (192, PacketKind.RTCP),
+        (223, PacketKind.RTCP),
+        (224, PacketKind.RTP),
+    ],
 )
-def test_second_byte_tells_rtcp_from_rtp(second: int, kind: Kind) -> None:
+def test_second_byte_tells_rtcp_from_rtp(second: int, kind: PacketKind) -> None:
     assert kind_of(bytes([0x80, second])) is kind
 
 
@@ -77,7 +84,7 @@ def test_checks_go_by_fragment_and_media_by_validated_path() -> None:
     assert table.route(MEDIA, A) is None
     table.apply(one, [StateChanged(IceState.CONNECTED), PathValidated(A)])
     assert table.route(MEDIA, A) is one
-    assert table.route(MEDIA, Path(None, Address("192.0.2.1", 1))) is one
+    assert table.route(MEDIA, IcePath(None, Address("192.0.2.1", 1))) is one
     assert table.route(MEDIA, B) is None
     assert table.drops == {"unknown-source": 2}
     assert len(table) == 2

@@ -3,18 +3,18 @@
 import pytest
 from cffi import FFI
 
-from sfu.ice.path import Address, Path
+from sfu.ice.path import Address, IcePath
 from sfu.rtp.srtp import MAX_PLAINTEXT, MAX_TRAILER
 from sfu.transport.egress import SLOT_SIZE, Egress
 
-PATHS = [Path(None, Address("192.0.2.1", port)) for port in range(1, 4)]
+PATHS = [IcePath(None, Address("192.0.2.1", port)) for port in range(1, 4)]
 
 
 class Wire:
     """Collects what a batch sends."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[bytes, Path | None]] = []
+        self.sent: list[tuple[bytes, IcePath | None]] = []
         self.batches: list[int] = []
 
     def send(self, egress: Egress) -> None:

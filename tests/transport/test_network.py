@@ -3,12 +3,12 @@
 from random import Random
 
 import pytest
-from support.link import Link, Network, perfect
 from support.media import KEY_FRAME
+from support.transport_link import Link, Network, perfect
 
 from sfu.ice.credentials import make_credentials
 from sfu.ice.events import IceState
-from sfu.ice.path import Address, Path
+from sfu.ice.path import Address, IcePath
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import ReceiverReport
 from sfu.sdp.codecs import Codec
@@ -55,7 +55,7 @@ def disturb(link: Link, random: Random) -> None:
     match random.randrange(4):
         case 0:
             remote = Address("203.0.113.9", random.randrange(1024, 65536))
-            link.path = Path(link.path.local, remote)
+            link.path = IcePath(link.path.local, remote)
         case 1:
             restart(link)
         case 2:

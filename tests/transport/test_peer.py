@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pylibsrtp
 import pytest
-from support.link import Link
+from support.transport_link import Link
 
 from sfu.ice.events import IceState
-from sfu.ice.path import Path
+from sfu.ice.path import IcePath
 from sfu.rtp import extensions
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import (
@@ -28,7 +28,7 @@ from sfu.sdp.mline import Receiver
 from sfu.transport.egress import Egress
 from sfu.transport.events import KeyFrameRequested, Media, StreamEnded, StreamStarted
 from sfu.transport.fan_out import fan_out
-from sfu.transport.sender import SendStream
+from sfu.transport.send_stream import SendStream
 
 MID, TRANSPORT_SEQUENCE = 1, 3
 VP8 = Codec(96, "VP8", 90000, feedback=frozenset({"nack", "nack pli", "ccm fir"}), rtx_payload_type=97)
@@ -452,7 +452,7 @@ def test_subscriber_gets_a_picture_that_stands_still(publisher: Link) -> None:
 
 
 def test_subscriber_that_moves_gets_media_at_its_new_address(call: Call) -> None:
-    moved = Path(call.subscriber.path.local, call.subscriber.path.remote._replace(port=50999))
+    moved = IcePath(call.subscriber.path.local, call.subscriber.path.remote._replace(port=50999))
     call.subscriber.path = moved
     call.subscriber.run(3.0)
     assert call.slot.outlet.path == moved
@@ -461,7 +461,7 @@ def test_subscriber_that_moves_gets_media_at_its_new_address(call: Call) -> None
 def test_subscriber_that_moves_gets_a_key_frame_soon(call: Call) -> None:
     call.run(1.0)
     call.publisher.client.rtcp.clear()
-    call.subscriber.path = Path(call.subscriber.path.local, call.subscriber.path.remote._replace(port=50999))
+    call.subscriber.path = IcePath(call.subscriber.path.local, call.subscriber.path.remote._replace(port=50999))
     call.subscriber.events.clear()
     call.run(3.0)
     assert KeyFrameRequested(*call.publisher.transport.streams) in call.subscriber.events
@@ -472,7 +472,7 @@ def test_publisher_that_moves_is_asked_for_a_key_frame(call: Call) -> None:
     call.run(1.0)
     publisher = call.publisher
     publisher.client.rtcp.clear()
-    publisher.path = Path(publisher.path.local, publisher.path.remote._replace(port=50999))
+    publisher.path = IcePath(publisher.path.local, publisher.path.remote._replace(port=50999))
     call.run(3.0)
     assert PictureLossIndication(publisher.transport.local_ssrc, SSRC) in publisher.client.rtcp
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from itertools import count
 
-from sdp.support import CHROMIUM, FINGERPRINT, Browser
+from support.browser_model import CHROMIUM, FINGERPRINT, Browser
 from support.client import ScriptedClient, description_of
-from support.link import SERVER, Link, certificate
 from support.media import KEY_FRAME
+from support.transport_link import SERVER, Link, certificate
 
 from sfu.ice.candidate import host_candidates
 from sfu.rtp.packet import RtpPacket

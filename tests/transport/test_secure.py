@@ -5,20 +5,20 @@ from random import Random
 
 import pytest
 from support.client import Remote, ScriptedClient
-from support.link import Link, certificate, fingerprint
+from support.transport_link import Link, certificate, fingerprint
 
 from sfu.dtls import ConnectionState
 from sfu.dtls.srtp import SrtpProtectionProfile
 from sfu.ice import attributes as a
-from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER, IceLiteAgent
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState, PathSelected, PathValidated, StateChanged
-from sfu.ice.path import Address, Path
+from sfu.ice.lite import DISCONNECTED_AFTER, FAILED_AFTER, IceLiteAgent
+from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import MessageClass, StunMessage
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import Goodbye, ReceiverReport
 from sfu.sdp.attributes import Fingerprint
-from sfu.transport.events import Closed, Failed, Secured
+from sfu.transport.events import Secured, TransportClosed, TransportFailed
 from sfu.transport.secure import SecureChannel
 
 ELSEWHERE = Address("203.0.113.9", 60000)
@@ -33,7 +33,7 @@ def drops(link: Link) -> dict[str, int]:
     return dict(link.transport.statistics().drops)
 
 
-def sends_along(link: Link) -> Path | None:
+def sends_along(link: Link) -> IcePath | None:
     """Where media to the client would go."""
     outlet = link.transport.outlet
     assert (outlet.srtp is None) == (outlet.path is None)
@@ -111,7 +111,7 @@ def test_handshake_may_be_over_before_the_description_comes() -> None:
 def test_lost_path_stops_sending_until_another_is_checked() -> None:
     """DTLS and SRTP go on where they were: the client notices nothing but a pause."""
     link = Link()
-    link.path = Path(None, ELSEWHERE, transport="tcp")
+    link.path = IcePath(None, ELSEWHERE, transport="tcp")
     link.connect()
     before = link.transport.outlet.srtp
     assert sends_along(link) == link.path
@@ -120,7 +120,7 @@ def test_lost_path_stops_sending_until_another_is_checked() -> None:
     assert link.transport.selected is None
     assert link.transport.state is IceState.DISCONNECTED
 
-    link.path = Path(None, Address("203.0.113.9", 60001), transport="tcp")
+    link.path = IcePath(None, Address("203.0.113.9", 60001), transport="tcp")
     link.run(3.0)
     assert sends_along(link) == link.path
     assert link.transport.outlet.srtp is before
@@ -144,7 +144,7 @@ def test_wrong_fingerprint_ends_the_transport(late: bool) -> None:
         link.run_until(lambda: link.client.connected, 5.0)
     link.transport.set_remote(wrong, link.now)
     link.run(1.0)
-    failed = [event for event in link.events if isinstance(event, Failed)]
+    failed = [event for event in link.events if isinstance(event, TransportFailed)]
     assert [event.reason for event in failed] == ["fingerprint-mismatch"]
     # By our alert; an orderly close would leave it CLOSED.
     assert link.client.dtls.state is ConnectionState.FAILED
@@ -174,8 +174,8 @@ def test_wrong_fingerprint_of_a_client_that_closes_in_the_same_datagram() -> Non
         dtls.receive(data, now)
     dtls.close(now)
     transport.receive(b"".join(dtls.outgoing(now)), link.path, now)
-    ends = [event for event in transport.events() if isinstance(event, Failed | Closed)]
-    assert [event.reason for event in ends if isinstance(event, Failed)] == ["fingerprint-mismatch"]
+    ends = [event for event in transport.events() if isinstance(event, TransportFailed | TransportClosed)]
+    assert [event.reason for event in ends if isinstance(event, TransportFailed)] == ["fingerprint-mismatch"]
     assert len(ends) == 1
     assert transport.ended
 
@@ -194,7 +194,7 @@ def test_one_of_several_fingerprints_is_enough() -> None:
 def test_dtls_and_media_from_an_unvalidated_path_are_dropped() -> None:
     link = Link()
     link.describe()
-    stranger = Path(link.path.local, ELSEWHERE)
+    stranger = IcePath(link.path.local, ELSEWHERE)
     hello = ScriptedClient(random=Random(9).randbytes, now=0.0, certificate=certificate(2))
     hello.dtls.start(0.0)
     for data in hello.dtls.outgoing(0.0):
@@ -254,7 +254,7 @@ def test_peer_that_closes_is_reported() -> None:
     link = Link().connect()
     link.client.close(link.now)
     link.run(0.1)
-    assert Closed() in link.events
+    assert TransportClosed() in link.events
     assert link.transport.ended
     assert link.transport.outlet.srtp is None
     assert link.transport.state is IceState.CLOSED
@@ -293,7 +293,7 @@ def test_handshake_that_is_never_answered_fails() -> None:
     link.network = no_dtls
     link.describe()
     link.run_until(lambda: link.transport.ended, 200.0)
-    [failed] = [event for event in link.events if isinstance(event, Failed)]
+    [failed] = [event for event in link.events if isinstance(event, TransportFailed)]
     assert failed.reason == "dtls-timeout"
 
 
@@ -336,7 +336,7 @@ def test_restart_while_the_call_goes_on() -> None:
     assert link.transport.ufrags() == [old.ufrag, new.ufrag]
     assert link.transport.outlet.path == link.path
     link.client.restart_ice()
-    link.path = Path(link.path.local, ELSEWHERE)
+    link.path = IcePath(link.path.local, ELSEWHERE)
     link.describe()
     link.run(1.0)
     assert link.transport.outlet.path == link.path
@@ -348,7 +348,7 @@ def test_restart_while_the_call_goes_on() -> None:
 
 def test_address_change_moves_the_call_with_its_next_check() -> None:
     link = Link().connect()
-    link.path = Path(link.path.local, ELSEWHERE)
+    link.path = IcePath(link.path.local, ELSEWHERE)
     link.events.clear()
     link.run(5.0)
     assert link.events == [PathValidated(link.path), PathSelected(link.path)]
@@ -395,5 +395,5 @@ def test_channel_without_keys_has_nothing_to_forget_and_when_ended_nothing_to_do
     channel.handle_timeout(100.0)
     assert channel.next_timeout() is None
     assert channel.events() == []
-    assert channel.receive(b"\x16", Path(None, ELSEWHERE), 3.0) is None
+    assert channel.receive(b"\x16", IcePath(None, ELSEWHERE), 3.0) is None
     assert channel.drops == {"transport-ended": 1}

@@ -1,15 +1,15 @@
 """A path whose connection is slow: what the transport makes of being told so."""
 
 import pytest
-from support.link import SERVER, Link
 from support.media import DELTA_FRAME, KEY_FRAME, VP8, Publisher, Wire, published
+from support.transport_link import SERVER, Link
 
-from sfu.ice.path import Address, Path
+from sfu.ice.path import Address, IcePath
 from sfu.transport.events import KeyFrameRequested
 from sfu.transport.fan_out import fan_out
-from sfu.transport.sender import SendStream
+from sfu.transport.send_stream import SendStream
 
-OTHER = Path(SERVER, Address("198.51.100.8", 50001))
+OTHER = IcePath(SERVER, Address("198.51.100.8", 50001))
 
 
 class Scene:
@@ -34,7 +34,7 @@ class Scene:
         self.asks_for_key_frame()
         self.link.events.clear()
 
-    def frames(self, *starts: bytes) -> list[Path]:
+    def frames(self, *starts: bytes) -> list[IcePath]:
         """Send frames of a packet each; return the paths of those that leave."""
         wire = Wire()
         for start in starts:

@@ -1,0 +1,47 @@
+"""Counts that outlive the connections they were made in, so that no counter ever goes down."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sfu.conference.connection import ConnectionStatistics
+from sfu.transport.totals import ReceiveTotals, SendTotals
+
+
+@dataclass(slots=True)
+class ConnectionTotals:
+    """The sum of what connections counted."""
+
+    rtp_packets: int = 0
+    """Received and decrypted."""
+    rtcp_packets: int = 0
+    """Compounds received and decrypted."""
+    ice_restarts: int = 0
+    path_changes: int = 0
+    """How often a peer's selected path has changed."""
+    offers_sent: int = 0
+    offers_ignored: int = 0
+    """Clients' offers that crossed one of ours."""
+    answers_missed: int = 0
+    """Our offers that no answer came to in time."""
+    subscribed: int = 0
+    unsubscribed: int = 0
+    received: ReceiveTotals = field(default_factory=ReceiveTotals)
+    sent: SendTotals = field(default_factory=SendTotals)
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Datagrams and packets that transports dropped before they belonged to a stream, by reason."""
+
+    def add(self, connection: ConnectionStatistics) -> None:
+        """Add what a connection counted: once, when it has ended, or to a sum that is not kept."""
+        transport, negotiation = connection.transport, connection.negotiation
+        self.rtp_packets += transport.rtp_packets
+        self.rtcp_packets += transport.rtcp_packets
+        self.ice_restarts += connection.ice_restarts
+        self.path_changes += transport.ice.path_changes
+        self.offers_sent += negotiation.offers_sent
+        self.offers_ignored += negotiation.offers_ignored
+        self.answers_missed += negotiation.answers_missed
+        self.subscribed += connection.subscribed
+        self.unsubscribed += connection.unsubscribed
+        self.received.add(transport.received)
+        self.sent.add(transport.sent)
+        self.dropped.update(transport.drops)

@@ -1,0 +1,103 @@
+"""Sets of public keys (JWKS, RFC 7517): which keys of one are used, and why the others are not.
+
+A set may hold keys for other purposes, and keys that we do not know; they are passed over (RFC 7517 section 5).
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+import msgspec
+
+from sfu.errors import BadPacket
+
+PUBLIC: Final = ("RS256", "ES256", "EdDSA")
+"""Algorithms of tokens signed by a private key. Which one is decided by the key, never by the token."""
+
+MAX_BYTES: Final = 256 * 1024
+"""Of a set. With certificate chains beside them, a dozen keys take some 50 KB."""
+
+MAX_KEYS: Final = 64
+"""Of a set. Two or three are usual: one that signs, one that did, one that will."""
+
+MIN_RSA_BITS: Final = 2048
+"""RFC 7518 section 3.3."""
+
+KeysById = Mapping[str | None, jwt.PyJWK]
+"""Keys by their ids. One of them may have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """What a set has for us."""
+
+    keys: KeysById
+    unused: Mapping[str, int]
+    """How many of its keys are not used, by reason: ``symmetric`` (a secret, which a set that others can read
+    gives away), ``private`` (the same for the private half of a key), ``use`` (for encryption), ``algorithm``
+    (none of `PUBLIC`), ``weak`` (RSA with less than `MIN_RSA_BITS`), ``malformed``, ``duplicate`` (its id was
+    there), ``too-many``."""
+
+
+class _Unused(Exception):
+    """The text is the reason."""
+
+
+class _Set(msgspec.Struct):
+    keys: list[Any]
+
+
+def read_keys(data: bytes) -> KeySet:
+    """Return the usable keys of a set; there may be none.
+
+    Raises:
+        BadPacket: it is no set at all.
+    """
+    try:
+        entries = msgspec.json.decode(data, type=_Set).keys
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise BadPacket("format", f"not a JSON Web Key Set: {error}") from None
+    keys: dict[str | None, jwt.PyJWK] = {}
+    unused: Counter[str] = Counter()
+    for entry in entries:
+        try:
+            if len(keys) >= MAX_KEYS:
+                raise _Unused("too-many")
+            key = _read_key(entry)
+            if key.key_id in keys:
+                raise _Unused("duplicate")
+            keys[key.key_id] = key
+        except _Unused as reason:
+            unused[str(reason)] += 1
+    return KeySet(keys, unused)
+
+
+def _read_key(entry: Any) -> jwt.PyJWK:
+    if not isinstance(entry, dict):
+        raise _Unused("malformed")
+    algorithm, key_id = entry.get("alg"), entry.get("kid")
+    if not isinstance(algorithm, str | None) or not isinstance(key_id, str | None):
+        raise _Unused("malformed")
+    if entry.get("kty") == "oct":
+        raise _Unused("symmetric")
+    if "d" in entry:
+        raise _Unused("private")
+    operations = entry.get("key_ops", ["verify"])
+    if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
+        raise _Unused("use")
+    if algorithm is not None and algorithm not in PUBLIC:
+        raise _Unused("algorithm")
+    try:
+        key = jwt.PyJWK(entry)
+    except (jwt.PyJWTError, TypeError, ValueError, AttributeError):
+        # PyJWT trusts the types of the members.
+        raise _Unused("malformed") from None
+    if key.algorithm_name not in PUBLIC:
+        raise _Unused("algorithm")
+    if key.algorithm_name == "ES256" and key.key.curve.name != "secp256r1":
+        raise _Unused("algorithm")  # RFC 7518 section 3.4
+    if key.algorithm_name == "RS256" and key.key.key_size < MIN_RSA_BITS:
+        raise _Unused("weak")
+    return key

@@ -1,0 +1,216 @@
+"""Who may enter: signed join tokens (JWT, RFC 7519), verified and made.
+
+A token's claims are::
+
+    {"room": "daily", "sub": "alice", "exp": 1790000000,
+     "grants": {"publish": ["audio", "video", "screen"], "subscribe": true, "admin": false}}
+
+`sub` is the user id. `nbf` is heeded. Each grant may be left out, and is then as above; so may all of them.
+Tokens are signed by a secret that the server shares with whoever makes them (HS256), or by a private key whose
+public half is in a set of keys (RS256, ES256 or EdDSA; see `sfu.shell.auth.jwks`): a file, or what an address
+returns.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final, NoReturn
+
+import jwt
+import msgspec
+import trio
+
+from sfu.conference.errors import Forbidden, Refused, Unauthorized, Unavailable
+from sfu.conference.grants import EVERYTHING, Grants, PublishGrant
+from sfu.conference.messages import Join
+from sfu.errors import BadPacket
+from sfu.shell.auth.jwks import MAX_BYTES, PUBLIC, KeySet, read_keys
+from sfu.shell.auth.key_ring import KeyRing
+from sfu.shell.config.settings import ConfigError, Settings
+from sfu.shell.config.urls import HttpUrl
+from sfu.shell.http.fetch import FetchFailed, fetch
+
+SHARED: Final = "HS256"
+"""The algorithm of tokens signed by a shared secret."""
+
+LEEWAY: Final = 10.0
+"""Seconds that the clock of whoever makes tokens may differ from ours."""
+
+
+class GrantClaims(msgspec.Struct, omit_defaults=True):
+    """What a token grants."""
+
+    publish: frozenset[PublishGrant] = EVERYTHING
+    subscribe: bool = True
+    admin: bool = False
+
+
+class TokenClaims(msgspec.Struct, omit_defaults=True):
+    """What a token says."""
+
+    room: str
+    sub: str
+    exp: float
+    nbf: float = 0.0
+    grants: GrantClaims = msgspec.field(default_factory=GrantClaims)
+
+
+class Doorkeeper:
+    """Verifies the tokens of joins, or lets everybody in where there is nothing to verify them with."""
+
+    def __init__(
+        self,
+        secret: str | None = None,
+        key_ring: KeyRing | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`key_ring` has the public keys. `clock` returns seconds since 1970."""
+        self.key_ring = key_ring
+        """To be run by the server."""
+        self._secret = secret
+        self._clock = clock
+        self._refusals: Counter[str] = Counter()
+
+    @property
+    def asks(self) -> bool:
+        """Whether a join needs a token."""
+        return self._secret is not None or self.key_ring is not None
+
+    @property
+    def able(self) -> bool:
+        """Whether all tokens can be checked: public keys, if they are to be used, are there."""
+        return self.key_ring is None or bool(self.key_ring.keys)
+
+    def refusals(self) -> dict[str, int]:
+        """Return how many joins were refused, by reason."""
+        return dict(self._refusals)
+
+    async def prepare(self, request: Join) -> None:
+        """Wait, for a bounded time, if the key of a join's token is not here and may come.
+
+        Nothing is said about the token; that is for `authenticate`, which waits for nothing.
+        """
+        if self.key_ring is not None and request.token is not None:
+            try:
+                header = jwt.get_unverified_header(request.token)
+            except (jwt.PyJWTError, ValueError):
+                return
+            if header.get("alg") in PUBLIC:
+                await self.key_ring.look_for(header.get("kid"))
+
+    def authenticate(self, request: Join) -> Grants:
+        """Return what the sender of a join may do.
+
+        Raises:
+            Unauthorized: there is no token, or it proves nothing: wrong signature, expired, malformed.
+            Forbidden: it is a good one for another room or another user.
+            Unavailable: nobody can tell, since the key that it is said to be signed with may yet come.
+        """
+        if not self.asks:
+            return Grants()
+        if request.token is None:
+            self._refuse("missing", Unauthorized("this server asks for a token to join"))
+        claims = self._verify(request.token)
+        if claims.room != request.room_id:
+            self._refuse("room", Forbidden("the token is for another room"))
+        if claims.sub != request.user_id:
+            self._refuse("user", Forbidden("the token is another user's"))
+        return Grants(claims.grants.publish, claims.grants.subscribe, claims.grants.admin)
+
+    def _verify(self, token: str) -> TokenClaims:
+        try:
+            header = jwt.get_unverified_header(token)
+            key, algorithm = self._key(header.get("alg"), header.get("kid"))
+            payload = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                # Times are checked below, on our clock; who else may read the token is not our business.
+                options={"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False},
+            )
+            claims = msgspec.convert(payload, TokenClaims)
+        except jwt.InvalidSignatureError:
+            self._refuse("signature", Unauthorized("the token's signature is wrong"))
+        except (jwt.PyJWTError, msgspec.ValidationError, ValueError):
+            # Not said in detail: who makes tokens sees the claims, who forges them need not be helped.
+            self._refuse("malformed", Unauthorized("the token cannot be understood"))
+        now = self._clock()
+        if not now < claims.exp + LEEWAY:  # in this form NaN is refused too
+            self._refuse("expired", Unauthorized("the token has expired"))
+        if not now >= claims.nbf - LEEWAY:
+            self._refuse("early", Unauthorized("the token is not valid yet"))
+        return claims
+
+    def _key(self, algorithm: object, key_id: object) -> tuple[str | jwt.PyJWK, str]:
+        """Return the key that a token should be signed with, and its algorithm."""
+        if algorithm == SHARED and self._secret is not None:
+            return self._secret, SHARED
+        key_ring = self.key_ring
+        key = None if key_ring is None else key_ring.find(key_id)
+        if key is None:
+            if key_ring is not None and algorithm in PUBLIC and key_ring.ask(key_id):
+                self._refuse("unavailable", Unavailable("cannot check tokens now: try again"))
+            self._refuse("unknown-key", Unauthorized("the token is signed with a key that is not known here"))
+        return key, key.algorithm_name
+
+    def _refuse(self, reason: str, error: Refused) -> NoReturn:
+        self._refusals[reason] += 1
+        raise error from None
+
+
+def open_door(settings: Settings) -> Doorkeeper:
+    """Return the doorkeeper that the settings ask for. Raises `ConfigError` for keys that cannot be used."""
+    if settings.auth_secret is not None:
+        try:
+            jwt.encode({}, settings.auth_secret, SHARED)
+        except jwt.PyJWTError:
+            raise ConfigError("SFU_AUTH_SECRET=***: looks like a key of another kind") from None
+    return Doorkeeper(settings.auth_secret, _key_ring(settings))
+
+
+def _key_ring(settings: Settings) -> KeyRing | None:
+    source, interval = settings.auth_jwks, settings.auth_jwks_refresh_sec
+    if source is None:
+        return None
+    if isinstance(source, HttpUrl):
+        return KeyRing(str(source), partial(fetch, source, MAX_BYTES), interval, os.urandom)
+    # A file is read at once: one that is no good is a wrong setting.
+    return KeyRing(str(source), partial(_fetch_file, source), interval, os.urandom, _load(source))
+
+
+def make_token(
+    secret: str, room: str, user: str, grants: Grants, *, ttl: float, clock: Callable[[], float] = time.time
+) -> str:
+    """Return a token, signed by the shared secret, that lets `user` into `room` for the next `ttl` seconds."""
+    granted = GrantClaims(grants.publish, grants.subscribe, grants.admin)
+    claims = TokenClaims(room, user, int(clock() + ttl), grants=granted)
+    return jwt.encode(msgspec.to_builtins(claims), secret, SHARED)
+
+
+def _load(file: Path) -> KeySet:
+    try:
+        found = read_keys(_read_file(file))
+    except (FetchFailed, BadPacket) as error:
+        raise ConfigError(f"SFU_AUTH_JWKS={file}: {error}") from error
+    if not found.keys:
+        raise ConfigError(f"SFU_AUTH_JWKS={file}: has no key for {', '.join(PUBLIC)}")
+    return found
+
+
+async def _fetch_file(file: Path) -> bytes:
+    return await trio.to_thread.run_sync(_read_file, file, abandon_on_cancel=True)
+
+
+def _read_file(file: Path) -> bytes:
+    """Return the content of a file. Raises `FetchFailed`."""
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise FetchFailed("file", f"cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise FetchFailed("too-large", f"more than {MAX_BYTES} bytes")
+    return data

@@ -1,0 +1,300 @@
+"""The full ICE agents of one peer: for servers behind a NAT, who need STUN or TURN to be reached.
+
+    Gather, Connect, … (`sfu.ice.full_messages`) ──> FullIce ──> a generation: one task, one `IceSockets`
+    candidates, paths, consent, datagrams <────────────────────────┘ (callbacks, no task or queue between)
+
+All generations of a peer live in one asyncio loop of its own, inside this task's boundary. Should the loop
+fail, the peer's transport is told that its paths are lost, and asks for an ICE restart: a new loop. Nothing
+here is shared between peers.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+import trio
+from aioice import stun
+
+from sfu.conference.peer import Peer
+from sfu.ice.candidate import Candidate
+from sfu.ice.credentials import Credentials
+from sfu.ice.full_messages import (
+    Connect,
+    Gather,
+    Gathered,
+    IceReport,
+    IceRequest,
+    Lost,
+    Release,
+    TryCandidate,
+)
+from sfu.ice.path import Address, IcePath
+from sfu.shell.aio import Loop, LoopError, open_loop
+from sfu.shell.config.settings import Settings
+from sfu.shell.full_ice.mdns import is_mdns_hostname, resolve
+from sfu.shell.full_ice.sockets import IceSockets, Protocol
+from sfu.shell.logs import get_logger
+
+if TYPE_CHECKING:
+    from sfu.shell.dispatcher import Dispatcher
+
+RELEASE_TIMEOUT: Final = 2.0
+"""Seconds for closing a generation: a TURN allocation is released by a request that should be answered."""
+
+SERVER_TIMEOUT: Final = 5.0
+"""Seconds that a STUN or TURN server has before the next one is tried."""
+
+MAX_RESOLVING: Final = 8
+"""Candidates of one generation whose mDNS names wait to be resolved; more are dropped."""
+
+RETRY_AFTER: Final = 1.0
+"""Seconds after a loop has failed until the next is opened: without a free file descriptor none can be."""
+
+log = get_logger(__name__)
+
+
+class FullIce:
+    """Runs one peer's agents. `carry_out` tells it what to do; what it finds goes to the server at once."""
+
+    def __init__(
+        self,
+        steps: "Dispatcher",
+        peer: Peer,
+        settings: Settings,
+        hosts: Sequence[str],
+        count: Callable[[bytes], None],
+    ) -> None:
+        """`hosts` are our addresses to open sockets on. `count` is told of each datagram that is no STUN."""
+        self._steps = steps
+        self._peer = peer
+        self._settings = settings
+        self._count = count
+        self._hosts = () if settings.ice_policy == "relay" else hosts
+        self._requests: list[IceRequest] = []
+        self._wanted = trio.Event()
+        self._generations: dict[str, _Generation] = {}
+
+    def carry_out(self, requests: list[IceRequest]) -> None:
+        """Note what is to be done."""
+        if requests:
+            self._requests += requests
+            self._wanted.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; then every socket is closed, and every allocation released or given up."""
+        while True:
+            await self._wanted.wait()  # a session that was restored may never want anything
+            try:
+                async with open_loop(self._failed) as loop, trio.open_nursery() as nursery:
+                    await self._obey(loop, nursery)
+            except* Exception as group:
+                log.error("ICE agent failed", peer=self._peer.id, exc_info=group)
+            lost, self._generations = tuple(self._generations), {}
+            self._steps.report_ice(self._peer, *map(Lost, lost))
+            await trio.sleep(RETRY_AFTER)
+
+    async def _obey(self, loop: Loop, nursery: trio.Nursery) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted = trio.Event()
+            requests, self._requests = self._requests, []
+            for request in requests:
+                match request:
+                    case Gather(local):
+                        generation = _Generation(self, loop, local)
+                        self._generations[local.ufrag] = generation
+                        nursery.start_soon(self._run_generation, generation)
+                    case Connect(ufrag) | TryCandidate(ufrag) | Release(ufrag):
+                        known = self._generations.get(ufrag)
+                        if known is not None:  # else it ended by itself, and has said so
+                            known.carry_out(request)
+
+    async def _run_generation(self, generation: "_Generation") -> None:
+        ufrag = generation.local.ufrag
+        try:
+            await generation.run()
+        except* (OSError, LoopError, stun.TransactionError) as group:
+            log.info("ICE generation failed", peer=self._peer.id, ufrag=ufrag, reason=str(group.exceptions[0]))
+        # What else fails ends all of them, and is told by `run`.
+        self._generations.pop(ufrag, None)
+        self.report(Lost(ufrag))
+
+    # --- what generations use ---
+
+    @property
+    def settings(self) -> Settings:
+        """The server's."""
+        return self._settings
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """Our addresses to open sockets on."""
+        return self._hosts
+
+    def report(self, report: IceReport) -> None:
+        """Tell the server."""
+        self._steps.report_ice(self._peer, report)
+
+    def receive(self, data: bytes, path: IcePath) -> None:
+        """Hand a datagram to the peer's transport; `settle` comes after the last of a batch."""
+        self._count(data)
+        self._steps.receive_datagram(self._peer, data, path)
+
+    def settle(self) -> None:
+        """Let the server carry out what came of a batch."""
+        self._steps.settle(trio.current_time())
+
+    def drop(self, reason: str) -> None:
+        """Count a datagram that was dropped."""
+        self._peer.connection.count_ice_drop(reason)
+
+    def warn(self, event: str, **details: object) -> None:
+        """Log what an operator should know about this peer's servers."""
+        log.warning(event, peer=self._peer.id, **details)
+
+    def _failed(self, error: BaseException) -> None:
+        """A callback or a forgotten task of the loop failed: that is counted, and the loop goes on."""
+        log.debug("error in an ICE loop", peer=self._peer.id, error=repr(error))
+        self.drop("ice-loop-error")
+
+
+class _Generation:
+    """One generation of credentials, from its first socket to the release of its last."""
+
+    def __init__(self, agent: FullIce, loop: Loop, local: Credentials) -> None:
+        self.local = local
+        self._agent = agent
+        self._loop = loop
+        self._sockets = IceSockets(
+            local, report=agent.report, receive=agent.receive, settle=agent.settle, drop=agent.drop
+        )
+        self._scope = trio.CancelScope()
+        self._described = trio.Event()
+        self._names: set[Address] = set()
+        """Those that are being asked for."""
+        self._unresolved: list[Candidate] = []
+        """Candidates whose names are still to be asked for."""
+        self._named = trio.Event()
+
+    def carry_out(self, request: Connect | TryCandidate | Release) -> None:
+        """Do what was asked; nothing here waits."""
+        match request:
+            case Connect(_, remote, controlling, lite):
+                self._sockets.remote_username, self._sockets.remote_password = remote
+                self._sockets.ice_controlling = controlling
+                self._sockets.remote_is_lite = lite
+                self._described.set()
+            case TryCandidate(_, candidate):
+                self._try(candidate)
+            case Release():
+                self._scope.cancel("released")
+
+    async def run(self) -> None:
+        """Gather and connect, and keep consent fresh until released, lost or cancelled."""
+        with self._scope:
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._gather)
+                    nursery.start_soon(self._resolve_names)
+                    await self._described.wait()
+                    await self._loop.run(self._sockets.connect)
+                    await self._loop.run(self._sockets.get_event)  # it has closed: consent has expired
+                    nursery.cancel_scope.cancel("consent has expired")
+            finally:
+                # To talk to a TURN server takes time that must be bounded: it may be what has failed.
+                with trio.CancelScope(deadline=trio.current_time() + RELEASE_TIMEOUT, shield=True):
+                    await self._loop.run(self._sockets.close)
+
+    # --- our candidates ---
+
+    async def _gather(self) -> None:
+        settings = self._agent.settings
+        async with trio.open_nursery() as nursery:
+            for host in self._agent.hosts:
+                try:
+                    protocol, candidate = await self._loop.run(self._sockets.open_host, self._loop, host)
+                except OSError as error:
+                    self._agent.warn("no socket on an address of ours", host=host, reason=str(error))
+                    continue
+                self._found(candidate.to_sdp())
+                if settings.stun_urls:
+                    nursery.start_soon(self._ask_stun, protocol, host)
+            if settings.turn_urls:
+                nursery.start_soon(self._open_relay)
+        self._agent.report(Gathered(self.local.ufrag, None))
+
+    async def _ask_stun(self, protocol: Protocol, host: str) -> None:
+        """Ask the servers one after the other until one answers."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        for url in self._agent.settings.stun_urls:
+            try:
+                with trio.fail_after(SERVER_TIMEOUT):
+                    found = await trio.socket.getaddrinfo(url.host, url.port, family, socket.SOCK_DGRAM)
+                    address = str(found[0][4][0]), url.port
+                    candidate = await self._loop.run(self._sockets.ask_stun, protocol, address)
+            except (OSError, LoopError, stun.TransactionError, trio.TooSlowError) as error:
+                log.info("STUN server of no use", url=str(url), host=host, reason=_reason(error))
+                continue
+            if candidate is not None:
+                self._found(candidate.to_sdp())
+            return
+
+    async def _open_relay(self) -> None:
+        """Try the servers one after the other until one gives us an address."""
+        settings = self._agent.settings
+        user, password = settings.turn_user or "", settings.turn_password or ""
+        for url in settings.turn_urls:
+            try:
+                with trio.fail_after(SERVER_TIMEOUT):
+                    candidate = await self._loop.run(self._sockets.open_relay, url, user, password)
+            except (OSError, LoopError, stun.TransactionError, trio.TooSlowError) as error:
+                self._agent.warn("TURN server of no use", url=str(url), reason=_reason(error))
+                continue
+            self._found(candidate.to_sdp())
+            return
+
+    def _found(self, candidate: str) -> None:
+        self._agent.report(Gathered(self.local.ufrag, f"candidate:{candidate}"))
+
+    # --- the peer's candidates ---
+
+    def _try(self, candidate: Candidate) -> None:
+        address = candidate.address
+        if not is_mdns_hostname(address.host):
+            # Any other name is refused there: clients do not make us ask the DNS.
+            self._sockets.try_candidate(candidate, address.host)
+        elif address in self._names:
+            return
+        elif len(self._names) < MAX_RESOLVING:
+            self._names.add(address)
+            self._unresolved.append(candidate)
+            self._named.set()
+        else:
+            self._agent.drop("ice-names-too-many")
+
+    async def _resolve_names(self) -> None:
+        """Ask for all names at once: a browser has several, and one that nobody answers takes seconds."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._named.wait()
+                self._named = trio.Event()
+                while self._unresolved:
+                    nursery.start_soon(self._resolve, self._unresolved.pop(0))
+
+    async def _resolve(self, candidate: Candidate) -> None:
+        name = candidate.address.host
+        try:
+            host = await self._loop.run(resolve, name)
+        except (OSError, LoopError) as error:
+            log.info("no mDNS here", reason=_reason(error))
+            host = None
+        self._names.discard(candidate.address)
+        if host is None:
+            self._agent.drop("ice-name-unknown")
+        else:
+            log.debug("mDNS name resolved", name=name, host=host)
+            self._sockets.try_candidate(candidate, host)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,98 @@
+"""The built page: files read once and served from memory.
+
+Everything that can be asked for is in a table made at the start, so a request never touches the file
+system and no path, however it is written, leads out of the folder.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+from sfu.shell.http.responses import Headers, Response, text
+
+CONTENT_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".mp3": "audio/mpeg",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".ts": "text/plain; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+}
+"""By file name ending. The system's own table (`mimetypes`) differs between machines."""
+
+HASHED_FOLDER: Final = "/assets/"
+"""Where the build puts files whose names contain a hash of their content: they never change."""
+
+_NOT_BUILT: Final = b"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>trio-sfu</title>
+<h1>trio-sfu is running</h1>
+<p>Its page has not been built into this installation. In a checkout, <code>make run</code> builds it
+(or <code>npm ci &amp;&amp; npm run build</code> in the folder <code>web</code>); then restart the server.
+Signaling at <code>/ws</code> works without it.</p>
+</html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    headers: Headers
+    etag: str
+    body: bytes
+
+
+class StaticSite:
+    """The files of one folder by URL path."""
+
+    def __init__(self, root: Path) -> None:
+        """Read all files below `root`; without an ``index.html`` there is a page that says how to build it."""
+        self._files: dict[str, _File] = {}
+        if root.is_dir():
+            for path in sorted(root.rglob("*")):
+                if path.is_file():
+                    url = "/" + path.relative_to(root).as_posix()
+                    self._files[url] = _file(url, path.read_bytes())
+        self.built = "/index.html" in self._files
+        """Whether there is a page."""
+        if not self.built:
+            self._files["/index.html"] = _file("/index.html", _NOT_BUILT)
+        self._files["/"] = self._files["/index.html"]
+
+    def get(self, path: str, if_none_match: str | None = None) -> Response:
+        """Return the response for a decoded URL path; `if_none_match` is the header of that name."""
+        file = self._files.get(path)
+        if file is None:
+            return text(HTTPStatus.NOT_FOUND, "There is nothing here.")
+        if if_none_match is not None and _matches(if_none_match, file.etag):
+            return Response(HTTPStatus.NOT_MODIFIED, file.headers)
+        return Response(HTTPStatus.OK, file.headers, file.body)
+
+
+def _file(url: str, body: bytes) -> _File:
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    suffix = url[url.rfind(".") :]
+    # What may change is asked for again each time and answered by 304 while it has not changed.
+    caching = "public, max-age=31536000, immutable" if url.startswith(HASHED_FOLDER) else "no-cache"
+    headers = (
+        ("Content-Type", CONTENT_TYPES.get(suffix, "application/octet-stream")),
+        ("Cache-Control", caching),
+        ("ETag", etag),
+    )
+    return _File(headers, etag, body)
+
+
+def _matches(if_none_match: str, etag: str) -> bool:
+    """Compare weakly, as RFC 9110 section 13.1.2 demands for this header."""
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return "*" in tags or etag in tags

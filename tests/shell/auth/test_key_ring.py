@@ -1,0 +1,325 @@
+"""Keys that are read again: when, how often, and what becomes of joins meanwhile. The clock jumps."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+import trio
+from structlog.typing import EventDict
+from support.issuer import Signer, key_set
+from trio.testing import MockClock
+
+from sfu.shell.auth import key_ring
+from sfu.shell.auth.jwks import read_keys
+from sfu.shell.auth.key_ring import COOLDOWN, JOIN_PATIENCE, MAX_ASKED, READ_TIMEOUT, RETRY_MAX, KeyRing
+from sfu.shell.http.fetch import FetchFailed
+
+INTERVAL = 600
+OLD, NEW = Signer("old"), Signer("new")
+
+
+class Source:
+    """Where keys come from, and when they were read."""
+
+    def __init__(self) -> None:
+        self.content: bytes | Exception = key_set(OLD)
+        self.takes = 0.0
+        self.times: list[float] = []
+
+    async def read(self) -> bytes:
+        """Return the content, or raise it."""
+        self.times.append(trio.current_time())
+        await trio.sleep(self.takes)
+        if isinstance(self.content, Exception):
+            raise self.content
+        return self.content
+
+
+@pytest.fixture
+def source() -> Source:
+    """A source with the old key."""
+    return Source()
+
+
+@pytest.fixture
+def log() -> Iterator[list[EventDict]]:
+    """What is logged."""
+    with structlog.testing.capture_logs() as entries:
+        yield entries
+
+
+Start = Callable[[], KeyRing]
+
+
+@pytest.fixture
+def start(source: Source, nursery: trio.Nursery) -> Start:
+    """Begin to read keys; the delay of a retry is the longest there is."""
+
+    def begin() -> KeyRing:
+        ring = KeyRing("https://issuer.example/keys", source.read, INTERVAL, lambda n: b"\xff" * n)
+        nursery.start_soon(ring.run)
+        return ring
+
+    return begin
+
+
+def warnings(log: list[EventDict]) -> list[EventDict]:
+    """What an operator would have to look at."""
+    return [entry for entry in log if entry["log_level"] in ("warning", "error")]
+
+
+async def test_keys_are_read_at_the_start_and_every_so_often(
+    autojump_clock: MockClock, start: Start, source: Source
+) -> None:
+    ring = start()
+    assert ring.statistics() == key_ring.KeyStatistics(0, {}, {}, None)
+    await ring.look_for("old")
+    assert ring.find("old") is not None
+    await trio.sleep(2 * INTERVAL + 5)
+    assert source.times == [0, INTERVAL, 2 * INTERVAL]
+    assert ring.statistics() == key_ring.KeyStatistics(1, {}, {"ok": 3}, 5.0)
+
+
+async def test_what_was_read_already_is_not_read_at_the_start(
+    source: Source, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ring = KeyRing("keys.json", source.read, INTERVAL, lambda n: bytes(n), read_keys(key_set(NEW)))
+    nursery.start_soon(ring.run)
+    await trio.sleep(INTERVAL - 1)
+    assert source.times == []
+    assert ring.statistics() == key_ring.KeyStatistics(1, {}, {"ok": 1}, INTERVAL - 1)
+    await trio.sleep(2)
+    assert source.times == [INTERVAL]
+    assert set(ring.keys) == {"old"}
+
+
+async def test_an_unknown_key_is_looked_for_at_once(
+    autojump_clock: MockClock, start: Start, source: Source
+) -> None:
+    ring = start()
+    await trio.sleep(100)
+    source.content, source.takes = key_set(NEW, OLD), 1.0
+    await ring.look_for("new")
+    assert trio.current_time() == 101
+    assert ring.find("new") is not None
+    assert ring.find("old") is not None
+
+
+async def test_keys_that_vanish_are_not_accepted_any_more(
+    autojump_clock: MockClock, start: Start, source: Source
+) -> None:
+    ring = start()
+    await ring.look_for("old")
+    source.content = key_set(NEW)
+    await trio.sleep(INTERVAL + 1)
+    assert ring.find("old") is None
+    assert not ring.ask("old")
+    assert ring.find("new") is not None
+
+
+async def test_a_thousand_unknown_keys_cause_one_read_in_a_while(
+    autojump_clock: MockClock, start: Start, source: Source
+) -> None:
+    ring = start()
+    await trio.sleep(100)
+    for number in range(1000):
+        await ring.look_for(f"made up {number}")
+        await trio.sleep(0.1)
+    assert len(ring._wanted) <= MAX_ASKED
+    assert len(source.times) <= 2 + 100 / COOLDOWN
+    gaps = [later - earlier for earlier, later in zip(source.times, source.times[1:], strict=False)]
+    assert min(gaps) >= COOLDOWN
+    await trio.sleep(INTERVAL)
+    before = len(source.times)
+    await trio.sleep(INTERVAL)
+    assert len(source.times) <= before + 1  # nobody asks any more
+
+
+async def test_a_key_is_unknown_when_it_was_looked_for(
+    autojump_clock: MockClock, start: Start, source: Source
+) -> None:
+    ring = start()
+    await trio.sleep(100)
+    assert ring.ask("made up")  # it may have come into use
+    await trio.sleep(1)
+    assert source.times == [0, 100]
+    assert not ring.ask("made up")
+    assert ring.ask("new")  # in use since a second ago, say
+    source.content = key_set(NEW)
+    await ring.look_for("new")
+    assert trio.current_time() == 101  # a join does not wait for the read that is not due yet
+    await trio.sleep(COOLDOWN)
+    assert source.times == [0, 100, 100 + COOLDOWN]
+    assert ring.find("new") is not None
+    assert ring.ask("made up")
+
+
+@pytest.mark.parametrize("name", [None, "x" * (MAX_ASKED + 1), 7])
+async def test_what_is_no_name_of_a_key_is_not_looked_for(
+    autojump_clock: MockClock, start: Start, source: Source, name: object
+) -> None:
+    ring = start()
+    assert ring.ask(name)  # while there are no keys nobody can tell
+    await ring.look_for("old")
+    source.content = key_set(OLD, NEW)
+    await trio.sleep(100)
+    await ring.look_for("new")
+    assert ring.find(name) is None
+    assert not ring.ask(name)
+    await trio.sleep(100)
+    assert source.times == [0, 100]
+
+
+async def test_a_join_waits_for_a_bounded_time(autojump_clock: MockClock, start: Start, source: Source) -> None:
+    source.takes = 5.0
+    ring = start()
+    await ring.look_for("old")
+    assert trio.current_time() == JOIN_PATIENCE
+    assert ring.find("old") is None
+    assert ring.ask("old")
+    await ring.look_for("old")
+    assert trio.current_time() == 5.0
+    assert ring.find("old") is not None
+
+
+async def test_who_asks_during_a_read_is_served_by_it_or_by_the_next(
+    autojump_clock: MockClock, start: Start, source: Source
+) -> None:
+    source.takes = 2.0
+    ring = start()
+    await trio.sleep(1)
+    assert ring.ask("old")
+    await trio.sleep(COOLDOWN + 5)
+    assert source.times == [0]
+    source.content = key_set(OLD)
+    assert ring.ask("made up")
+    await trio.sleep(1)
+    assert ring.ask("new")
+    await trio.sleep(2)
+    assert not ring.ask("made up")
+    assert ring.ask("new")
+    source.content = key_set(OLD, NEW)
+    await trio.sleep(COOLDOWN + 2)
+    assert ring.find("new") is not None
+
+
+async def test_a_server_that_cannot_read_keys_tries_on(
+    autojump_clock: MockClock, start: Start, source: Source, log: list[EventDict]
+) -> None:
+    source.content = FetchFailed("connect", "nobody there")
+    ring = start()
+    await trio.sleep(COOLDOWN * 10)
+    gaps = [later - earlier for earlier, later in zip(source.times, source.times[1:], strict=False)]
+    assert gaps[:5] == pytest.approx([1, 2, 4, 8, 16], rel=0.01)
+    assert gaps[5:] == pytest.approx([RETRY_MAX] * len(gaps[5:]), rel=0.01)
+    assert ring.ask("old")
+    assert not ring.keys
+    (first, *later) = warnings(log)
+    assert first == {
+        "event": "keys cannot be read",
+        "log_level": "warning",
+        "source": "https://issuer.example/keys",
+        "kind": "connect",
+        "reason": "nobody there",
+        "keys": 0,
+    }
+    assert 3 <= len(later) <= 5
+    at = trio.current_time()
+    await ring.look_for("old")  # no read is due: nothing to wait for
+    assert trio.current_time() == at
+    source.content = key_set(OLD)
+    await trio.sleep(RETRY_MAX)
+    assert ring.find("old") is not None
+    assert ring.statistics().reads["ok"] == 1
+    assert log[-1]["event"] == "keys can be read again"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (FetchFailed("status", "the answer was 500"), "status"),
+        (FetchFailed("tls", "certificate verify failed"), "tls"),
+        (b"<html>", "format"),
+        (b"", "format"),
+        (RuntimeError("a bug"), "error"),
+    ],
+)
+async def test_keys_stay_while_they_cannot_be_read(
+    autojump_clock: MockClock,
+    start: Start,
+    source: Source,
+    log: list[EventDict],
+    content: bytes | Exception,
+    reason: str,
+) -> None:
+    ring = start()
+    await ring.look_for("old")
+    source.content = content
+    await trio.sleep(INTERVAL + 1.5)
+    assert ring.find("old") is not None
+    assert ring.statistics().reads == {"ok": 1, reason: 2}
+    assert ring.statistics().age == INTERVAL + 1.5
+    assert [entry["kind"] for entry in warnings(log) if "kind" in entry] == [reason]
+    source.content = key_set(NEW)
+    await trio.sleep(RETRY_MAX)
+    assert set(ring.keys) == {"new"}
+
+
+async def test_a_read_ends(autojump_clock: MockClock, start: Start, source: Source) -> None:
+    source.takes = 1e9
+    ring = start()
+    await trio.sleep(READ_TIMEOUT + 0.5)
+    assert ring.statistics().reads == {"timeout": 1}
+    await trio.sleep(1)
+    assert len(source.times) == 2
+
+
+async def test_a_key_that_is_asked_for_while_reads_fail_may_yet_come(
+    autojump_clock: MockClock, start: Start, source: Source
+) -> None:
+    ring = start()
+    await trio.sleep(100)
+    source.content = FetchFailed("broken", "the connection broke")
+    await ring.look_for("new")
+    assert ring.ask("new")
+    source.content = key_set(NEW)
+    await trio.sleep(2)
+    assert ring.find("new") is not None
+
+
+async def test_a_set_without_a_usable_key_counts(
+    autojump_clock: MockClock, start: Start, source: Source, log: list[EventDict]
+) -> None:
+    ring = start()
+    await ring.look_for("old")
+    source.content = b'{"keys": [{"kty": "oct", "k": "AAAA"}]}'
+    await trio.sleep(INTERVAL + 0.5)
+    assert not ring.keys
+    assert ring.ask("old")
+    assert ring.statistics() == key_ring.KeyStatistics(0, {"symmetric": 1}, {"ok": 1, "empty": 1}, 0.5)
+    assert warnings(log)[-1]["kind"] == "empty"
+    source.content = key_set(OLD)
+    await trio.sleep(2)
+    assert ring.find("old") is not None
+
+
+async def test_changes_are_logged_once(
+    autojump_clock: MockClock, start: Start, source: Source, log: list[EventDict]
+) -> None:
+    start()
+    await trio.sleep(3 * INTERVAL)
+    source.content = key_set(OLD, NEW)
+    await trio.sleep(3 * INTERVAL)
+    assert [entry["keys"] for entry in log] == [["old"], ["old", "new"]]
+
+
+async def test_keys_by_plain_http_are_worth_a_warning(
+    source: Source, nursery: trio.Nursery, autojump_clock: MockClock, log: list[EventDict]
+) -> None:
+    ring = KeyRing("http://issuer.example/keys", source.read, INTERVAL, lambda n: bytes(n))
+    nursery.start_soon(ring.run)
+    await ring.look_for("old")
+    assert [entry["event"] for entry in log] == [
+        "keys come unprotected: who is on the way can let anybody in",
+        "keys read",
+    ]

@@ -1,0 +1,226 @@
+"""A whole server with full ICE agents, from the first join to the last socket. Its clients' ICE is aioice."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.coturn import HOST, PASSWORD, USER, coturn
+from support.full_ice_server import FullIceServer, call, flows, full_ice_server
+from support.media import KEY_FRAME
+from support.real_server import becomes
+
+from sfu.shell.config.values import STUN_URLS, TURN_URLS
+from sfu.shell.store.memory import Memory, MemoryStore
+
+LASTING = {"session_ttl_sec": 30}
+
+
+def sockets(scene: FullIceServer) -> dict[str, int]:
+    """What clients leave behind, apart from their WebSockets."""
+    remains = scene.remains()
+    return {name: remains[name] for name in ("files", "trio tasks", "peer and room tasks")}
+
+
+async def test_a_call_whose_end_leaves_nothing() -> None:
+    async with full_ice_server() as scene:
+        before = scene.remains()
+        async with scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+            await call(alice, bob)
+            await flows(alice, bob)
+            await flows(bob, alice)
+            statistics = scene.media.statistics()
+            assert statistics.packets_in > 0
+            assert statistics.packets_out > 0
+            await alice.leave()
+            await bob.until(lambda: bob.heard("peer-left"))
+            await bob.vanish()
+        await scene.settles(before)
+
+
+async def test_who_receives_first_is_offered_and_controlled() -> None:
+    async with full_ice_server() as scene, scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+        await alice.join()
+        await alice.publish("video")
+        await alice.connect()
+        await bob.join()
+        await bob.connect()
+        assert bob.heard("answer") == []
+        assert not bob.generation.connection.ice_controlling
+        await flows(alice, bob)
+
+
+async def test_candidates_of_both_sides_follow_as_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relayed one comes late, since the first server is mute; until then there is none at all."""
+    monkeypatch.setattr("sfu.shell.full_ice.agent.SERVER_TIMEOUT", 0.5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+        mute.bind((HOST, 0))
+        async with coturn(tmp_path) as server:
+            urls = f"turn:{HOST}:{mute.getsockname()[1]},{server.turn()}"
+            relayed: dict[str, Any] = {
+                "ice_policy": "relay",
+                "stun_urls": STUN_URLS.parse(server.stun),
+                "turn_urls": TURN_URLS.parse(urls),
+                "turn_user": USER,
+                "turn_password": PASSWORD,
+            }
+            async with full_ice_server(**relayed) as scene:
+                scene.expected = frozenset({"TURN server of no use"})
+                before = scene.remains()
+                async with scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+                    await call(alice, bob)
+                    for client in (alice, bob):
+                        assert "a=candidate" not in client.heard("answer")[0]["sdp"]
+                        assert [one.type for one in client.candidates()] == ["relay"]
+                        assert client.heard("join")[0]["iceServers"][1]["credential"] == PASSWORD
+                    await flows(alice, bob)
+                    await flows(bob, alice)
+                    assert server.allocations() == 2
+                    await alice.leave()
+                    await becomes(server.released, 1)
+                await scene.settles(before)
+                await becomes(server.released, 2)
+
+
+async def test_ice_restarts_by_either_side_leave_one_generation() -> None:
+    async with full_ice_server() as scene, scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+        await call(alice, bob)
+        await flows(alice, bob)
+        before = sockets(scene)
+        for _ in range(2):
+            first = alice.used
+            await alice.say("ice-restart-request")
+            await alice.until(lambda first=first: alice.used is not first)  # type: ignore[misc]
+            await flows(alice, bob)
+            await flows(bob, alice)
+            second = alice.used
+            await alice.restart()
+            await alice.until(lambda second=second: alice.used is not second)  # type: ignore[misc]
+            await flows(alice, bob)
+            await flows(bob, alice)
+        await becomes(lambda: sockets(scene), before)
+        assert len(alice.heard("ice-restart-offer")) == 2
+
+
+async def test_a_session_goes_on_with_the_connection_that_it_had() -> None:
+    async with (
+        full_ice_server(**LASTING) as scene,
+        scene.ice_client("alice") as alice,
+        scene.ice_client("bob") as bob,
+    ):
+        await call(alice, bob)
+        before = sockets(scene)
+        async with scene.websocket() as (websocket, stream):
+            await bob.use_websocket(websocket, stream)
+            await alice.until(lambda: alice.heard("peer-suspended"))
+            await flows(bob, alice)
+            assert (await bob.resume(bob.heard("join")[0], "keep"))["transport"] == "keep"
+            await flows(alice, bob)
+            used = bob.used
+            await bob.say("ice-restart-request")
+            await bob.until(lambda: bob.used is not used)
+            await flows(bob, alice)
+            await flows(alice, bob)
+            assert sockets(scene)["peer and room tasks"] == before["peer and room tasks"]
+
+
+async def test_a_session_goes_on_with_a_new_connection() -> None:
+    async with (
+        full_ice_server(**LASTING) as scene,
+        scene.ice_client("alice") as alice,
+        scene.ice_client("bob") as bob,
+    ):
+        await call(alice, bob)
+        before = scene.remains()
+        for _ in range(2):
+            told = bob.heard("join")[-1]
+            async with scene.websocket() as (websocket, stream):
+                await bob.use_websocket(websocket, stream)
+                await bob.begin_anew()
+                assert (await bob.resume(told, "new"))["transport"] == "new"
+                await bob.publish("video")
+                await bob.connect()
+                await flows(bob, alice)
+                await becomes(lambda: scene.remains()["files"], before["files"])
+        await alice.until(lambda: len(alice.heard("peer-suspended")) > 2)
+        assert scene.server.conference.statistics().peers == 2
+
+
+async def test_who_does_not_come_back_expires_with_his_sockets() -> None:
+    async with full_ice_server(session_ttl_sec=1) as scene:
+        before = scene.remains()
+        async with scene.ice_client("alice") as alice:
+            await alice.join()
+            await alice.publish("audio")
+            await alice.connect()
+            await alice.vanish()
+            await becomes(lambda: scene.server.conference.statistics().peers, 0)
+        await scene.settles(before)
+
+
+async def test_a_restored_session_has_no_sockets_before_its_client_comes_back() -> None:
+    memory = Memory()
+    async with full_ice_server(MemoryStore("one", memory), **LASTING) as scene:
+        empty = scene.remains()
+        async with scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+            await call(alice, bob)
+            told = {client.user: client.heard("join")[0] for client in (alice, bob)}
+            scene.server.stop()
+            await alice.until(lambda: alice.closed)
+    async with full_ice_server(MemoryStore("one", memory), **LASTING) as scene:
+        await becomes(lambda: scene.server.conference.statistics().suspended, 2)
+        # Nor has it an event loop: its task has one that waits, and so has its room.
+        restored = scene.remains()
+        assert restored["files"] == empty["files"]
+        assert restored["trio tasks"] == empty["trio tasks"] + 5
+        async with scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+            for client in (alice, bob):
+                answer = await client.resume(told[client.user], "keep")
+                assert (answer["resumed"], answer["transport"]) == (True, "new")
+                await client.publish("video")
+            for client in (alice, bob):
+                await client.connect()
+            await flows(alice, bob)
+            await flows(bob, alice)
+
+
+async def test_a_packet_that_fails_costs_one_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with full_ice_server() as scene:
+        scene.expected = frozenset({"peer failed"})
+        before = scene.remains()
+        async with scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+            await call(alice, bob)
+            peers = {peer.user_id: peer for peer in scene.server.conference.rooms["room"].peers.values()}
+            monkeypatch.setattr(peers["bob"].connection.transport, "receive", _fail)
+            bob.send(bob.browser.transceivers[0], KEY_FRAME)
+            await bob.until(lambda: bob.closed)
+            assert bob.close_code == 1011
+            await alice.until(lambda: alice.heard("peer-left"))
+            async with scene.ice_client("carl") as carl:
+                await carl.join()
+                await carl.publish("video")
+                await carl.connect()
+                await flows(alice, carl)
+                monkeypatch.setattr(peers["alice"].connection, "report_ice", _fail)
+                await alice.say("ice-restart-request")
+                await alice.until(lambda: alice.closed)
+                await carl.until(lambda: carl.heard("peer-left"))
+        await scene.settles(before)
+
+
+def _fail(*_: object) -> None:
+    raise ZeroDivisionError
+
+
+async def test_a_server_that_stops_in_a_call_leaves_nothing() -> None:
+    async with (
+        full_ice_server(**LASTING) as scene,
+        scene.ice_client("alice") as alice,
+        scene.ice_client("bob") as bob,
+    ):
+        await call(alice, bob)
+        scene.server.stop()
+        for client in (alice, bob):
+            await client.until(lambda client=client: client.closed)  # type: ignore[misc]

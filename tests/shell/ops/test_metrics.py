@@ -1,0 +1,293 @@
+"""Metrics: well formed, complete, and a label set goes with its peer, track or room."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+from support.in_memory_server import Client, InMemoryServer, in_memory_server
+from support.issuer import Signer, key_set
+from support.media import DELTA_FRAME, KEY_FRAME
+from trio.testing import MockClock
+
+from sfu.histogram import Histogram
+from sfu.rtp.rtcp import ReceiverReport, ReportBlock
+from sfu.shell.auth.key_ring import RETRY_MAX
+from sfu.shell.config.urls import HttpUrl, parse_http_url
+from sfu.shell.http.fetch import FetchFailed
+from sfu.shell.media.udp import SocketStatistics
+from sfu.shell.ops.exposition import exposition
+from sfu.shell.ops.meter import INTERVAL, LoopLag, Meter
+from sfu.shell.ops.metrics import METRICS
+from sfu.shell.ops.snapshot import Snapshot, take_snapshot
+from sfu.shell.store.memory import MemoryStore
+from sfu.state.statistics import LATENCY_BOUNDS, RECOVERY_BOUNDS, StoreStatistics
+
+
+class QuietSocket:
+    """Stands in for the media socket."""
+
+    def statistics(self) -> SocketStatistics:
+        """Return constant counters."""
+        return SocketStatistics(1, 2, 3, 4, {"ENETUNREACH": 5}, 6, 7, 8)
+
+
+class Scrape:
+    """What one look at the metrics gave."""
+
+    def __init__(self, text: str) -> None:
+        self.families = {family.name: family for family in text_string_to_metric_families(text)}
+        self.samples: list[Sample] = [sample for family in self.families.values() for sample in family.samples]
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return the one value of these labels."""
+        (value,) = [sample.value for sample in self.samples if (sample.name, sample.labels) == (name, labels)]
+        return value
+
+    def labels(self, name: str) -> set[str]:
+        """Return all values that a label `name` has anywhere."""
+        return {sample.labels[name] for sample in self.samples if name in sample.labels}
+
+
+class Watch:
+    """Looks at a world's metrics."""
+
+    def __init__(self, around: InMemoryServer) -> None:
+        self.around = around
+        self.meter = Meter(around.server.conference)
+        self.lag = LoopLag()
+
+    async def snapshot(self) -> Snapshot:
+        """Read the counters."""
+        return await take_snapshot(self.around.server, QuietSocket(), self.meter, self.lag)
+
+    async def scrape(self) -> Scrape:
+        """Do what Prometheus does."""
+        return Scrape(exposition(await self.snapshot()).decode())
+
+
+@asynccontextmanager
+async def watched_call(**settings: object) -> AsyncIterator[tuple[Watch, Client, Client]]:
+    """Alice sends bob a video, bob has reported on it, and two readings of rates were taken."""
+    async with (
+        in_memory_server(**settings) as around,
+        around.client("alice") as alice,
+        around.client("bob") as bob,
+    ):
+        watch = Watch(around)
+        for client in (alice, bob):
+            await client.join()
+        await alice.publish("video")
+        await alice.connect()
+        await bob.connect()
+        alice.send(alice.browser.transceivers[0], KEY_FRAME)
+        await bob.until(lambda: bob.machine.rtp)
+        for highest in (1000, 1100):
+            block = ReportBlock(bob.machine.rtp[0].ssrc, 0, highest // 100, highest, 900, 0, 0)
+            bob.machine.send_rtcp([ReceiverReport(1, (block,))])
+            bob._flush()
+            await trio.sleep(0.1)
+            await watch.meter.read()
+            alice.send(alice.browser.transceivers[0], DELTA_FRAME)
+            await trio.sleep(INTERVAL)
+        yield watch, alice, bob
+
+
+def peer_id(client: Client) -> str:
+    """Its own."""
+    return str(client.heard("join")[0]["peerId"])
+
+
+class TroubledStore(MemoryStore):
+    """A store that has been through a lot."""
+
+    def statistics(self) -> StoreStatistics:
+        """Return constant counters."""
+        latency, recovery = Histogram(LATENCY_BOUNDS), Histogram(RECOVERY_BOUNDS)
+        latency.observe(3.0)
+        recovery.observe(60.0)
+        return StoreStatistics(
+            healthy=False,
+            sessions=7,
+            backlog=3,
+            refused=1,
+            lost=2,
+            unreadable={"state-json": 4},
+            errors={"connection": 5, "full": 6},
+            latency=latency.statistics(),
+            recovery=recovery.statistics(),
+        )
+
+
+async def test_what_the_store_shows(autojump_clock: MockClock) -> None:
+    async with in_memory_server(TroubledStore("metrics")) as around:
+        scrape = await Watch(around).scrape()
+    assert scrape.value("sfu_redis_errors_total") == 11
+    assert scrape.value("sfu_redis_latency_ms_bucket", le="2.0") == 0
+    assert scrape.value("sfu_redis_latency_ms_bucket", le="5.0") == 1
+    assert scrape.value("sfu_state_recovery_duration_ms_bucket", le="50.0") == 0
+    assert scrape.value("sfu_state_recovery_duration_ms_bucket", le="100.0") == 1
+    assert scrape.value("sfu_store_healthy") == 0
+    assert scrape.value("sfu_store_sessions") == 7
+    assert scrape.value("sfu_store_backlog") == 3
+    assert scrape.value("sfu_store_sessions_lost_total") == 2
+    assert scrape.value("sfu_drops_total", place="store", reason="state-json") == 4
+    assert scrape.value("sfu_drops_total", place="store", reason="too-many-sessions") == 1
+
+
+async def test_what_keys_show(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with in_memory_server() as around:
+        assert (await Watch(around).scrape()).families["sfu_auth_keys"].samples == []
+    content: list[bytes] = []
+
+    async def fetch(_url: HttpUrl, _limit: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if not content:
+            raise FetchFailed("connect", "nobody there")
+        return content[0]
+
+    monkeypatch.setattr("sfu.shell.auth.tokens.fetch", fetch)
+    async with in_memory_server(auth_jwks=parse_http_url("https://issuer.example/keys")) as around:
+        await trio.sleep(0.1)
+        scrape = await Watch(around).scrape()
+        assert scrape.value("sfu_auth_keys") == 0
+        assert scrape.value("sfu_auth_key_reads_total", result="connect") == 1
+        assert scrape.families["sfu_auth_keys_age_seconds"].samples == []
+        content.append(key_set(Signer("good")).replace(b"[", b'[{"kty": "oct", "k": "AAAA"}, '))
+        await trio.sleep(RETRY_MAX)
+        scrape = await Watch(around).scrape()
+        assert scrape.value("sfu_auth_keys") == 1
+        assert scrape.value("sfu_auth_keys_unused", reason="symmetric") == 1
+        assert scrape.value("sfu_auth_key_reads_total", result="ok") == 1
+        assert 0 < scrape.value("sfu_auth_keys_age_seconds") < RETRY_MAX
+
+
+async def test_what_a_call_shows(autojump_clock: MockClock) -> None:
+    async with watched_call() as (watch, alice, bob):
+        scrape = await watch.scrape()
+        (track,) = alice.heard("track-published")
+        assert scrape.value("sfu_rooms") == 1
+        assert scrape.value("sfu_peers") == scrape.value("sfu_active_sessions_total") == 2
+        assert scrape.value("sfu_suspended_sessions_total") == 0
+        tasks = watch.around.server.tasks_per_room()["room"]
+        assert scrape.value("sfu_tasks_per_room", room="room") == tasks
+        assert tasks == 3  # the room's, and one of each peer
+        assert scrape.value("sfu_ice_connection_state", state="completed") == 2
+        assert scrape.value("sfu_ice_connection_state", state="failed") == 0
+        assert scrape.value("sfu_dtls_handshakes_total", result="ok") == 2
+        assert scrape.value("sfu_signaling_messages_total", type="join", result="ok") == 2
+        assert scrape.value("sfu_subscriptions_active") == 1
+        assert scrape.value("sfu_subscription_changes_total", action="subscribe") == 1
+        assert scrape.value("sfu_rtp_packets_total", direction="in") == 3
+        assert scrape.value("sfu_rtp_packets_total", direction="out") == 3
+        assert scrape.value("sfu_pli_requests_total") >= 1
+        rate = scrape.value(
+            "sfu_track_bitrate_bytes", peer=peer_id(alice), track=track["trackId"], direction="in"
+        )
+        assert rate == pytest.approx(len(DELTA_FRAME) / (INTERVAL + 0.1))
+        assert rate == scrape.value(
+            "sfu_track_bitrate_bytes", peer=peer_id(bob), track=track["trackId"], direction="out"
+        )
+        assert scrape.value("sfu_packet_loss_ratio", peer=peer_id(bob)) == pytest.approx(0.01)
+        assert peer_id(alice) not in scrape.families["sfu_packet_loss_ratio"].samples[0].labels.values()
+        assert scrape.value("sfu_jitter_ms_count", peer=peer_id(bob)) == 1
+        assert scrape.value("sfu_jitter_ms_bucket", peer=peer_id(bob), le="5.0") == 0
+        assert scrape.value("sfu_jitter_ms_bucket", peer=peer_id(bob), le="10.0") == 1
+        assert scrape.value("sfu_jitter_ms_sum", peer=peer_id(bob)) == pytest.approx(10.0)
+        assert scrape.value("sfu_udp_bytes_total", direction="out") == 4
+        assert scrape.value("sfu_drops_total", place="socket", reason="ENETUNREACH") == 5
+        assert scrape.value("sfu_drops_total", place="socket", reason="receive-buffer-full") == 6
+        assert scrape.value("process_open_fds") > 0
+
+
+async def test_bounds_are_those_of_the_specification(autojump_clock: MockClock) -> None:
+    async with watched_call() as (watch, _, bob):
+        scrape = await watch.scrape()
+
+        def bounds(name: str) -> list[float]:
+            return [
+                float(sample.labels["le"])
+                for sample in scrape.samples
+                if sample.name == f"{name}_bucket" and sample.labels.get("peer") == peer_id(bob)
+            ]
+
+        assert bounds("sfu_jitter_ms") == [1, 5, 10, 20, 50, 100, 200, float("inf")]
+        assert bounds("sfu_rtt_ms") == [10, 25, 50, 100, 200, 500, 1000, float("inf")]
+
+
+async def test_label_sets_go_with_their_peer_track_and_room(autojump_clock: MockClock) -> None:
+    async with watched_call(room_ttl_sec=0, session_ttl_sec=1) as (watch, alice, bob):
+        scrape = await watch.scrape()
+        assert scrape.labels("peer") == {peer_id(alice), peer_id(bob)}
+        assert len(scrape.labels("track")) == 1
+        assert scrape.labels("room") == {"room"}
+        before = scrape
+        await alice.say("leave")
+        await bob.until(lambda: bob.heard("peer-left"))
+        scrape = await watch.scrape()
+        assert scrape.labels("peer") == {peer_id(bob)}
+        assert scrape.labels("track") == set()
+        await bob.vanish()
+        await trio.sleep(10)
+        scrape = await watch.scrape()
+        assert scrape.labels("peer") == scrape.labels("room") == set()
+        assert scrape.value("sfu_rooms") == scrape.value("sfu_peers") == scrape.value("sfu_routes") == 0
+        counters = [family for family in before.families.values() if family.type == "counter"]
+        for sample in [sample for family in counters for sample in family.samples]:
+            if sample.name.startswith("sfu_"):
+                assert scrape.value(sample.name, **sample.labels) >= sample.value
+        await watch.meter.read()
+        assert not watch.meter._tracks
+        assert not watch.meter._losses
+
+
+async def test_a_peer_that_leaves_while_counters_are_read_is_counted_once(autojump_clock: MockClock) -> None:
+    async with watched_call() as (watch, alice, bob):
+        before = await watch.snapshot()
+        conference = watch.around.server.conference
+        alices = conference.rooms["room"].peers[peer_id(alice)]
+
+        async def leave() -> None:
+            conference.remove(alices, "left", trio.current_time())
+            await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            # Runs at the first checkpoint, which comes after alice was looked at.
+            nursery.start_soon(leave)
+            during = await watch.snapshot()
+        after = await watch.snapshot()
+        assert during.totals.rtp_packets == after.totals.rtp_packets == before.totals.rtp_packets
+        assert during.totals.sent == after.totals.sent
+        assert [peer.id for peer in during.peers] == [peer.id for peer in after.peers] == [peer_id(bob)]
+
+
+async def test_every_series_is_written_and_has_a_type(autojump_clock: MockClock) -> None:
+    async with watched_call() as (watch, _, _):
+        text = exposition(await watch.snapshot()).decode()
+        scrape = Scrape(text)
+        for series in METRICS:
+            family = scrape.families[series.name.removesuffix("_total" if series.kind == "counter" else "\0")]
+            assert (family.type, family.documentation) == (series.kind, series.help)
+            for sample in family.samples:
+                assert set(sample.labels) - {"le"} == set(series.labels)
+        assert len(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)) == len(scrape.families)
+
+
+def test_names_follow_the_rules() -> None:
+    names = [series.name for series in METRICS]
+    assert len(set(names)) == len(names)
+    for series in METRICS:
+        assert re.fullmatch(r"sfu_[a-z_]+", series.name)
+        assert series.help.endswith(".")
+        if series.kind == "counter":
+            assert series.name.endswith("_total")
+
+
+async def test_ids_of_clients_are_escaped(autojump_clock: MockClock) -> None:
+    async with in_memory_server() as around, around.client("alice") as alice:
+        room = 'a"b\\c é'
+        await alice.join(room)
+        assert (await Watch(around).scrape()).labels("room") == {room}

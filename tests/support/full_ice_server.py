@@ -1,0 +1,295 @@
+"""A whole server with full ICE agents on real ports, and clients whose ICE is aioice as it comes.
+
+    async with full_stage() as scene, scene.ice_client("alice") as alice:
+        await alice.join()
+        await alice.publish("video")        # candidates of both sides follow as messages
+        await alice.connect()
+
+A client's WebSocket may be replaced, and its RTCPeerConnection: so do browsers that come back.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import aioice
+import structlog
+import trio
+from support.browser_model import Browser
+from support.client import ScriptedClient, description_of
+from support.in_memory_server import CERTIFICATE, Client
+from support.media import KEY_FRAME
+from support.real_server import HOST, PACE, PATIENCE, RealServer, open_websocket
+from trio_websocket import WebSocketConnection
+
+from sfu.ice.candidate import Candidate
+from sfu.ice.credentials import Credentials
+from sfu.ice.path import Address, IcePath
+from sfu.shell.aio import Loop, LoopError, open_loop
+from sfu.shell.config.settings import Settings
+from sfu.shell.config.values import HostPort
+from sfu.shell.media.peer_sockets import PeerSockets
+from sfu.shell.server import Server
+from sfu.shell.store.interface import Store
+from sfu.shell.store.memory import MemoryStore
+
+NOWHERE = IcePath(Address(HOST, 0), Address(HOST, 0))
+"""The path of a client that does not choose its own: aioice does."""
+
+
+class Generation:
+    """One aioice agent: what belongs to one pair of credentials."""
+
+    def __init__(self, loop: Loop, connection: aioice.Connection) -> None:
+        self.connection = connection
+        self.told = False
+        """Whether the server has been told of it."""
+        self._loop = loop
+        self._described = trio.Event()
+        self._trickle, self._trickled = trio.open_memory_channel[str](100)
+
+    @classmethod
+    async def gather(cls, loop: Loop, *, controlling: bool) -> Self:
+        """Make one, with its candidates."""
+        connection = aioice.Connection(ice_controlling=controlling, use_ipv6=False)
+        await loop.run(connection.gather_candidates)
+        return cls(loop, connection)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Ours."""
+        return Credentials(self.connection.local_username, self.connection.local_password)
+
+    def describe(self, sdp: str) -> None:
+        """Take the server's description, and the candidates in it."""
+        remote = description_of(sdp)
+        self.connection.remote_username, self.connection.remote_password = remote.ufrag, remote.pwd
+        for line in sdp.splitlines():
+            if line.startswith("a=candidate:"):
+                self.hear(line)
+        self._described.set()
+
+    def hear(self, text: str) -> None:
+        """Take a candidate of the server's."""
+        self._trickle.send_nowait(text)
+
+    async def run(self, client: "IceClient") -> None:
+        """Connect and receive, until cancelled or at an end."""
+        loop, connection = self._loop, self.connection
+        async with trio.open_nursery() as nursery:
+            try:
+                nursery.start_soon(self._add_candidates)
+                await self._described.wait()
+                await loop.run(connection.connect)
+                client.use(self)
+                while True:
+                    client.receive_datagram(await loop.run(connection.recv))
+            except (ConnectionError, LoopError):
+                pass  # closed, for a restart perhaps
+            finally:
+                with trio.CancelScope(deadline=trio.current_time() + 1, shield=True):
+                    await loop.run(connection.close)
+                nursery.cancel_scope.cancel("it has ended")
+
+    async def _add_candidates(self) -> None:
+        await self._described.wait()
+        async for text in self._trickled:
+            candidate = aioice.Candidate.from_sdp(text.removeprefix("a=").removeprefix("candidate:"))
+            await self._loop.run(self.connection.add_remote_candidate, candidate)
+
+
+class IceClient(Client):
+    """A client whose packets go where its ICE agent says."""
+
+    def __init__(
+        self,
+        user: str,
+        websocket: WebSocketConnection,
+        stream: trio.abc.Stream,
+        loop: Loop,
+        first: Generation,
+        nursery: trio.Nursery,
+    ) -> None:
+        self._out, self._leaving = trio.open_memory_channel[bytes](1000)
+        super().__init__(lambda data, _path: self._out.send_nowait(data), user, websocket, stream, NOWHERE)
+        self.browser.server_is_lite = False
+        self.generation = first
+        """The newest."""
+        self.used: Generation | None = None
+        """The one that packets go through."""
+        self.machine.credentials = first.credentials
+        self._loop = loop
+        self._nursery = nursery
+        nursery.start_soon(first.run, self)
+
+    # --- what it does ---
+
+    async def use_websocket(self, websocket: WebSocketConnection, stream: trio.abc.Stream) -> None:
+        """Go on with another WebSocket."""
+        await self.vanish()
+        await self.until(lambda: self.closed)
+        self.websocket, self._stream, self.closed = websocket, stream, None
+        self._nursery.start_soon(self._read)
+
+    async def begin_anew(self) -> None:
+        """Make another RTCPeerConnection; the old one is gone without a word."""
+        await self._loop.run(self.generation.connection.close)
+        self.browser = Browser(server_is_lite=False)
+        self.machine = ScriptedClient(random=os.urandom, now=trio.current_time(), certificate=CERTIFICATE)
+        self.used = self._remote = None
+        await self._renew(controlling=True)
+
+    async def restart(self) -> None:
+        """Offer what there is with new ICE credentials."""
+        answers = len(self.heard("answer"))
+        await self._renew(controlling=self.generation.connection.ice_controlling)
+        await self.say("offer", sdp=self._own(self.browser.offer()), type="offer")
+        await self.until(lambda: len(self.heard("answer")) > answers)
+
+    async def leave(self) -> None:
+        """Say goodbye, and wait for the server's."""
+        await self.say("leave")
+        await self.until(lambda: self.closed)
+
+    def candidates(self) -> list[Candidate]:
+        """What the server has told of its own by messages, for all generations."""
+        texts = [data["candidate"] for data in self.heard("ice-candidate")]
+        return [Candidate.parse(text) for text in texts if text]
+
+    # --- what it is made of ---
+
+    def use(self, generation: Generation) -> None:
+        """Send through this one from now on: it has connected."""
+        if self.used is None:
+            self.machine.dtls.start(trio.current_time())
+        else:
+            self._nursery.start_soon(self._loop.run, self.used.connection.close)
+        self.used = generation
+        self._flush()
+        self._wake()
+
+    async def send_datagrams(self) -> None:
+        """Send what `Client` has to send, until cancelled."""
+        async for data in self._leaving:
+            if self.used is not None:
+                await self._loop.run(self.used.connection.send, data)
+
+    async def _handle(self, message_type: str, data: dict[str, Any]) -> None:
+        match message_type:
+            case "ice-candidate":
+                # An empty one is the end, which aioice takes for a reason to give up earlier.
+                if data["candidate"]:
+                    self.generation.hear(data["candidate"])
+            case "ice-restart-offer":
+                await self._renew(controlling=self.generation.connection.ice_controlling)
+                await super()._handle("offer", data)
+            case "offer":
+                if self._remote is None:
+                    self.generation.connection.ice_controlling = False
+                await super()._handle("offer", data)
+            case _:
+                await super()._handle(message_type, data)
+
+    async def _renew(self, *, controlling: bool) -> None:
+        self.generation = await Generation.gather(self._loop, controlling=controlling)
+        self.machine.credentials = self.generation.credentials
+        self._nursery.start_soon(self.generation.run, self)
+
+    def _own(self, sdp: str) -> str:
+        if not self.generation.told:
+            self.generation.told = True
+            self._nursery.start_soon(self._tell_candidates, self.generation)
+        return super()._own(sdp)
+
+    async def _tell_candidates(self, generation: Generation) -> None:
+        """Tell the server our candidates, none of which stands in a description."""
+        for candidate in generation.connection.local_candidates:
+            text = f"candidate:{candidate.to_sdp()} ufrag {generation.credentials.ufrag}"
+            await self.say("ice-candidate", candidate=text)
+        await self.say("ice-candidate", candidate="")
+
+    def _connect(self, sdp: str) -> None:
+        remote = description_of(sdp)
+        if remote != self._remote:
+            self._remote = remote
+            self.machine.set_remote(remote, trio.current_time())
+            self.machine.stop_checking()  # that is aioice's
+            self.generation.describe(sdp)
+
+
+@asynccontextmanager
+async def open_ice_client(user: str, http: Address) -> AsyncIterator[IceClient]:
+    """Connect a client to a server's public TCP port; it has not joined."""
+
+    def failed(error: BaseException) -> None:
+        raise AssertionError("a client's loop is to be without failures") from error
+
+    async with open_websocket(http) as (websocket, stream), open_loop(failed) as loop:
+        first = await Generation.gather(loop, controlling=True)
+        async with trio.open_nursery() as nursery:
+            client = IceClient(user, websocket, stream, loop, first, nursery)
+            nursery.start_soon(client.run)
+            nursery.start_soon(client.send_datagrams)
+            yield client
+            nursery.cancel_scope.cancel("the client is gone")
+
+
+async def call(*clients: IceClient) -> None:
+    """Let all join, publish a video and be connected."""
+    for client in clients:
+        await client.join()
+        await client.publish("video")
+    for client in clients:
+        await client.connect()
+
+
+async def flows(sender: IceClient, receiver: IceClient) -> None:
+    """Hold that what one sends on its first track arrives at the other."""
+    receiver.machine.rtp.clear()
+    with trio.fail_after(PATIENCE):
+        while not receiver.machine.rtp:
+            # Again and again: what comes before its stream has been negotiated is not kept.
+            sender.send(sender.browser.transceivers[0], KEY_FRAME)
+            await trio.sleep(PACE)
+    assert receiver.machine.rtp[0].payload == KEY_FRAME
+
+
+class FullIceServer(RealServer):
+    """The server, and ways to it."""
+
+    expected: frozenset[str] = frozenset()
+    """Events of the log that the server may complain with."""
+
+    @asynccontextmanager
+    async def ice_client(self, user: str) -> AsyncIterator[IceClient]:
+        """A client that has not joined."""
+        async with open_ice_client(user, self.http) as client:
+            yield client
+
+
+@asynccontextmanager
+async def full_ice_server(store: Store | None = None, /, **settings: Any) -> AsyncIterator[FullIceServer]:
+    """Run a server; at its end it has closed all that it has opened, and has had no reason to complain."""
+    everything: dict[str, Any] = {
+        "ice_mode": "full",
+        "session_ttl_sec": 0,  # who drops its connection is gone at once
+        "http_addr": HostPort(HOST, 0),
+        "announced_ips": (HOST,),
+        "room_ttl_sec": 0,
+        "drain_sec": 0,
+        **settings,
+    }
+    before = len(os.listdir("/proc/self/fd"))
+    with structlog.testing.capture_logs() as log:
+        media = PeerSockets(HOST)
+        server = Server(Settings(**everything), media, store or MemoryStore("stage"))
+        async with trio.open_nursery() as nursery:
+            url = await nursery.start(server.run)
+            scene = FullIceServer(server, media, server.ice_tcp, url, log)
+            yield scene
+            server.stop()
+    assert [entry for entry in scene.complaints() if entry["event"] not in scene.expected] == []
+    remains = scene.remains()
+    assert remains["peers"] == remains["routes"] == remains["connections"] == 0
+    assert remains["files"] <= before

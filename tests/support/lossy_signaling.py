@@ -1,0 +1,250 @@
+"""A room over a way that delays and breaks: the real server, a polite client, and Bob whose way is perfect.
+
+call = ShakyCall()
+call.client.publish("mic", call.hall.now)
+call.deliver_up(call.served)        # the server has the offer ...
+call.lose_wire()                    # ... and its answer gets lost
+call.calm()                         # both agree, or this raises
+"""
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from support.browser_model import CHROMIUM, FIREFOX
+from support.polite_client import LIVENESS, RETRY_DELAYS, PoliteClient, Wire
+from support.pure_conference import PureConference
+
+from sfu.conference.envelope import serialize
+from sfu.conference.limits import Limits
+from sfu.conference.messages import Join
+from sfu.conference.negotiation import ANSWER_TIMEOUT, FIRST_OFFER_WAIT, NegotiationState
+from sfu.conference.peer import Peer
+from sfu.conference.session import hash_of
+from sfu.sdp import SignalingState
+
+LATENCY = 4.0
+"""Seconds that a message is under way at most: less than half of an answer's deadline."""
+
+CALM = ANSWER_TIMEOUT + RETRY_DELAYS[-1] + 1.0
+"""Seconds after which both are stable again when nothing more happens: an offer that the browser did not take
+is made again at the deadline; one of its own that failed just then, after the longest of the delays."""
+
+PROMPT = FIRST_OFFER_WAIT + 1.0
+"""The same if the browser has taken everything: then no deadline needs to help."""
+
+LIMITS = Limits(session_ttl=3600.0, messages_per_second=10_000, messages_burst=10_000)
+NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+MAX_WAKES = 2000
+"""Timers that may go off in one stretch of time; a busy loop is many more."""
+
+
+class LossySignalingCall:
+    """Alice's every message is carried by hand. Bob hears and answers at once."""
+
+    def __init__(self, *, firefox: bool = False, seed: int = 1) -> None:
+        self.hall = PureConference(LIMITS, seed)
+        self.bob = self.hall.enter("bob", numbers=CHROMIUM)
+        self.client = PoliteClient(FIREFOX if firefox else CHROMIUM)
+        self.served: Wire | None = None
+        """The WebSocket by which the server reaches the client, as far as the server knows."""
+        self._peer: Peer | None = None
+        self.client.reconnect("new", self.hall.now)
+        self.deliver()
+
+    @property
+    def peer(self) -> Peer:
+        """The client at the server."""
+        assert self._peer is not None
+        return self._peer
+
+    # --- the way ---
+
+    def break_wire(self) -> None:
+        """The WebSocket breaks and the client notices; what it had sent may still arrive."""
+        self._spare_second_reply()
+        self.client.break_off()
+
+    def lose_wire(self) -> None:
+        """The WebSocket breaks and the server notices."""
+        if self.served is not None:
+            self._spare_second_reply()
+            self.served.broken = True
+            self.served = None
+            self.hall.conference.suspend(self.peer, self.hall.now)
+            self.settle()
+
+    def reconnect(self, transport: str) -> None:
+        """The client opens a WebSocket."""
+        if self.client.wire is None:
+            self.client.reconnect(transport, self.hall.now)
+
+    def deliver_up(self, wire: Wire | None) -> bool:
+        """The server takes the next message of a WebSocket; return whether there was one."""
+        if wire is None or not wire.up:
+            return False
+        _, message_type, data = wire.up.popleft()
+        if message_type == "join":
+            if not wire.broken or self._survives_a_lost_reply():
+                self._join(wire, data)
+        elif wire is self.served:
+            text = json.dumps({"type": message_type, "data": data})
+            self.hall.conference.receive_message(self.peer, text, self.hall.now)
+        self.settle()
+        return True
+
+    def deliver_down(self) -> bool:
+        """The client takes the next message; return whether there was one."""
+        wire = self.client.wire
+        if wire is None or not wire.down:
+            return False
+        _, message = wire.down.popleft()
+        self.client.hear(message, self.hall.now)
+        return True
+
+    def deliver(self) -> None:
+        """Everything that is under way arrives, and what it leads to."""
+        while self.deliver_up(self.client.wire) or self.deliver_down():
+            pass
+
+    def settle(self) -> None:
+        """Let the server draw its consequences."""
+        self.hall.settle()
+        if self._peer is not None:
+            for message in self._peer.take_messages():
+                if self.served is not None and not self.served.broken:
+                    self.served.down.append((self.hall.now, json.loads(serialize(message, NOON))))
+
+    def _spare_second_reply(self) -> None:
+        """Let the reply to a join arrive if it is the second in a row that would get lost."""
+        while not self.client.joined and not self._survives_a_lost_reply() and self.deliver_down():
+            pass
+
+    def _survives_a_lost_reply(self) -> bool:
+        """Whether the client's token is good even if the reply to its join gets lost."""
+        return self.peer.session.tokens.current == hash_of(self.client.session["sessionToken"])
+
+    def _join(self, wire: Wire, data: dict[str, Any]) -> None:
+        request = Join(
+            room_id="room",
+            user_id="alice",
+            session_id=data.get("sessionId"),
+            session_token=data.get("sessionToken"),
+            transport=data["transport"],
+        )
+        peer = self.hall.conference.join(request, self.hall.now)
+        assert self._peer in (None, peer), "the session was not resumed"
+        if self.served is not None:
+            self.served.broken = True
+        self._peer = peer
+        self.served = wire
+
+    # --- time ---
+
+    def run(self, seconds: float) -> None:
+        """Let time pass. Nothing is under way for longer than `LATENCY`, dead for longer than `LIVENESS`."""
+        hall, end = self.hall, self.hall.now + seconds
+        for _ in range(MAX_WAKES):
+            due = [peer.next_timeout() for peer in self._peers()]
+            due += [self.client.next_timeout(), self._latest()]
+            now = min((time for time in due if time is not None), default=math.inf)
+            if now > end:
+                hall.now = end
+                return
+            hall.now = max(hall.now, now)
+            self._wake()
+        raise AssertionError("timers go off again and again")
+
+    def _peers(self) -> list[Peer]:
+        return [peer for room in self.hall.conference.rooms.values() for peer in room.peers.values()]
+
+    def _latest(self) -> float | None:
+        """When the next message must have arrived."""
+        wire = self.client.wire
+        if wire is None:
+            return None
+        if wire.broken:
+            return self.client.heard_at + LIVENESS
+        times = [queue[0][0] + LATENCY for queue in (wire.up, wire.down) if queue]
+        return min(times, default=None)
+
+    def _wake(self) -> None:
+        now, wire = self.hall.now, self.client.wire
+        for peer in self._peers():
+            timeout = peer.next_timeout()
+            if timeout is not None and timeout <= now:
+                self.hall.conference.handle_timeout(peer, now)
+        self.settle()
+        timeout = self.client.next_timeout()
+        if timeout is not None and timeout <= now:
+            self.client.handle_timeout(now)
+        if wire is None:
+            return
+        if wire.broken:
+            if now >= self.client.heard_at + LIVENESS:
+                self.client.break_off()
+            return
+        while wire.up and wire.up[0][0] + LATENCY <= now:
+            self.deliver_up(wire)
+        while wire.down and wire.down[0][0] + LATENCY <= now:
+            self.deliver_down()
+
+    # --- agreement ---
+
+    def calm(self) -> None:
+        """Nothing happens any more, and the way is perfect: both must become stable in time, and agree."""
+        self.client.failing = False
+        patience = CALM if self.client.failures else PROMPT
+        if self.client.wire is None or self.client.wire.broken:
+            self.client.break_off()
+            self.reconnect("keep")
+        self.deliver()
+        end = self.hall.now + patience
+        while not self.stable:
+            assert self.hall.now < end, "still not stable"
+            self.run(0.5)
+            self.deliver()
+            assert self.client.errors == []
+        self.check_agreement()
+
+    @property
+    def stable(self) -> bool:
+        """Whether no end is in a negotiation or wants one."""
+        negotiation, client = self.peer.connection.negotiation, self.client
+        return (
+            negotiation.state is NegotiationState.STABLE
+            and negotiation.next_timeout() is None
+            and client.offered is None
+            and not client.wanted
+        )
+
+    def check_agreement(self) -> None:
+        """What both ends hold to be agreed is the same, and is what both want."""
+        client, connection = self.client, self.peer.connection
+        assert client.errors == []
+        assert connection.sdp.state is SignalingState.STABLE
+        assert not connection.sdp.needs_offer
+        lines = {line.mid: line for line in client.browser.lines if not line.stopped}
+        # What the client receives.
+        sent = {slot.mid: slot for slot in connection.sdp.senders if slot.active}
+        assert {mid: str(slot.msid) for mid, slot in sent.items()} == {
+            mid: line.track for mid, line in lines.items() if line.track is not None
+        }
+        others = (peer for peer in self._peers() if peer is not self.peer)
+        tracks = {track for peer in others for track in peer.tracks.values()}
+        wishes = self.peer.wishes
+        wanted = {track for track in tracks if track.id not in wishes or wishes[track.id].wanted}
+        assert {subscription.track for subscription in connection.subscriptions} == wanted
+        assert all(one.slot is not None and one.slot.active for one in connection.subscriptions)
+        # What it publishes.
+        receivers = {one.mid: one for one in connection.sdp.receivers if one.active}
+        assert {one.mid for one in client.published.values()} == set(receivers)
+        for source, transceiver in client.published.items():
+            assert transceiver.mid is not None
+            assert lines[transceiver.mid] is transceiver
+            assert transceiver.ssrc in receivers[transceiver.mid].ssrcs
+            track = self.peer.track_on(transceiver.mid)
+            assert track is not None
+            assert (track.source, track.id) == (source, client.track_ids[source])
+        assert {track.source for track in self.peer.tracks.values() if track.mid} == set(client.published)

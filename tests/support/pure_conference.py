@@ -1,0 +1,270 @@
+"""A whole conference without a socket: the pure server, scripted clients, and a clock that jumps.
+
+hall = Hall()
+alice, bob = hall.enter("alice"), hall.enter("bob")
+alice.publish("video")
+hall.run(1.0)
+alice.send_video(key_frame=True)
+hall.run(0.1)
+bob.client.rtp       # what arrived at bob
+"""
+
+import itertools
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+from cffi import FFI
+from support.browser_model import CHROMIUM, Browser, Numbers, Transceiver
+from support.client import Remote, ScriptedClient, description_of
+from support.descriptions import with_transport
+from support.media import DELTA_FRAME, KEY_FRAME
+
+from sfu.conference.conference import Conference
+from sfu.conference.connection import Connection
+from sfu.conference.envelope import serialize
+from sfu.conference.limits import Limits
+from sfu.conference.messages import Join
+from sfu.conference.peer import Peer
+from sfu.dtls import Certificate
+from sfu.ice.candidate import host_candidates
+from sfu.ice.path import Address, IcePath
+from sfu.rtp.packet import RtpPacket
+from sfu.transport.egress import SLOT_SIZE, Egress
+
+SERVER = Address("192.0.2.1", 7882)
+NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+STEP = 0.02
+"""Seconds between two looks at the clock."""
+
+
+class PureConference:
+    """The server's pure part, and the network around it."""
+
+    def __init__(self, limits: Limits | None = None, seed: int = 1, *, auto_subscribe: bool = True) -> None:
+        self.random = Random(seed).randbytes
+        self.now = 100.0
+        self.certificate = Certificate.generate(NOON, self.random)
+        self.candidates = tuple(str(one) for one in host_candidates([SERVER.host], SERVER.port))
+        self.egress = Egress(self._send)
+        self.conference = Conference(
+            limits or Limits(), self._connect, self.egress, self.random, auto_subscribe=auto_subscribe
+        )
+        self.guests: list[PureClient] = []
+        self.ports = itertools.count(40000)
+        self.nobody = 0
+        """Datagrams that the server sent to an address where nobody is."""
+
+    def enter(
+        self,
+        user: str,
+        room: str = "room",
+        *,
+        numbers: Numbers = CHROMIUM,
+        certificate: Certificate | None = None,
+    ) -> "PureClient":
+        """Let a client join, and take its first messages. Raises `Refused`."""
+        peer = self.conference.join(Join(room_id=room, user_id=user, name=user.title()), self.now)
+        guest = PureClient(self, peer, numbers, certificate)
+        self.guests.append(guest)
+        self.settle()
+        return guest
+
+    def leave(self, guest: "PureClient", reason: str = "connection lost") -> None:
+        """Let a guest's connection end."""
+        self.conference.remove(guest.peer, reason, self.now)
+        self.settle()
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(end, self.now + STEP)
+            for guest in self.guests:
+                guest.tick()
+                timeout = guest.peer.next_timeout()
+                if timeout is not None and timeout <= self.now:
+                    self.conference.handle_timeout(guest.peer, self.now)
+            self.settle()
+
+    def settle(self) -> None:
+        """Carry messages and datagrams until all is quiet."""
+        busy = True
+        while busy:
+            busy = False
+            for peer in self.conference.take_touched():
+                self.conference.conclude(peer, self.now)
+                for datagram, path in peer.outgoing(self.now):
+                    self.egress.put(datagram, path)
+            self.egress.flush()
+            for guest in self.guests:
+                busy = guest.exchange() or busy
+
+    def receive(self, data: bytes, path: IcePath) -> None:
+        """A datagram arrives at the server."""
+        peer = self.conference.route(data, path)
+        if peer is not None:
+            self.conference.receive(peer, data, path, self.now)
+
+    def _connect(self, now: float) -> Connection:
+        return Connection(self.certificate, self.candidates, self.random, now)
+
+    def _send(self, egress: Egress) -> None:
+        for index in range(egress.count):
+            path = egress.paths[index]
+            data = FFI().buffer(egress.memory + index * SLOT_SIZE, egress.lengths[index])[:]
+            guest = next((guest for guest in self.guests if guest.path == path), None)
+            if guest is None:
+                self.nobody += 1
+            else:
+                guest.inbox.append(data)
+
+
+class PureClient:
+    """A client: its signaling, a browser's offers and answers, and a transport that really encrypts."""
+
+    def __init__(
+        self, hall: PureConference, peer: Peer, numbers: Numbers, certificate: Certificate | None
+    ) -> None:
+        self.hall = hall
+        self.peer = peer
+        self.path = IcePath(SERVER, Address("192.0.2.7", next(hall.ports)))
+        self.browser = Browser(numbers=numbers)
+        self.client = ScriptedClient(
+            random=hall.random, now=hall.now, certificate=certificate or hall.certificate
+        )
+        self.fingerprint = self.client.certificate.fingerprint()
+        """What its descriptions say."""
+        self.inbox: list[bytes] = []
+        self.messages: list[dict[str, Any]] = []
+        """What the server said, oldest first."""
+        self.answers = True
+        """Whether offers are answered."""
+        self.sources: dict[str, str] = {}
+        self._remote: Remote | None = None
+        self._sequence_numbers: Counter[int] = Counter()
+        self._timestamps: Counter[int] = Counter()
+
+    # --- signaling ---
+
+    def say(self, message_type: str, **data: Any) -> None:
+        """Send a message to the server, and let it have its consequences."""
+        text = json.dumps({"type": message_type, "data": data})
+        self.hall.conference.receive_message(self.peer, text, self.hall.now)
+        self.hall.settle()
+
+    def heard(self, message_type: str) -> list[dict[str, Any]]:
+        """The data of all messages of a type so far."""
+        return [message["data"] for message in self.messages if message["type"] == message_type]
+
+    def join_again(self, *, keep: bool) -> None:
+        """Join with what the server said last of the session, which has to go on; nothing is settled."""
+        told = self.heard("join")[-1]
+        request = Join(
+            room_id=self.peer.room.id,
+            user_id=self.peer.user_id,
+            session_id=told["sessionId"],
+            session_token=told["sessionToken"],
+            transport="keep" if keep else "new",
+        )
+        assert self.hall.conference.join(request, self.hall.now) is self.peer
+
+    def publish(self, *kinds: str, source: str | None = None) -> list[Transceiver]:
+        """Publish one track of each kind."""
+        transceivers = [self.browser.add(kind, receives=False) for kind in kinds]
+        self.offer(source)
+        return transceivers
+
+    def offer(self, source: str | None = None) -> None:
+        """Offer what the browser has now."""
+        sdp = self.own(self.browser.offer())
+        if source is not None:
+            self.sources.update(
+                {line.mid: source for line in self.browser.pending or () if line.sends and line.mid is not None}
+            )
+        tracks = [{"mid": mid, "source": name} for mid, name in self.sources.items()]
+        self.say("offer", sdp=sdp, type="offer", tracks=tracks)
+
+    def own(self, sdp: str) -> str:
+        """A description of the browser with the scripted client's transport in it."""
+        return with_transport(sdp, self.client.credentials, self.fingerprint)
+
+    def exchange(self) -> bool:
+        """Take what the server sent and answer it; return whether there was anything."""
+        busy = False
+        for message in self.peer.take_messages():
+            busy = True
+            self._hear(json.loads(serialize(message, NOON)))
+        inbox, self.inbox = self.inbox, []
+        for data in inbox:
+            busy = True
+            self.client.receive(data, self.hall.now)
+        for data in self.client.outgoing(self.hall.now):
+            busy = True
+            self.hall.receive(data, self.path)
+        return busy
+
+    def tick(self) -> None:
+        """Let the transport's timers run."""
+        timeout = self.client.next_timeout()
+        if timeout is not None and timeout <= self.hall.now:
+            self.client.handle_timeout(self.hall.now)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        self.messages.append(message)
+        data = message["data"]
+        if message["type"] == "answer":
+            self.browser.receive_answer(data["sdp"])
+            self.connect(data["sdp"])
+        elif message["type"] in ("offer", "ice-restart-offer") and self.answers:
+            answer = self.own(self.browser.answer(data["sdp"]))
+            self.connect(data["sdp"])
+            text = json.dumps({"type": "answer", "data": {"sdp": answer, "type": "answer"}})
+            self.hall.conference.receive_message(self.peer, text, self.hall.now)
+
+    def renew(self) -> None:
+        """Go on with another RTCPeerConnection."""
+        self.browser = Browser()
+        self.client = ScriptedClient(
+            random=self.hall.random, now=self.hall.now, certificate=self.client.certificate
+        )
+        self.forget_remote()
+
+    def forget_remote(self) -> None:
+        """The next description is that of another transport."""
+        self._remote = None
+
+    def connect(self, sdp: str) -> None:
+        """Check connectivity with the server of a description, unless that is going on."""
+        remote = description_of(sdp)
+        if remote != self._remote:
+            self._remote = remote
+            self.client.set_remote(remote, self.hall.now)
+
+    # --- media ---
+
+    def send(self, transceiver: Transceiver, payload: bytes, *, skip: int = 0) -> RtpPacket:
+        """Send the next packet of a track; `skip` numbers are lost before it."""
+        ssrc = transceiver.ssrc
+        self._sequence_numbers[ssrc] += 1 + skip
+        self._timestamps[ssrc] += 3000
+        payload_type = int(self.browser.numbers.formats[transceiver.kind].split()[0])
+        packet = RtpPacket(
+            payload_type, True, self._sequence_numbers[ssrc], self._timestamps[ssrc], ssrc, (), (), payload
+        )
+        self.client.send_rtp(packet)
+        self.hall.settle()
+        return packet
+
+    def send_frames(self, transceiver: Transceiver, count: int = 1, *, key_frame: bool = True) -> None:
+        """Send `count` one-packet frames, 33 ms apart, the first of them (for video) a key frame if wanted."""
+        for index in range(count):
+            payload = KEY_FRAME if key_frame and index == 0 else DELTA_FRAME
+            self.send(transceiver, payload if transceiver.kind == "video" else b"opus")
+            self.hall.run(1 / 30)
+
+    def received(self, ssrc: int | None = None) -> list[RtpPacket]:
+        """The packets that arrived, those of one SSRC if it is given."""
+        return [packet for packet in self.client.rtp if ssrc in (None, packet.ssrc)]

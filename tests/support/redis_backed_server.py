@@ -1,0 +1,203 @@
+"""Whole servers on real ports over a real Redis: several at a time, or one life of a server after the other.
+
+async with life(redis.address) as first, first.client("alice") as alice:
+    ...
+    first.kill()
+async with life(redis.address) as second:       # the same server, started again
+    ...
+"""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+from structlog.typing import EventDict
+from support.media import KEY_FRAME
+from support.real_server import HOST, PATIENCE, PortClient, RealServer, becomes
+from support.redis import RedisServer, TcpProxy
+
+from sfu.shell.config.redis_url import RedisAddress
+from sfu.shell.config.settings import Settings
+from sfu.shell.config.values import HostPort
+from sfu.shell.media.tcp import IceTcp
+from sfu.shell.media.udp import MediaSocket
+from sfu.shell.ops.admin import Admin
+from sfu.shell.server import Server
+from sfu.shell.store.redis import RedisStore
+
+REFRESH = 0.3
+"""Seconds after which the leases of sessions are extended in tests."""
+
+ROOM = "call"
+"""Where everybody meets; the room of `Stage.call`."""
+
+
+class RedisBackedServer(RealServer):
+    """A server with its operators' port, from its start to its end or its death."""
+
+    def __init__(
+        self,
+        server: Server,
+        store: RedisStore,
+        media: MediaSocket,
+        ice_tcp: IceTcp,
+        log: list[EventDict],
+        *,
+        url: str,
+        operators: str,
+        running: trio.CancelScope,
+    ) -> None:
+        """`url` and `operators` are its two HTTP ports; `running` holds `Server.run`."""
+        super().__init__(server, media, ice_tcp, url, log)
+        self.store = store
+        self._operators = operators
+        self._running = running
+
+    def kill(self) -> None:
+        """Die in the middle of whatever it is: nothing is written any more, nobody is told anything."""
+        self._running.cancel("killed")
+
+    async def readiness(self) -> str:
+        """Return what ``/readyz`` says."""
+        return (await _get(self.http.port, "/readyz")).split('"')[3]
+
+    async def becomes_ready(self, status: str) -> None:
+        """Wait until ``/readyz`` says `status`."""
+        with trio.fail_after(PATIENCE):
+            while await self.readiness() != status:  # noqa: ASYNC110 - it is asked over the network
+                await trio.sleep(0.01)
+
+    async def metrics(self) -> str:
+        """Return what Prometheus would read."""
+        return await _get(int(self._operators.rstrip("/").rpartition(":")[2]), "/metrics")
+
+    def users(self) -> list[str]:
+        """Return the users of all peers, suspended ones too, in alphabetical order."""
+        rooms = self.server.conference.rooms.values()
+        return sorted(peer.user_id for room in rooms for peer in room.peers.values())
+
+    async def written(self) -> None:
+        """Wait until everything is in Redis."""
+        with trio.fail_after(PATIENCE):
+            await self.store.flush()
+
+
+@asynccontextmanager
+async def redis_backed_server(
+    address: RedisAddress, server_id: str = "one", log: list[EventDict] | None = None, **settings: Any
+) -> AsyncIterator[RedisBackedServer]:
+    """Run a server whose Redis is at `address`; at the end of the block it is stopped, if it still lives."""
+    everything: dict[str, Any] = {
+        "session_ttl_sec": 30,
+        "http_addr": HostPort(HOST, 0),
+        "admin_addr": HostPort(HOST, 0),
+        "announced_ips": (HOST,),
+        "room_ttl_sec": 0,
+        "drain_sec": 0,
+        **settings,
+    }
+    chosen = Settings(**everything)
+    store = RedisStore(address, server_id, os.urandom, room_ttl=chosen.room_ttl_sec)
+    with (
+        IceTcp.open(HostPort(HOST, 0), max_connections=100) as ice_tcp,
+        MediaSocket.open(HOST, 0, sink=ice_tcp) as media,
+    ):
+        server = Server(chosen, media, store, ice_tcp)
+        async with trio.open_nursery() as nursery:
+            operators = await nursery.start(Admin(chosen, server, media).serve)
+            async with trio.open_nursery() as serving:
+                url, running = await serving.start(_live, server)
+                yield RedisBackedServer(
+                    server,
+                    store,
+                    media,
+                    ice_tcp,
+                    [] if log is None else log,
+                    url=url,
+                    operators=operators,
+                    running=running,
+                )
+                server.stop()
+            nursery.cancel_scope.cancel("the server has ended")
+
+
+async def _live(server: Server, *, task_status: trio.TaskStatus[tuple[str, trio.CancelScope]]) -> None:
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            url = await nursery.start(server.run)
+            task_status.started((url, scope))
+
+
+async def leave(client: PortClient) -> None:
+    """End the session for good."""
+    await client.say("leave")
+    await client.until(lambda: client.closed)
+
+
+def sessions(redis: RedisServer) -> set[str]:
+    """Return the ids of the sessions that Redis has."""
+    return {name.removeprefix("session:") for name in redis.names() if name.startswith("session:")}
+
+
+def session(client: PortClient) -> str:
+    """Return the id of a client's session."""
+    return str(client.heard("join")[-1]["sessionId"])
+
+
+def own_tracks(client: PortClient) -> dict[str, str]:
+    """Return the ids of what a client publishes, by kind."""
+    return {each["kind"]: each["trackId"] for each in client.heard("track-published") if "mid" in each}
+
+
+async def publishes(client: PortClient, *kinds: str) -> None:
+    """Publish, and wait until the server has given the tracks their ids."""
+    known = len(own_tracks(client))
+    await client.publish(*kinds)
+    await client.until(lambda: len(own_tracks(client)) >= max(known, len(kinds)))
+
+
+async def flows(sender: PortClient, receiver: PortClient) -> None:
+    """Let the sender's video reach the receiver."""
+    video = next(each for each in sender.browser.transceivers if each.kind == "video")
+
+    def arrives() -> bool:
+        sender.send(video, KEY_FRAME)
+        return bool(receiver.arrived)
+
+    await becomes(arrives, True)
+
+
+async def took(what: Awaitable[object]) -> float:
+    """Return how many seconds something took."""
+    begin = trio.current_time()
+    await what
+    return trio.current_time() - begin
+
+
+@asynccontextmanager
+async def between(redis: RedisServer) -> AsyncIterator[TcpProxy]:
+    """Put a middleman before Redis."""
+    with tempfile.TemporaryDirectory(prefix="sfu-redis-") as folder:
+        middleman = TcpProxy(Path(folder), redis.address)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(middleman.serve)
+            yield middleman
+            nursery.cancel_scope.cancel("the test is over")
+
+
+async def found(what: Callable[[], set[str]]) -> set[str]:
+    """Wait until there is something in Redis; return it."""
+    await becomes(lambda: bool(what()), True)
+    return what()
+
+
+async def _get(port: int, path: str) -> str:
+    async with await trio.open_tcp_stream(HOST, port) as stream:
+        with trio.fail_after(PATIENCE):
+            await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+            answer = b"".join([bytes(part) async for part in stream]).decode()
+    return answer.partition("\r\n\r\n")[2]
