@@ -36,6 +36,7 @@ from sfu.conference.room import Room
 from sfu.dtls.certificate import Certificate
 from sfu.shell.auth.tokens import open_door
 from sfu.shell.config.settings import Settings
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.dispatcher import Dispatcher
 from sfu.shell.http.public import HttpServer, Readiness, open_listeners, public_url
 from sfu.shell.http.websocket import RequestInfo
@@ -48,12 +49,6 @@ from sfu.shell.room import RoomTask
 from sfu.shell.signaling import CLOSE_TIMEOUT, Signaling, greet
 from sfu.shell.store.interface import Store
 from sfu.shell.store.sessions import Sessions
-
-STOP_TIMEOUT: Final = 5.0
-"""Seconds that the rooms have for their goodbyes when the server stops."""
-
-FLUSH_TIMEOUT: Final = 3.0
-"""Seconds that the store has for what is not written yet when the server stops."""
 
 OBSERVE_INTERVAL: Final = 10.0
 """Seconds between two lines of the debug log that say how much there is of everything."""
@@ -68,13 +63,20 @@ class Server:
     """One running server. `run` is its life: who comes in, who is put back, and in which order all ends."""
 
     def __init__(
-        self, settings: Settings, media: MediaPorts, store: Store, ice_tcp: IceTcp | None = None
+        self,
+        settings: Settings,
+        media: MediaPorts,
+        store: Store,
+        ice_tcp: IceTcp | None = None,
+        *,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
         """`store` keeps sessions; this is the only one to run and to use it.
 
         `ice_tcp` is to be the sink of `media`; without it there is no media by TCP.
         """
         self._settings = settings
+        self._timeouts = timeouts
         self._media = media
         self.store = store
         self.ice_tcp = ice_tcp or IceTcp(None, max_connections=0)
@@ -141,12 +143,12 @@ class Server:
                         accepting.cancel_scope.cancel("the server stops")
                     await self._drain()
                     self._end_rooms()
-                    rooms.cancel_scope.deadline = trio.current_time() + STOP_TIMEOUT
+                    rooms.cancel_scope.deadline = trio.current_time() + self._timeouts.stop
                 with trio.move_on_after(CLOSE_TIMEOUT):
                     if self._talks:
                         await self._silence.wait()
                 connections.cancel_scope.cancel("the server stops")
-            with trio.move_on_after(FLUSH_TIMEOUT) as flushing:
+            with trio.move_on_after(self._timeouts.flush) as flushing:
                 await self.store.flush()
             if flushing.cancelled_caught:
                 waiting = self.store.statistics().backlog

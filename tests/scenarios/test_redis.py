@@ -30,9 +30,9 @@ from trio_websocket import open_websocket_url
 from sfu.conference.connection import Connection
 from sfu.conference.peer import Peer
 from sfu.conference.room import Room
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
 from sfu.shell.peer import PeerTask
 from sfu.shell.room import RoomTask
-from sfu.shell.server import FLUSH_TIMEOUT
 from sfu.shell.signaling import Signaling
 from sfu.transport.peer import PeerTransport
 from sfu.transport.secure import SecureChannel
@@ -188,6 +188,6 @@ async def test_a_halted_redis_holds_up_no_end_for_long(redis: RedisServer) -> No
             assert await end_of(server) == 0
         finally:
             redis.go_on()
-        assert trio.current_time() - begin >= FLUSH_TIMEOUT
+        assert trio.current_time() - begin >= DEFAULT_TIMEOUTS.flush
         (line,) = [line for line in server.log() if line["level"] == "warning" and "waiting" in line]
         assert line["waiting"] == 1
