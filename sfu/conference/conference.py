@@ -43,7 +43,6 @@ from sfu.transport.demux import TransportTable
 from sfu.transport.egress import Egress
 from sfu.transport.events import (
     KeyFrameRequested,
-    Media,
     Secured,
     StreamStarted,
     TransportClosed,
@@ -246,8 +245,10 @@ class Conference:
 
     def receive(self, peer: Peer, data: bytes, path: IcePath, now: float) -> None:
         """Take a datagram of `peer`; what it gives rise to for others is in the egress when this returns."""
-        peer.connection.transport.receive(data, path, now)
-        self._follow(peer, now)
+        media = peer.connection.transport.receive(data, path, now)
+        self._follow(peer, now)  # before the packet: its stream may have begun with it
+        if media is not None:
+            fan_out(media, media.stream.senders, self._egress, now)
 
     def owner(self, path: IcePath) -> Peer | None:
         """Return whose path it is: who has shown by an authenticated check that it leads to him."""
@@ -323,8 +324,6 @@ class Conference:
         self._marks.touched.add(peer)
         for event in peer.connection.transport.events():
             match event:
-                case Media(stream, packet):
-                    fan_out(packet, stream.senders, self._egress, now)
                 case KeyFrameRequested(stream):
                     peer.room.wake_publisher(peer, stream)
                 case StreamStarted(stream):

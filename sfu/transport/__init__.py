@@ -8,7 +8,6 @@ from sfu.transport.demux import TransportTable
 from sfu.transport.egress import Egress
 from sfu.transport.events import (
     KeyFrameRequested,
-    Media,
     Secured,
     StreamEnded,
     StreamStarted,
@@ -17,13 +16,13 @@ from sfu.transport.events import (
 )
 from sfu.transport.fan_out import fan_out
 from sfu.transport.peer import PeerTransport, TransportEvent, TransportStatistics
-from sfu.transport.receive_stream import ReceiveStream
+from sfu.transport.receive_stream import MediaPacket, ReceiveStream
 from sfu.transport.send_stream import SendStream
 
 __all__ = [
     "Egress",
     "KeyFrameRequested",
-    "Media",
+    "MediaPacket",
     "PeerTransport",
     "ReceiveStream",
     "Secured",

@@ -1,9 +1,7 @@
 """What a peer's transport tells its owner. ICE's own events (`sfu.ice.events`) are passed on among these."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from sfu.transport.media import MediaPacket
 from sfu.transport.receive_stream import ReceiveStream
 
 
@@ -44,13 +42,6 @@ class StreamEnded:
     """A published stream is closed: negotiated away, replaced by another SSRC, or the transport has ended."""
 
     stream: ReceiveStream
-
-
-class Media(NamedTuple):
-    """A packet of a published stream, to be forwarded. A tuple, because nearly every datagram makes one."""
-
-    stream: ReceiveStream
-    packet: MediaPacket
 
 
 @dataclass(frozen=True, slots=True)

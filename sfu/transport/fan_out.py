@@ -19,7 +19,7 @@ from typing import Final
 
 from sfu.rtp.libsrtp import BINDING
 from sfu.transport.egress import Egress
-from sfu.transport.media import MediaPacket
+from sfu.transport.receive_stream import MediaPacket
 from sfu.transport.send_stream import SendStream
 
 _protect: Final = BINDING.protect

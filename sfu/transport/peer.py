@@ -1,6 +1,6 @@
 """One peer's transport: everything between the datagrams of one RTCPeerConnection and its media.
 
-    datagram ─> SecureChannel ─> RTP ──> StreamTable ─> ReceiveStream ─> `Media` event, for the router
+    datagram ─> SecureChannel ─> RTP ──> StreamTable ─> ReceiveStream ─> `MediaPacket`, for `fan_out`
                 (ICE DTLS SRTP)  RTCP ─> Control ─> the stream that it is about
                       datagrams <─ RTCP <─┘ <─ what the streams have to say
 
@@ -28,14 +28,13 @@ from sfu.sdp.transport import RemoteTransport
 from sfu.transport.demux import PacketKind
 from sfu.transport.events import (
     KeyFrameRequested,
-    Media,
     Secured,
     StreamEnded,
     StreamStarted,
     TransportClosed,
     TransportFailed,
 )
-from sfu.transport.receive_stream import ReceiveStream
+from sfu.transport.receive_stream import MediaPacket, ReceiveStream
 from sfu.transport.reported_quality import QualityStatistics
 from sfu.transport.rtcp_session import RtcpSession
 from sfu.transport.secure import SecureChannel
@@ -46,14 +45,7 @@ from sfu.transport.stream_table import StreamTable
 from sfu.transport.totals import ReceiveTotals, SendTotals
 
 TransportEvent = (
-    IceEvent
-    | Secured
-    | TransportClosed
-    | TransportFailed
-    | StreamStarted
-    | StreamEnded
-    | Media
-    | KeyFrameRequested
+    IceEvent | Secured | TransportClosed | TransportFailed | StreamStarted | StreamEnded | KeyFrameRequested
 )
 
 
@@ -265,23 +257,29 @@ class PeerTransport:
 
     # The five verbs
 
-    def receive(self, data: bytes, path: IcePath, now: float) -> None:
-        """Take a datagram. Never raises: what is wrong with it shows in `statistics().drops`."""
+    def receive(self, data: bytes, path: IcePath, now: float) -> MediaPacket | None:
+        """Take a datagram. Return the media packet to forward, if it brought one.
+
+        Forward it after the events have been taken: the first packet of a stream comes with `StreamStarted`.
+        Never raises: what is wrong with a datagram shows in `statistics().drops`.
+        """
         received = self._channel.receive(data, path, now)
         if received is None:
             self._follow(now)
-            return
+            return None
         kind, plain = received
+        media = None
         try:
             if kind is PacketKind.RTP:
-                self._receive_rtp(plain, now)
+                media = self._receive_rtp(plain, now)
             else:
                 self._receive_rtcp(plain, now)
         except BadPacket as error:
             self._drops[error.reason] += 1
         if kind is PacketKind.RTCP:
-            # It was a sign of life, so ICE may have something to say.
+            # RTCP is the peer's sign of life, so ICE may have an event.
             self._follow(now)
+        return media
 
     def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
         """Datagrams to send: all but forwarded media."""
@@ -327,7 +325,7 @@ class PeerTransport:
 
     # RTP in
 
-    def _receive_rtp(self, data: bytes, now: float) -> None:
+    def _receive_rtp(self, data: bytes, now: float) -> MediaPacket | None:
         packet = RtpPacket.parse(data)
         self._rtp_packets += 1
         self._rtp_octets += len(data)
@@ -343,15 +341,11 @@ class PeerTransport:
             learned = streams.learn(packet, now)
             self._follow_streams()
             if not learned:
-                return
+                return None
         stream = streams.media.get(ssrc)
         if stream is not None:
-            media = stream.receive(packet, data, now)
-        else:
-            stream = streams.repairs[ssrc]
-            media = stream.receive_rtx(packet, now)
-        if media is not None:
-            self._events.append(Media(stream, media))
+            return stream.receive(packet, data, now)
+        return streams.repairs[ssrc].receive_rtx(packet, now)
 
     # RTCP
 

@@ -7,6 +7,7 @@ or not at all when it is a duplicate or holds only padding. What the publisher h
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -30,7 +31,6 @@ from sfu.rtp.statistics import ReceptionStatistics
 from sfu.sdp.codecs import Codec
 from sfu.sdp.mline import MediaKind
 from sfu.transport.key_frame_requests import KeyFrameRequests
-from sfu.transport.media import MediaPacket
 from sfu.transport.stream_statistics import ReceiveStatistics
 from sfu.transport.translation import Key, Translation, translation_key
 
@@ -47,6 +47,22 @@ class SenderClock(NamedTuple):
     """The same instant in the stream's RTP clock."""
     arrival: float
     """When the report came, in our clock."""
+
+
+@dataclass(slots=True, eq=False)
+class MediaPacket:
+    """One packet of a published stream, received, checked and numbered."""
+
+    stream: "ReceiveStream"
+    """The stream that it is of; whoever forwards it is among its `senders`."""
+    rtp: RtpPacket
+    """The packet as the publisher numbered it (payload type, header-extension ids, timestamp)."""
+    sequence: int
+    """Its number for forwarding: extended, and without holes where the publisher sent padding only."""
+    in_order: bool
+    """Whether it is newer than every packet before it; false for a late or recovered one."""
+    key_frame: bool
+    """Whether a decoder can start with it; always true for audio."""
 
 
 class ReceiveStream:
@@ -219,7 +235,7 @@ class ReceiveStream:
             self.newest_arrival = now
         if self.history is not None:
             self.history.add(forwarded, data, now)
-        return MediaPacket(packet, forwarded, in_order, starts)
+        return MediaPacket(self, packet, forwarded, in_order, starts)
 
     def _restart(self, sequence: int, now: float) -> None:
         """The publisher numbers anew: for subscribers this is another source, and nothing is missing."""

@@ -25,8 +25,7 @@ from sfu.rtp.rtcp import ReportBlock, SenderReport
 from sfu.sdp.codecs import Codec
 from sfu.sdp.mline import MediaKind
 from sfu.transport.egress import Egress
-from sfu.transport.media import MediaPacket
-from sfu.transport.receive_stream import ReceiveStream
+from sfu.transport.receive_stream import MediaPacket, ReceiveStream
 from sfu.transport.reception_reports import Progress, ReceptionReports
 from sfu.transport.retransmission import RetransmissionLimit, Retransmitter
 from sfu.transport.send_context import SendContext

@@ -12,8 +12,7 @@ from sfu.rtp.packet import RtpPacket
 from sfu.rtp.srtp import PROFILES, InboundSrtp, OutboundSrtp
 from sfu.sdp.codecs import Codec
 from sfu.transport.egress import SLOT_SIZE, Egress
-from sfu.transport.media import MediaPacket
-from sfu.transport.receive_stream import ReceiveStream
+from sfu.transport.receive_stream import MediaPacket, ReceiveStream
 from sfu.transport.send_context import SendContext
 from sfu.transport.send_stream import SendStream
 

@@ -13,6 +13,7 @@ from sfu.ice.path import Address, IcePath
 from sfu.sdp.attributes import Fingerprint
 from sfu.sdp.transport import RemoteTransport
 from sfu.transport.peer import PeerTransport, TransportEvent
+from sfu.transport.receive_stream import MediaPacket
 
 SERVER = Address("192.0.2.1", 7882)
 CLIENT = Address("198.51.100.7", 50000)
@@ -63,6 +64,8 @@ class Link:
         )
         self.credentials = self.transport.ufrags()
         self.events: list[TransportEvent] = []
+        self.media: list[MediaPacket] = []
+        """What the transport gave to be forwarded."""
         self.sent: list[tuple[bytes, IcePath]] = []
         """Everything that the transport sent."""
         self._in_flight: list[tuple[float, int, str, bytes]] = []
@@ -115,7 +118,9 @@ class Link:
             self._in_flight.remove(arrival)
             self.now = max(self.now, arrival[0])
             if arrival[2] == "server":
-                self.transport.receive(arrival[3], self.path, self.now)
+                media = self.transport.receive(arrival[3], self.path, self.now)
+                if media is not None:
+                    self.media.append(media)
             else:
                 self.client.receive(arrival[3], self.now)
         else:

@@ -13,7 +13,6 @@ from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import ReceiverReport
 from sfu.sdp.codecs import Codec
 from sfu.sdp.mline import Receiver
-from sfu.transport.events import Media
 
 VP8 = Codec(96, "VP8", 90000, feedback=frozenset({"nack", "nack pli"}))
 VIDEO = Receiver("0", "video", active=True, codecs=(VP8,), extensions={}, ssrcs=(77,))
@@ -105,12 +104,12 @@ def test_call_survives(seed: int, renominates: bool) -> None:
     link.run(1.0)
     assert link.transport.state is IceState.COMPLETED
     assert link.transport.selected == link.path == link.transport.outlet.path
-    link.events.clear()
+    link.media.clear()
     last = publisher.send()
     link.client.send_rtcp([ReceiverReport(1)])
     before = link.transport.statistics().rtcp_packets
     link.run(0.1)
-    assert [event.packet.rtp.sequence_number for event in link.events if isinstance(event, Media)] == [last]
+    assert [media.rtp.sequence_number for media in link.media] == [last]
     assert link.transport.statistics().rtcp_packets == before + 1
     drops = link.transport.statistics().drops
     assert "srtp-auth" not in drops

@@ -26,7 +26,7 @@ from sfu.rtp.rtx import wrap_rtx
 from sfu.sdp.codecs import Codec
 from sfu.sdp.mline import Receiver
 from sfu.transport.egress import Egress
-from sfu.transport.events import KeyFrameRequested, Media, StreamEnded, StreamStarted
+from sfu.transport.events import KeyFrameRequested, StreamEnded, StreamStarted
 from sfu.transport.fan_out import fan_out
 from sfu.transport.send_stream import SendStream
 
@@ -98,12 +98,12 @@ class Call:
             self.publisher.run(0.01)
             self.subscriber.run(self.publisher.now - self.subscriber.now)
             for event in self.publisher.events:
-                match event:
-                    case StreamStarted(stream):
-                        self.slot.bind(stream, self.publisher.now)
-                    case Media(stream, packet):
-                        fan_out(packet, stream.senders, self.egress, self.publisher.now)
+                if isinstance(event, StreamStarted):
+                    self.slot.bind(event.stream, self.publisher.now)
+            for media in self.publisher.media:
+                fan_out(media, media.stream.senders, self.egress, self.publisher.now)
             self.publisher.events.clear()
+            self.publisher.media.clear()
             self.egress.flush()
 
     def received(self) -> list[RtpPacket]:
@@ -120,17 +120,16 @@ def call(publisher: Link) -> Call:
 # Receiving
 
 
-def test_first_packet_starts_a_stream_and_every_packet_is_an_event(publisher: Link) -> None:
+def test_first_packet_starts_a_stream_and_every_packet_is_to_be_forwarded(publisher: Link) -> None:
     publisher.client.send_rtp(video(1, KEY_FRAME))
     publisher.client.send_rtp(video(2))
     publisher.run(0.002)
-    started, first, second = publisher.events
+    [started] = publisher.events
+    first, second = publisher.media
     assert isinstance(started, StreamStarted)
-    assert isinstance(first, Media)
-    assert isinstance(second, Media)
     assert started.stream is first.stream is second.stream
     assert started.stream.mid == "0"
-    assert (first.packet.key_frame, second.packet.key_frame) == (True, False)
+    assert (first.key_frame, second.key_frame) == (True, False)
     assert list(publisher.transport.streams) == [started.stream]
     statistics = publisher.transport.statistics()
     assert statistics.rtp_packets == 2
@@ -156,7 +155,8 @@ def test_unknown_ssrcs_do_not_use_up_the_peers_share(publisher: Link) -> None:
     publisher.client.send_rtp(video(1, KEY_FRAME))
     publisher.run(0.1)
     assert dict(publisher.transport.statistics().drops) == {"rtp-unknown-ssrc": 500}
-    assert [type(event) for event in publisher.events] == [StreamStarted, Media]
+    assert [type(event) for event in publisher.events] == [StreamStarted]
+    assert len(publisher.media) == 1
 
 
 def test_ssrcs_that_only_report_do_not_use_up_the_peers_share(publisher: Link) -> None:
@@ -166,7 +166,8 @@ def test_ssrcs_that_only_report_do_not_use_up_the_peers_share(publisher: Link) -
     publisher.client.send_rtp(video(1, KEY_FRAME))
     publisher.run(0.1)
     assert dict(publisher.transport.statistics().drops) == {}
-    assert [type(event) for event in publisher.events] == [StreamStarted, Media]
+    assert [type(event) for event in publisher.events] == [StreamStarted]
+    assert len(publisher.media) == 1
 
 
 def test_replayed_media_is_dropped(publisher: Link) -> None:
@@ -196,7 +197,8 @@ def test_goodbye_of_a_paused_sender_ends_nothing(publisher: Link) -> None:
     publisher.client.send_rtcp([Goodbye((SSRC,))])
     publisher.client.send_rtp(video(2))
     publisher.run(0.1)
-    assert [type(event) for event in publisher.events] == [StreamStarted, Media, Media]
+    assert [type(event) for event in publisher.events] == [StreamStarted]
+    assert len(publisher.media) == 2
 
 
 # What the publisher is told
@@ -210,20 +212,20 @@ def test_gap_is_asked_for_and_its_repair_by_rtx_is_forwarded(publisher: Link) ->
     assert (nack.media_ssrc, nack.lost) == (SSRC, (3,))
     assert isinstance(publisher.client.rtcp[0], ReceiverReport)
     assert isinstance(publisher.client.rtcp[1], SourceDescription)
-    publisher.events.clear()
+    publisher.media.clear()
     publisher.client.send_rtp(replace(wrap_rtx(video(3), payload_type=97, ssrc=RTX_SSRC, sequence_number=1)))
     publisher.run(0.05)
-    [media] = publisher.events
-    assert isinstance(media, Media)
-    assert media.packet.rtp.sequence_number == 3
-    assert not media.packet.in_order
+    [media] = publisher.media
+    assert media.rtp.sequence_number == 3
+    assert not media.in_order
 
 
 def test_probe_on_the_rtx_stream_is_not_forwarded(publisher: Link) -> None:
     publisher.client.send_rtp(video(1, KEY_FRAME))
     publisher.client.send_rtp(RtpPacket(97, False, 1, 0, RTX_SSRC, (), ((MID, b"0"),), b"", 200))
     publisher.run(0.05)
-    assert [type(event) for event in publisher.events] == [StreamStarted, Media]
+    assert [type(event) for event in publisher.events] == [StreamStarted]
+    assert len(publisher.media) == 1
     assert publisher.transport.statistics().drops == {}
 
 

@@ -11,7 +11,6 @@ from support.transport_link import SERVER, Link, certificate
 from sfu.ice.candidate import host_candidates
 from sfu.rtp.packet import RtpPacket
 from sfu.sdp import BundleSession, LocalTransport
-from sfu.transport.events import Media
 
 
 def negotiate(link: Link) -> Browser:
@@ -44,10 +43,9 @@ def test_published_video_arrives() -> None:
     link.client.send_rtp(packet)
     link.client.send_rtp(replace(packet, sequence_number=2))
     link.run(0.1)
-    media = [event for event in link.events if isinstance(event, Media)]
-    assert [event.packet.rtp.sequence_number for event in media] == [1, 2]
-    assert media[0].packet.key_frame
-    assert media[0].stream.mid == video.mid
+    assert [media.rtp.sequence_number for media in link.media] == [1, 2]
+    assert link.media[0].key_frame
+    assert link.media[0].stream.mid == video.mid
 
 
 def test_description_gets_the_clients_transport() -> None:
