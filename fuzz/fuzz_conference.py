@@ -366,7 +366,8 @@ class Stage:
     def check(self, client: Client) -> None:
         """What a client knows is what there is."""
         peer = client.peer
-        others = [other for other in peer.room.peers.values() if other is not peer]
+        room = self.hall.conference.rooms[peer.room_id]
+        others = [other for other in room.peers.values() if other is not peer]
         assert client.peers == {other.id: set(other.tracks) for other in others}
         assert client.suspended == {other.id for other in others if other.suspended}
         assert peer.connection.negotiation.state is NegotiationState.STABLE

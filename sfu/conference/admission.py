@@ -95,7 +95,9 @@ class Admission:
             room.remove(old, "replaced", now, for_good=False)
             self._marks.ended.add(old.session.id)
         session = Session(record.session_id, record.tokens, record.generation)
-        peer = self._make_peer(record.peer_id, record.user_id, record.name, room, session, record.grants, now)
+        peer = self._make_peer(
+            record.peer_id, record.user_id, record.name, room.id, session, record.grants, now
+        )
         room.restore(peer, record, deadline, now)
         return peer
 
@@ -116,7 +118,7 @@ class Admission:
         keep = request.transport == "keep" and current.known and not current.transport.ended
         peer.name = request.name or peer.name
         connection = None if keep else self._make_connection(now)
-        peer.room.resume(peer, token, connection, now, was_away=was_away)
+        self._rooms[peer.room_id].resume(peer, token, connection, now, was_away=was_away)
         self.resumes += 1
         return peer
 
@@ -126,7 +128,7 @@ class Admission:
         session = self._nobody if peer is None else peer.session
         if not session.accepts(request.session_token or "") or peer is None:
             return None
-        return peer if (peer.room.id, peer.user_id) == (request.room_id, request.user_id) else None
+        return peer if (peer.room_id, peer.user_id) == (request.room_id, request.user_id) else None
 
     def _find_claimed(self, request: Join, claimed: Claimed, now: float) -> Peer | None:
         """Return whom the store says that this is; what is known here is newer than what is stored."""
@@ -154,15 +156,15 @@ class Admission:
             room.remove(old, "replaced", now)
         session, token = Session.create(self._random)
         peer_id = self._random(8).hex()
-        peer = self._make_peer(peer_id, request.user_id, request.name, room, session, grants, now)
+        peer = self._make_peer(peer_id, request.user_id, request.name, room.id, session, grants, now)
         room.add(peer, token)
         return peer
 
     def _make_peer(
-        self, peer_id: str, user_id: str, name: str, room: Room, session: Session, grants: Grants, now: float
+        self, peer_id: str, user_id: str, name: str, room_id: str, session: Session, grants: Grants, now: float
     ) -> Peer:
         bucket = TokenBucket(self._limits.messages_per_second, self._limits.messages_burst, now)
-        peer = Peer(peer_id, user_id, name, room, session, self._make_connection(now), bucket, grants)
+        peer = Peer(peer_id, user_id, name, room_id, session, self._make_connection(now), bucket, grants)
         self._by_session[session.id] = peer
         return peer
 

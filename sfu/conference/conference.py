@@ -49,6 +49,7 @@ from sfu.transport.events import (
     TransportFailed,
 )
 from sfu.transport.fan_out import fan_out
+from sfu.transport.peer import TransportEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +163,13 @@ class Conference:
 
     def suspend(self, peer: Peer, now: float) -> None:
         """The signaling connection of `peer` has ended without a goodbye."""
-        peer.room.suspend(peer, now + self._limits.session_ttl)
+        if peer.ended is None:
+            self.rooms[peer.room_id].suspend(peer, now + self._limits.session_ttl)
 
     def surrender(self, peer: Peer, reason: str, now: float) -> None:
         """Take `peer` out of its room here, since its session goes on at another server, or in another life."""
-        peer.room.remove(peer, reason, now, for_good=False)
+        if peer.ended is None:
+            self.rooms[peer.room_id].remove(peer, reason, now, for_good=False)
 
     def drain(self, deadline_ms: int) -> None:
         """Tell all clients that the server stops in `deadline_ms` milliseconds at the latest."""
@@ -190,7 +193,8 @@ class Conference:
 
     def remove(self, peer: Peer, reason: str, now: float) -> None:
         """Take `peer` out of its room for good; harmless when it is out already."""
-        peer.room.remove(peer, reason, now)
+        if peer.ended is None:
+            self.rooms[peer.room_id].remove(peer, reason, now)
 
     def forget_room(self, room: Room) -> None:
         """Drop an empty room; harmless when it is dropped already."""
@@ -218,7 +222,7 @@ class Conference:
             message_type = message.message_type
             if not may_pass:
                 raise TooManyRequests("too many messages: slow down")
-            peer.room.handle(peer, message, now)
+            self.rooms[peer.room_id].handle(peer, message, now)
             self._follow(peer, now)
         except Refused as error:
             if isinstance(error, BadMessage):
@@ -277,7 +281,8 @@ class Conference:
     def handle_timeout(self, peer: Peer, now: float) -> None:
         """Do what is due for `peer` at `now`."""
         peer.connection.handle_timeout(now)
-        peer.room.handle_timeout(peer, now)
+        if peer.ended is None:
+            self.rooms[peer.room_id].handle_timeout(peer, now)
         self._follow(peer, now)
 
     def statistics(self) -> ConferenceStatistics:
@@ -306,9 +311,10 @@ class Conference:
         This may touch peers again.
         """
         if peer.ended is None:
-            if peer.room.offer_if_due(peer, now):
+            room = self.rooms[peer.room_id]
+            if room.offer_if_due(peer, now):
                 self._follow(peer, now)  # it may have brought new credentials
-            peer.room.tell_candidates(peer)
+            room.tell_candidates(peer)
         elif self._by_session.get(peer.session.id) is peer:
             del self._by_session[peer.session.id]
 
@@ -324,24 +330,10 @@ class Conference:
         self._marks.touched.add(peer)
         for event in peer.connection.transport.events():
             match event:
-                case KeyFrameRequested(stream):
-                    peer.room.wake_publisher(peer, stream)
-                case StreamStarted(stream):
-                    peer.room.start_stream(peer, stream, now)
-                case StateChanged(IceState.FAILED) if not peer.suspended and peer.ended is None:
-                    # The client is there, its network is not what it was.
-                    peer.connection.restart_ice()
                 case Secured():
                     self._note_handshake(peer, "ok")
-                case TransportClosed():
-                    peer.room.lose_connection(peer, now)
                 case TransportFailed(reason):
                     self._note_handshake(peer, reason)
-                    if reason == "fingerprint-mismatch":
-                        peer.tell(refusal(Forbidden("the DTLS certificate is not the one of the description")))
-                        peer.room.remove(peer, reason, now)
-                    else:
-                        peer.room.lose_connection(peer, now)
                 case PathValidated(path):
                     before = self._table.owner(path)
                     if before is not None and before is not peer:
@@ -351,7 +343,28 @@ class Conference:
                 case PathRetired() | CredentialsAdded() | CredentialsRetired():
                     self._table.apply(peer, (event,))
                 case _:
-                    pass  # the rest is for statistics
+                    pass  # the room's, or for statistics only
+            if peer.ended is None:
+                self._tell_room(peer, event, now)
+
+    def _tell_room(self, peer: Peer, event: TransportEvent, now: float) -> None:
+        """Do in the room of `peer` what an event of its transport leads to."""
+        room = self.rooms[peer.room_id]
+        match event:
+            case KeyFrameRequested(stream):
+                room.wake_publisher(peer, stream)
+            case StreamStarted(stream):
+                room.start_stream(peer, stream, now)
+            case StateChanged(IceState.FAILED) if not peer.suspended:
+                # The client is there, its network is not what it was.
+                peer.connection.restart_ice()
+            case TransportFailed("fingerprint-mismatch" as reason):
+                peer.tell(refusal(Forbidden("the DTLS certificate is not the one of the description")))
+                room.remove(peer, reason, now)
+            case TransportClosed() | TransportFailed():
+                room.lose_connection(peer, now)
+            case _:
+                pass
 
     def _note_handshake(self, peer: Peer, result: str) -> None:
         if peer.connection.handshake is None:  # what fails later is no handshake

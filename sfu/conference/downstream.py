@@ -102,7 +102,7 @@ class Downstream:
             if track.codecs and not has_slot and not subscription.rejected:
                 try:
                     subscription.slot = self._sdp.acquire_sender(
-                        track.kind, track.publisher.id, track.id, track.codecs, cname=track.publisher.id
+                        track.kind, track.publisher_id, track.id, track.codecs, cname=track.publisher_id
                     )
                 except TooManyLines:
                     subscription.slot = None

@@ -1,7 +1,5 @@
 """A session's presence in its room: who it is, what it publishes, and what it is to be told."""
 
-from typing import TYPE_CHECKING
-
 from sfu.conference.connection import Connection
 from sfu.conference.grants import Grants
 from sfu.conference.messages import (
@@ -21,9 +19,6 @@ from sfu.conference.track import Track
 from sfu.ice.full_messages import IceRequest
 from sfu.ice.path import IcePath
 
-if TYPE_CHECKING:
-    from sfu.conference.room import Room
-
 
 class Peer:
     """One peer of one room. The room changes it; the shell takes its messages and datagrams."""
@@ -33,7 +28,7 @@ class Peer:
         peer_id: str,
         user_id: str,
         name: str,
-        room: "Room",
+        room_id: str,
         session: Session,
         connection: Connection,
         bucket: TokenBucket,
@@ -42,7 +37,7 @@ class Peer:
         self.id = peer_id
         self.user_id = user_id
         self.name = name
-        self.room = room
+        self.room_id = room_id
         self.session = session
         self.connection = connection
         """The current one: a session may go through several."""
@@ -125,7 +120,7 @@ class Peer:
             tokens=self.session.tokens,
             generation=self.session.generation,
             peer_id=self.id,
-            room_id=self.room.id,
+            room_id=self.room_id,
             user_id=self.user_id,
             name=self.name,
             grants=self.grants,

@@ -94,21 +94,21 @@ class Publications:
                 self._publish(peer, receiver, source, now)
             else:
                 missing.remove(known)
-                self._bring_back(known, receiver, now)
+                self._bring_back(peer, known, receiver, now)
         for track in missing:
             if track.mid is None:
                 continue  # dormant already, until the deadline
             if leave_dormant:
                 track.sleep(now)
             else:
-                self._unpublish(track, now)
+                self._unpublish(peer, track, now)
 
     # --- tracks come and go ---
 
     def restore(self, peer: Peer, records: Iterable[TrackRecord]) -> None:
         """Let a session of an earlier life have its tracks, dormant."""
         for record in records:
-            track = Track(record.track_id, peer, record.kind, record.source)
+            track = Track(record.track_id, peer.id, record.kind, record.source)
             peer.tracks[track.id] = track
             self._announce(track)
 
@@ -130,18 +130,18 @@ class Publications:
         peer.reclaim_deadline = None
         for track in tuple(peer.tracks.values()):
             if track.mid is None:
-                self._unpublish(track, now)
+                self._unpublish(peer, track, now)
 
     def end(self, peer: Peer, now: float, *, for_good: bool) -> None:
         """End all tracks of `peer`, which is gone: `for_good`, or with its session to another server."""
         for track in tuple(peer.tracks.values()):
-            self._unpublish(track, now, for_good=for_good)
+            self._unpublish(peer, track, now, for_good=for_good)
 
     def _publish(self, peer: Peer, receiver: Receiver, source: Source, now: float) -> None:
-        track = Track(self._random(8).hex(), peer, receiver.kind, source)
+        track = Track(self._random(8).hex(), peer.id, receiver.kind, source)
         peer.tracks[track.id] = track
         self._members.note_change(peer)
-        self._carry(track, receiver, now)
+        self._carry(peer, track, receiver, now)
         self._announce(track)
 
     def _add_codecs(self, track: Track, receiver: Receiver, now: float) -> None:
@@ -154,32 +154,31 @@ class Publications:
             track.carry(receiver.mid, receiver.codecs)
             self._subscriptions.renew(track, now)
 
-    def _bring_back(self, track: Track, receiver: Receiver, now: float) -> None:
+    def _bring_back(self, peer: Peer, track: Track, receiver: Receiver, now: float) -> None:
         """A known track is published again: others go on receiving it, in the same slots where that fits."""
         track.sleep(now)  # the stream of its old m-line may be another track's by now
         same = {codec.identity for codec in track.codecs} == {codec.identity for codec in receiver.codecs}
-        self._carry(track, receiver, now)
+        self._carry(peer, track, receiver, now)
         if not same:
             self._subscriptions.renew(track, now)
 
-    def _carry(self, track: Track, receiver: Receiver, now: float) -> None:
+    def _carry(self, peer: Peer, track: Track, receiver: Receiver, now: float) -> None:
         track.carry(receiver.mid, receiver.codecs)
-        for stream in track.publisher.connection.transport.streams:
+        for stream in peer.connection.transport.streams:
             if (stream.mid, stream.kind) == (track.mid, track.kind):
                 track.start(stream, now)  # it ran already, as another source or on another m-line
-        track.publisher.tell(track.published(to_publisher=True))
+        peer.tell(track.published(to_publisher=True))
 
     def _announce(self, track: Track) -> None:
-        self._members.tell(self._members.others(track.publisher), track.published())
+        self._members.tell(self._members.others(track.publisher_id), track.published())
         self._subscriptions.begin(track)
 
-    def _unpublish(self, track: Track, now: float, *, for_good: bool = True) -> None:
-        peer = track.publisher
+    def _unpublish(self, peer: Peer, track: Track, now: float, *, for_good: bool = True) -> None:
         del peer.tracks[track.id]
         self._members.note_change(peer)
         peer.tell(track.unpublished(to_publisher=True))
         self._subscriptions.end(track, now, for_good=for_good)
-        self._members.tell(self._members.others(peer), track.unpublished())
+        self._members.tell(self._members.others(peer.id), track.unpublished())
 
 
 def _carries(receiver: Receiver, track: Track, sources: dict[str, Source]) -> bool:

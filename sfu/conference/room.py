@@ -37,6 +37,7 @@ from sfu.conference.records import SessionRecord
 from sfu.conference.roster import Roster
 from sfu.conference.subscriptions import Subscriptions
 from sfu.conference.totals import ConnectionTotals
+from sfu.conference.track import Track
 from sfu.errors import BadPacket
 from sfu.ice.candidate import parse_trickled
 from sfu.ice.events import IceState
@@ -106,7 +107,7 @@ class Room:
         self._members.tell(self.peers.values(), peer.joined())
         self.peers[peer.id] = peer
         self._publications.restore(peer, record.tracks)
-        self._members.tell(self._members.others(peer), peer.away())
+        self._members.tell(self._members.others(peer.id), peer.away())
         self._subscriptions.wait(peer, max(deadline, now + self._session_ttl))
         self._members.note_change(peer)
         self._members.touch(peer)
@@ -119,7 +120,7 @@ class Room:
         peer.reclaim_deadline = None  # the session's is what counts now
         self._members.note_change(peer)
         self._members.touch(peer)
-        self._members.tell(self._members.others(peer), peer.away())
+        self._members.tell(self._members.others(peer.id), peer.away())
 
     def resume(
         self, peer: Peer, token: str, connection: Connection | None, now: float, *, was_away: bool
@@ -140,7 +141,7 @@ class Room:
         self._members.note_change(peer)
         self._welcome(peer, token, resumed=True, keep=connection is None)
         if was_away:
-            self._members.tell(self._members.others(peer), peer.back())
+            self._members.tell(self._members.others(peer.id), peer.back())
 
     def lose_connection(self, peer: Peer, now: float) -> None:
         """The connection of `peer` has ended: the client has closed it, or DTLS has failed.
@@ -202,7 +203,7 @@ class Room:
                 ice_servers=self._ice_servers,
             )
         )
-        others = tuple(other.info() for other in self._members.others(peer))
+        others = tuple(other.info() for other in self._members.others(peer.id))
         peer.tell(RoomState(others, self._subscriptions.describe(peer)))
         for track in peer.tracks.values():
             if track.mid is not None:
@@ -251,7 +252,7 @@ class Room:
             case MediaState():
                 state = peer.set_media_state(message)
                 self._members.note_change(peer)
-                self._members.tell(self._members.others(peer), state)
+                self._members.tell(self._members.others(peer.id), state)
             case Subscribe():
                 self._subscriptions.subscribe(peer, message)
             case Unsubscribe():
@@ -330,9 +331,14 @@ class Room:
         """`peer` asked for a key frame of `stream`: let its publisher's timers be looked at."""
         for subscription in peer.connection.subscriptions:
             if subscription.track.stream is stream:
-                self._members.touch(subscription.track.publisher)
+                self._touch_publisher(subscription.track)
 
     def _wake_publishers(self, peer: Peer) -> None:
         """What `peer` receives has been negotiated: its new streams have asked for key frames."""
         for subscription in peer.connection.subscriptions:
-            self._members.touch(subscription.track.publisher)
+            self._touch_publisher(subscription.track)
+
+    def _touch_publisher(self, track: Track) -> None:
+        publisher = self.peers.get(track.publisher_id)
+        if publisher is not None:
+            self._members.touch(publisher)

@@ -25,9 +25,9 @@ class Roster:
         tracks = (peer.tracks.get(track_id) for peer in self.peers.values())
         return next((track for track in tracks if track is not None), None)
 
-    def others(self, peer: Peer) -> list[Peer]:
-        """Return everybody but `peer`."""
-        return [other for other in self.peers.values() if other is not peer]
+    def others(self, peer_id: str) -> list[Peer]:
+        """Return all peers except the one with this id."""
+        return [other for other in self.peers.values() if other.id != peer_id]
 
     def tell(self, peers: Iterable[Peer], message: ServerMessage) -> None:
         """Queue a message to several."""

@@ -59,10 +59,10 @@ class Subscriptions:
         """
         track = self._members.find_track(request.track_id)
         wish = peer.wishes.get(request.track_id)
-        if track is not None and track.publisher is peer:
+        if track is not None and track.publisher_id == peer.id:
             raise Conflict(OWN_TRACK)
         if track is not None and self._wants(peer, track):
-            publisher_id = track.publisher.id
+            publisher_id = track.publisher_id
         elif track is None and wish is not None and wish.wanted:
             publisher_id = wish.peer_id
         else:
@@ -76,9 +76,9 @@ class Subscriptions:
             wish = peer.wishes.get(track_id)
             if wish is not None and wish.peer_id == peer_id:
                 return None
-        elif track.publisher is peer:
+        elif track.publisher_id == peer.id:
             raise Conflict(OWN_TRACK)
-        elif track.publisher.id == peer_id:
+        elif track.publisher_id == peer_id:
             return track
         raise NotFound("this peer has no such track")
 
@@ -96,29 +96,29 @@ class Subscriptions:
         for subscription in peer.connection.subscriptions:
             track = subscription.track
             wish = peer.wishes.get(track.id)
-            infos.append(SubscriptionInfo(track.id, track.publisher.id, wish.layer if wish else None))
+            infos.append(SubscriptionInfo(track.id, track.publisher_id, wish.layer if wish else None))
         return tuple(infos)
 
     def provide(self, peer: Peer) -> None:
         """Put on the peer's connection, which is new, all that it is to receive."""
-        for other in self._members.others(peer):
+        for other in self._members.others(peer.id):
             for track in other.tracks.values():
                 self._follow(peer, track)
 
     def begin(self, track: Track) -> None:
         """A track is there: give it to those who want it."""
-        for other in self._members.others(track.publisher):
+        for other in self._members.others(track.publisher_id):
             self._follow(other, track)
 
     def renew(self, track: Track, now: float) -> None:
         """The codecs of a track are others: who receives it gets it in a slot that fits those."""
-        for other in self._members.others(track.publisher):
+        for other in self._members.others(track.publisher_id):
             other.connection.downstream.renew(track, now)
             self._members.touch(other)
 
     def end(self, track: Track, now: float, *, for_good: bool) -> None:
         """A track is gone: `for_good`, or, if not, together with its session to another server."""
-        for other in self._members.others(track.publisher):
+        for other in self._members.others(track.publisher_id):
             other.connection.downstream.unsubscribe(track, now)
             self._members.touch(other)
             if for_good and other.wishes.pop(track.id, None) is not None:

@@ -1,16 +1,12 @@
 """A published track and the streams on which it goes out."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from sfu.conference.messages import Source, TrackInfo, TrackPublished, TrackUnpublished
 from sfu.sdp import Codec
 from sfu.sdp.mline import MediaKind
 from sfu.transport.receive_stream import ReceiveStream
 from sfu.transport.send_stream import SendStream
-
-if TYPE_CHECKING:
-    from sfu.conference.peer import Peer
 
 
 class Track:
@@ -21,9 +17,10 @@ class Track:
     session comes back with a new one, the track is *dormant* until it is published again.
     """
 
-    def __init__(self, track_id: str, publisher: "Peer", kind: MediaKind, source: Source) -> None:
+    def __init__(self, track_id: str, publisher_id: str, kind: MediaKind, source: Source) -> None:
         self.id = track_id
-        self.publisher = publisher
+        self.publisher_id = publisher_id
+        """The id of the peer that publishes it."""
         self.kind: MediaKind = kind
         self.source: Source = source
         self.mid: str | None = None
@@ -71,11 +68,11 @@ class Track:
     def published(self, *, to_publisher: bool = False) -> TrackPublished:
         """Announce the track; only the publisher is told its mid."""
         return TrackPublished(
-            self.id, self.kind, self.publisher.id, self.source, (), self.mid if to_publisher else None
+            self.id, self.kind, self.publisher_id, self.source, (), self.mid if to_publisher else None
         )
 
     def unpublished(self, *, to_publisher: bool = False) -> TrackUnpublished:
         """Announce the end of the track; only the publisher is told its mid."""
         return TrackUnpublished(
-            self.id, self.kind, self.publisher.id, self.source, (), self.mid if to_publisher else None
+            self.id, self.kind, self.publisher_id, self.source, (), self.mid if to_publisher else None
         )

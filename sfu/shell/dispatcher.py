@@ -172,7 +172,7 @@ class Dispatcher:
             task.stop(peer.ended)
 
     def _fail(self, peer: Peer, now: float) -> None:
-        log.exception("peer failed", peer=peer.id, room=peer.room.id)
+        log.exception("peer failed", peer=peer.id, room=peer.room_id)
         if peer in self.tasks:
             self.tasks[peer].stop("internal error")
         self._remove_failed(peer, now)
@@ -182,4 +182,4 @@ class Dispatcher:
         try:
             self._conference.remove(peer, "internal error", now)
         except Exception:
-            log.exception("failed peer does not end in order", peer=peer.id, room=peer.room.id)
+            log.exception("failed peer does not end in order", peer=peer.id, room=peer.room_id)

@@ -76,7 +76,7 @@ class PeerTask:
         finally:
             self._steps.forget_peer(self.peer, failed=failed)
             reason = self.peer.ended or "unknown"
-            log.info("peer gone", peer=self.peer.id, room=self.peer.room.id, reason=reason)
+            log.info("peer gone", peer=self.peer.id, room=self.peer.room_id, reason=reason)
             self._retire(reason)
 
     def attach(self, signaling: Signaling) -> None:
@@ -104,7 +104,7 @@ class PeerTask:
             await signaling.run(self._receive)
             if signaling is self._signaling:
                 self._steps.suspend(self.peer)
-                log.info("peer suspended", peer=self.peer.id, room=self.peer.room.id)
+                log.info("peer suspended", peer=self.peer.id, room=self.peer.room_id)
                 signaling.retire(CONNECTION_LOST, "connection lost")
 
     def stop(self, reason: str) -> None:

@@ -1,7 +1,7 @@
 """A room's nursery: it holds the peers' tasks, and ends when the room has been empty for long enough."""
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import trio
 
@@ -10,18 +10,16 @@ from sfu.shell.logs import get_logger
 from sfu.shell.ops.tasks import count_tasks
 from sfu.shell.peer import PeerTask
 
-if TYPE_CHECKING:
-    from sfu.shell.server import Server
-
 log = get_logger(__name__)
 
 
 class RoomTask:
     """Runs one room, from its first peer until `ttl` seconds after its last."""
 
-    def __init__(self, server: "Server", room: Room, ttl: float) -> None:
+    def __init__(self, room: Room, ttl: float, on_closed: Callable[[Room], None]) -> None:
+        """`on_closed` is told when the room ends; it may be told twice."""
         self.room = room
-        self._server = server
+        self._on_closed = on_closed
         self._ttl = ttl
         self._nursery: trio.Nursery | None = None
         self._early: list[PeerTask] = []
@@ -44,10 +42,10 @@ class RoomTask:
                         await trio.sleep_forever()
                     if not self.room.peers:
                         break
-                # In the same step as the decision: who joins after this gets a room of its own.
-                self._server.forget_room(self.room)
+                # In the step that decides it: a join after this gets a new room.
+                self._on_closed(self.room)
         finally:
-            self._server.forget_room(self.room)
+            self._on_closed(self.room)
             log.info("room closed", room=self.room.id)
 
     @property

@@ -170,7 +170,7 @@ class Server:
             self._patience.cancel("told to stop twice")
         self._stopping.set()
 
-    def forget_room(self, room: Room) -> None:
+    def _forget_room(self, room: Room) -> None:
         """Drop a room whose task ends."""
         self.conference.forget_room(room)
         self._room_tasks.pop(room, None)
@@ -212,7 +212,7 @@ class Server:
         peer = self.conference.join(request, now, claimed)
         event = "peer resumed" if peer.session.generation > 1 else "peer joined"
         self._admit(peer).attach(signaling)
-        log.info(event, peer=peer.id, room=peer.room.id, user=peer.user_id)
+        log.info(event, peer=peer.id, room=peer.room_id, user=peer.user_id)
         self._steps.settle(now)
 
     def _refuse_if_stopping(self) -> None:
@@ -233,11 +233,12 @@ class Server:
         if peer in self._steps.tasks:
             return self._steps.tasks[peer]
         assert self._rooms is not None, "a server that runs has a nursery for rooms"
-        room_task = self._room_tasks.get(peer.room)
+        room = self.conference.rooms[peer.room_id]
+        room_task = self._room_tasks.get(room)
         if room_task is None:
             if len(self._room_tasks) >= self._settings.max_rooms:
                 self._close_forgotten_rooms()
-            room_task = self._room_tasks[peer.room] = RoomTask(self, peer.room, self._settings.room_ttl_sec)
+            room_task = self._room_tasks[room] = RoomTask(room, self._settings.room_ttl_sec, self._forget_room)
             self._rooms.start_soon(room_task.run)
         task = self._steps.tasks[peer] = PeerTask(self._steps, peer, self._make_ice(peer))
         room_task.admit(task)

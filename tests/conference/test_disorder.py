@@ -283,7 +283,8 @@ class Disorder(RuleBasedStateMachine):
             for peer in room.peers.values():
                 assert peer.ended is None
                 assert len(peer.tracks) <= LIMITS.max_tracks_per_peer
-                assert all(key == track.id and track.publisher is peer for key, track in peer.tracks.items())
+                published = peer.tracks.items()
+                assert all(key == track.id and track.publisher_id == peer.id for key, track in published)
                 lines = [track.mid for track in peer.tracks.values() if track.mid is not None]
                 assert len(set(lines)) == len(lines)
                 others = [other for other in room.peers.values() if other is not peer]
@@ -296,7 +297,7 @@ class Disorder(RuleBasedStateMachine):
                     subscription.stream
                     for other in others
                     for subscription in other.connection.subscriptions
-                    if subscription.stream is not None and subscription.track.publisher is peer
+                    if subscription.stream is not None and subscription.track.publisher_id == peer.id
                 ]
                 senders = [sender for track in peer.tracks.values() for sender in track.senders]
                 assert len(senders) == len(set(senders)) == len(streams)

@@ -100,7 +100,7 @@ def test_two_hundred_joins_and_leaves_of_others_leave_nothing() -> None:
     crowd = visitors(hall)
     for visit in range(200):
         for track in next(crowd).tracks.values():
-            bob.say("subscribe", trackId=track.id, peerId=track.publisher.id)
+            bob.say("subscribe", trackId=track.id, peerId=track.publisher_id)
         if (visit % 15 == 14 and visit < 30) or visit == 194:
             readings.append(measure(hall, bob))
     # The peak is reached in the first fifteen, and the codecs then repeat.

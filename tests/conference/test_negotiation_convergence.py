@@ -88,7 +88,7 @@ class Negotiating(RuleBasedStateMachine):
         tracks = [track for one in (self.call.bob, *self.guests) for track in one.peer.tracks.values()]
         if tracks:
             track = tracks[pick % len(tracks)]
-            self.client.choose(track.id, track.publisher.id, self.hall.now, wanted=wanted)
+            self.client.choose(track.id, track.publisher_id, self.hall.now, wanted=wanted)
 
     # --- the way ---
 

@@ -496,7 +496,7 @@ def test_a_surrendered_session_is_gone_here_and_untouched_there() -> None:
     back = come_back(hall, bob, Claimed(succeed(record, request_of(record, token), "following"), "following"))
     # The end of what went takes nothing from what came, which has the same id.
     hall.conference.surrender(bob.peer, "server stopping", hall.now)
-    assert alice.peer.room.peers[record.peer_id] is back.peer
+    assert hall.conference.rooms[alice.peer.room_id].peers[record.peer_id] is back.peer
     wishes = {info["trackId"]: info["layer"] for info in _subscriptions(hall, alice)}
     assert wishes == {audio: None, video: "l"}
 

@@ -415,8 +415,8 @@ def test_leaving_leaves_nothing() -> None:
     assert alice.peer.connection.transport.ended
     for guest in (bob, carol):
         assert not any(alice.peer.id in line.track for line in guest.browser.lines if line.track)
-        publishers = {subscription.track.publisher for subscription in guest.peer.connection.subscriptions}
-        assert publishers == {bob.peer, carol.peer} - {guest.peer}
+        publishers = {subscription.track.publisher_id for subscription in guest.peer.connection.subscriptions}
+        assert publishers == {bob.peer.id, carol.peer.id} - {guest.peer.id}
     for guest in (bob, carol):
         hall.leave(guest)
     room = hall.conference.rooms["room"]

@@ -245,7 +245,8 @@ def test_who_may_not_receive_may_not_subscribe() -> None:
     assert hall.conference.statistics().messages["subscribe", "403"] == 1
     assert ask(carol, "unsubscribe", **request)["success"]
     assert not ask(carol, "layer-switch", trackId=track_of(dave), targetRid="m")["success"]
-    assert {one.track.publisher for one in bob.peer.connection.subscriptions} == {alice.peer, dave.peer}
+    publishers = {one.track.publisher_id for one in bob.peer.connection.subscriptions}
+    assert publishers == {alice.peer.id, dave.peer.id}
 
 
 def test_the_layer_of_what_is_not_received_is_refused() -> None:

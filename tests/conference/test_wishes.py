@@ -113,15 +113,15 @@ class Wishing(RuleBasedStateMachine):
     @rule(who=WHO, which=WHO, wanted=st.booleans(), layer=st.sampled_from([None, "h", "l"]))
     def choose(self, who: int, which: int, wanted: bool, layer: str | None) -> None:
         guest, track = self.pick(who, self.present()), self.track(which)
-        request = {"trackId": track.id, "peerId": track.publisher.id}
+        request = {"trackId": track.id, "peerId": track.publisher_id}
         if wanted:
             guest.say("subscribe", **request, layer=layer)
         else:
             guest.say("unsubscribe", **request)
         answer = guest.heard("subscription-ack")[-1]
-        assert answer["success"] == (track.publisher is not guest.peer)
+        assert answer["success"] == (track.publisher_id != guest.peer.id)
         if answer["success"]:
-            wish = SubscriptionRecord(track.id, track.publisher.id, layer if wanted else None, wanted)
+            wish = SubscriptionRecord(track.id, track.publisher_id, layer if wanted else None, wanted)
             self.said[guest.peer.id][track.id] = wish
 
     @precondition(lambda self: self.present() and self.tracks())
@@ -132,7 +132,7 @@ class Wishing(RuleBasedStateMachine):
         answer = guest.heard("subscription-ack")[-1]
         assert answer["success"] == (self.wants(guest.peer, track))
         if answer["success"]:
-            self.said[guest.peer.id][track.id] = SubscriptionRecord(track.id, track.publisher.id, "m")
+            self.said[guest.peer.id][track.id] = SubscriptionRecord(track.id, track.publisher_id, "m")
 
     # --- what must hold after every step ---
 
@@ -216,7 +216,7 @@ class Wishing(RuleBasedStateMachine):
 
     def wants(self, peer: Peer, track: Track) -> bool:
         wish = self.said[peer.id].get(track.id)
-        return track.publisher is not peer and (self.automatic if wish is None else wish.wanted)
+        return track.publisher_id != peer.id and (self.automatic if wish is None else wish.wanted)
 
 
 TestWishing = Wishing.TestCase

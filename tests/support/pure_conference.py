@@ -163,7 +163,7 @@ class PureClient:
         """Join with what the server said last of the session, which has to go on; nothing is settled."""
         told = self.heard("join")[-1]
         request = Join(
-            room_id=self.peer.room.id,
+            room_id=self.peer.room_id,
             user_id=self.peer.user_id,
             session_id=told["sessionId"],
             session_token=told["sessionToken"],
