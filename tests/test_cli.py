@@ -17,7 +17,7 @@ from sfu import cli
 from sfu.conference.grants import Grants
 from sfu.conference.messages import Join
 from sfu.shell import logs
-from sfu.shell.auth.tokens import Doorkeeper
+from sfu.shell.auth.tokens import TokenVerifier
 from sfu.shell.config import settings as config
 from sfu.shell.config.settings import ConfigError, Settings
 
@@ -83,10 +83,10 @@ def test_token(server: FakeServer) -> None:
     assert result.exit_code == 0
     request = Join(room_id="daily", user_id="alice", token=result.stdout.strip())
     grants = Grants(frozenset({"audio", "screen"}), subscribe=False, admin=True)
-    assert Doorkeeper(SECRET).authenticate(request) == grants
+    assert TokenVerifier(SECRET).authenticate(request) == grants
     result = CliRunner().invoke(cli.main, [*TOKEN, "--publish", ""], env={"SFU_AUTH_SECRET": SECRET})
     request = Join(room_id="daily", user_id="alice", token=result.stdout.strip())
-    assert Doorkeeper(SECRET).authenticate(request) == Grants(publish=frozenset())
+    assert TokenVerifier(SECRET).authenticate(request) == Grants(publish=frozenset())
 
 
 @pytest.mark.parametrize(

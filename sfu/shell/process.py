@@ -30,10 +30,10 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
             beside.start_soon(_stop_at_signals, server, signals)
             operators = await beside.start(Admin(settings, server, media).serve)
             log.info("answering operators", url=operators)
-            if not server.door.asks:
-                log.warning("anybody may join any room: neither SFU_AUTH_SECRET nor SFU_AUTH_JWKS is set")
+            if not server.token_verifier.required:
+                log.warning("anyone can join any room: neither SFU_AUTH_SECRET nor SFU_AUTH_JWKS is set")
             if settings.redis_address is None:
-                log.warning("sessions will not survive a restart: SFU_REDIS_URL is not set")
+                log.warning("sessions are lost on a restart: neither SFU_REDIS_URL nor SFU_REDIS_ADDR is set")
             async with trio.open_nursery() as serving:
                 task_status.started(await serving.start(server.run))
             beside.cancel_scope.cancel("the server has stopped")

@@ -34,7 +34,7 @@ from sfu.conference.rate import TokenBucket
 from sfu.conference.records import Claimed, SessionRecord
 from sfu.conference.room import Room
 from sfu.dtls.certificate import Certificate
-from sfu.shell.auth.tokens import open_door
+from sfu.shell.auth.tokens import make_token_verifier
 from sfu.shell.config.settings import Settings
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.dispatcher import Dispatcher
@@ -94,14 +94,14 @@ class Server:
             messages_burst=settings.messages_burst,
             session_ttl=settings.session_ttl_sec,
         )
-        self.door = open_door(settings)
+        self.token_verifier = make_token_verifier(settings, timeouts)
         """Decides who may join."""
         self.conference = Conference(
             limits,
             self._make_connection,
             media.egress,
             os.urandom,
-            self.door.authenticate,
+            self.token_verifier.authenticate,
             ice_servers=ice_servers(settings),
             auto_subscribe=settings.auto_subscribe,
         )
@@ -124,8 +124,8 @@ class Server:
             root.start_soon(self.ice_tcp.run, self._steps.tcp_handlers())
             root.start_soon(self._steps.run_timers)
             root.start_soon(self.store.run, self._restore, self._surrender)
-            if self.door.key_ring is not None:
-                root.start_soon(self.door.key_ring.run)
+            if self.token_verifier.key_ring is not None:
+                root.start_soon(self.token_verifier.key_ring.run)
             if self._settings.log_level == "debug":
                 root.start_soon(self._observe)
             async with trio.open_nursery() as connections:
@@ -200,7 +200,7 @@ class Server:
         self._refuse_if_stopping()  # before the server that has the session loses it
         claimed = await self._sessions.claim(request)
         if self._may_be_fresh(request, claimed):
-            await self.door.prepare(request)
+            await self.token_verifier.prepare(request)
         self._refuse_if_stopping()
         if websocket.closed is not None:
             # While this waited, the client may have come on another WebSocket: it keeps what it has there. And
@@ -303,7 +303,7 @@ class Server:
     def _readiness(self) -> Readiness:
         if self._stopping.is_set():
             return Readiness(False, "draining")
-        return Readiness(True, "ok" if self.store.healthy and self.door.able else "degraded")
+        return Readiness(True, "ok" if self.store.healthy and self.token_verifier.ready else "degraded")
 
     def _make_connection(self, now: float) -> Connection:
         return Connection(

@@ -44,7 +44,7 @@ class SfuProcess:
         self.url = url
         """Where the page is; no slash at the end."""
         self.killed = False
-        self.expected_log = [r"anybody may join any room", r"sessions will not survive a restart"]
+        self.expected_log = [r"anyone can join any room", r"sessions are lost on a restart"]
         """Regular expressions: log lines of warning or worse that the test expects (searched in the line)."""
 
     @property

@@ -24,7 +24,7 @@ from sfu.conference import session
 from sfu.shell.peer import CLOSE_CODES
 from sfu.shell.server import Server
 
-LASTING = {"session_ttl_sec": 60, "room_ttl_sec": 60}
+LASTING: dict[str, Any] = {"session_ttl_sec": 60, "room_ttl_sec": 60}
 
 
 class Place(Protocol):

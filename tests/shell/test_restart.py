@@ -16,7 +16,7 @@ from sfu.shell.peer import CONNECTION_LOST
 from sfu.shell.store.memory import Memory, MemoryStore
 from sfu.state.statistics import StoreUnavailable
 
-LASTING = {"session_ttl_sec": 30}
+LASTING: dict[str, Any] = {"session_ttl_sec": 30}
 
 
 class Unreachable(MemoryStore):

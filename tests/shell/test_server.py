@@ -1,6 +1,7 @@
 """The Trio shell: joins, ends, and that nothing is left whatever ends when."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import structlog
@@ -254,7 +255,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_disturbs_nobody(autoju
 
 
 async def test_a_flood_to_a_slow_reader_is_bounded(autojump_clock: MockClock) -> None:
-    fast = {"messages_per_second": 100_000, "messages_burst": 100_000}
+    fast: dict[str, Any] = {"messages_per_second": 100_000, "messages_burst": 100_000}
     async with in_memory_server(**fast) as around, around.client("alice") as alice, around.client("bob") as bob:
         await alice.join()
         await bob.join()

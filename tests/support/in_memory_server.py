@@ -25,6 +25,7 @@ from sfu.dtls import Certificate
 from sfu.ice.path import Address, IcePath
 from sfu.rtp.packet import RtpPacket
 from sfu.shell.config.settings import Settings
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.config.values import HostPort
 from sfu.shell.http.connection import HttpConnection
 from sfu.shell.http.websocket import ReplayStream, RequestInfo, opening, run_websocket
@@ -127,7 +128,9 @@ class InMemoryServer:
 
 
 @asynccontextmanager
-async def in_memory_server(store: Store | None = None, /, **settings: Any) -> AsyncIterator[InMemoryServer]:
+async def in_memory_server(
+    store: Store | None = None, /, *, timeouts: Timeouts = DEFAULT_TIMEOUTS, **settings: Any
+) -> AsyncIterator[InMemoryServer]:
     """Run a server; at the end it is stopped, unless it has ended before. By default its store is its own."""
     settings = {"session_ttl_sec": 1, "drain_sec": 0} | settings
     media = MemoryMedia()
@@ -135,6 +138,7 @@ async def in_memory_server(store: Store | None = None, /, **settings: Any) -> As
         Settings(http_addr=HostPort("127.0.0.1", 0), announced_ips=(ADDRESS.host,), **settings),
         media,
         MemoryStore("world") if store is None else store,
+        timeouts=timeouts,
     )
     async with trio.open_nursery() as websockets, trio.open_nursery() as running:
         await running.start(server.run)

@@ -26,6 +26,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 from sfu.ice.framing import LENGTH, Deframer
 from sfu.ice.path import Address, IcePath
 from sfu.shell.config.settings import Settings
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.config.values import HostPort
 from sfu.shell.media.peer_sockets import PeerSockets
 from sfu.shell.media.tcp import IceTcp
@@ -169,7 +170,9 @@ class RealServer:
 
 
 @asynccontextmanager
-async def real_server(udp_port: int = 0, **settings: Any) -> AsyncIterator[RealServer]:
+async def real_server(
+    udp_port: int = 0, *, timeouts: Timeouts = DEFAULT_TIMEOUTS, **settings: Any
+) -> AsyncIterator[RealServer]:
     """Run a server on free ports (0: any); at the end it is stopped, and has had no reason to complain."""
     everything: dict[str, Any] = {
         "session_ttl_sec": 0,  # who drops its connection is gone at once
@@ -183,7 +186,7 @@ async def real_server(udp_port: int = 0, **settings: Any) -> AsyncIterator[RealS
         IceTcp.open(HostPort(HOST, 0), max_connections=1000) as ice_tcp,
         MediaSocket.open(HOST, udp_port, sink=ice_tcp) as media,
     ):
-        server = Server(Settings(**everything), media, MemoryStore("stage"), ice_tcp)
+        server = Server(Settings(**everything), media, MemoryStore("stage"), ice_tcp, timeouts=timeouts)
         async with trio.open_nursery() as nursery:
             url = await nursery.start(server.run)
             scene = RealServer(server, media, ice_tcp, url, log)

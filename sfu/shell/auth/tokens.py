@@ -1,14 +1,14 @@
-"""Who may enter: signed join tokens (JWT, RFC 7519), verified and made.
+"""Join tokens (JWT, RFC 7519): verifying them and making them.
 
-A token's claims are::
+The claims of a token::
 
     {"room": "daily", "sub": "alice", "exp": 1790000000,
      "grants": {"publish": ["audio", "video", "screen"], "subscribe": true, "admin": false}}
 
-`sub` is the user id. `nbf` is heeded. Each grant may be left out, and is then as above; so may all of them.
-Tokens are signed by a secret that the server shares with whoever makes them (HS256), or by a private key whose
-public half is in a set of keys (RS256, ES256 or EdDSA; see `sfu.shell.auth.jwks`): a file, or what an address
-returns.
+`sub` is the user id. `nbf` is checked if it is there. Each grant may be left out, and so may `grants`; the
+defaults are as above. A token is signed with a secret that the server shares with the issuer (HS256), or with a
+private key whose public half is in a key set (RS256, ES256 or EdDSA; see `sfu.shell.auth.jwks`). The key set is
+a file, or what an HTTP URL returns.
 """
 
 import os
@@ -30,18 +30,19 @@ from sfu.errors import BadPacket
 from sfu.shell.auth.jwks import MAX_BYTES, PUBLIC, KeySet, read_keys
 from sfu.shell.auth.key_ring import KeyRing
 from sfu.shell.config.settings import ConfigError, Settings
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.config.urls import HttpUrl
 from sfu.shell.http.fetch import FetchFailed, fetch
 
 SHARED: Final = "HS256"
-"""The algorithm of tokens signed by a shared secret."""
+"""The algorithm of tokens signed with a shared secret."""
 
 LEEWAY: Final = 10.0
-"""Seconds that the clock of whoever makes tokens may differ from ours."""
+"""Seconds that the issuer's clock may differ from ours."""
 
 
 class GrantClaims(msgspec.Struct, omit_defaults=True):
-    """What a token grants."""
+    """The claim ``grants``: what the user may do."""
 
     publish: frozenset[PublishGrant] = EVERYTHING
     subscribe: bool = True
@@ -49,7 +50,7 @@ class GrantClaims(msgspec.Struct, omit_defaults=True):
 
 
 class TokenClaims(msgspec.Struct, omit_defaults=True):
-    """What a token says."""
+    """The claims of a token."""
 
     room: str
     sub: str
@@ -58,8 +59,8 @@ class TokenClaims(msgspec.Struct, omit_defaults=True):
     grants: GrantClaims = msgspec.field(default_factory=GrantClaims)
 
 
-class Doorkeeper:
-    """Verifies the tokens of joins, or lets everybody in where there is nothing to verify them with."""
+class TokenVerifier:
+    """Verifies the tokens of joins. Without a secret and without public keys, every join is allowed."""
 
     def __init__(
         self,
@@ -67,21 +68,21 @@ class Doorkeeper:
         key_ring: KeyRing | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`key_ring` has the public keys. `clock` returns seconds since 1970."""
+        """`secret` verifies HS256 tokens, `key_ring` the others. `clock` returns seconds since 1970."""
         self.key_ring = key_ring
-        """To be run by the server."""
+        """The public keys, if the settings name a key set. The server runs it."""
         self._secret = secret
         self._clock = clock
         self._refusals: Counter[str] = Counter()
 
     @property
-    def asks(self) -> bool:
+    def required(self) -> bool:
         """Whether a join needs a token."""
         return self._secret is not None or self.key_ring is not None
 
     @property
-    def able(self) -> bool:
-        """Whether all tokens can be checked: public keys, if they are to be used, are there."""
+    def ready(self) -> bool:
+        """Whether every token can be verified: false while public keys are needed and missing."""
         return self.key_ring is None or bool(self.key_ring.keys)
 
     def refusals(self) -> dict[str, int]:
@@ -89,9 +90,9 @@ class Doorkeeper:
         return dict(self._refusals)
 
     async def prepare(self, request: Join) -> None:
-        """Wait, for a bounded time, if the key of a join's token is not here and may come.
+        """If the key of a join's token is unknown but may come, wait for it, for a bounded time.
 
-        Nothing is said about the token; that is for `authenticate`, which waits for nothing.
+        This does not verify the token. `authenticate` does, and never waits.
         """
         if self.key_ring is not None and request.token is not None:
             try:
@@ -102,22 +103,22 @@ class Doorkeeper:
                 await self.key_ring.look_for(header.get("kid"))
 
     def authenticate(self, request: Join) -> Grants:
-        """Return what the sender of a join may do.
+        """Return what the client that sent the join may do.
 
         Raises:
-            Unauthorized: there is no token, or it proves nothing: wrong signature, expired, malformed.
-            Forbidden: it is a good one for another room or another user.
-            Unavailable: nobody can tell, since the key that it is said to be signed with may yet come.
+            Unauthorized: there is no token, or it is not valid: wrong signature, expired, malformed.
+            Forbidden: the token is valid, but for another room or another user.
+            Unavailable: the token names a key that is not known yet and may still come.
         """
-        if not self.asks:
+        if not self.required:
             return Grants()
         if request.token is None:
-            self._refuse("missing", Unauthorized("this server asks for a token to join"))
+            self._refuse("missing", Unauthorized("joining requires a token"))
         claims = self._verify(request.token)
         if claims.room != request.room_id:
             self._refuse("room", Forbidden("the token is for another room"))
         if claims.sub != request.user_id:
-            self._refuse("user", Forbidden("the token is another user's"))
+            self._refuse("user", Forbidden("the token is for another user"))
         return Grants(claims.grants.publish, claims.grants.subscribe, claims.grants.admin)
 
     def _verify(self, token: str) -> TokenClaims:
@@ -128,32 +129,32 @@ class Doorkeeper:
                 token,
                 key,
                 algorithms=[algorithm],
-                # Times are checked below, on our clock; who else may read the token is not our business.
+                # The times are checked below, on our clock. The audience does not concern us.
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False},
             )
             claims = msgspec.convert(payload, TokenClaims)
         except jwt.InvalidSignatureError:
             self._refuse("signature", Unauthorized("the token's signature is wrong"))
         except (jwt.PyJWTError, msgspec.ValidationError, ValueError):
-            # Not said in detail: who makes tokens sees the claims, who forges them need not be helped.
-            self._refuse("malformed", Unauthorized("the token cannot be understood"))
+            # No details: an issuer can see the claims, and a forger should get no help.
+            self._refuse("malformed", Unauthorized("the token is malformed"))
         now = self._clock()
-        if not now < claims.exp + LEEWAY:  # in this form NaN is refused too
+        if not now < claims.exp + LEEWAY:  # written like this, it refuses NaN too
             self._refuse("expired", Unauthorized("the token has expired"))
         if not now >= claims.nbf - LEEWAY:
             self._refuse("early", Unauthorized("the token is not valid yet"))
         return claims
 
     def _key(self, algorithm: object, key_id: object) -> tuple[str | jwt.PyJWK, str]:
-        """Return the key that a token should be signed with, and its algorithm."""
+        """Return the key that the token should be signed with, and its algorithm."""
         if algorithm == SHARED and self._secret is not None:
             return self._secret, SHARED
         key_ring = self.key_ring
         key = None if key_ring is None else key_ring.find(key_id)
         if key is None:
-            if key_ring is not None and algorithm in PUBLIC and key_ring.ask(key_id):
-                self._refuse("unavailable", Unavailable("cannot check tokens now: try again"))
-            self._refuse("unknown-key", Unauthorized("the token is signed with a key that is not known here"))
+            if key_ring is not None and algorithm in PUBLIC and key_ring.request(key_id):
+                self._refuse("unavailable", Unavailable("the token cannot be verified now: try again"))
+            self._refuse("unknown-key", Unauthorized("the token is signed with an unknown key"))
         return key, key.algorithm_name
 
     def _refuse(self, reason: str, error: Refused) -> NoReturn:
@@ -161,30 +162,31 @@ class Doorkeeper:
         raise error from None
 
 
-def open_door(settings: Settings) -> Doorkeeper:
-    """Return the doorkeeper that the settings ask for. Raises `ConfigError` for keys that cannot be used."""
+def make_token_verifier(settings: Settings, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> TokenVerifier:
+    """Return the verifier for the settings. Raises `ConfigError` for keys that cannot be used."""
     if settings.auth_secret is not None:
         try:
             jwt.encode({}, settings.auth_secret, SHARED)
         except jwt.PyJWTError:
-            raise ConfigError("SFU_AUTH_SECRET=***: looks like a key of another kind") from None
-    return Doorkeeper(settings.auth_secret, _key_ring(settings))
+            raise ConfigError("SFU_AUTH_SECRET=***: looks like a public or private key, not a secret") from None
+    return TokenVerifier(settings.auth_secret, _key_ring(settings, timeouts))
 
 
-def _key_ring(settings: Settings) -> KeyRing | None:
+def _key_ring(settings: Settings, timeouts: Timeouts) -> KeyRing | None:
     source, interval = settings.auth_jwks, settings.auth_jwks_refresh_sec
     if source is None:
         return None
     if isinstance(source, HttpUrl):
-        return KeyRing(str(source), partial(fetch, source, MAX_BYTES), interval, os.urandom)
-    # A file is read at once: one that is no good is a wrong setting.
-    return KeyRing(str(source), partial(_fetch_file, source), interval, os.urandom, _load(source))
+        return KeyRing(str(source), partial(fetch, source, MAX_BYTES), interval, os.urandom, timeouts=timeouts)
+    # A file is read at once: without a usable key in it, the setting is wrong.
+    first = _load(source)
+    return KeyRing(str(source), partial(_fetch_file, source), interval, os.urandom, first, timeouts=timeouts)
 
 
 def make_token(
     secret: str, room: str, user: str, grants: Grants, *, ttl: float, clock: Callable[[], float] = time.time
 ) -> str:
-    """Return a token, signed by the shared secret, that lets `user` into `room` for the next `ttl` seconds."""
+    """Return a token signed with the shared secret. It lets `user` join `room` for the next `ttl` seconds."""
     granted = GrantClaims(grants.publish, grants.subscribe, grants.admin)
     claims = TokenClaims(room, user, int(clock() + ttl), grants=granted)
     return jwt.encode(msgspec.to_builtins(claims), secret, SHARED)
@@ -196,7 +198,7 @@ def _load(file: Path) -> KeySet:
     except (FetchFailed, BadPacket) as error:
         raise ConfigError(f"SFU_AUTH_JWKS={file}: {error}") from error
     if not found.keys:
-        raise ConfigError(f"SFU_AUTH_JWKS={file}: has no key for {', '.join(PUBLIC)}")
+        raise ConfigError(f"SFU_AUTH_JWKS={file}: contains no key for {', '.join(PUBLIC)}")
     return found
 
 

@@ -11,10 +11,46 @@ from typing import Final
 class Timeouts:
     """Times in seconds."""
 
+    # The server.
     stop: float = 5.0
     """For the rooms to say goodbye when the server stops."""
     flush: float = 3.0
     """For the store to write what is still waiting when the server stops."""
+
+    # HTTP.
+    http_head: float = 10.0
+    """From accepting a connection (TLS handshake included) to its first complete request."""
+    http_idle: float = 30.0
+    """For the next request on a connection that is kept alive."""
+    http_body: float = 10.0
+    """For a request's body. The body is read and dropped: no resource here uses one."""
+    http_send: float = 60.0
+    """For a client to receive a response."""
+    http_linger: float = 1.0
+    """How long the server keeps reading after a refusal. Closing a socket with unread data sends a reset, which
+    can destroy the response before the client has read it (RFC 9112 section 9.6)."""
+    websocket_close: float = 2.0
+    """For a client's last messages and its answer to our close frame."""
+
+    # The public keys that verify join tokens.
+    key_read: float = 10.0
+    """For one read of the key set."""
+    key_cooldown: float = 30.0
+    """From one read of the key set to the next that an unknown key may trigger."""
+    key_retry_min: float = 1.0
+    """From the first failed read of the key set to the next. Doubled with each further failure."""
+    key_retry_max: float = 30.0
+    """The longest time from a failed read of the key set to the next."""
+    key_wait: float = 3.0
+    """How long a join waits for a read of the key set that may bring its key."""
+    report_interval: float = 60.0
+    """Between two log lines about a failure that goes on."""
+
+    # Measuring.
+    meter_interval: float = 5.0
+    """Between two readings of all counters. A client sends several RTCP reports in that time."""
+    lag_interval: float = 0.1
+    """Between two measurements of the event loop's lag."""
 
 
 DEFAULT_TIMEOUTS: Final = Timeouts()

@@ -17,7 +17,7 @@ from sfu.conference.peer import Peer
 from sfu.conference.totals import ConnectionTotals
 from sfu.histogram import Distribution
 from sfu.shell.auth.key_ring import KeyStatistics
-from sfu.shell.auth.tokens import Doorkeeper
+from sfu.shell.auth.tokens import TokenVerifier
 from sfu.shell.http.public import HttpServer, HttpStatistics
 from sfu.shell.media.tcp import IceTcp, IceTcpStatistics
 from sfu.shell.media.udp import SocketStatistics
@@ -32,7 +32,7 @@ class Measured(Protocol):
     conference: Conference
     front: HttpServer
     ice_tcp: IceTcp
-    door: Doorkeeper
+    token_verifier: TokenVerifier
     store: Store
 
     def tasks_per_room(self) -> dict[str, int]:
@@ -87,7 +87,7 @@ async def take_snapshot(server: Measured, socket: MeasuredSocket, meter: Meter, 
     Meanwhile connections may end, and then their counts are in the conference's ledger. Adding only those that
     are open at the end counts each exactly once, and so no counter goes down from one snapshot to the next.
     """
-    conference, key_ring = server.conference, server.door.key_ring
+    conference, key_ring = server.conference, server.token_verifier.key_ring
     seen: list[tuple[Peer, Connection, PeerSnapshot]] = []
     for room in tuple(conference.rooms.values()):
         for peer in tuple(room.peers.values()):
@@ -109,7 +109,7 @@ async def take_snapshot(server: Measured, socket: MeasuredSocket, meter: Meter, 
         socket=socket.statistics(),
         ice_tcp=server.ice_tcp.statistics(),
         http=server.front.statistics(),
-        refusals=server.door.refusals(),
+        refusals=server.token_verifier.refusals(),
         keys=None if key_ring is None else key_ring.statistics(),
         store=server.store.statistics(),
         lag=lag.statistics(),

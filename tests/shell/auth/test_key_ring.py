@@ -11,7 +11,8 @@ from trio.testing import MockClock
 
 from sfu.shell.auth import key_ring
 from sfu.shell.auth.jwks import read_keys
-from sfu.shell.auth.key_ring import COOLDOWN, JOIN_PATIENCE, MAX_ASKED, READ_TIMEOUT, RETRY_MAX, KeyRing
+from sfu.shell.auth.key_ring import MAX_REQUESTED, KeyRing
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS as TIMES
 from sfu.shell.http.fetch import FetchFailed
 
 INTERVAL = 600
@@ -113,7 +114,7 @@ async def test_keys_that_vanish_are_not_accepted_any_more(
     source.content = key_set(NEW)
     await trio.sleep(INTERVAL + 1)
     assert ring.find("old") is None
-    assert not ring.ask("old")
+    assert not ring.request("old")
     assert ring.find("new") is not None
 
 
@@ -125,10 +126,10 @@ async def test_a_thousand_unknown_keys_cause_one_read_in_a_while(
     for number in range(1000):
         await ring.look_for(f"made up {number}")
         await trio.sleep(0.1)
-    assert len(ring._wanted) <= MAX_ASKED
-    assert len(source.times) <= 2 + 100 / COOLDOWN
+    assert len(ring._wanted) <= MAX_REQUESTED
+    assert len(source.times) <= 2 + 100 / TIMES.key_cooldown
     gaps = [later - earlier for earlier, later in zip(source.times, source.times[1:], strict=False)]
-    assert min(gaps) >= COOLDOWN
+    assert min(gaps) >= TIMES.key_cooldown
     await trio.sleep(INTERVAL)
     before = len(source.times)
     await trio.sleep(INTERVAL)
@@ -140,32 +141,32 @@ async def test_a_key_is_unknown_when_it_was_looked_for(
 ) -> None:
     ring = start()
     await trio.sleep(100)
-    assert ring.ask("made up")  # it may have come into use
+    assert ring.request("made up")  # it may have come into use
     await trio.sleep(1)
     assert source.times == [0, 100]
-    assert not ring.ask("made up")
-    assert ring.ask("new")  # in use since a second ago, say
+    assert not ring.request("made up")
+    assert ring.request("new")  # in use since a second ago, say
     source.content = key_set(NEW)
     await ring.look_for("new")
     assert trio.current_time() == 101  # a join does not wait for the read that is not due yet
-    await trio.sleep(COOLDOWN)
-    assert source.times == [0, 100, 100 + COOLDOWN]
+    await trio.sleep(TIMES.key_cooldown)
+    assert source.times == [0, 100, 100 + TIMES.key_cooldown]
     assert ring.find("new") is not None
-    assert ring.ask("made up")
+    assert ring.request("made up")
 
 
-@pytest.mark.parametrize("name", [None, "x" * (MAX_ASKED + 1), 7])
+@pytest.mark.parametrize("name", [None, "x" * (MAX_REQUESTED + 1), 7])
 async def test_what_is_no_name_of_a_key_is_not_looked_for(
     autojump_clock: MockClock, start: Start, source: Source, name: object
 ) -> None:
     ring = start()
-    assert ring.ask(name)  # while there are no keys nobody can tell
+    assert ring.request(name)  # while there are no keys nobody can tell
     await ring.look_for("old")
     source.content = key_set(OLD, NEW)
     await trio.sleep(100)
     await ring.look_for("new")
     assert ring.find(name) is None
-    assert not ring.ask(name)
+    assert not ring.request(name)
     await trio.sleep(100)
     assert source.times == [0, 100]
 
@@ -174,9 +175,9 @@ async def test_a_join_waits_for_a_bounded_time(autojump_clock: MockClock, start:
     source.takes = 5.0
     ring = start()
     await ring.look_for("old")
-    assert trio.current_time() == JOIN_PATIENCE
+    assert trio.current_time() == TIMES.key_wait
     assert ring.find("old") is None
-    assert ring.ask("old")
+    assert ring.request("old")
     await ring.look_for("old")
     assert trio.current_time() == 5.0
     assert ring.find("old") is not None
@@ -188,18 +189,18 @@ async def test_who_asks_during_a_read_is_served_by_it_or_by_the_next(
     source.takes = 2.0
     ring = start()
     await trio.sleep(1)
-    assert ring.ask("old")
-    await trio.sleep(COOLDOWN + 5)
+    assert ring.request("old")
+    await trio.sleep(TIMES.key_cooldown + 5)
     assert source.times == [0]
     source.content = key_set(OLD)
-    assert ring.ask("made up")
+    assert ring.request("made up")
     await trio.sleep(1)
-    assert ring.ask("new")
+    assert ring.request("new")
     await trio.sleep(2)
-    assert not ring.ask("made up")
-    assert ring.ask("new")
+    assert not ring.request("made up")
+    assert ring.request("new")
     source.content = key_set(OLD, NEW)
-    await trio.sleep(COOLDOWN + 2)
+    await trio.sleep(TIMES.key_cooldown + 2)
     assert ring.find("new") is not None
 
 
@@ -208,15 +209,15 @@ async def test_a_server_that_cannot_read_keys_tries_on(
 ) -> None:
     source.content = FetchFailed("connect", "nobody there")
     ring = start()
-    await trio.sleep(COOLDOWN * 10)
+    await trio.sleep(TIMES.key_cooldown * 10)
     gaps = [later - earlier for earlier, later in zip(source.times, source.times[1:], strict=False)]
     assert gaps[:5] == pytest.approx([1, 2, 4, 8, 16], rel=0.01)
-    assert gaps[5:] == pytest.approx([RETRY_MAX] * len(gaps[5:]), rel=0.01)
-    assert ring.ask("old")
+    assert gaps[5:] == pytest.approx([TIMES.key_retry_max] * len(gaps[5:]), rel=0.01)
+    assert ring.request("old")
     assert not ring.keys
     (first, *later) = warnings(log)
     assert first == {
-        "event": "keys cannot be read",
+        "event": "JWKS cannot be read",
         "log_level": "warning",
         "source": "https://issuer.example/keys",
         "kind": "connect",
@@ -228,10 +229,10 @@ async def test_a_server_that_cannot_read_keys_tries_on(
     await ring.look_for("old")  # no read is due: nothing to wait for
     assert trio.current_time() == at
     source.content = key_set(OLD)
-    await trio.sleep(RETRY_MAX)
+    await trio.sleep(TIMES.key_retry_max)
     assert ring.find("old") is not None
     assert ring.statistics().reads["ok"] == 1
-    assert log[-1]["event"] == "keys can be read again"
+    assert log[-1]["event"] == "JWKS read again"
 
 
 @pytest.mark.parametrize(
@@ -261,14 +262,14 @@ async def test_keys_stay_while_they_cannot_be_read(
     assert ring.statistics().age == INTERVAL + 1.5
     assert [entry["kind"] for entry in warnings(log) if "kind" in entry] == [reason]
     source.content = key_set(NEW)
-    await trio.sleep(RETRY_MAX)
+    await trio.sleep(TIMES.key_retry_max)
     assert set(ring.keys) == {"new"}
 
 
 async def test_a_read_ends(autojump_clock: MockClock, start: Start, source: Source) -> None:
     source.takes = 1e9
     ring = start()
-    await trio.sleep(READ_TIMEOUT + 0.5)
+    await trio.sleep(TIMES.key_read + 0.5)
     assert ring.statistics().reads == {"timeout": 1}
     await trio.sleep(1)
     assert len(source.times) == 2
@@ -281,7 +282,7 @@ async def test_a_key_that_is_asked_for_while_reads_fail_may_yet_come(
     await trio.sleep(100)
     source.content = FetchFailed("broken", "the connection broke")
     await ring.look_for("new")
-    assert ring.ask("new")
+    assert ring.request("new")
     source.content = key_set(NEW)
     await trio.sleep(2)
     assert ring.find("new") is not None
@@ -295,7 +296,7 @@ async def test_a_set_without_a_usable_key_counts(
     source.content = b'{"keys": [{"kty": "oct", "k": "AAAA"}]}'
     await trio.sleep(INTERVAL + 0.5)
     assert not ring.keys
-    assert ring.ask("old")
+    assert ring.request("old")
     assert ring.statistics() == key_ring.KeyStatistics(0, {"symmetric": 1}, {"ok": 1, "empty": 1}, 0.5)
     assert warnings(log)[-1]["kind"] == "empty"
     source.content = key_set(OLD)
@@ -320,6 +321,6 @@ async def test_keys_by_plain_http_are_worth_a_warning(
     nursery.start_soon(ring.run)
     await ring.look_for("old")
     assert [entry["event"] for entry in log] == [
-        "keys come unprotected: who is on the way can let anybody in",
-        "keys read",
+        "JWKS fetched over plain HTTP: an attacker can replace the keys",
+        "JWKS keys changed",
     ]

@@ -10,8 +10,7 @@ from support.issuer import Signer, issuer, key_set, make_certificate, moved, ok
 from support.real_server import RealServer, becomes, hear, real_server, tell
 from trio.testing import MockClock
 
-from sfu.shell.auth import key_ring
-from sfu.shell.auth.key_ring import JOIN_PATIENCE, RETRY_MAX
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.config.urls import HttpUrl, parse_http_url
 from sfu.shell.http.fetch import FetchFailed
 
@@ -66,16 +65,16 @@ async def test_who_joins_while_there_are_no_keys_may_try_again(
     async with in_memory_server(auth_jwks=URL) as around, around.client("alice") as alice:
         assert await join(alice, token=OLD.token()) == [503]
         (error,) = alice.heard("error")
-        assert error["message"] == "cannot check tokens now: try again"
+        assert error["message"] == "the token cannot be verified now: try again"
         assert await join(alice, token="nonsense") == [503, 401]
         assert alice.closed is None or alice.closed.reason is not None
         assert status(around) == "degraded"
         remote.content = key_set(OLD)
         async with around.client("alice") as again:
-            await trio.sleep(RETRY_MAX)
+            await trio.sleep(DEFAULT_TIMEOUTS.key_retry_max)
             assert await join(again, token=OLD.token()) == []
         assert status(around) == "ok"
-        assert around.server.door.refusals() == {"unavailable": 1, "malformed": 1}
+        assert around.server.token_verifier.refusals() == {"unavailable": 1, "malformed": 1}
         assert around.server.conference.statistics().messages["join", "503"] == 1
 
 
@@ -83,7 +82,7 @@ async def test_who_comes_right_at_the_start_waits_a_little(autojump_clock: MockC
     remote.content, remote.takes = key_set(OLD), 2.0
     async with in_memory_server(auth_jwks=URL) as around, around.client("alice") as alice:
         assert await join(alice, token=OLD.token()) == []
-        assert 2.0 <= trio.current_time() < JOIN_PATIENCE
+        assert 2.0 <= trio.current_time() < DEFAULT_TIMEOUTS.key_wait
 
 
 async def test_keys_change(autojump_clock: MockClock, remote: Remote) -> None:
@@ -153,11 +152,11 @@ async def test_an_issuer_with_https(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """All of it on real ports: fetched with TLS after a redirect, changed, and gone again with the server."""
     certificate = make_certificate(tmp_path, "127.0.0.1")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-    monkeypatch.setattr(key_ring, "COOLDOWN", 0.0)
     async with issuer(certificate) as login:
         login.answers = {"/certs": moved("/keys"), "/keys": ok(key_set(OLD))}
-        async with real_server(auth_jwks=parse_http_url(f"{login.url}/certs")) as scene:
-            ring = scene.server.door.key_ring
+        times = Timeouts(key_cooldown=0.0)
+        async with real_server(auth_jwks=parse_http_url(f"{login.url}/certs"), timeouts=times) as scene:
+            ring = scene.server.token_verifier.key_ring
             assert ring is not None
             assert await answer(scene, OLD) == {"success": True}
             login.answers["/keys"] = ok(key_set(NEW))

@@ -21,7 +21,7 @@ from sfu.conference.errors import Refused, Unauthorized
 from sfu.conference.grants import EVERYTHING, Grants
 from sfu.conference.messages import Join
 from sfu.shell.auth.jwks import MAX_BYTES
-from sfu.shell.auth.tokens import LEEWAY, Doorkeeper, make_token, open_door
+from sfu.shell.auth.tokens import LEEWAY, TokenVerifier, make_token, make_token_verifier
 from sfu.shell.config.settings import ConfigError, Settings
 from sfu.shell.config.urls import parse_http_url
 
@@ -44,9 +44,9 @@ PRIVATE_KEYS: dict[str, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519
 }
 
 
-def door(secret: str | None = SECRET) -> Doorkeeper:
-    """A doorkeeper whose clock stands."""
-    return Doorkeeper(secret, clock=lambda: NOW)
+def verifier_of(secret: str | None = SECRET) -> TokenVerifier:
+    """A verifier whose clock stands still."""
+    return TokenVerifier(secret, clock=lambda: NOW)
 
 
 def join(token: str | None, room: str = "daily", user: str = "alice") -> Join:
@@ -60,30 +60,30 @@ def sign(**changes: Any) -> str:
     return jwt.encode(claims, SECRET, "HS256")
 
 
-def refused(keeper: Doorkeeper, request: Join) -> tuple[int, str]:
+def refused(verifier: TokenVerifier, request: Join) -> tuple[int, str]:
     """Let a request be refused; the code, and the reason that was counted."""
     with pytest.raises(Refused) as caught:
-        keeper.authenticate(request)
-    (reason,) = keeper.refusals()
-    assert keeper.refusals() == {reason: 1}
+        verifier.authenticate(request)
+    (reason,) = verifier.refusals()
+    assert verifier.refusals() == {reason: 1}
     return caught.value.code, reason
 
 
 def test_a_good_token() -> None:
-    keeper = door()
-    assert keeper.asks
-    assert keeper.authenticate(join(sign())) == Grants(EVERYTHING, subscribe=True, admin=False)
+    verifier = verifier_of()
+    assert verifier.required
+    assert verifier.authenticate(join(sign())) == Grants(EVERYTHING, subscribe=True, admin=False)
     granted = {"publish": ["audio"], "subscribe": False, "admin": True}
-    assert keeper.authenticate(join(sign(grants=granted))) == Grants(frozenset({"audio"}), False, True)
-    assert keeper.authenticate(join(sign(grants={"publish": []}))).publish == frozenset()
-    assert keeper.authenticate(join(sign(aud="other", iat=NOW + 5, nbf=NOW))).subscribe
-    assert keeper.refusals() == {}
+    assert verifier.authenticate(join(sign(grants=granted))) == Grants(frozenset({"audio"}), False, True)
+    assert verifier.authenticate(join(sign(grants={"publish": []}))).publish == frozenset()
+    assert verifier.authenticate(join(sign(aud="other", iat=NOW + 5, nbf=NOW))).subscribe
+    assert verifier.refusals() == {}
 
 
 def test_without_keys_anybody_may_enter() -> None:
-    keeper = door(None)
-    assert not keeper.asks
-    assert keeper.authenticate(join(None)) == keeper.authenticate(join("nonsense")) == Grants()
+    verifier = verifier_of(None)
+    assert not verifier.required
+    assert verifier.authenticate(join(None)) == verifier.authenticate(join("nonsense")) == Grants()
 
 
 def unsigned() -> str:
@@ -123,13 +123,13 @@ def cut(token: str) -> str:
     ],
 )
 def test_a_bad_token(make: Callable[[], str | None], answer: tuple[int, str]) -> None:
-    assert refused(door(), join(make())) == answer
+    assert refused(verifier_of(), join(make())) == answer
 
 
 @given(st.text(max_size=200) | st.builds(lambda a, b: f"{a}.{b}.", st.text(max_size=60), st.text(max_size=60)))
 def test_nothing_but_a_refusal_comes_of_nonsense(token: str) -> None:
     with pytest.raises(Unauthorized):
-        door().authenticate(join(token))
+        verifier_of().authenticate(join(token))
 
 
 def test_every_changed_letter_is_noticed() -> None:
@@ -138,15 +138,15 @@ def test_every_changed_letter_is_noticed() -> None:
     for index, letter in enumerate(token[:-1]):
         changed = token[:index] + ("A" if letter != "A" else "B") + token[index + 1 :]
         with pytest.raises(Unauthorized):
-            door().authenticate(join(changed))
+            verifier_of().authenticate(join(changed))
 
 
 def test_made_tokens_let_in() -> None:
     token = make_token(
         SECRET, "daily", "alice", Grants(frozenset({"screen"}), False), ttl=60, clock=lambda: NOW
     )
-    assert door().authenticate(join(token)) == Grants(frozenset({"screen"}), False, False)
-    late = Doorkeeper(SECRET, clock=lambda: NOW + 60 + LEEWAY)
+    assert verifier_of().authenticate(join(token)) == Grants(frozenset({"screen"}), False, False)
+    late = TokenVerifier(SECRET, clock=lambda: NOW + 60 + LEEWAY)
     assert refused(late, join(token)) == (401, "expired")
 
 
@@ -171,47 +171,47 @@ LATER = {**CLAIMS, "exp": 4e9}
 
 @pytest.mark.parametrize("algorithm", PUBLIC_KEYS)
 def test_public_keys(jwks: Callable[[Any], Settings], algorithm: str) -> None:
-    keeper = open_door(jwks(KEY_SET))
+    verifier = make_token_verifier(jwks(KEY_SET))
     token = jwt.encode(LATER, PRIVATE_KEYS[algorithm], algorithm, headers={"kid": algorithm})
-    assert keeper.authenticate(join(token)) == Grants()
+    assert verifier.authenticate(join(token)) == Grants()
     other = next(name for name in PUBLIC_KEYS if name != algorithm)
     mixed = jwt.encode(LATER, PRIVATE_KEYS[algorithm], algorithm, headers={"kid": other})
-    assert refused(keeper, join(mixed)) == (401, "malformed")
+    assert refused(verifier, join(mixed)) == (401, "malformed")
 
 
 def test_a_token_that_names_none_of_several_keys(jwks: Callable[[Any], Settings]) -> None:
     token = jwt.encode(LATER, RSA, "RS256")
-    assert refused(open_door(jwks(KEY_SET)), join(token)) == (401, "unknown-key")
+    assert refused(make_token_verifier(jwks(KEY_SET)), join(token)) == (401, "unknown-key")
 
 
 async def test_a_key_that_is_not_there_is_looked_for(
     jwks: Callable[[Any], Settings], nursery: trio.Nursery
 ) -> None:
-    keeper = open_door(jwks(KEY_SET))
-    assert keeper.key_ring is not None
-    nursery.start_soon(keeper.key_ring.run)
+    verifier = make_token_verifier(jwks(KEY_SET))
+    assert verifier.key_ring is not None
+    nursery.start_soon(verifier.key_ring.run)
     request = join(jwt.encode(LATER, RSA, "RS256", headers={"kid": "unknown"}))
-    await keeper.prepare(request)
-    assert refused(keeper, request) == (401, "unknown-key")
-    assert keeper.key_ring.statistics().reads == {"ok": 2}
+    await verifier.prepare(request)
+    assert refused(verifier, request) == (401, "unknown-key")
+    assert verifier.key_ring.statistics().reads == {"ok": 2}
 
 
 async def test_a_file_may_change(jwks: Callable[[Any], Settings], nursery: trio.Nursery) -> None:
-    keeper = open_door(jwks({"keys": [{**PUBLIC_KEYS["ES256"], "kid": "old"}]}))
-    assert keeper.key_ring is not None
-    nursery.start_soon(keeper.key_ring.run)
+    verifier = make_token_verifier(jwks({"keys": [{**PUBLIC_KEYS["ES256"], "kid": "old"}]}))
+    assert verifier.key_ring is not None
+    nursery.start_soon(verifier.key_ring.run)
     jwks({"keys": [{**PUBLIC_KEYS["EdDSA"], "kid": "new"}]})
     request = join(jwt.encode(LATER, ED, "EdDSA", headers={"kid": "new"}))
-    await keeper.prepare(request)
-    assert keeper.authenticate(request) == Grants()
+    await verifier.prepare(request)
+    assert verifier.authenticate(request) == Grants()
     old = join(jwt.encode(LATER, EC, "ES256", headers={"kid": "old"}))
-    assert refused(keeper, old) == (401, "unknown-key")
+    assert refused(verifier, old) == (401, "unknown-key")
 
 
 async def test_a_file_that_goes_away_or_grows_changes_nothing(jwks: Callable[[Any], Settings]) -> None:
     settings = jwks(KEY_SET)
-    keeper = open_door(settings)
-    assert keeper.key_ring is not None
+    verifier = make_token_verifier(settings)
+    assert verifier.key_ring is not None
     assert isinstance(settings.auth_jwks, Path)
     for spoil, reason in (
         (settings.auth_jwks.unlink, "file"),
@@ -219,37 +219,39 @@ async def test_a_file_that_goes_away_or_grows_changes_nothing(jwks: Callable[[An
         (lambda: jwks("{}"), "format"),
     ):
         spoil()
-        await keeper.key_ring._refresh()
-        assert keeper.key_ring.statistics().reads[reason] == 1
-        assert set(keeper.key_ring.keys) == set(PUBLIC_KEYS)
+        await verifier.key_ring._refresh()
+        assert verifier.key_ring.statistics().reads[reason] == 1
+        assert set(verifier.key_ring.keys) == set(PUBLIC_KEYS)
 
 
 async def test_what_needs_no_key_waits_for_none(autojump_clock: MockClock) -> None:
-    """A door with keys that nobody reads: whoever waited would see the clock jump."""
-    keeper = open_door(Settings(auth_secret=SECRET, auth_jwks=parse_http_url("https://192.0.2.1/keys")))
-    assert keeper.asks
-    assert not keeper.able
+    """The keys are never read: a call that waits for them makes the clock jump."""
+    verifier = make_token_verifier(
+        Settings(auth_secret=SECRET, auth_jwks=parse_http_url("https://192.0.2.1/keys"))
+    )
+    assert verifier.required
+    assert not verifier.ready
     for token in (None, "", "a.b.c", "\ud800", unsigned(), token_for("alice")):
-        await keeper.prepare(join(token, "room"))
+        await verifier.prepare(join(token, "room"))
     assert trio.current_time() == 0
-    assert keeper.authenticate(join(token_for("alice"), "room")).subscribe
+    assert verifier.authenticate(join(token_for("alice"), "room")).subscribe
     public = join(jwt.encode(LATER, RSA, "RS256"))
-    assert refused(keeper, public) == (503, "unavailable")
+    assert refused(verifier, public) == (503, "unavailable")
 
 
 def test_a_single_key_needs_no_name(jwks: Callable[[Any], Settings]) -> None:
-    keeper = open_door(jwks({"keys": [PUBLIC_KEYS["ES256"]]}))
-    assert keeper.authenticate(join(jwt.encode(LATER, EC, "ES256"))) == Grants()
+    verifier = make_token_verifier(jwks({"keys": [PUBLIC_KEYS["ES256"]]}))
+    assert verifier.authenticate(join(jwt.encode(LATER, EC, "ES256"))) == Grants()
 
 
 def test_a_public_key_is_no_shared_secret(jwks: Callable[[Any], Settings]) -> None:
     """The classic: HS256 with the text of the public key, which everybody has."""
-    keeper = open_door(jwks({"keys": [PUBLIC_KEYS["RS256"]]}))
+    verifier = make_token_verifier(jwks({"keys": [PUBLIC_KEYS["RS256"]]}))
     parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, LATER)]
     signed = b".".join(base64url_encode(part) for part in parts)
     public = json.dumps(PUBLIC_KEYS["RS256"]).encode()
     token = (signed + b"." + base64url_encode(hmac.digest(public, signed, "sha256"))).decode()
-    assert refused(keeper, join(token)) == (401, "malformed")
+    assert refused(verifier, join(token)) == (401, "malformed")
 
 
 @pytest.mark.parametrize(
@@ -267,12 +269,12 @@ def test_a_public_key_is_no_shared_secret(jwks: Callable[[Any], Settings]) -> No
 def test_a_file_without_usable_keys_stops_the_start(jwks: Callable[[Any], Settings], content: Any) -> None:
     settings = jwks(content)
     with pytest.raises(ConfigError, match=r"^SFU_AUTH_JWKS=.*jwks\.json: "):
-        open_door(settings)
+        make_token_verifier(settings)
 
 
 def test_a_secret_that_is_a_public_key_stops_the_start() -> None:
     with pytest.raises(ConfigError, match=r"^SFU_AUTH_SECRET=\*\*\*: "):
-        open_door(Settings(auth_secret=json.dumps(PUBLIC_KEYS["RS256"])))
+        make_token_verifier(Settings(auth_secret=json.dumps(PUBLIC_KEYS["RS256"])))
 
 
 # --- at the server ---

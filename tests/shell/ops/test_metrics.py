@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -15,7 +16,7 @@ from trio.testing import MockClock
 
 from sfu.histogram import Histogram
 from sfu.rtp.rtcp import ReceiverReport, ReportBlock
-from sfu.shell.auth.key_ring import RETRY_MAX
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
 from sfu.shell.config.urls import HttpUrl, parse_http_url
 from sfu.shell.http.fetch import FetchFailed
 from sfu.shell.media.udp import SocketStatistics
@@ -70,7 +71,7 @@ class Watch:
 
 
 @asynccontextmanager
-async def watched_call(**settings: object) -> AsyncIterator[tuple[Watch, Client, Client]]:
+async def watched_call(**settings: Any) -> AsyncIterator[tuple[Watch, Client, Client]]:
     """Alice sends bob a video, bob has reported on it, and two readings of rates were taken."""
     async with (
         in_memory_server(**settings) as around,
@@ -157,12 +158,12 @@ async def test_what_keys_show(autojump_clock: MockClock, monkeypatch: pytest.Mon
         assert scrape.value("sfu_auth_key_reads_total", result="connect") == 1
         assert scrape.families["sfu_auth_keys_age_seconds"].samples == []
         content.append(key_set(Signer("good")).replace(b"[", b'[{"kty": "oct", "k": "AAAA"}, '))
-        await trio.sleep(RETRY_MAX)
+        await trio.sleep(DEFAULT_TIMEOUTS.key_retry_max)
         scrape = await Watch(around).scrape()
         assert scrape.value("sfu_auth_keys") == 1
         assert scrape.value("sfu_auth_keys_unused", reason="symmetric") == 1
         assert scrape.value("sfu_auth_key_reads_total", result="ok") == 1
-        assert 0 < scrape.value("sfu_auth_keys_age_seconds") < RETRY_MAX
+        assert 0 < scrape.value("sfu_auth_keys_age_seconds") < DEFAULT_TIMEOUTS.key_retry_max
 
 
 async def test_what_a_call_shows(autojump_clock: MockClock) -> None:

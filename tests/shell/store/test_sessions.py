@@ -1,10 +1,12 @@
 """Suspension and resume in the shell: which tasks end, which go on, and who is closed."""
 
+from typing import Any
+
 from support.in_memory_server import Client, in_memory_server
 from support.media import KEY_FRAME
 from trio.testing import MockClock
 
-LASTING = {"session_ttl_sec": 30}
+LASTING: dict[str, Any] = {"session_ttl_sec": 30}
 
 
 async def call(alice: Client, bob: Client) -> None:
