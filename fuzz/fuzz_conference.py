@@ -53,12 +53,12 @@ STRANGER = IcePath(SERVER, Address("192.0.2.9", 1024))
 class Client:
     """One client over all its connections."""
 
-    def __init__(self, stage: "Stage", room: str, user: str) -> None:
-        self.stage = stage
+    def __init__(self, fuzzed: "FuzzedConference", room: str, user: str) -> None:
+        self.fuzzed = fuzzed
         self.room = room
         self.user = user
         self.browser = Browser(numbers=FIREFOX if user == "ben" else CHROMIUM)
-        self.peer: Peer = stage.join(Join(room_id=room, user_id=user))
+        self.peer: Peer = fuzzed.join(Join(room_id=room, user_id=user))
         self.connected = True
         self.greeted = False
         """Its join has been answered: before that it says nothing."""
@@ -79,13 +79,13 @@ class Client:
 
     def say(self, message_type: str, **data: Any) -> None:
         """Send a message."""
-        self.stage.tell(self, json.dumps({"type": message_type, "data": data}))
+        self.fuzzed.tell(self, json.dumps({"type": message_type, "data": data}))
 
     def break_off(self) -> None:
         """The WebSocket is gone, with what was under way."""
         self.connected = self.greeted = False
         self.inbox.clear()
-        self.stage.hall.conference.suspend(self.peer, self.stage.hall.now)
+        self.fuzzed.conference.machine.suspend(self.peer, self.fuzzed.conference.now)
 
     def come_back(self, *, keep: bool, token: str | None = None) -> None:
         """A new WebSocket, with or without the RTCPeerConnection of before. It may be a fresh join by now."""
@@ -101,7 +101,7 @@ class Client:
             transport="new" if self.gone else "keep",
         )
         try:
-            self.peer = self.stage.join(request)
+            self.peer = self.fuzzed.join(request)
         except Refused:
             return
         # The connection before, if it was still there, hears nothing any more.
@@ -174,7 +174,7 @@ class Client:
         negotiation = self.peer.connection.negotiation
         ignored = negotiation.statistics().answers_ignored
         self.say("answer", sdp=self.browser.answer(offer), type="answer")
-        overdue = self.stage.hall.now >= said_at + ANSWER_TIMEOUT
+        overdue = self.fuzzed.conference.now >= said_at + ANSWER_TIMEOUT
         self.late = self.late or overdue or negotiation.statistics().answers_ignored > ignored
 
     def _begin_anew(self) -> None:
@@ -188,11 +188,11 @@ class Client:
                 self.changed = True
 
 
-class Stage:
+class FuzzedConference:
     """The conference and its clients."""
 
     def __init__(self) -> None:
-        self.hall = PureConference(LIMITS)
+        self.conference = PureConference(LIMITS)
         self.clients: list[Client] = []
         self.peers: list[Peer] = []
         """Everybody who ever was, to look after timers and queues."""
@@ -201,7 +201,7 @@ class Stage:
 
     def join(self, request: Join) -> Peer:
         """Join, or resume."""
-        peer = self.hall.conference.join(request, self.hall.now)
+        peer = self.conference.machine.join(request, self.conference.now)
         if peer not in self.peers:
             self.peers.append(peer)
         return peer
@@ -209,39 +209,39 @@ class Stage:
     def tell(self, client: Client, text: str | bytes) -> None:
         """One message."""
         if client.connected:
-            self.hall.conference.receive_message(client.peer, text, self.hall.now)
+            self.conference.machine.receive_message(client.peer, text, self.conference.now)
 
     def settle(self) -> None:
         """Take what every peer is to be told."""
-        for peer in self.hall.conference.take_touched():
-            self.hall.conference.conclude(peer, self.hall.now)
-            peer.outgoing(self.hall.now)
+        for peer in self.conference.machine.take_touched():
+            self.conference.machine.conclude(peer, self.conference.now)
+            peer.outgoing(self.conference.now)
         for peer in self.peers:
             messages = peer.take_messages()
             assert len(messages) <= MAX_MESSAGES
             for client in self.clients:
                 if client.peer is peer and client.connected:
                     texts = [serialize(message, NOON) for message in messages]
-                    client.inbox += [(self.hall.now, json.loads(text)) for text in texts]
+                    client.inbox += [(self.conference.now, json.loads(text)) for text in texts]
         self.peers = [peer for peer in self.peers if peer.ended is None]
         for client in self.clients:
             client.connected = client.connected and client.peer.ended is None
 
     def pass_time(self, seconds: float) -> None:
         """Let whatever falls due happen, each at its time."""
-        hall = self.hall
-        end = hall.now + seconds
+        conference = self.conference
+        end = conference.now + seconds
         while True:
             due = [(time, peer) for peer in self.peers if (time := peer.next_timeout()) is not None]
             if not due or min(time for time, _ in due) > end:
                 break
             time, peer = min(due, key=lambda item: item[0])
-            hall.now = max(hall.now, time)
-            hall.conference.handle_timeout(peer, hall.now)
+            conference.now = max(conference.now, time)
+            conference.machine.handle_timeout(peer, conference.now)
             self.settle()
             after = peer.next_timeout()
             assert after is None or after > time or peer.ended, "a timer that is due again at once would spin"
-        hall.now = end
+        conference.now = end
 
     # --- steps ---
 
@@ -278,8 +278,8 @@ class Stage:
                 used = self.go_rogue(client, option, data)
             case 15:
                 used = detail
-                if (peer := self.hall.conference.route(data[:detail], STRANGER)) is not None:
-                    self.hall.conference.receive(peer, data[:detail], STRANGER, self.hall.now)
+                if (peer := self.conference.machine.route(data[:detail], STRANGER)) is not None:
+                    self.conference.machine.receive(peer, data[:detail], STRANGER, self.conference.now)
         self.settle()
         return used
 
@@ -355,18 +355,18 @@ class Stage:
             if client.connected:
                 self.check(client)
         for peer in tuple(self.peers):
-            self.hall.conference.remove(peer, "left", self.hall.now)
+            self.conference.machine.remove(peer, "left", self.conference.now)
         self.settle()
-        for room in tuple(self.hall.conference.rooms.values()):
-            self.hall.conference.forget_room(room)
-        statistics = self.hall.conference.statistics()
+        for room in tuple(self.conference.machine.rooms.values()):
+            self.conference.machine.forget_room(room)
+        statistics = self.conference.machine.statistics()
         assert (statistics.rooms, statistics.peers, statistics.routes, statistics.suspended) == (0, 0, 0, 0)
         assert not self.peers
 
     def check(self, client: Client) -> None:
         """What a client knows is what there is."""
         peer = client.peer
-        room = self.hall.conference.rooms[peer.room_id]
+        room = self.conference.machine.rooms[peer.room_id]
         others = [other for other in room.peers.values() if other is not peer]
         assert client.peers == {other.id: set(other.tracks) for other in others}
         assert client.suspended == {other.id for other in others if other.suspended}
@@ -384,12 +384,12 @@ class Stage:
 
 def one_input(data: bytes) -> None:
     """Run one program."""
-    stage = Stage()
+    fuzzed = FuzzedConference()
     offset = 0
     for _ in range(MAX_STEPS):
         if offset + 2 > len(data):
             break
         what, detail = data[offset : offset + 2]
         offset += 2
-        offset += stage.step(what, detail, data[offset : offset + 256])
-    stage.end()
+        offset += fuzzed.step(what, detail, data[offset : offset + 256])
+    fuzzed.end()

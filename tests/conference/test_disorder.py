@@ -63,8 +63,8 @@ CANDIDATE = st.fixed_dictionaries(
 DATA = STATE | CANDIDATE | st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=5) | VALUES
 
 
-class OpenHall(PureConference):
-    """A hall with thin walls."""
+class OverheardConference(PureConference):
+    """A conference whose datagrams can be recorded and sent again."""
 
     def __init__(self, limits: Limits, seed: int) -> None:
         super().__init__(limits, seed)
@@ -125,47 +125,47 @@ class Disorder(RuleBasedStateMachine):
 
     @initialize(seed=SEED, firefox=st.booleans())
     def begin(self, seed: int, firefox: bool) -> None:
-        self.hall = OpenHall(LIMITS, seed)
-        self.conference = self.hall.conference
+        self.conference = OverheardConference(LIMITS, seed)
+        self.machine = self.conference.machine
         self.mallories: list[Mallory] = []
-        self.alice = self.hall.enter("alice")
-        self.bob = self.hall.enter("bob", numbers=FIREFOX if firefox else CHROMIUM)
-        for guest in (self.alice, self.bob):
-            guest.publish("audio", "video")
-        self.hall.run(1.0)
-        for guest in (self.alice, self.bob):
-            guest.send_frames(guest.browser.transceivers[1], 3)
+        self.alice = self.conference.enter("alice")
+        self.bob = self.conference.enter("bob", numbers=FIREFOX if firefox else CHROMIUM)
+        for client in (self.alice, self.bob):
+            client.publish("audio", "video")
+        self.conference.run(1.0)
+        for client in (self.alice, self.bob):
+            client.send_frames(client.browser.transceivers[1], 3)
 
     # --- coming and going ---
 
     @rule(name=st.sampled_from(MALLORIES), room=ROOMS)
     def come(self, name: str, room: str) -> None:
         """A name that is in the room already takes the place of its older self, who may go on speaking."""
-        rooms = self.conference.rooms
+        rooms = self.machine.rooms
         is_full = room in rooms and len(rooms[room].peers) >= LIMITS.max_peers_per_room
         if len(rooms) >= LIMITS.max_rooms and room not in rooms:
             is_full = True
         try:
-            self.hall.enter(name, room)
+            self.conference.enter(name, room)
         except Unavailable:
             assert is_full
             return
-        guest = self.hall.guests.pop()
-        mallory = Mallory(self.hall, guest.peer, CHROMIUM, self.hall.certificate)
-        self.hall.guests.append(mallory)
+        client = self.conference.clients.pop()
+        mallory = Mallory(self.conference, client.peer, CHROMIUM, self.conference.certificate)
+        self.conference.clients.append(mallory)
         self.mallories.append(mallory)
 
     @precondition(lambda self: self.mallories)
     @rule(who=WHO)
     def go(self, who: int) -> None:
         mallory = self.mallory(who)
-        self.hall.leave(mallory)
+        self.conference.leave(mallory)
         self.mallories.remove(mallory)
-        self.hall.guests.remove(mallory)
+        self.conference.clients.remove(mallory)
 
     @rule(seconds=st.sampled_from([0.02, 0.5, 2.0, 11.0]))
     def wait(self, seconds: float) -> None:
-        self.hall.run(seconds)
+        self.conference.run(seconds)
 
     # --- saying ---
 
@@ -217,8 +217,8 @@ class Disorder(RuleBasedStateMachine):
     def send_what_was_overheard(self, who: int, seed: int) -> None:
         """Checks are left out: whoever repeats an authentic one moves a peer (see docs/ice.md)."""
         random = Random(seed)
-        if self.hall.overheard:
-            data = bytearray(random.choice(self.hall.overheard))
+        if self.conference.overheard:
+            data = bytearray(random.choice(self.conference.overheard))
             for _ in range(random.randrange(3)):
                 data[random.randrange(len(data))] ^= 1 << random.randrange(8)
             self.arrive(bytes(data), who)
@@ -227,7 +227,7 @@ class Disorder(RuleBasedStateMachine):
     @rule(who=WHO, seed=SEED)
     def send_authentic_nonsense(self, who: int, seed: int) -> None:
         mallory, random = self.mallory(who), Random(seed)
-        outbound = mallory.client.outbound
+        outbound = mallory.machine.outbound
         if outbound is None:
             return
         ssrcs = [line.ssrc for line in self.alice.browser.transceivers] + [
@@ -250,10 +250,10 @@ class Disorder(RuleBasedStateMachine):
     @rule(who=WHO)
     def hang_up(self, who: int) -> None:
         """DTLS says goodbye, and the WebSocket stays."""
-        client = self.mallory(who).client
-        if client.connected:
-            client.close(self.hall.now)
-            self.hall.settle()
+        machine = self.mallory(who).machine
+        if machine.connected:
+            machine.close(self.conference.now)
+            self.conference.settle()
 
     @rule(count=st.integers(1, 5))
     def the_call_goes_on(self, count: int) -> None:
@@ -268,8 +268,8 @@ class Disorder(RuleBasedStateMachine):
 
     @invariant()
     def routes_lead_to_who_is_there(self) -> None:
-        table = self.conference._table
-        peers = {peer for room in self.conference.rooms.values() for peer in room.peers.values()}
+        table = self.machine._table
+        peers = {peer for room in self.machine.rooms.values() for peer in room.peers.values()}
         assert set(table._paths) == set(table._ufrags) == peers
         assert {path: peer for peer in peers for path in table._paths[peer]} == table._by_path
         assert {ufrag: peer for peer in peers for ufrag in table._ufrags[peer]} == table._by_ufrag
@@ -278,7 +278,7 @@ class Disorder(RuleBasedStateMachine):
 
     @invariant()
     def everybody_receives_everybody_else(self) -> None:
-        for room in self.conference.rooms.values():
+        for room in self.machine.rooms.values():
             assert len(room.peers) <= LIMITS.max_peers_per_room
             for peer in room.peers.values():
                 assert peer.ended is None
@@ -305,16 +305,16 @@ class Disorder(RuleBasedStateMachine):
 
     @invariant()
     def who_behaves_hears_no_complaint(self) -> None:
-        for guest in (self.alice, self.bob):
-            assert guest.heard("error") == []
-            assert guest.peer.ended is None
+        for client in (self.alice, self.bob):
+            assert client.heard("error") == []
+            assert client.peer.ended is None
 
     def teardown(self) -> None:
-        if not hasattr(self, "hall"):
+        if not hasattr(self, "conference"):
             return
-        for guest in tuple(self.hall.guests):
-            self.hall.leave(guest)
-        statistics = self.conference.statistics()
+        for client in tuple(self.conference.clients):
+            self.conference.leave(client)
+        statistics = self.machine.statistics()
         assert (statistics.peers, statistics.routes) == (0, 0)
 
     # --- how it is done ---
@@ -325,24 +325,24 @@ class Disorder(RuleBasedStateMachine):
     def tell(self, who: int, text: str | bytes) -> None:
         """One message, and what it leads to."""
         mallory = self.mallory(who)
-        before = {id(guest): len(guest.messages) for guest in self.hall.guests}
-        self.conference.receive_message(mallory.peer, text, self.hall.now)
-        self.hall.settle()
-        for guest in self.hall.guests:
-            assert len(guest.messages) - before[id(guest)] <= MESSAGES_PER_STEP
+        before = {id(client): len(client.messages) for client in self.conference.clients}
+        self.machine.receive_message(mallory.peer, text, self.conference.now)
+        self.conference.settle()
+        for client in self.conference.clients:
+            assert len(client.messages) - before[id(client)] <= MESSAGES_PER_STEP
         if mallory.peer.ended is not None:
             self.mallories.remove(mallory)
-            self.hall.guests.remove(mallory)
+            self.conference.clients.remove(mallory)
 
     def arrive(self, data: bytes, who: int | PureClient) -> None:
         """A datagram arrives, from the address of somebody or of a stranger."""
         if isinstance(who, PureClient):
             path = who.path
         else:
-            known = [guest.path for guest in self.hall.guests]
+            known = [client.path for client in self.conference.clients]
             path = [*known, IcePath(SERVER, Address("192.0.2.9", 1024 + who))][who % (len(known) + 1)]
-        self.hall.receive(data, path)
-        self.hall.settle()
+        self.conference.receive(data, path)
+        self.conference.settle()
 
 
 TestDisorder = Disorder.TestCase

@@ -30,55 +30,55 @@ RELAY = "candidate:2 1 udp 16777215 203.0.113.1 4001 typ relay raddr 0.0.0.0 rpo
 THEIRS = "candidate:1 1 udp 1 192.0.2.7 5000 typ host"
 
 
-class FullHall(PureConference):
-    """A hall where nobody has sockets yet."""
+class IceConference(PureConference):
+    """A conference with full ICE, where no peer has sockets yet."""
 
     def enter(self, user: str, room: str = "room", **options: Any) -> PureClient:
         """Let a client join that expects an agent like its own."""
-        guest = super().enter(user, room, **options)
-        guest.browser.server_is_lite = False
-        return guest
+        client = super().enter(user, room, **options)
+        client.browser.server_is_lite = False
+        return client
 
     def _connect(self, now: float) -> Connection:
         return Connection(self.certificate, (), self.random, now, full_ice=True)
 
 
 @pytest.fixture
-def hall() -> FullHall:
-    return FullHall()
+def conference() -> IceConference:
+    return IceConference()
 
 
-def report(guest: PureClient, *reports: IceReport) -> None:
+def report(client: PureClient, *reports: IceReport) -> None:
     """Tell what those with the sockets have found."""
-    guest.hall.conference.report_ice(guest.peer, reports, guest.hall.now)
-    guest.hall.settle()
+    client.conference.machine.report_ice(client.peer, reports, client.conference.now)
+    client.conference.settle()
 
 
-def gathering(guest: PureClient) -> str:
+def gathering(client: PureClient) -> str:
     """The fragment of the generation that is to be gathered; other requests are forgotten."""
-    return next(one.local.ufrag for one in reversed(guest.peer.take_ice_requests()) if isinstance(one, Gather))
+    return next(one.local.ufrag for one in reversed(client.peer.take_ice_requests()) if isinstance(one, Gather))
 
 
-def candidates(guest: PureClient) -> Iterator[str]:
-    """The candidates that the guest was told by messages."""
-    return (data["candidate"] for data in guest.heard("ice-candidate"))
+def candidates(client: PureClient) -> Iterator[str]:
+    """The candidates that the client was told by messages."""
+    return (data["candidate"] for data in client.heard("ice-candidate"))
 
 
-def test_sockets_that_end_before_the_first_description_are_replaced(hall: FullHall) -> None:
-    anna, bert = hall.enter("anna"), hall.enter("bert")
-    for guest in (anna, bert):
-        report(guest, Lost(gathering(guest)))
+def test_sockets_that_end_before_the_first_description_are_replaced(conference: IceConference) -> None:
+    anna, bert = conference.enter("anna"), conference.enter("bert")
+    for client in (anna, bert):
+        report(client, Lost(gathering(client)))
     anna.publish("audio")
-    hall.run(1.5)
-    for guest, description in ((anna, "answer"), (bert, "offer")):
-        ufrag = SessionDescription.parse(guest.heard(description)[0]["sdp"]).media[0].ice_ufrag
-        requests = guest.peer.take_ice_requests()
+    conference.run(1.5)
+    for client, description in ((anna, "answer"), (bert, "offer")):
+        ufrag = SessionDescription.parse(client.heard(description)[0]["sdp"]).media[0].ice_ufrag
+        requests = client.peer.take_ice_requests()
         assert [one.local.ufrag for one in requests if isinstance(one, Gather)] == [ufrag]
         assert [one.ufrag for one in requests if isinstance(one, Connect)] == [ufrag]
 
 
-def test_what_is_found_before_the_answer_stands_in_it_and_the_rest_follows(hall: FullHall) -> None:
-    anna = hall.enter("anna")
+def test_what_is_found_before_the_answer_stands_in_it_and_the_rest_follows(conference: IceConference) -> None:
+    anna = conference.enter("anna")
     ufrag = gathering(anna)
     report(anna, Gathered(ufrag, HOST), Gathered("nobody's", RELAY))
     assert anna.heard("ice-candidate") == []
@@ -101,25 +101,25 @@ def test_what_is_found_before_the_answer_stands_in_it_and_the_rest_follows(hall:
     assert len(list(candidates(anna))) == 2
 
 
-def test_the_client_that_offers_first_is_controlling(hall: FullHall) -> None:
-    anna = hall.enter("anna")
+def test_the_client_that_offers_first_is_controlling(conference: IceConference) -> None:
+    anna = conference.enter("anna")
     anna.publish("audio")
     [connect] = [one for one in anna.peer.take_ice_requests() if isinstance(one, Connect)]
     assert not connect.controlling
-    assert connect.remote == anna.client.credentials
+    assert connect.remote == anna.machine.credentials
 
 
-def test_the_server_that_offers_first_is_controlling(hall: FullHall) -> None:
-    anna, ben = hall.enter("anna"), hall.enter("ben")
+def test_the_server_that_offers_first_is_controlling(conference: IceConference) -> None:
+    anna, ben = conference.enter("anna"), conference.enter("ben")
     anna.publish("audio")
-    hall.run(1.5)
+    conference.run(1.5)
     assert ben.heard("offer")
     [connect] = [one for one in ben.peer.take_ice_requests() if isinstance(one, Connect)]
     assert connect.controlling
 
 
-def test_a_lite_client_makes_the_server_controlling_whoever_offers(hall: FullHall) -> None:
-    anna = hall.enter("anna")
+def test_a_lite_client_makes_the_server_controlling_whoever_offers(conference: IceConference) -> None:
+    anna = conference.enter("anna")
     anna.browser.add("audio", receives=False)
     sdp = anna.own(anna.browser.offer()).replace("t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n")
     anna.say("offer", sdp=sdp, type="offer")
@@ -128,8 +128,8 @@ def test_a_lite_client_makes_the_server_controlling_whoever_offers(hall: FullHal
     assert len(anna.heard("answer")) == 1
 
 
-def test_candidates_of_the_client_are_tried_from_messages_and_descriptions(hall: FullHall) -> None:
-    anna = hall.enter("anna")
+def test_candidates_of_the_client_are_tried_from_messages_and_descriptions(conference: IceConference) -> None:
+    anna = conference.enter("anna")
     anna.publish("audio")
     anna.peer.take_ice_requests()
     anna.say("ice-candidate", candidate=THEIRS, sdpMid="0")
@@ -145,8 +145,8 @@ def test_candidates_of_the_client_are_tried_from_messages_and_descriptions(hall:
     assert anna.peer.connection.transport.statistics().drops["stun-malformed"] == 1
 
 
-def test_a_restart_gathers_anew_and_a_lost_path_makes_one(hall: FullHall) -> None:
-    anna = hall.enter("anna")
+def test_a_restart_gathers_anew_and_a_lost_path_makes_one(conference: IceConference) -> None:
+    anna = conference.enter("anna")
     first = gathering(anna)
     anna.publish("audio")
     path = IcePath(SERVER, anna.path.remote)
@@ -165,32 +165,32 @@ def test_a_restart_gathers_anew_and_a_lost_path_makes_one(hall: FullHall) -> Non
     assert Release(first) in requests
     # The offer that is out stays out; when its answer does not come, the next one restarts ICE again.
     assert len(anna.heard("ice-restart-offer")) == 1
-    hall.run(ANSWER_TIMEOUT + 1)
+    conference.run(ANSWER_TIMEOUT + 1)
     assert len(anna.heard("ice-restart-offer")) == 2
     assert anna.peer.connection.transport.state is IceState.CHECKING
 
 
-def test_what_a_replaced_connection_held_is_released(hall: FullHall) -> None:
-    anna = hall.enter("anna")
+def test_what_a_replaced_connection_held_is_released(conference: IceConference) -> None:
+    anna = conference.enter("anna")
     old = gathering(anna)
     joined = anna.heard("join")[0]
-    hall.conference.suspend(anna.peer, hall.now)
+    conference.machine.suspend(anna.peer, conference.now)
     report(anna, Gathered(old, HOST))
     request = Join(
         room_id="room", user_id="anna", session_id=joined["sessionId"], session_token=joined["sessionToken"]
     )
-    hall.conference.join(request, hall.now)
+    conference.machine.join(request, conference.now)
     requests = anna.peer.take_ice_requests()
     assert requests[0] == Release(old)
     assert isinstance(requests[1], Gather)
-    hall.leave(anna)
+    conference.leave(anna)
     assert [type(one) for one in anna.peer.take_ice_requests()] == [Release]
-    assert hall.conference.statistics().routes == 0
+    assert conference.machine.statistics().routes == 0
 
 
 def test_a_lite_agent_wants_no_candidates_and_no_reports() -> None:
-    hall = PureConference()
-    anna = hall.enter("anna")
+    conference = PureConference()
+    anna = conference.enter("anna")
     anna.publish("audio")
     anna.say("ice-candidate", candidate=THEIRS)
     anna.peer.connection.count_ice_drop("nothing")
@@ -200,15 +200,15 @@ def test_a_lite_agent_wants_no_candidates_and_no_reports() -> None:
         report(anna, Lost("nobody's"))
 
 
-def test_candidates_that_may_have_got_lost_with_a_websocket_are_told_again(hall: FullHall) -> None:
-    anna = hall.enter("anna")
+def test_candidates_that_may_have_got_lost_with_a_websocket_are_told_again(conference: IceConference) -> None:
+    anna = conference.enter("anna")
     ufrag = gathering(anna)
     report(anna, Gathered(ufrag, HOST))
     anna.publish("audio", "video")
     report(anna, Gathered(ufrag, RELAY), Gathered(ufrag, None))
     assert list(candidates(anna)) == [f"{RELAY} ufrag {ufrag}", ""]
     joined = anna.heard("join")[0]
-    hall.conference.suspend(anna.peer, hall.now)
+    conference.machine.suspend(anna.peer, conference.now)
     request = Join(
         room_id="room",
         user_id="anna",
@@ -216,8 +216,8 @@ def test_candidates_that_may_have_got_lost_with_a_websocket_are_told_again(hall:
         session_token=joined["sessionToken"],
         transport="keep",
     )
-    hall.conference.join(request, hall.now)
-    hall.settle()
+    conference.machine.join(request, conference.now)
+    conference.settle()
     again = list(candidates(anna))[2:]
     assert again == [f"{HOST} ufrag {ufrag}", f"{RELAY} ufrag {ufrag}", ""]
     assert anna.heard("offer") == []

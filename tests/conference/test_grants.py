@@ -16,8 +16,8 @@ def test_screens_are_what_the_client_calls_so() -> None:
 
 
 def test_an_offer_may_leave_out_a_source_that_is_known() -> None:
-    hall = PureConference()
-    alice = hall.enter("alice")
+    conference = PureConference()
+    alice = conference.enter("alice")
     alice.peer.grants = SCREEN
     alice.publish("video", source="screen")
     alice.sources.clear()
@@ -29,20 +29,20 @@ def test_an_offer_may_leave_out_a_source_that_is_known() -> None:
 @pytest.mark.parametrize("stops_by_answer", [True, False])
 def test_an_answer_never_begins_a_track(*, stops_by_answer: bool) -> None:
     """Grants are checked at offers, so nothing may be published in another way."""
-    hall = PureConference()
-    alice, bob = hall.enter("alice"), hall.enter("bob")
+    conference = PureConference()
+    alice, bob = conference.enter("alice"), conference.enter("bob")
     (video,) = alice.publish("video")
-    hall.run(1.0)
+    conference.run(1.0)
     video.sends = False
     if stops_by_answer:
         bob.publish("audio")
-        hall.run(1.0)
+        conference.run(1.0)
     else:
         alice.offer()
     assert not alice.peer.tracks
     video.sends = True
     answers = alice.peer.connection.statistics().negotiation.offers_sent
     bob.publish("video")
-    hall.run(1.0)
+    conference.run(1.0)
     assert alice.peer.connection.statistics().negotiation.offers_sent > answers
     assert not alice.peer.tracks

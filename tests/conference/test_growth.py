@@ -27,11 +27,11 @@ class Passer(PureClient):
         """No packets: descriptions are what this is about."""
 
 
-def enter(hall: PureConference, user: str, numbers: Numbers = CHROMIUM) -> Passer:
+def enter(conference: PureConference, user: str, numbers: Numbers = CHROMIUM) -> Passer:
     """Let somebody in who only negotiates."""
-    peer = hall.enter(user, numbers=numbers).peer
-    hall.guests[-1] = guest = Passer(hall, peer, numbers, None)
-    return guest
+    peer = conference.enter(user, numbers=numbers).peer
+    conference.clients[-1] = client = Passer(conference, peer, numbers, None)
+    return client
 
 
 def only(*payload_types: int) -> Numbers:
@@ -46,7 +46,7 @@ def only(*payload_types: int) -> Numbers:
 SETS = [CHROMIUM, FIREFOX, only(96, 97), only(98, 99), only(108, 109)]
 
 
-def measure(hall: PureConference, bob: PureClient) -> dict[str, int]:
+def measure(conference: PureConference, bob: PureClient) -> dict[str, int]:
     """What must not grow: Bob's last offer, the slots and streams of his connection, all objects there are."""
     sdp = bob.heard("offer")[-1]["sdp"]
     connection = bob.peer.connection
@@ -70,10 +70,10 @@ def compare(early: dict[str, int], late: dict[str, int]) -> None:
 
 
 def test_two_hundred_cycles_of_subscribing_leave_nothing() -> None:
-    hall = PureConference(LIMITS)
-    alice, bob = enter(hall, "alice"), enter(hall, "bob")
+    conference = PureConference(LIMITS)
+    alice, bob = enter(conference, "alice"), enter(conference, "bob")
     alice.publish("audio", "video")
-    hall.run(2.0)
+    conference.run(2.0)
     requests = [
         {"trackId": track["trackId"], "peerId": alice.peer.id} for track in alice.heard("track-published")
     ]
@@ -85,7 +85,7 @@ def test_two_hundred_cycles_of_subscribing_leave_nothing() -> None:
             bob.say("subscribe", **request, layer="hml"[cycle % 3])
         assert len([line for line in bob.browser.lines if line.track]) == 2
         if cycle in (9, 199):
-            readings.append(measure(hall, bob))
+            readings.append(measure(conference, bob))
     compare(*readings)
     assert readings[0]["m-lines"] == 2
     assert not bob.heard("error")
@@ -93,55 +93,55 @@ def test_two_hundred_cycles_of_subscribing_leave_nothing() -> None:
 
 def test_two_hundred_joins_and_leaves_of_others_leave_nothing() -> None:
     """Each with other codecs, and up to three of them at a time."""
-    hall = PureConference(LIMITS, auto_subscribe=False)
-    bob = enter(hall, "bob")
-    hall.run(2.0)
+    conference = PureConference(LIMITS, auto_subscribe=False)
+    bob = enter(conference, "bob")
+    conference.run(2.0)
     readings = []
-    crowd = visitors(hall)
+    crowd = visitors(conference)
     for visit in range(200):
         for track in next(crowd).tracks.values():
             bob.say("subscribe", trackId=track.id, peerId=track.publisher_id)
         if (visit % 15 == 14 and visit < 30) or visit == 194:
-            readings.append(measure(hall, bob))
+            readings.append(measure(conference, bob))
     # The peak is reached in the first fifteen, and the codecs then repeat.
     compare(readings[1], readings[2])
     assert readings[0]["m-lines"] <= 6
     assert not bob.heard("error")
-    hall.run(1.0)
+    conference.run(1.0)
     crowd.close()
-    hall.settle()
+    conference.settle()
     assert bob.peer.connection.subscriptions == ()
-    assert set(hall.conference.rooms["room"].peers) == {bob.peer.id}
+    assert set(conference.machine.rooms["room"].peers) == {bob.peer.id}
     statistics = bob.peer.connection.statistics()
     assert statistics.subscribed == statistics.unsubscribed == 400
 
 
-def visitors(hall: PureConference) -> Generator[Peer, None, None]:
+def visitors(conference: PureConference) -> Generator[Peer, None, None]:
     """People who come, publish audio and video, and leave when two more have come."""
     inside: list[Passer] = []
     visit = 0
     try:
         while True:
-            guest = enter(hall, f"visitor-{visit}", SETS[visit % len(SETS)])
-            guest.publish("audio", "video")
-            inside.append(guest)
+            client = enter(conference, f"visitor-{visit}", SETS[visit % len(SETS)])
+            client.publish("audio", "video")
+            inside.append(client)
             if len(inside) > 2:
-                hall.leave(inside[0])
-                hall.guests.remove(inside.pop(0))
+                conference.leave(inside[0])
+                conference.clients.remove(inside.pop(0))
             visit += 1
-            yield guest.peer
+            yield client.peer
     finally:
-        for guest in inside:
-            hall.leave(guest)
-            hall.guests.remove(guest)
+        for client in inside:
+            conference.leave(client)
+            conference.clients.remove(client)
 
 
 def test_a_client_that_stops_its_lines_again_and_again_costs_no_more_each_time() -> None:
-    hall = PureConference(LIMITS)
-    alice, bob = enter(hall, "alice"), enter(hall, "bob")
+    conference = PureConference(LIMITS)
+    alice, bob = enter(conference, "alice"), enter(conference, "bob")
     alice.publish("video")
     bob.publish("audio")
-    hall.run(2.0)
+    conference.run(2.0)
     readings = []
     for cycle in range(60):
         (line,) = [line for line in bob.browser.lines if line.track]
@@ -149,24 +149,24 @@ def test_a_client_that_stops_its_lines_again_and_again_costs_no_more_each_time()
         bob.offer()
         assert len([line for line in bob.browser.lines if line.track]) == 1
         if cycle in (9, 59):
-            readings.append(measure(hall, bob))
+            readings.append(measure(conference, bob))
     compare(*readings)
 
 
 @pytest.mark.parametrize("mine", [True, False])
 def test_one_person_sees_and_hears_a_hundred(mine: bool) -> None:
-    hall = PureConference(LIMITS, auto_subscribe=False)
+    conference = PureConference(LIMITS, auto_subscribe=False)
     for number in range(100):
-        enter(hall, f"speaker-{number}").publish("audio", "video")
-    hall.guests.clear()
-    bob = enter(hall, "bob")
+        enter(conference, f"speaker-{number}").publish("audio", "video")
+    conference.clients.clear()
+    bob = enter(conference, "bob")
     if mine:
         bob.publish("audio", "video")
-    for peer in tuple(hall.conference.rooms["room"].peers.values()):
+    for peer in tuple(conference.machine.rooms["room"].peers.values()):
         for track in peer.tracks.values() if peer is not bob.peer else ():
             text = f'{{"type": "subscribe", "data": {{"trackId": "{track.id}", "peerId": "{peer.id}"}}}}'
-            hall.conference.receive_message(bob.peer, text, hall.now)
-    hall.run(2.0)
+            conference.machine.receive_message(bob.peer, text, conference.now)
+    conference.run(2.0)
     assert all(answer["success"] for answer in bob.heard("subscription-ack"))
     assert len(bob.heard("subscription-ack")) == 200
     assert bob.peer.connection.statistics().subscriptions == 200

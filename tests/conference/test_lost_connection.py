@@ -8,83 +8,83 @@ from sfu.conference.negotiation import ANSWER_TIMEOUT
 from sfu.conference.publications import RECLAIM_TIMEOUT
 
 
-def call(hall: PureConference) -> tuple[PureClient, PureClient]:
+def call(conference: PureConference) -> tuple[PureClient, PureClient]:
     """Alice and Bob publish a video each, and see each other."""
-    alice, bob = hall.enter("alice"), hall.enter("bob")
-    for guest in (alice, bob):
-        guest.publish("video")
-    hall.run(2.0)
-    for guest in (alice, bob):
-        guest.send_frames(guest.browser.transceivers[0], 2)
+    alice, bob = conference.enter("alice"), conference.enter("bob")
+    for client in (alice, bob):
+        client.publish("video")
+    conference.run(2.0)
+    for client in (alice, bob):
+        client.send_frames(client.browser.transceivers[0], 2)
     return alice, bob
 
 
-def close(hall: PureConference, guest: PureClient) -> None:
+def close(conference: PureConference, client: PureClient) -> None:
     """What RTCPeerConnection.close() does: DTLS says goodbye. The WebSocket stays."""
-    guest.client.close(hall.now)
-    hall.settle()
-    assert guest.peer.ended is None
+    client.machine.close(conference.now)
+    conference.settle()
+    assert client.peer.ended is None
 
 
-def come_back(hall: PureConference, guest: PureClient, transport: str) -> None:
+def come_back(conference: PureConference, client: PureClient, transport: str) -> None:
     """Join again with the session, and with another RTCPeerConnection where there is to be one."""
-    guest.join_again(keep=transport == "keep")
-    guest.renew()
-    hall.settle()
+    client.join_again(keep=transport == "keep")
+    client.renew()
+    conference.settle()
 
 
 def test_what_it_published_ends_unless_it_comes_back_soon() -> None:
-    hall = PureConference()
-    alice, bob = call(hall)
+    conference = PureConference()
+    alice, bob = call(conference)
     (track,) = bob.peer.tracks
-    close(hall, bob)
-    hall.run(RECLAIM_TIMEOUT - 0.1)
+    close(conference, bob)
+    conference.run(RECLAIM_TIMEOUT - 0.1)
     assert alice.heard("track-unpublished") == []
-    hall.run(0.2)
+    conference.run(0.2)
     assert [told["trackId"] for told in alice.heard("track-unpublished")] == [track]
     assert [told["trackId"] for told in bob.heard("track-unpublished")] == [track]
     assert alice.peer.connection.subscriptions == ()
-    hall.leave(bob)
+    conference.leave(bob)
     assert alice.heard("peer-left")
 
 
 @pytest.mark.parametrize("transport", ["new", "keep"])
 def test_who_comes_back_with_another_connection_goes_on_with_its_tracks(transport: str) -> None:
     """There is nothing to keep, whatever the client says."""
-    hall = PureConference()
-    alice, bob = call(hall)
+    conference = PureConference()
+    alice, bob = call(conference)
     (track,) = bob.peer.tracks
-    close(hall, bob)
-    hall.run(5.0)
-    come_back(hall, bob, transport)
+    close(conference, bob)
+    conference.run(5.0)
+    come_back(conference, bob, transport)
     assert bob.heard("join")[-1]["transport"] == "new"
     (camera,) = bob.publish("video")
-    hall.run(RECLAIM_TIMEOUT + 1)
+    conference.run(RECLAIM_TIMEOUT + 1)
     assert bob.heard("track-published")[-1]["trackId"] == track
     assert alice.heard("track-unpublished") == []
     for sender, receiver, line in ((alice, bob, alice.browser.transceivers[0]), (bob, alice, camera)):
-        receiver.client.rtp.clear()
+        receiver.machine.rtp.clear()
         sender.send_frames(line, 3)
         assert len(receiver.received()) == 3
 
 
 def test_nothing_is_forwarded_to_it_and_nothing_offered() -> None:
-    hall = PureConference()
-    alice, bob = call(hall)
+    conference = PureConference()
+    alice, bob = call(conference)
     (track,) = alice.peer.tracks.values()
     offers = len(bob.heard("offer"))
-    close(hall, bob)
+    close(conference, bob)
     assert track.senders == []
     assert bob.peer.connection.subscriptions == ()
     alice.publish("audio")
-    hall.run(ANSWER_TIMEOUT + 1)
+    conference.run(ANSWER_TIMEOUT + 1)
     assert len(bob.heard("offer")) == offers
     # It is told of the room as before, and its wishes are kept.
     assert len(bob.heard("track-published")) == 3
     bob.say("unsubscribe", trackId=track.id, peerId=alice.peer.id)
     assert bob.heard("subscription-ack")[-1]["success"]
-    come_back(hall, bob, "new")
-    hall.run(2.0)
+    come_back(conference, bob, "new")
+    conference.run(2.0)
     assert [line.track.split()[1] for line in bob.browser.lines if line.track] == [
         one for one in alice.peer.tracks if one != track.id
     ]
@@ -92,69 +92,69 @@ def test_nothing_is_forwarded_to_it_and_nothing_offered() -> None:
 
 @pytest.mark.parametrize("message", ["offer", "answer", "ice-restart-request"])
 def test_what_is_negotiated_on_it_is_refused(message: str) -> None:
-    hall = PureConference()
-    _alice, bob = call(hall)
-    close(hall, bob)
+    conference = PureConference()
+    _alice, bob = call(conference)
+    close(conference, bob)
     before = len(bob.messages)
     data = {} if message == "ice-restart-request" else {"sdp": bob.own(bob.browser.offer())}
     bob.say(message, **data)
     (answer,) = bob.messages[before:]
     assert (answer["type"], answer["data"]["code"], answer["data"]["type"]) == ("error", 409, message)
     bob.say("ice-candidate", candidate="candidate:1 1 udp 1 192.0.2.7 5000 typ host")
-    hall.run(ANSWER_TIMEOUT + 1)
+    conference.run(ANSWER_TIMEOUT + 1)
     assert len(bob.heard("error")) == 1
 
 
 def test_an_ice_restart_that_waited_for_an_answer_is_not_made_when_the_connection_has_ended() -> None:
-    hall = PureConference()
-    alice, bob = call(hall)
+    conference = PureConference()
+    alice, bob = call(conference)
     bob.answers = False
     alice.publish("audio")
     bob.say("ice-restart-request")
-    close(hall, bob)
-    hall.run(ANSWER_TIMEOUT + 1)
+    close(conference, bob)
+    conference.run(ANSWER_TIMEOUT + 1)
     assert bob.heard("ice-restart-offer") == []
     assert bob.peer.next_timeout() is None
 
 
 def test_whoever_is_away_has_the_time_of_the_session() -> None:
     """As after a reload: the page says goodbye by DTLS, then its WebSocket is gone, then the next one comes."""
-    hall = PureConference(Limits(session_ttl=30.0))
-    alice, bob = call(hall)
+    conference = PureConference(Limits(session_ttl=30.0))
+    alice, bob = call(conference)
     (track,) = bob.peer.tracks
-    close(hall, bob)
-    hall.run(1.0)
-    hall.conference.suspend(bob.peer, hall.now)
-    hall.run(25.0)
+    close(conference, bob)
+    conference.run(1.0)
+    conference.machine.suspend(bob.peer, conference.now)
+    conference.run(25.0)
     assert alice.heard("track-unpublished") == []
-    come_back(hall, bob, "new")
-    hall.run(1.0)
-    hall.conference.suspend(bob.peer, hall.now)  # once more, before it has published anything
-    hall.run(25.0)
-    come_back(hall, bob, "new")
+    come_back(conference, bob, "new")
+    conference.run(1.0)
+    conference.machine.suspend(bob.peer, conference.now)  # once more, before it has published anything
+    conference.run(25.0)
+    come_back(conference, bob, "new")
     bob.publish("video")
-    hall.run(RECLAIM_TIMEOUT + 1)
+    conference.run(RECLAIM_TIMEOUT + 1)
     assert bob.heard("track-published")[-1]["trackId"] == track
     assert alice.heard("track-unpublished") == []
 
 
 def test_one_that_ends_while_its_client_is_away_is_no_reason_to_hurry() -> None:
-    hall = PureConference(Limits(session_ttl=30.0))
-    alice, bob = call(hall)
-    hall.conference.suspend(bob.peer, hall.now)
-    close(hall, bob)
-    hall.run(RECLAIM_TIMEOUT + 5)
+    conference = PureConference(Limits(session_ttl=30.0))
+    alice, bob = call(conference)
+    conference.machine.suspend(bob.peer, conference.now)
+    close(conference, bob)
+    conference.run(RECLAIM_TIMEOUT + 5)
     assert alice.heard("track-unpublished") == []
-    come_back(hall, bob, "keep")
-    hall.run(RECLAIM_TIMEOUT + 1)
+    come_back(conference, bob, "keep")
+    conference.run(RECLAIM_TIMEOUT + 1)
     assert len(alice.heard("track-unpublished")) == 1
 
 
 def test_what_it_counted_is_counted_once() -> None:
-    hall = PureConference()
-    _alice, bob = call(hall)
-    close(hall, bob)
-    counted = hall.conference.ledger.received.packets
+    conference = PureConference()
+    _alice, bob = call(conference)
+    close(conference, bob)
+    counted = conference.machine.ledger.received.packets
     assert counted == 2
-    hall.leave(bob)
-    assert hall.conference.ledger.received.packets == counted
+    conference.leave(bob)
+    assert conference.machine.ledger.received.packets == counted

@@ -14,24 +14,24 @@ def statistics(call: LossySignalingCall) -> NegotiationStatistics:
 
 
 def somebody_publishes(call: LossySignalingCall, kind: str) -> PureClient:
-    """A guest comes who publishes, so that the server has something to offer."""
-    guest = call.hall.enter(f"guest {next(call.hall.ports)}")
-    guest.publish(kind)
+    """A client comes who publishes, so that the server has something to offer."""
+    client = call.conference.enter(f"client {next(call.conference.ports)}")
+    client.publish(kind)
     call.settle()
-    return guest
+    return client
 
 
 def call_with_camera() -> LossySignalingCall:
     """A call in which the client publishes its camera, and all is agreed."""
     call = LossySignalingCall()
-    call.client.publish("camera", call.hall.now)
+    call.client.publish("camera", call.conference.now)
     call.calm()
     return call
 
 
 def test_an_answer_and_an_offer_of_ours_that_are_lost_together_cost_the_client_no_track() -> None:
     call = LossySignalingCall()
-    call.client.publish("camera", call.hall.now)
+    call.client.publish("camera", call.conference.now)
     camera = call.client.published["camera"]
     call.deliver_up(call.client.wire)
     (track,) = call.peer.tracks
@@ -46,7 +46,7 @@ def test_an_answer_and_an_offer_of_ours_that_are_lost_together_cost_the_client_n
 
 def test_an_offer_that_brings_no_line_gives_way_as_ever_when_its_answer_was_lost() -> None:
     call = call_with_camera()
-    call.client.restart_ice(call.hall.now)
+    call.client.restart_ice(call.conference.now)
     call.deliver_up(call.client.wire)
     somebody_publishes(call, "audio")
     call.lose_wire()
@@ -58,7 +58,7 @@ def test_an_offer_that_brings_no_line_gives_way_as_ever_when_its_answer_was_lost
 def test_the_answer_to_an_offer_is_not_taken_for_that_to_an_ice_restart() -> None:
     call = call_with_camera()
     somebody_publishes(call, "audio")
-    call.client.ask_for_restart(call.hall.now)
+    call.client.ask_for_restart(call.conference.now)
     while call.deliver_up(call.client.wire):
         pass
     # One offer is out: the restart waits for its answer.
@@ -71,15 +71,15 @@ def test_the_answer_to_an_offer_is_not_taken_for_that_to_an_ice_restart() -> Non
 
 def test_an_answer_that_comes_after_its_offer_was_taken_back_and_made_anew_is_found_out() -> None:
     call = call_with_camera()
-    guest = somebody_publishes(call, "audio")
+    client = somebody_publishes(call, "audio")
     call.calm()
     # The line falls silent; the answer that says so is late; and meanwhile the line has got another track.
-    call.hall.leave(guest)
-    call.hall.guests.remove(guest)
+    call.conference.leave(client)
+    call.conference.clients.remove(client)
     call.settle()
-    call.hall.now += ANSWER_TIMEOUT
+    call.conference.now += ANSWER_TIMEOUT
     somebody_publishes(call, "audio")
-    call.hall.conference.handle_timeout(call.peer, call.hall.now)
+    call.conference.machine.handle_timeout(call.peer, call.conference.now)
     call.settle()
     assert statistics(call).offers_sent == 3
     call.calm()
@@ -90,14 +90,14 @@ def test_an_answer_that_comes_after_its_offer_was_taken_back_and_made_anew_is_fo
 
 def test_an_offer_whose_answer_was_lost_is_followed_by_another_though_nothing_is_wanted_any_more() -> None:
     call = call_with_camera()
-    guest = somebody_publishes(call, "audio")
+    client = somebody_publishes(call, "audio")
     call.deliver_down()
     call.deliver_down()
     call.deliver_down()
     assert call.client.browser.lines[-1].track is not None
     call.lose_wire()
-    call.hall.leave(guest)
-    call.hall.guests.remove(guest)
+    call.conference.leave(client)
+    call.conference.clients.remove(client)
     call.settle()
     call.calm()
     assert call.client.browser.lines[-1].track is None
@@ -105,7 +105,7 @@ def test_an_offer_whose_answer_was_lost_is_followed_by_another_though_nothing_is
 
 def test_a_browser_that_does_not_take_our_answer_may_bring_its_lines_anew() -> None:
     call = LossySignalingCall()
-    call.client.publish("camera", call.hall.now)
+    call.client.publish("camera", call.conference.now)
     call.client.failing = True
     call.deliver()
     assert call.client.recoveries == 1
@@ -115,7 +115,7 @@ def test_a_browser_that_does_not_take_our_answer_may_bring_its_lines_anew() -> N
 
 def test_an_offer_that_comes_again_may_still_be_taken_back() -> None:
     call = LossySignalingCall()
-    call.client.publish("camera", call.hall.now)
+    call.client.publish("camera", call.conference.now)
     call.deliver_up(call.client.wire)
     call.lose_wire()
     call.break_wire()
@@ -149,7 +149,7 @@ def test_changes_during_a_negotiation_lead_to_one_following_offer(changes: list[
     bob.publish("audio")
     call.settle()
     assert statistics(call).offers_sent == 1
-    told = set(call.hall.conference.rooms["room"].peers[bob.peer.id].tracks)
+    told = set(call.conference.machine.rooms["room"].peers[bob.peer.id].tracks)
     for change in changes:
         sending = [one for one in bob.browser.transceivers if one.sends]
         if change == "end" and sending:

@@ -26,9 +26,9 @@ class Negotiating(RuleBasedStateMachine):
     @initialize(firefox=st.booleans())
     def begin(self, firefox: bool) -> None:
         self.call = LossySignalingCall(firefox=firefox)
-        self.hall, self.client = self.call.hall, self.call.client
+        self.conference, self.client = self.call.conference, self.call.client
         self.bobs: dict[str, str] = {}
-        self.guests: list[PureClient] = []
+        self.clients: list[PureClient] = []
         self.ids: dict[str, str] = {}
         self.epoch = (0, 0)
 
@@ -36,11 +36,11 @@ class Negotiating(RuleBasedStateMachine):
 
     @rule(source=SOURCE)
     def publish(self, source: str) -> None:
-        self.client.publish(source, self.hall.now)
+        self.client.publish(source, self.conference.now)
 
     @rule(source=SOURCE)
     def unpublish(self, source: str) -> None:
-        self.client.unpublish(source, self.hall.now)
+        self.client.unpublish(source, self.conference.now)
         self.ids.pop(source, None)
 
     @rule(kind=st.sampled_from(["audio", "video"]))
@@ -60,35 +60,35 @@ class Negotiating(RuleBasedStateMachine):
 
     @rule(kinds=st.lists(st.sampled_from(["audio", "video"]), max_size=2))
     def somebody_comes(self, kinds: list[str]) -> None:
-        if len(self.guests) < 2:
-            guest = self.hall.enter(f"guest {len(self.hall.guests)}")
+        if len(self.clients) < 2:
+            client = self.conference.enter(f"client {len(self.conference.clients)}")
             if kinds:
-                guest.publish(*kinds)
-            self.guests.append(guest)
+                client.publish(*kinds)
+            self.clients.append(client)
             self.call.settle()
 
-    @precondition(lambda self: self.guests)
+    @precondition(lambda self: self.clients)
     @rule()
     def somebody_goes(self) -> None:
-        guest = self.guests.pop(0)
-        self.hall.leave(guest)
-        self.hall.guests.remove(guest)
+        client = self.clients.pop(0)
+        self.conference.leave(client)
+        self.conference.clients.remove(client)
         self.call.settle()
 
     @rule()
     def client_restarts_ice(self) -> None:
-        self.client.restart_ice(self.hall.now)
+        self.client.restart_ice(self.conference.now)
 
     @rule()
     def client_asks_for_a_restart(self) -> None:
-        self.client.ask_for_restart(self.hall.now)
+        self.client.ask_for_restart(self.conference.now)
 
     @rule(pick=st.integers(0, 10), wanted=st.booleans())
     def client_chooses(self, pick: int, wanted: bool) -> None:
-        tracks = [track for one in (self.call.bob, *self.guests) for track in one.peer.tracks.values()]
+        tracks = [track for one in (self.call.bob, *self.clients) for track in one.peer.tracks.values()]
         if tracks:
             track = tracks[pick % len(tracks)]
-            self.client.choose(track.id, track.publisher_id, self.hall.now, wanted=wanted)
+            self.client.choose(track.id, track.publisher_id, self.conference.now, wanted=wanted)
 
     # --- the way ---
 

@@ -6,29 +6,29 @@ from support.browser_model import CHROMIUM, Browser, Numbers
 from support.pure_conference import PureClient, PureConference
 
 
-def call(hall: PureConference) -> tuple[PureClient, PureClient]:
+def call(conference: PureConference) -> tuple[PureClient, PureClient]:
     """Alice publishes audio and video, Bob listens."""
-    alice, bob = hall.enter("alice"), hall.enter("bob")
+    alice, bob = conference.enter("alice"), conference.enter("bob")
     alice.publish("audio", "video")
-    hall.run(2.0)
+    conference.run(2.0)
     return alice, bob
 
 
-def published(guest: PureClient) -> list[str]:
-    """The ids in a guest's own announcements."""
-    return [track["trackId"] for track in guest.heard("track-published")]
+def published(client: PureClient) -> list[str]:
+    """The ids in a client's own announcements."""
+    return [track["trackId"] for track in client.heard("track-published")]
 
 
-def keep(hall: PureConference, guest: PureClient) -> None:
+def keep(conference: PureConference, client: PureClient) -> None:
     """The WebSocket breaks, and the client is back at once."""
-    hall.conference.suspend(guest.peer, hall.now)
-    guest.join_again(keep=True)
-    hall.settle()
+    conference.machine.suspend(client.peer, conference.now)
+    client.join_again(keep=True)
+    conference.settle()
 
 
 def test_a_source_that_moves_to_another_line_is_the_same_track() -> None:
-    hall = PureConference()
-    alice, bob = call(hall)
+    conference = PureConference()
+    alice, bob = call(conference)
     (audio, video) = published(alice)
     camera = alice.browser.transceivers[1]
     camera.sends = False
@@ -37,27 +37,27 @@ def test_a_source_that_moves_to_another_line_is_the_same_track() -> None:
     assert alice.heard("track-published")[-1]["mid"] == again.mid
     assert alice.heard("track-unpublished") == bob.heard("track-unpublished") == []
     offers = len(bob.heard("offer"))
-    hall.run(1.0)
+    conference.run(1.0)
     assert len(bob.heard("offer")) == offers
-    bob.client.rtp.clear()
+    bob.machine.rtp.clear()
     alice.send_frames(again, 3)
     assert len(bob.received()) == 3
 
 
 def test_a_source_whose_line_passes_to_another_gets_nothing_of_that() -> None:
-    hall = PureConference()
-    alice, bob = hall.enter("alice"), hall.enter("bob")
+    conference = PureConference()
+    alice, bob = conference.enter("alice"), conference.enter("bob")
     first, second = alice.publish("video", "video")
     alice.sources = {"0": "camera", "1": "screen"}
     alice.offer()
-    hall.run(2.0)
+    conference.run(2.0)
     for line in (first, second):
         alice.send_frames(line, 2)
     second.sends = False
     alice.browser.add("video", receives=False)
     alice.sources = {"0": "screen", "2": "camera"}
     alice.offer()
-    bob.client.rtp.clear()
+    bob.machine.rtp.clear()
     alice.send_frames(first, 3)
     (screen,) = [track for track in alice.peer.tracks.values() if track.mid == "0"]
     assert [packet.ssrc for packet in bob.received()] == [screen.senders[0].ssrc] * 3
@@ -77,35 +77,35 @@ VP8, VP9, VP9_KEY_FRAME = only(96, 97), only(98, 99), b"\x8a\x80\x01" + bytes(20
 
 def test_a_line_that_brings_other_codecs_is_received_in_those() -> None:
     """As after `setCodecPreferences`; the track is the same."""
-    hall = PureConference()
-    alice, bob = hall.enter("alice", numbers=VP8), hall.enter("bob")
+    conference = PureConference()
+    alice, bob = conference.enter("alice", numbers=VP8), conference.enter("bob")
     (camera,) = alice.publish("video")
-    hall.run(2.0)
+    conference.run(2.0)
     alice.send_frames(camera, 2)
     assert len(bob.received()) == 2
     alice.browser.numbers = VP9
     alice.offer()
-    hall.run(0.1)
-    bob.client.rtp.clear()
+    conference.run(0.1)
+    bob.machine.rtp.clear()
     alice.send(camera, VP9_KEY_FRAME)
     assert [packet.payload for packet in bob.received()] == [VP9_KEY_FRAME]
     assert bob.heard("track-unpublished") == []
 
 
 def test_a_line_that_has_fewer_codecs_for_a_while_costs_no_negotiation() -> None:
-    hall = PureConference()
-    alice, bob = call(hall)
+    conference = PureConference()
+    alice, bob = call(conference)
     offers = len(bob.heard("offer"))
     for numbers in (VP8, CHROMIUM):
         alice.browser.numbers = numbers
         alice.offer()
-        hall.run(1.0)
+        conference.run(1.0)
     assert len(bob.heard("offer")) == offers
 
 
 def test_another_source_on_another_line_is_another_track() -> None:
-    hall = PureConference()
-    alice, bob = call(hall)
+    conference = PureConference()
+    alice, bob = call(conference)
     ids = published(alice)
     alice.browser.transceivers[1].sends = False
     alice.publish("video", source="screen")  # which makes the audio that of the screen too
@@ -115,81 +115,81 @@ def test_another_source_on_another_line_is_another_track() -> None:
 
 def test_what_an_answer_gives_up_soon_after_a_resume_may_come_on_other_lines() -> None:
     """As when our answer got lost with the WebSocket: the client knows nothing of the lines that it offered."""
-    hall = PureConference()
-    alice, bob = call(hall)
+    conference = PureConference()
+    alice, bob = call(conference)
     ids = published(alice)
-    keep(hall, alice)
-    give_up_by_answer(hall, alice, bob)
+    keep(conference, alice)
+    give_up_by_answer(conference, alice, bob)
     assert bob.heard("track-unpublished") == []
     assert all(track.mid is None for track in alice.peer.tracks.values())
     cameras = alice.publish("audio", "video")
     assert published(alice)[-2:] == ids
-    hall.run(12.0)
+    conference.run(12.0)
     assert bob.heard("track-unpublished") == []
-    bob.client.rtp.clear()
+    bob.machine.rtp.clear()
     alice.send_frames(cameras[1], 3)
     assert len(bob.received()) == 3
 
 
 def test_what_an_answer_gives_up_later_has_ended() -> None:
-    hall = PureConference()
-    alice, bob = call(hall)
+    conference = PureConference()
+    alice, bob = call(conference)
     ids = published(alice)
-    keep(hall, alice)
-    hall.run(11.0)
-    give_up_by_answer(hall, alice, bob)
+    keep(conference, alice)
+    conference.run(11.0)
+    give_up_by_answer(conference, alice, bob)
     assert [track["trackId"] for track in bob.heard("track-unpublished")] == ids
 
 
 def test_what_does_not_come_again_after_a_resume_ends() -> None:
-    hall = PureConference()
-    alice, bob = call(hall)
+    conference = PureConference()
+    alice, bob = call(conference)
     ids = published(alice)
-    keep(hall, alice)
-    hall.run(5.0)
-    give_up_by_answer(hall, alice, bob)
-    hall.run(6.0)
+    keep(conference, alice)
+    conference.run(5.0)
+    give_up_by_answer(conference, alice, bob)
+    conference.run(6.0)
     assert [track["trackId"] for track in bob.heard("track-unpublished")] == ids
     assert alice.peer.tracks == {}
     assert bob.peer.connection.subscriptions == ()
 
 
 def test_what_an_offer_gives_up_after_a_resume_has_ended() -> None:
-    hall = PureConference()
-    alice, bob = call(hall)
-    keep(hall, alice)
+    conference = PureConference()
+    alice, bob = call(conference)
+    keep(conference, alice)
     alice.browser.transceivers[1].sends = False
     alice.offer()
     assert [track["trackId"] for track in bob.heard("track-unpublished")] == published(alice)[1:2]
 
 
-def give_up_by_answer(hall: PureConference, alice: PureClient, bob: PureClient) -> None:
+def give_up_by_answer(conference: PureConference, alice: PureClient, bob: PureClient) -> None:
     """Alice answers the server's next offer with all her own lines inactive."""
     for transceiver in alice.browser.transceivers:
         transceiver.sends = False
     bob.publish("audio")
-    hall.run(0.5)
+    conference.run(0.5)
 
 
 def test_a_mid_that_comes_again_for_another_kind_is_another_track() -> None:
     """As it may where the answer to an offer got lost. Whoever is offered the track is not to suffer for it."""
-    hall = PureConference()
-    alice, bob = hall.enter("alice"), hall.enter("bob")
+    conference = PureConference()
+    alice, bob = conference.enter("alice"), conference.enter("bob")
     before = Browser()
     before.add("audio", receives=False)
     before.offer()
     before.rollback()
     text = json.dumps({"type": "offer", "data": {"sdp": alice.own(before.offer()), "type": "offer"}})
-    hall.conference.receive_message(alice.peer, text, hall.now)
+    conference.machine.receive_message(alice.peer, text, conference.now)
     alice.peer.take_messages()  # lost
-    hall.settle()
+    conference.settle()
     [(microphone, track)] = alice.peer.tracks.items()
     assert track.mid == "1"
     _, video = alice.publish("audio", "video")
     assert {track.mid: track.kind for track in alice.peer.tracks.values()} == {"0": "audio", "1": "video"}
     assert alice.peer.tracks[microphone].mid == "0"
-    hall.run(2.0)
+    conference.run(2.0)
     alice.send_frames(video, 2)
     assert {line.kind for line in bob.browser.lines if line.track} == {"audio", "video"}
-    assert len(bob.client.rtp) == 2
+    assert len(bob.machine.rtp) == 2
     assert bob.peer.ended is None

@@ -1,4 +1,4 @@
-"""Sessions of another server or of an earlier life: put back, resumed, claimed, surrendered."""
+"""Sessions of another server or of an earlier incarnation: put back, resumed, claimed, surrendered."""
 
 from dataclasses import replace
 from random import Random
@@ -20,19 +20,20 @@ from sfu.conference.session import SessionState, hash_of
 TTL = 30.0
 
 
-def call(hall: PureConference, *users: str) -> list[PureClient]:
-    """Guests that publish audio and video each."""
-    guests = [hall.enter(user) for user in users]
-    for guest in guests:
-        guest.publish("audio", "video")
-    hall.run(1.0)
-    return guests
+def call(conference: PureConference, *users: str) -> list[PureClient]:
+    """Clients that publish audio and video each."""
+    clients = [conference.enter(user) for user in users]
+    for client in clients:
+        client.publish("audio", "video")
+    conference.run(1.0)
+    return clients
 
 
-def next_life(records: list[SessionRecord], **options: Any) -> tuple[PureConference, list[Peer | None]]:
+def next_incarnation(records: list[SessionRecord], **options: Any) -> tuple[PureConference, list[Peer | None]]:
     """A server that has just started, and what became of each record."""
-    hall = PureConference(seed=2, **options)
-    return hall, [hall.conference.restore(record, hall.now + TTL, hall.now) for record in records]
+    conference = PureConference(seed=2, **options)
+    now = conference.now
+    return conference, [conference.machine.restore(record, now + TTL, now) for record in records]
 
 
 def request_of(record: SessionRecord, token: str, transport: Literal["new", "keep"] = "new") -> Join:
@@ -47,24 +48,24 @@ def request_of(record: SessionRecord, token: str, transport: Literal["new", "kee
 
 
 def come_back(
-    hall: PureConference,
-    guest: PureClient,
+    conference: PureConference,
+    client: PureClient,
     claimed: Claimed | None = None,
     transport: Literal["new", "keep"] = "new",
 ) -> PureClient:
-    """The guest of an earlier life joins with its session; its page is a new one."""
-    token = guest.heard("join")[-1]["sessionToken"]
-    request = request_of(guest.peer.record(), token, transport)
-    peer = hall.conference.join(request, hall.now, claimed)
-    back = PureClient(hall, peer, CHROMIUM, None)
-    hall.guests.append(back)
-    hall.settle()
+    """The client of an earlier incarnation joins with its session; its page is a new one."""
+    token = client.heard("join")[-1]["sessionToken"]
+    request = request_of(client.peer.record(), token, transport)
+    peer = conference.machine.join(request, conference.now, claimed)
+    back = PureClient(conference, peer, CHROMIUM, None)
+    conference.clients.append(back)
+    conference.settle()
     return back
 
 
-def published(guest: PureClient) -> dict[str, str]:
-    """Source by track id of what a guest has been told that it publishes."""
-    return {track["trackId"]: track["source"] for track in guest.heard("track-published") if "mid" in track}
+def published(client: PureClient) -> dict[str, str]:
+    """Source by track id of what a client has been told that it publishes."""
+    return {track["trackId"]: track["source"] for track in client.heard("track-published") if "mid" in track}
 
 
 def test_what_a_restart_puts_back() -> None:
@@ -76,8 +77,8 @@ def test_what_a_restart_puts_back() -> None:
     alice.say("unsubscribe", trackId=audio, peerId=bob.peer.id)
     records = [alice.peer.record(), bob.peer.record()]
 
-    hall, _ = next_life(records)
-    again = come_back(hall, alice)
+    conference, _ = next_incarnation(records)
+    again = come_back(conference, alice)
     (joined,) = again.heard("join")
     assert (joined["resumed"], joined["transport"]) == (True, "new")
     assert (joined["peerId"], joined["sessionId"]) == (alice.peer.id, alice.peer.session.id)
@@ -92,7 +93,7 @@ def test_what_a_restart_puts_back() -> None:
     assert {track["trackId"]: track["source"] for track in other["tracks"]} == published(bob)
     assert state["subscriptions"] == [{"trackId": video, "peerId": bob.peer.id, "layer": "m"}]
 
-    third = hall.enter("carol")
+    third = conference.enter("carol")
     (info,) = [one for one in third.heard("room-state")[0]["peers"] if one["userId"] == "alice"]
     assert info["mediaState"] == {"micEnabled": True, "cameraEnabled": True, "screenEnabled": False}
 
@@ -101,11 +102,11 @@ def test_media_flows_again_under_the_same_track_ids() -> None:
     before = PureConference()
     alice, bob = call(before, "alice", "bob")
     records = [alice.peer.record(), bob.peer.record()]
-    hall, _ = next_life(records)
-    back = [come_back(hall, guest) for guest in (alice, bob)]
-    for guest in back:
-        guest.publish("audio", "video")
-    hall.run(3.0)
+    conference, _ = next_incarnation(records)
+    back = [come_back(conference, client) for client in (alice, bob)]
+    for client in back:
+        client.publish("audio", "video")
+    conference.run(3.0)
     for old, new in zip((alice, bob), back, strict=True):
         assert published(new) == published(old)
         assert not new.heard("track-unpublished")
@@ -117,38 +118,40 @@ def test_media_flows_again_under_the_same_track_ids() -> None:
 
 def test_a_restored_session_cannot_keep_its_transport() -> None:
     (alice,) = call(PureConference(), "alice")
-    hall, _ = next_life([alice.peer.record()])
-    again = come_back(hall, alice, transport="keep")
+    conference, _ = next_incarnation([alice.peer.record()])
+    again = come_back(conference, alice, transport="keep")
     assert again.heard("join")[0]["transport"] == "new"
     again.publish("audio", "video")
-    hall.run(1.0)
-    assert again.client.connected
+    conference.run(1.0)
+    assert again.machine.connected
 
 
 def test_who_does_not_come_back_expires_and_leaves_nothing() -> None:
     alice, bob = call(PureConference(), "alice", "bob")
-    hall, peers = next_life([alice.peer.record(), bob.peer.record()])
-    back = come_back(hall, alice)
-    hall.guests += [PureClient(hall, peer, CHROMIUM, None) for peer in peers if peer and peer is not back.peer]
-    hall.conference.take_changed()
-    hall.run(TTL - 1)
+    conference, peers = next_incarnation([alice.peer.record(), bob.peer.record()])
+    back = come_back(conference, alice)
+    conference.clients += [
+        PureClient(conference, peer, CHROMIUM, None) for peer in peers if peer and peer is not back.peer
+    ]
+    conference.machine.take_changed()
+    conference.run(TTL - 1)
     assert back.heard("peer-left") == []
-    hall.run(2.0)
+    conference.run(2.0)
     assert back.heard("peer-left") == [{"peerId": bob.peer.id, "userId": "bob", "name": "Bob"}]
-    assert hall.conference.take_changed().ended == [bob.peer.session.id]
-    assert hall.conference.find_session(bob.peer.session.id) is None
+    assert conference.machine.take_changed().ended == [bob.peer.session.id]
+    assert conference.machine.find_session(bob.peer.session.id) is None
     assert back.peer.connection.subscriptions == ()
-    hall.leave(back)
-    statistics = hall.conference.statistics()
+    conference.leave(back)
+    statistics = conference.machine.statistics()
     assert (statistics.peers, statistics.routes) == (0, 0)
 
 
 def test_who_is_there_is_told_of_who_is_restored() -> None:
     (bob,) = call(PureConference(), "bob")
-    hall = PureConference(seed=2)
-    alice = hall.enter("alice")
-    hall.conference.restore(bob.peer.record(), hall.now + TTL, hall.now)
-    hall.settle()
+    conference = PureConference(seed=2)
+    alice = conference.enter("alice")
+    conference.machine.restore(bob.peer.record(), conference.now + TTL, conference.now)
+    conference.settle()
     kinds = [message["type"] for message in alice.messages[2:]]
     assert kinds == ["peer-joined", "track-published", "track-published", "peer-suspended"]
     assert {track["trackId"] for track in alice.heard("track-published")} == set(published(bob))
@@ -159,18 +162,18 @@ def test_a_wish_waits_for_its_publisher() -> None:
     alice, bob = call(PureConference(), "alice", "bob")
     (_, video) = published(bob)
     alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
-    hall, _ = next_life([alice.peer.record()], auto_subscribe=False)
-    back = come_back(hall, alice)
+    conference, _ = next_incarnation([alice.peer.record()], auto_subscribe=False)
+    back = come_back(conference, alice)
     assert back.heard("room-state")[0] == {"peers": [], "subscriptions": []}
     # It can be changed while it waits.
     back.say("layer-switch", trackId=video, targetRid="m")
     assert back.heard("subscription-ack") == [{"trackId": video, "success": True}]
-    hall.run(TTL - 1)
-    hall.conference.restore(bob.peer.record(), hall.now + TTL, hall.now)
+    conference.run(TTL - 1)
+    conference.machine.restore(bob.peer.record(), conference.now + TTL, conference.now)
     (subscription,) = back.peer.connection.subscriptions
     assert subscription.track.id == video
     assert back.peer.record().subscriptions == (SubscriptionRecord(video, bob.peer.id, "m"),)
-    hall.run(TTL)
+    conference.run(TTL)
     assert back.peer.record().subscriptions
 
 
@@ -178,14 +181,14 @@ def test_a_wish_whose_publisher_never_comes_is_given_up() -> None:
     alice, bob = call(PureConference(), "alice", "bob")
     for track in published(bob):
         alice.say("unsubscribe", trackId=track, peerId=bob.peer.id)
-    hall, _ = next_life([alice.peer.record()])
-    back = come_back(hall, alice)
-    hall.conference.take_changed()
-    hall.run(TTL - 1)
+    conference, _ = next_incarnation([alice.peer.record()])
+    back = come_back(conference, alice)
+    conference.machine.take_changed()
+    conference.run(TTL - 1)
     assert len(back.peer.record().subscriptions) == 2
-    hall.run(2.0)
+    conference.run(2.0)
     assert back.peer.record().subscriptions == ()
-    assert back.peer in hall.conference.take_changed().changed
+    assert back.peer in conference.machine.take_changed().changed
     assert back.peer.wishes_deadline is None
 
 
@@ -195,30 +198,30 @@ def test_a_wish_whose_publisher_left_meanwhile_is_given_up_at_once() -> None:
     alice.say("unsubscribe", trackId=audio, peerId=bob.peer.id)
     alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
     gone = replace(bob.peer.record(), tracks=())
-    hall, peers = next_life([alice.peer.record(), gone])
+    conference, peers = next_incarnation([alice.peer.record(), gone])
     (first, second) = peers
     assert first is not None
     assert second is not None
-    hall.conference.remove(second, "left", hall.now)
+    conference.machine.remove(second, "left", conference.now)
     assert first.record().subscriptions == ()
 
 
 def test_a_session_that_is_here_is_not_restored() -> None:
-    hall = PureConference()
-    (alice,) = call(hall, "alice")
-    assert hall.conference.restore(alice.peer.record(), hall.now + TTL, hall.now) is None
-    assert hall.conference.take_changed().ended == []
+    conference = PureConference()
+    (alice,) = call(conference, "alice")
+    assert conference.machine.restore(alice.peer.record(), conference.now + TTL, conference.now) is None
+    assert conference.machine.take_changed().ended == []
     assert alice.peer.ended is None
 
 
 def test_who_is_back_as_somebody_new_has_no_older_self() -> None:
     (alice,) = call(PureConference(), "alice")
-    hall = PureConference(seed=2)
-    fresh = hall.enter("alice")
-    assert hall.conference.restore(alice.peer.record(), hall.now + TTL, hall.now) is None
+    conference = PureConference(seed=2)
+    fresh = conference.enter("alice")
+    assert conference.machine.restore(alice.peer.record(), conference.now + TTL, conference.now) is None
     assert fresh.peer.ended is None
     # Nothing is to be left of what nobody will come back to.
-    assert hall.conference.take_changed().ended == [alice.peer.session.id]
+    assert conference.machine.take_changed().ended == [alice.peer.session.id]
 
 
 @pytest.mark.parametrize("limits", [Limits(max_rooms=1), Limits(max_rooms=0), Limits(max_peers_per_room=1)])
@@ -226,38 +229,38 @@ def test_limits_hold_for_restored_sessions(limits: Limits) -> None:
     before = PureConference()
     records = [before.enter("alice").peer.record(), before.enter("bob").peer.record()]
     records.append(before.enter("carol", "other").peer.record())
-    hall, peers = next_life(records, limits=limits)
-    rooms = hall.conference.rooms
+    conference, peers = next_incarnation(records, limits=limits)
+    rooms = conference.machine.rooms
     assert len(rooms) <= limits.max_rooms
     assert all(0 < len(room.peers) <= limits.max_peers_per_room for room in rooms.values())
     assert sum(peer is not None for peer in peers) == sum(len(room.peers) for room in rooms.values())
     assert None in peers
-    assert hall.conference.take_changed().ended == []
+    assert conference.machine.take_changed().ended == []
 
 
 # --- in any order ---
 
 
-def life() -> list[SessionRecord]:
+def incarnation() -> list[SessionRecord]:
     """The records of a lively room; two are of one user, who came back without the proof of a session."""
-    hall = PureConference(seed=5)
-    alice, bob, carol = call(hall, "alice", "bob", "carol")
+    conference = PureConference(seed=5)
+    alice, bob, carol = call(conference, "alice", "bob", "carol")
     (audio, video) = published(bob)
     alice.say("unsubscribe", trackId=audio, peerId=bob.peer.id)
     alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
     carol.say("layer-switch", trackId=video, targetRid="m")
     bob.say("unsubscribe", trackId=next(iter(published(alice))), peerId=alice.peer.id)
     old = carol.peer.record()
-    reloaded = hall.enter("carol")
+    reloaded = conference.enter("carol")
     reloaded.publish("video")
-    other = hall.enter("dave", "other")
-    return [guest.peer.record() for guest in (alice, bob, reloaded, other)] + [old]
+    other = conference.enter("dave", "other")
+    return [client.peer.record() for client in (alice, bob, reloaded, other)] + [old]
 
 
-LIFE = life()
+INCARNATION = incarnation()
 
 
-def shape(hall: PureConference) -> object:
+def shape(conference: PureConference) -> object:
     """All that is to be the same whatever the order."""
     return {
         room.id: {
@@ -270,28 +273,29 @@ def shape(hall: PureConference) -> object:
             )
             for peer in room.peers.values()
         }
-        for room in hall.conference.rooms.values()
+        for room in conference.machine.rooms.values()
     }
 
 
 def restored(order: list[int], *, automatic: bool, first: int | None) -> tuple[object, set[str]]:
     """Restore in an order; after the session number `first` its client is back at once."""
-    hall = PureConference(seed=2, auto_subscribe=automatic)
+    conference = PureConference(seed=2, auto_subscribe=automatic)
     for index in order:
         # What was replaced had been stored before what replaced it.
-        hall.conference.restore(LIFE[index], hall.now + (20 if index == 4 else TTL), hall.now)
+        expires = conference.now + (20 if index == 4 else TTL)
+        conference.machine.restore(INCARNATION[index], expires, conference.now)
     if first is not None:
-        record = LIFE[first]
+        record = INCARNATION[first]
         claimed = Claimed(replace(record, generation=record.generation + 1), "token")
-        hall.conference.join(request_of(record, ""), hall.now, claimed)
-    return shape(hall), set(hall.conference.take_changed().ended)
+        conference.machine.join(request_of(record, ""), conference.now, claimed)
+    return shape(conference), set(conference.machine.take_changed().ended)
 
 
-@given(st.permutations(range(len(LIFE))), st.booleans(), st.sampled_from([None, 0, 1]))
+@given(st.permutations(range(len(INCARNATION))), st.booleans(), st.sampled_from([None, 0, 1]))
 @settings(max_examples=60, deadline=None)
 def test_the_order_does_not_matter(order: list[int], automatic: bool, first: int | None) -> None:
     assert restored(order, automatic=automatic, first=first) == restored(
-        list(range(len(LIFE))), automatic=automatic, first=first
+        list(range(len(INCARNATION))), automatic=automatic, first=first
     )
 
 
@@ -301,17 +305,17 @@ def test_who_comes_back_before_the_others_are_restored_receives_the_same(order: 
     """As happens when sessions move one after the other, and not at the start of a server."""
 
     def subscribed(order: list[int]) -> object:
-        hall = PureConference(seed=2, auto_subscribe=False)
+        conference = PureConference(seed=2, auto_subscribe=False)
         for position, index in enumerate(order):
-            record = LIFE[index]
+            record = INCARNATION[index]
             if position == at:
                 claimed = Claimed(replace(record, generation=2), "token")
-                hall.conference.join(request_of(record, ""), hall.now, claimed)
+                conference.machine.join(request_of(record, ""), conference.now, claimed)
             else:
-                hall.conference.restore(record, hall.now + TTL, hall.now)
-        for record in LIFE[:4]:
-            hall.conference.join(request_of(record, ""), hall.now, Claimed(record, "token"))
-        rooms = hall.conference.rooms.values()
+                conference.machine.restore(record, conference.now + TTL, conference.now)
+        for record in INCARNATION[:4]:
+            conference.machine.join(request_of(record, ""), conference.now, Claimed(record, "token"))
+        rooms = conference.machine.rooms.values()
         return {
             peer.id: frozenset(subscription.track.id for subscription in peer.connection.subscriptions)
             for room in rooms
@@ -329,8 +333,8 @@ def test_a_claim_proves_a_session_that_this_server_never_saw() -> None:
     record, token = alice.peer.record(), alice.heard("join")[-1]["sessionToken"]
     successor = succeed(record, request_of(record, token), "following")
     assert successor is not None
-    hall = PureConference(seed=2)
-    back = come_back(hall, alice, Claimed(successor, "following"))
+    conference = PureConference(seed=2)
+    back = come_back(conference, alice, Claimed(successor, "following"))
     (joined,) = back.heard("join")
     assert (joined["resumed"], joined["peerId"]) == (True, alice.peer.id)
     assert joined["sessionToken"] == "following"
@@ -339,19 +343,19 @@ def test_a_claim_proves_a_session_that_this_server_never_saw() -> None:
     assert back.peer.session.accepts(token)
     back.say("ping")
     assert not back.peer.session.accepts(token)
-    assert hall.conference.statistics().resumes == 1
+    assert conference.machine.statistics().resumes == 1
 
 
 def test_a_claim_of_a_session_that_is_here_keeps_what_is_here() -> None:
-    hall = PureConference()
-    (alice,) = call(hall, "alice")
+    conference = PureConference()
+    (alice,) = call(conference, "alice")
     stored = alice.peer.record()
     alice.say("media-state", micEnabled=True, cameraEnabled=False, screenEnabled=False)
     successor = succeed(stored, request_of(stored, alice.heard("join")[-1]["sessionToken"]), "following")
-    hall.conference.suspend(alice.peer, hall.now)
+    conference.machine.suspend(alice.peer, conference.now)
     request = request_of(stored, alice.heard("join")[-1]["sessionToken"], "keep")
-    peer = hall.conference.join(request, hall.now, Claimed(successor, "following"))
-    hall.settle()
+    peer = conference.machine.join(request, conference.now, Claimed(successor, "following"))
+    conference.settle()
     assert peer is alice.peer
     assert alice.heard("join")[-1]["transport"] == "keep"
     assert peer.media_state.mic_enabled
@@ -361,22 +365,22 @@ def test_a_claim_of_a_session_that_is_here_keeps_what_is_here() -> None:
 
 def test_what_the_store_refuses_is_not_proven_here_either() -> None:
     """Another server has the session by now; what is known here is old."""
-    hall = PureConference()
-    (alice,) = call(hall, "alice")
-    hall.conference.suspend(alice.peer, hall.now)
-    fresh = come_back(hall, alice, Claimed(None))
+    conference = PureConference()
+    (alice,) = call(conference, "alice")
+    conference.machine.suspend(alice.peer, conference.now)
+    fresh = come_back(conference, alice, Claimed(None))
     assert fresh.heard("join")[0]["resumed"] is False
     assert fresh.peer is not alice.peer
-    assert hall.conference.statistics().failed_resumes == 1
+    assert conference.machine.statistics().failed_resumes == 1
 
 
 @pytest.mark.parametrize("changes", [{"room_id": "another"}, {"user_id": "mallory"}, {"session_id": "0" * 32}])
 def test_a_claim_of_another_session_takes_nothing_over(changes: dict[str, str]) -> None:
-    hall = PureConference()
-    (alice,) = call(hall, "alice")
+    conference = PureConference()
+    (alice,) = call(conference, "alice")
     record = alice.peer.record()
     request = request_of(replace(record, **changes), "")  # type: ignore[arg-type]
-    peer = hall.conference.join(request, hall.now, Claimed(record, "following"))
+    peer = conference.machine.join(request, conference.now, Claimed(record, "following"))
     assert peer is not alice.peer
     assert not alice.peer.session.accepts("following")
 
@@ -384,12 +388,12 @@ def test_a_claim_of_another_session_takes_nothing_over(changes: dict[str, str]) 
 def test_a_claim_that_finds_its_user_here_is_a_fresh_join() -> None:
     (alice,) = call(PureConference(), "alice")
     record = alice.peer.record()
-    hall = PureConference(seed=2)
-    newer = hall.enter("alice")
-    back = come_back(hall, alice, Claimed(record, "following"))
+    conference = PureConference(seed=2)
+    newer = conference.enter("alice")
+    back = come_back(conference, alice, Claimed(record, "following"))
     assert back.heard("join")[0]["resumed"] is False
     assert newer.peer.ended == "replaced"
-    assert set(hall.conference.take_changed().ended) == {alice.peer.session.id, newer.peer.session.id}
+    assert set(conference.machine.take_changed().ended) == {alice.peer.session.id, newer.peer.session.id}
 
 
 @pytest.mark.parametrize(
@@ -423,12 +427,12 @@ def test_a_stored_session_has_a_successor_only_for_its_own_proof(changes: dict[s
 
 
 def test_changes_are_told_once_and_only_of_what_is_stored() -> None:
-    hall = PureConference()
-    conference = hall.conference
-    alice, bob = hall.enter("alice"), hall.enter("bob")
+    conference = PureConference()
+    machine = conference.machine
+    alice, bob = conference.enter("alice"), conference.enter("bob")
 
     def changed() -> set[str]:
-        changes = conference.take_changed()
+        changes = machine.take_changed()
         assert changes.ended == []
         return {peer.user_id for peer in changes.changed}
 
@@ -436,7 +440,7 @@ def test_changes_are_told_once_and_only_of_what_is_stored() -> None:
     assert changed() == set()
     (_, camera) = alice.publish("audio", "video")
     assert changed() == {"alice"}
-    hall.run(5.0)
+    conference.run(5.0)
     alice.send_frames(camera, 10)
     bob.say("ping")
     bob.say("offer", sdp="nonsense")
@@ -456,90 +460,91 @@ def test_changes_are_told_once_and_only_of_what_is_stored() -> None:
     alice.offer()
     # Bob's word about the track has ended with it.
     assert changed() == {"alice", "bob"}
-    conference.suspend(bob.peer, hall.now)
+    machine.suspend(bob.peer, conference.now)
     assert changed() == {"bob"}
     told = bob.heard("join")[-1]
     record = bob.peer.record()
-    conference.join(request_of(record, told["sessionToken"], "keep"), hall.now)
+    machine.join(request_of(record, told["sessionToken"], "keep"), conference.now)
     assert changed() == {"bob"}
-    hall.settle()
+    conference.settle()
     bob.say("ping")  # it has the new token, so the old one is dead
     assert changed() == {"bob"}
     bob.say("leave")
-    changes = conference.take_changed()
+    changes = machine.take_changed()
     assert changes == ([], [bob.peer.session.id])
 
 
 def test_who_was_replaced_or_expired_has_ended_too() -> None:
-    hall = PureConference()
-    alice = hall.enter("alice")
-    hall.enter("alice")
-    assert hall.conference.take_changed().ended == [alice.peer.session.id]
+    conference = PureConference()
+    alice = conference.enter("alice")
+    conference.enter("alice")
+    assert conference.machine.take_changed().ended == [alice.peer.session.id]
 
 
 def test_a_surrendered_session_is_gone_here_and_untouched_there() -> None:
-    hall = PureConference()
-    alice, bob = call(hall, "alice", "bob")
+    conference = PureConference()
+    alice, bob = call(conference, "alice", "bob")
     (audio, video) = published(bob)
     alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
-    hall.conference.take_changed()
+    conference.machine.take_changed()
     record, token = bob.peer.record(), bob.heard("join")[-1]["sessionToken"]
-    hall.conference.surrender(bob.peer, "claimed elsewhere", hall.now)
-    hall.settle()
-    assert hall.conference.take_changed() == ([], [])
+    conference.machine.surrender(bob.peer, "claimed elsewhere", conference.now)
+    conference.settle()
+    assert conference.machine.take_changed() == ([], [])
     assert bob.peer.ended == "claimed elsewhere"
     assert bob.peer.connection.transport.ended
-    assert hall.conference.find_session(record.session_id) is None
+    assert conference.machine.find_session(record.session_id) is None
     assert alice.heard("peer-left")
     assert {track["trackId"] for track in alice.heard("track-unpublished")} == {audio, video}
     # Should it come back, it is received as before.
-    back = come_back(hall, bob, Claimed(succeed(record, request_of(record, token), "following"), "following"))
+    successor = succeed(record, request_of(record, token), "following")
+    back = come_back(conference, bob, Claimed(successor, "following"))
     # The end of what went takes nothing from what came, which has the same id.
-    hall.conference.surrender(bob.peer, "server stopping", hall.now)
-    assert hall.conference.rooms[alice.peer.room_id].peers[record.peer_id] is back.peer
-    wishes = {info["trackId"]: info["layer"] for info in _subscriptions(hall, alice)}
+    conference.machine.surrender(bob.peer, "server stopping", conference.now)
+    assert conference.machine.rooms[alice.peer.room_id].peers[record.peer_id] is back.peer
+    wishes = {info["trackId"]: info["layer"] for info in _subscriptions(conference, alice)}
     assert wishes == {audio: None, video: "l"}
 
 
-def _subscriptions(hall: PureConference, guest: PureClient) -> list[dict[str, Any]]:
-    """What a guest is told that it receives when it resumes."""
-    record = guest.peer.record()
-    hall.conference.join(request_of(record, "", "keep"), hall.now, Claimed(record, "following"))
-    hall.settle()
-    result: list[dict[str, Any]] = guest.heard("room-state")[-1]["subscriptions"]
+def _subscriptions(conference: PureConference, client: PureClient) -> list[dict[str, Any]]:
+    """What a client is told that it receives when it resumes."""
+    record = client.peer.record()
+    conference.machine.join(request_of(record, "", "keep"), conference.now, Claimed(record, "following"))
+    conference.settle()
+    result: list[dict[str, Any]] = client.heard("room-state")[-1]["subscriptions"]
     return result
 
 
 def test_draining_is_told_to_all_who_listen() -> None:
-    hall = PureConference()
-    alice, bob = hall.enter("alice"), hall.enter("bob", "other")
-    carol = hall.enter("carol")
-    hall.conference.suspend(carol.peer, hall.now)
-    hall.conference.drain(5000)
-    hall.settle()
-    for guest in (alice, bob):
-        assert guest.heard("server-draining") == [{"deadlineMs": 5000}]
+    conference = PureConference()
+    alice, bob = conference.enter("alice"), conference.enter("bob", "other")
+    carol = conference.enter("carol")
+    conference.machine.suspend(carol.peer, conference.now)
+    conference.machine.drain(5000)
+    conference.settle()
+    for client in (alice, bob):
+        assert client.heard("server-draining") == [{"deadlineMs": 5000}]
     assert carol.heard("server-draining") == []
 
 
 def test_messages_before_the_join_can_be_counted() -> None:
-    hall = PureConference()
-    hall.conference.count_message("ping", "ok")
-    hall.conference.count_message("invented", "400")
-    hall.conference.count_message(None, "429")
-    assert hall.conference.statistics().messages == {("ping", "ok"): 1, ("?", "400"): 1, ("?", "429"): 1}
+    conference = PureConference()
+    conference.machine.count_message("ping", "ok")
+    conference.machine.count_message("invented", "400")
+    conference.machine.count_message(None, "429")
+    assert conference.machine.statistics().messages == {("ping", "ok"): 1, ("?", "400"): 1, ("?", "429"): 1}
 
 
 def test_grants_and_names_are_put_back() -> None:
-    hall = PureConference()
-    alice = hall.enter("alice")
+    conference = PureConference()
+    alice = conference.enter("alice")
     record = replace(alice.peer.record(), grants=Grants(frozenset({"audio"}), subscribe=False), name="Alice A.")
-    after, peers = next_life([record])
+    after, peers = next_incarnation([record])
     (peer,) = peers
     assert peer is not None
     assert (peer.grants, peer.name, peer.restored) == (record.grants, "Alice A.", True)
     assert peer.record() == replace(record, suspended=True)
-    assert after.conference.statistics().suspended == 1
+    assert after.machine.statistics().suspended == 1
 
 
 @given(st.randoms(use_true_random=False))
@@ -547,7 +552,7 @@ def test_grants_and_names_are_put_back() -> None:
 def test_a_record_is_what_its_restored_session_records(shuffle: Random) -> None:
     order = list(range(4))
     shuffle.shuffle(order)
-    _, peers = next_life([LIFE[index] for index in order])
+    _, peers = next_incarnation([INCARNATION[index] for index in order])
     assert [peer and peer.record() for peer in peers] == [
-        replace(LIFE[index], suspended=True) for index in order
+        replace(INCARNATION[index], suspended=True) for index in order
     ]

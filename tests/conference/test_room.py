@@ -12,19 +12,19 @@ from sfu.conference.negotiation import ANSWER_TIMEOUT
 from sfu.rtp.rtcp import GenericNack, PictureLossIndication, ReceiverReport, SenderReport
 
 
-def pictures(hall: PureConference, *users: str) -> tuple[PureClient, ...]:
-    """Guests that publish a video each, all connected."""
-    guests = tuple(hall.enter(user) for user in users)
-    for guest in guests:
-        guest.publish("video")
-    hall.run(1.0)
-    assert all(guest.client.connected for guest in guests)
-    return guests
+def pictures(conference: PureConference, *users: str) -> tuple[PureClient, ...]:
+    """Clients that publish a video each, all connected."""
+    clients = tuple(conference.enter(user) for user in users)
+    for client in clients:
+        client.publish("video")
+    conference.run(1.0)
+    assert all(client.machine.connected for client in clients)
+    return clients
 
 
 def test_who_joins_is_told_the_room_and_the_room_is_told() -> None:
-    hall = PureConference()
-    alice = hall.enter("alice")
+    conference = PureConference()
+    alice = conference.enter("alice")
     assert [message["type"] for message in alice.messages] == ["join", "room-state"]
     (joined,) = alice.heard("join")
     assert (joined["peerId"], joined["roomId"], joined["resumed"]) == (alice.peer.id, "room", False)
@@ -41,7 +41,7 @@ def test_who_joins_is_told_the_room_and_the_room_is_told() -> None:
         "mid": transceiver.mid,
     }
 
-    bob = hall.enter("bob")
+    bob = conference.enter("bob")
     assert alice.heard("peer-joined") == [{"peerId": bob.peer.id, "userId": "bob", "name": "Bob"}]
     assert bob.heard("room-state") == [
         {
@@ -58,16 +58,16 @@ def test_who_joins_is_told_the_room_and_the_room_is_told() -> None:
             "subscriptions": [{"trackId": track["trackId"], "peerId": alice.peer.id, "layer": None}],
         }
     ]
-    hall.leave(bob)
+    conference.leave(bob)
     assert alice.heard("peer-left") == [{"peerId": bob.peer.id, "userId": "bob", "name": "Bob"}]
 
 
 def test_media_goes_from_each_to_the_other_and_not_back() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
     for sender, receiver in ((alice, bob), (bob, alice)):
-        receiver.client.rtp.clear()
-        sender.client.rtp.clear()
+        receiver.machine.rtp.clear()
+        sender.machine.rtp.clear()
         sender.send_frames(sender.browser.transceivers[0], 10)
         assert [packet.payload for packet in receiver.received()] == [KEY_FRAME] + [DELTA_FRAME] * 9
         numbers = [packet.sequence_number for packet in receiver.received()]
@@ -77,113 +77,113 @@ def test_media_goes_from_each_to_the_other_and_not_back() -> None:
 
 
 def test_a_forwarded_track_is_named_by_its_publisher_and_its_id() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
     track = alice.heard("track-published")[0]["trackId"]
     assert [line.track for line in bob.browser.lines if line.track] == [f"{alice.peer.id} {track}"]
 
 
 def test_who_has_room_for_the_tracks_in_its_first_offer_gets_them_in_the_answer() -> None:
-    hall = PureConference()
-    (alice,) = pictures(hall, "alice")
-    bob = hall.enter("bob")
+    conference = PureConference()
+    (alice,) = pictures(conference, "alice")
+    bob = conference.enter("bob")
     bob.browser.add("video", sends=False)
     bob.publish("video")
-    hall.run(1.0)
+    conference.run(1.0)
     assert bob.heard("offer") == []
     alice.send_frames(alice.browser.transceivers[0], 3)
     assert len(bob.received()) == 3
 
 
 def test_who_only_listens_is_offered_the_tracks_after_a_moment() -> None:
-    hall = PureConference()
-    (alice,) = pictures(hall, "alice")
-    bob = hall.enter("bob")
+    conference = PureConference()
+    (alice,) = pictures(conference, "alice")
+    bob = conference.enter("bob")
     assert bob.heard("offer") == []
-    hall.run(2.0)
+    conference.run(2.0)
     assert len(bob.heard("offer")) == 1
     alice.send_frames(alice.browser.transceivers[0], 3)
     assert len(bob.received()) == 3
 
 
 def test_a_late_receiver_starts_at_a_key_frame_that_is_asked_for_at_once() -> None:
-    hall = PureConference()
-    (alice,) = pictures(hall, "alice")
+    conference = PureConference()
+    (alice,) = pictures(conference, "alice")
     camera = alice.browser.transceivers[0]
     alice.send_frames(camera, 30)
-    alice.client.rtcp.clear()
-    bob = hall.enter("bob")
+    alice.machine.rtcp.clear()
+    bob = conference.enter("bob")
     bob.publish("video")
-    hall.run(0.5)
+    conference.run(0.5)
     alice.send_frames(camera, 1, key_frame=False)
     assert not bob.received()
-    assert any(isinstance(packet, PictureLossIndication) for packet in alice.client.rtcp)
+    assert any(isinstance(packet, PictureLossIndication) for packet in alice.machine.rtcp)
     alice.send_frames(camera, 3)
     assert [packet.payload for packet in bob.received()] == [KEY_FRAME, DELTA_FRAME, DELTA_FRAME]
 
 
 def test_a_receivers_picture_loss_reaches_the_publisher() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
     camera = alice.browser.transceivers[0]
     alice.send_frames(camera, 60)
-    alice.client.rtcp.clear()
+    alice.machine.rtcp.clear()
     ssrc = bob.received()[0].ssrc
-    bob.client.send_rtcp([ReceiverReport(1, ()), PictureLossIndication(1, ssrc)])
-    hall.settle()
-    hall.run(0.1)  # without another packet of alice
-    (request,) = [packet for packet in alice.client.rtcp if isinstance(packet, PictureLossIndication)]
+    bob.machine.send_rtcp([ReceiverReport(1, ()), PictureLossIndication(1, ssrc)])
+    conference.settle()
+    conference.run(0.1)  # without another packet of alice
+    (request,) = [packet for packet in alice.machine.rtcp if isinstance(packet, PictureLossIndication)]
     assert request.media_ssrc == camera.ssrc
 
 
 def test_loss_is_repaired_on_both_sides_of_the_server() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
     camera = alice.browser.transceivers[0]
     alice.send_frames(camera, 5)
     # Between alice and the server: the server asks for what is missing.
-    alice.client.rtcp.clear()
+    alice.machine.rtcp.clear()
     alice.send(camera, DELTA_FRAME, skip=2)
-    hall.run(0.2)
-    lost = [packet.lost for packet in alice.client.rtcp if isinstance(packet, GenericNack)]
+    conference.run(0.2)
+    lost = [packet.lost for packet in alice.machine.rtcp if isinstance(packet, GenericNack)]
     assert (6, 7) in lost
     # Between the server and bob: the server has kept what bob misses, and sends it as RTX.
     first = bob.received()[0]
-    bob.client.rtp.clear()
-    bob.client.send_rtcp([ReceiverReport(1, ()), GenericNack(1, first.ssrc, (first.sequence_number + 1,))])
-    hall.settle()
+    bob.machine.rtp.clear()
+    bob.machine.send_rtcp([ReceiverReport(1, ()), GenericNack(1, first.ssrc, (first.sequence_number + 1,))])
+    conference.settle()
     (repeated,) = bob.received()
     assert repeated.ssrc != first.ssrc
     assert repeated.payload == (first.sequence_number + 1).to_bytes(2) + DELTA_FRAME
 
 
 def test_reports_let_the_receiver_play_in_sync() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
     camera = alice.browser.transceivers[0]
     alice.send_frames(camera, 5)
     ntp = 0xE000_0000_8000_0000
-    alice.client.send_rtcp([SenderReport(camera.ssrc, ntp, 5 * 3000, 5, 50)])
-    hall.settle()
+    alice.machine.send_rtcp([SenderReport(camera.ssrc, ntp, 5 * 3000, 5, 50)])
+    conference.settle()
     alice.send_frames(camera, 60, key_frame=False)
-    reports = [packet for packet in bob.client.rtcp if isinstance(packet, SenderReport)]
+    reports = [packet for packet in bob.machine.rtcp if isinstance(packet, SenderReport)]
     assert reports
     last = reports[-1]
     assert last.ssrc == bob.received()[0].ssrc
     # The publisher's clock: what it showed plus the time since.
     assert 0 < (last.ntp_time - ntp) / 2**32 < 3
-    receiver_reports = [packet for packet in alice.client.rtcp if isinstance(packet, ReceiverReport)]
+    receiver_reports = [packet for packet in alice.machine.rtcp if isinstance(packet, ReceiverReport)]
     blocks = [block for report in receiver_reports for block in report.reports]
     assert any(block.ssrc == camera.ssrc and block.last_sender_report for block in blocks)
 
 
 def test_browsers_with_other_numbers_understand_each_other() -> None:
-    hall = PureConference()
-    chromium = hall.enter("chromium")
-    firefox = hall.enter("firefox", numbers=FIREFOX)
-    for guest in (chromium, firefox):
-        guest.publish("audio", "video")
-    hall.run(2.5)
+    conference = PureConference()
+    chromium = conference.enter("chromium")
+    firefox = conference.enter("firefox", numbers=FIREFOX)
+    for client in (chromium, firefox):
+        client.publish("audio", "video")
+    conference.run(2.5)
     for sender, receiver in ((chromium, firefox), (firefox, chromium)):
         for transceiver in sender.browser.transceivers[:2]:
             sender.send_frames(transceiver, 3)
@@ -192,20 +192,20 @@ def test_browsers_with_other_numbers_understand_each_other() -> None:
 
 
 def test_unpublishing_ends_the_track_and_frees_its_slot() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
     camera = alice.browser.transceivers[0]
     track = alice.heard("track-published")[0]["trackId"]
     lines = len(bob.browser.lines)
     camera.sends = False
     alice.offer()
-    hall.run(0.5)
+    conference.run(0.5)
     assert bob.heard("track-unpublished")[0]["trackId"] == track
     assert [line.track for line in bob.browser.lines if line.track] == []
     # Another track takes the same slot.
     camera.sends = True
     alice.offer("screen")
-    hall.run(0.5)
+    conference.run(0.5)
     again = bob.heard("track-published")[-1]
     assert again["source"] == "screen"
     assert again["trackId"] != track
@@ -214,40 +214,40 @@ def test_unpublishing_ends_the_track_and_frees_its_slot() -> None:
     assert len(bob.received()) == 3
 
 
-def test_the_descriptions_do_not_grow_with_guests_that_come_and_go() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
+def test_the_descriptions_do_not_grow_with_clients_that_come_and_go() -> None:
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
     sizes = []
     for _ in range(12):
-        hall.leave(bob)
-        hall.guests.remove(bob)
-        hall.run(0.1)
-        bob = hall.enter("bob", certificate=bob.client.certificate)
+        conference.leave(bob)
+        conference.clients.remove(bob)
+        conference.run(0.1)
+        bob = conference.enter("bob", certificate=bob.machine.certificate)
         bob.publish("video")
-        hall.run(0.5)
+        conference.run(0.5)
         sizes.append(len(alice.browser.lines))
         bob.send_frames(bob.browser.transceivers[0], 2)
         assert len(alice.received()) == 2
-        alice.client.rtp.clear()
+        alice.machine.rtp.clear()
     assert set(sizes) == {2}
 
 
 def test_the_same_track_with_another_source_is_another_track() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
     camera = alice.browser.transceivers[0]
     alice.send_frames(camera, 3)
     alice.offer("screen")
-    hall.run(0.5)
+    conference.run(0.5)
     assert bob.heard("track-published")[-1]["source"] == "screen"
-    bob.client.rtp.clear()
+    bob.machine.rtp.clear()
     alice.send_frames(camera, 3)
     assert len(bob.received()) == 3
 
 
 def test_crossing_offers_end_in_one_state() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
     bob.answers = False
     alice.publish("audio")
     (offer,) = bob.heard("offer")[-1:]
@@ -258,7 +258,7 @@ def test_crossing_offers_end_in_one_state() -> None:
     bob.say("answer", sdp=bob.own(bob.browser.answer(offer["sdp"])), type="answer")
     bob.answers = True
     bob.offer()
-    hall.run(0.5)
+    conference.run(0.5)
     assert {track["kind"] for track in alice.heard("track-published") if track["peerId"] == bob.peer.id} == {
         "audio",
         "video",
@@ -267,21 +267,21 @@ def test_crossing_offers_end_in_one_state() -> None:
 
 
 def test_a_lost_answer_is_asked_for_again() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
     bob.answers = False
     alice.publish("audio")
-    hall.run(1.0)
+    conference.run(1.0)
     bob.answers = True
-    hall.run(ANSWER_TIMEOUT)
+    conference.run(ANSWER_TIMEOUT)
     assert sum(1 for line in bob.browser.lines if line.track) == 2
     alice.send_frames(alice.browser.transceivers[-1], 3)
     assert {packet.payload for packet in bob.received()} == {b"opus"}
 
 
 def test_an_answer_that_does_not_fit_is_refused_and_the_room_goes_on() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
     bob.answers = False
     alice.publish("audio")
     bob.say("answer", sdp="v=0\r\n", type="answer")
@@ -289,13 +289,13 @@ def test_an_answer_that_does_not_fit_is_refused_and_the_room_goes_on() -> None:
     assert bob.heard("error")[-1]["type"] == "answer"
     bob.answers = True
     bob.publish("audio")
-    hall.run(1.0)
+    conference.run(1.0)
     assert sum(1 for line in bob.browser.lines if line.track) == 2
 
 
 def test_an_answer_to_no_offer_is_counted_and_changes_nothing() -> None:
-    hall = PureConference()
-    alice = hall.enter("alice")
+    conference = PureConference()
+    alice = conference.enter("alice")
     alice.say("answer", sdp="v=0\r\n", type="answer")
     assert alice.heard("error") == []
     assert alice.peer.connection.negotiation.statistics().answers_ignored == 1
@@ -315,8 +315,8 @@ def test_an_answer_to_no_offer_is_counted_and_changes_nothing() -> None:
 def test_what_is_wrong_is_answered_and_the_peer_stays(
     message_type: str, data: dict[str, str], code: int
 ) -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
     bob.say(message_type, **data)
     (error,) = bob.heard("error")
     assert (error["code"], error["type"]) == (code, message_type)
@@ -326,8 +326,8 @@ def test_what_is_wrong_is_answered_and_the_peer_stays(
 
 
 def test_candidates_of_clients_are_read_and_need_no_answer() -> None:
-    hall = PureConference()
-    alice = hall.enter("alice")
+    conference = PureConference()
+    alice = conference.enter("alice")
     before = len(alice.messages)
     alice.say("ice-candidate", candidate="candidate:1 1 udp 2122260223 abc.local 50000 typ host", sdpMid="0")
     alice.say("ice-candidate", candidate="", sdpMid="0")
@@ -335,31 +335,31 @@ def test_candidates_of_clients_are_read_and_need_no_answer() -> None:
 
 
 def test_a_ping_is_answered_and_a_pong_is_not() -> None:
-    hall = PureConference()
-    alice = hall.enter("alice")
+    conference = PureConference()
+    alice = conference.enter("alice")
     alice.say("ping", number=7)
     alice.say("pong")
     assert alice.heard("pong") == [{"number": 7}]
 
 
 def test_a_flood_of_messages_is_refused_and_ends_nobody() -> None:
-    hall = PureConference()
-    alice = hall.enter("alice")
+    conference = PureConference()
+    alice = conference.enter("alice")
     for _ in range(60):
         alice.say("ping")
     assert len(alice.heard("pong")) == 40
     assert {error["code"] for error in alice.heard("error")} == {429}
-    hall.run(1.0)
+    conference.run(1.0)
     alice.say("ping")
     assert len(alice.heard("pong")) == 41
-    counts = hall.conference.statistics().messages
+    counts = conference.machine.statistics().messages
     assert counts["ping", "ok"] == 41
     assert counts["ping", "429"] == 20
 
 
 def test_who_is_refused_for_want_of_time_is_told_what() -> None:
-    hall = PureConference()
-    alice = hall.enter("alice")
+    conference = PureConference()
+    alice = conference.enter("alice")
     for _ in range(40):
         alice.say("ping")
     alice.say("offer", sdp="v=0", type="offer")
@@ -370,12 +370,12 @@ def test_who_is_refused_for_want_of_time_is_told_what() -> None:
     (ack,) = alice.heard("subscription-ack")
     assert (ack["trackId"], ack["success"]) == ("some", False)
     assert "too many" in ack["reason"]
-    assert hall.conference.statistics().messages["offer", "429"] == 1
+    assert conference.machine.statistics().messages["offer", "429"] == 1
 
 
 def test_an_offer_of_more_tracks_than_allowed_is_refused_whole() -> None:
-    hall = PureConference(Limits(max_tracks_per_peer=2))
-    alice = hall.enter("alice")
+    conference = PureConference(Limits(max_tracks_per_peer=2))
+    alice = conference.enter("alice")
     alice.publish("audio", "video", "video")
     (error,) = alice.heard("error")
     assert (error["code"], error["type"]) == (403, "offer")
@@ -384,20 +384,20 @@ def test_an_offer_of_more_tracks_than_allowed_is_refused_whole() -> None:
 
 
 def test_what_is_not_forwarded_anyway_is_no_track() -> None:
-    hall = PureConference(Limits(max_tracks_per_peer=1))
-    alice = hall.enter("alice")
+    conference = PureConference(Limits(max_tracks_per_peer=1))
+    alice = conference.enter("alice")
     alice.browser.add("video", receives=False)
     channel = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:9\r\na=sctp-port:5000\r\n"
     offer = alice.own(alice.browser.offer()).replace("BUNDLE 0", "BUNDLE 0 9") + channel
     text = json.dumps({"type": "offer", "data": {"sdp": offer}})
-    hall.conference.receive_message(alice.peer, text, hall.now)
+    conference.machine.receive_message(alice.peer, text, conference.now)
     answered = [message.message_type for message in alice.peer.take_messages()]
     assert answered == ["answer", "track-published"]
 
 
 def test_media_state_is_told_to_the_others() -> None:
-    hall = PureConference()
-    alice, bob = hall.enter("alice"), hall.enter("bob")
+    conference = PureConference()
+    alice, bob = conference.enter("alice"), conference.enter("bob")
     alice.say("media-state", micEnabled=True, cameraEnabled=True, screenEnabled=False)
     assert bob.heard("media-state") == [
         {"peerId": alice.peer.id, "micEnabled": True, "cameraEnabled": True, "screenEnabled": False}
@@ -406,41 +406,41 @@ def test_media_state_is_told_to_the_others() -> None:
 
 
 def test_leaving_leaves_nothing() -> None:
-    hall = PureConference()
-    alice, bob, carol = pictures(hall, "alice", "bob", "carol")
-    for guest in (alice, bob, carol):
-        guest.send_frames(guest.browser.transceivers[0], 2)
+    conference = PureConference()
+    alice, bob, carol = pictures(conference, "alice", "bob", "carol")
+    for client in (alice, bob, carol):
+        client.send_frames(client.browser.transceivers[0], 2)
     alice.say("leave")
     assert alice.peer.ended == "left"
     assert alice.peer.connection.transport.ended
-    for guest in (bob, carol):
-        assert not any(alice.peer.id in line.track for line in guest.browser.lines if line.track)
-        publishers = {subscription.track.publisher_id for subscription in guest.peer.connection.subscriptions}
-        assert publishers == {bob.peer.id, carol.peer.id} - {guest.peer.id}
-    for guest in (bob, carol):
-        hall.leave(guest)
-    room = hall.conference.rooms["room"]
+    for client in (bob, carol):
+        assert not any(alice.peer.id in line.track for line in client.browser.lines if line.track)
+        publishers = {subscription.track.publisher_id for subscription in client.peer.connection.subscriptions}
+        assert publishers == {bob.peer.id, carol.peer.id} - {client.peer.id}
+    for client in (bob, carol):
+        conference.leave(client)
+    room = conference.machine.rooms["room"]
     assert not room.peers
-    hall.conference.forget_room(room)
-    statistics = hall.conference.statistics()
+    conference.machine.forget_room(room)
+    statistics = conference.machine.statistics()
     assert (statistics.rooms, statistics.peers, statistics.routes) == (0, 0, 0)
 
 
 def test_a_user_who_joins_again_takes_the_place_of_the_old_peer() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
-    again = hall.enter("bob")
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
+    again = conference.enter("bob")
     assert bob.peer.ended == "replaced"
     assert again.peer.id != bob.peer.id
-    assert set(hall.conference.rooms["room"].peers.values()) == {alice.peer, again.peer}
+    assert set(conference.machine.rooms["room"].peers.values()) == {alice.peer, again.peer}
 
 
 def test_rooms_know_nothing_of_each_other() -> None:
-    hall = PureConference()
-    alice, bob = hall.enter("alice", "one"), hall.enter("bob", "two")
-    for guest in (alice, bob):
-        guest.publish("video")
-    hall.run(1.0)
+    conference = PureConference()
+    alice, bob = conference.enter("alice", "one"), conference.enter("bob", "two")
+    for client in (alice, bob):
+        client.publish("video")
+    conference.run(1.0)
     alice.send_frames(alice.browser.transceivers[0], 3)
     assert not bob.received()
     assert not bob.heard("peer-joined")
@@ -448,39 +448,39 @@ def test_rooms_know_nothing_of_each_other() -> None:
 
 
 def test_a_wrong_certificate_ends_the_peer_before_any_media() -> None:
-    hall = PureConference()
-    (bob,) = pictures(hall, "bob")
-    mallory = hall.enter("mallory")
+    conference = PureConference()
+    (bob,) = pictures(conference, "bob")
+    mallory = conference.enter("mallory")
     mallory.fingerprint = "sha-256 " + ":".join(["00"] * 32)
     mallory.publish("video")
-    hall.run(2.0)
+    conference.run(2.0)
     assert mallory.peer.ended == "fingerprint-mismatch"
     assert not bob.received()
     assert bob.heard("peer-left")
 
 
 def test_a_peer_that_closes_its_connection_stays_until_its_signaling_ends() -> None:
-    hall = PureConference()
-    alice, bob = pictures(hall, "alice", "bob")
-    bob.client.close(hall.now)
-    hall.settle()
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
+    bob.machine.close(conference.now)
+    conference.settle()
     assert bob.peer.connection.transport.ended
     assert bob.peer.ended is None
-    hall.leave(bob)
+    conference.leave(bob)
     assert alice.heard("peer-left")
 
 
 def test_an_address_that_somebody_else_checks_from_comes_back_with_the_next_check_of_its_owner() -> None:
     """Who has credentials of its own could else silence others by one packet with a forged source address."""
-    hall = PureConference()
-    alice, mallory = pictures(hall, "alice", "mallory")
-    owner, address = hall.conference.owner, alice.path
-    hall.receive(mallory.client.check(nominate=False), address)
-    hall.settle()
+    conference = PureConference()
+    alice, mallory = pictures(conference, "alice", "mallory")
+    owner, address = conference.machine.owner, alice.path
+    conference.receive(mallory.machine.check(nominate=False), address)
+    conference.settle()
     assert owner(address) is mallory.peer
     # What is known of an address that has passed on is not sent there, either.
     assert alice.peer.connection.transport.selected is None
-    hall.run(3.0)
+    conference.run(3.0)
     assert owner(address) is alice.peer
     assert alice.peer.connection.transport.selected == address
     before = len(mallory.received())
@@ -489,10 +489,10 @@ def test_an_address_that_somebody_else_checks_from_comes_back_with_the_next_chec
 
 
 def test_a_message_that_comes_after_its_peer_was_replaced_does_nothing() -> None:
-    hall = PureConference()
-    (bob,) = pictures(hall, "bob")
-    ghost = hall.enter("alice")
-    hall.enter("alice")
+    conference = PureConference()
+    (bob,) = pictures(conference, "bob")
+    ghost = conference.enter("alice")
+    conference.enter("alice")
     ghost.publish("video")
     assert [track["peerId"] for track in bob.heard("track-published")] == [bob.peer.id]
     assert bob.peer.connection.subscriptions == ()

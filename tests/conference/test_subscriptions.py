@@ -11,37 +11,37 @@ from sfu.conference.grants import Grants
 from sfu.conference.records import SubscriptionRecord
 
 
-def call(hall: PureConference, *kinds: str) -> tuple[PureClient, PureClient]:
+def call(conference: PureConference, *kinds: str) -> tuple[PureClient, PureClient]:
     """Alice publishes, Bob listens."""
-    alice, bob = hall.enter("alice"), hall.enter("bob")
+    alice, bob = conference.enter("alice"), conference.enter("bob")
     alice.publish(*kinds)
-    hall.run(2.0)
+    conference.run(2.0)
     return alice, bob
 
 
-def track_of(guest: PureClient, index: int = 0) -> str:
-    """The id of a track that a guest publishes."""
-    track_id: str = guest.heard("track-published")[index]["trackId"]
+def track_of(client: PureClient, index: int = 0) -> str:
+    """The id of a track that a client publishes."""
+    track_id: str = client.heard("track-published")[index]["trackId"]
     return track_id
 
 
-def arrives(hall: PureConference, sender: PureClient, receiver: PureClient, index: int = 0) -> int:
+def arrives(conference: PureConference, sender: PureClient, receiver: PureClient, index: int = 0) -> int:
     """How many of three packets of a track come through."""
-    receiver.client.rtp.clear()
+    receiver.machine.rtp.clear()
     sender.send_frames(sender.browser.transceivers[index], 3)
     return len(receiver.received())
 
 
-def named(guest: PureClient) -> list[str]:
+def named(client: PureClient) -> list[str]:
     """The tracks that the client's m-lines carry."""
-    return [line.track.split()[1] for line in guest.browser.lines if line.track]
+    return [line.track.split()[1] for line in client.browser.lines if line.track]
 
 
-def ask(guest: PureClient, message_type: str, **data: Any) -> dict[str, Any]:
+def ask(client: PureClient, message_type: str, **data: Any) -> dict[str, Any]:
     """Make a request; return its acknowledgement."""
-    before = len(guest.heard("subscription-ack"))
-    guest.say(message_type, **data)
-    (answer,) = guest.heard("subscription-ack")[before:]
+    before = len(client.heard("subscription-ack"))
+    client.say(message_type, **data)
+    (answer,) = client.heard("subscription-ack")[before:]
     return answer
 
 
@@ -49,19 +49,19 @@ def ask(guest: PureClient, message_type: str, **data: Any) -> dict[str, Any]:
 
 
 def test_what_is_unsubscribed_stops_at_once_and_comes_back_when_asked_for() -> None:
-    hall = PureConference()
-    alice, bob = call(hall, "video")
+    conference = PureConference()
+    alice, bob = call(conference, "video")
     track = track_of(alice)
-    assert arrives(hall, alice, bob) == 3
+    assert arrives(conference, alice, bob) == 3
     request = {"trackId": track, "peerId": alice.peer.id}
     assert ask(bob, "unsubscribe", **request) == {"trackId": track, "success": True}
-    assert arrives(hall, alice, bob) == 0
-    hall.run(1.0)
+    assert arrives(conference, alice, bob) == 0
+    conference.run(1.0)
     assert named(bob) == []
     assert ask(bob, "subscribe", **request) == {"trackId": track, "success": True}
-    hall.run(1.0)
+    conference.run(1.0)
     assert named(bob) == [track]
-    assert arrives(hall, alice, bob) == 3
+    assert arrives(conference, alice, bob) == 3
     assert bob.received()[0].payload == KEY_FRAME
     # The same m-line, and the same SSRC.
     assert len(bob.browser.lines) == 1
@@ -69,59 +69,59 @@ def test_what_is_unsubscribed_stops_at_once_and_comes_back_when_asked_for() -> N
 
 
 def test_a_word_about_one_track_is_none_about_others() -> None:
-    hall = PureConference()
-    alice, bob = call(hall, "audio", "video")
+    conference = PureConference()
+    alice, bob = call(conference, "audio", "video")
     ask(bob, "unsubscribe", trackId=track_of(alice), peerId=alice.peer.id)
-    hall.run(1.0)
+    conference.run(1.0)
     assert named(bob) == [track_of(alice, 1)]
     alice.publish("audio")
-    hall.run(1.0)
+    conference.run(1.0)
     assert set(named(bob)) == {track_of(alice, 1), track_of(alice, 2)}
 
 
 @pytest.mark.parametrize("transport", ["keep", "new"])
 def test_a_word_holds_across_a_resume(transport: str) -> None:
-    hall = PureConference()
-    alice, bob = call(hall, "audio", "video")
+    conference = PureConference()
+    alice, bob = call(conference, "audio", "video")
     audio, video = track_of(alice), track_of(alice, 1)
     ask(bob, "unsubscribe", trackId=audio, peerId=alice.peer.id)
     ask(bob, "layer-switch", trackId=video, targetRid="m")
-    hall.conference.suspend(bob.peer, hall.now)
-    hall.run(1.0)
-    resume(hall, bob, transport)
+    conference.machine.suspend(bob.peer, conference.now)
+    conference.run(1.0)
+    resume(conference, bob, transport)
     (state,) = bob.heard("room-state")[1:]
     assert state["subscriptions"] == [{"trackId": video, "peerId": alice.peer.id, "layer": "m"}]
-    hall.run(3.0)
+    conference.run(3.0)
     assert named(bob) == [video]
-    assert arrives(hall, alice, bob, 1) == 3
-    assert arrives(hall, alice, bob, 0) == 0
+    assert arrives(conference, alice, bob, 1) == 3
+    assert arrives(conference, alice, bob, 0) == 0
 
 
 def test_a_word_ends_with_its_track() -> None:
-    hall = PureConference()
-    alice, bob = call(hall, "audio")
+    conference = PureConference()
+    alice, bob = call(conference, "audio")
     ask(bob, "unsubscribe", trackId=track_of(alice), peerId=alice.peer.id)
     alice.browser.transceivers[0].sends = False
     alice.offer()
     assert bob.peer.wishes == {}
     alice.browser.transceivers[0].sends = True
     alice.offer()
-    hall.run(1.0)
+    conference.run(1.0)
     assert named(bob) == [track_of(alice, 1)]
 
 
 def test_a_word_about_a_dormant_track_holds_until_it_is_published_again() -> None:
-    hall = PureConference()
-    alice, bob = call(hall, "audio", "video")
+    conference = PureConference()
+    alice, bob = call(conference, "audio", "video")
     audio, video = track_of(alice), track_of(alice, 1)
-    hall.conference.suspend(alice.peer, hall.now)
-    resume(hall, alice, "new")
+    conference.machine.suspend(alice.peer, conference.now)
+    resume(conference, alice, "new")
     ask(bob, "unsubscribe", trackId=audio, peerId=alice.peer.id)
     ask(bob, "subscribe", trackId=video, peerId=alice.peer.id, layer="l")
     alice.publish("audio", "video")
-    hall.run(2.0)
+    conference.run(2.0)
     assert named(bob) == [video]
-    assert arrives(hall, alice, bob, 1) == 3
+    assert arrives(conference, alice, bob, 1) == 3
     assert bob.peer.record().subscriptions == (
         SubscriptionRecord(audio, alice.peer.id, wanted=False),
         SubscriptionRecord(video, alice.peer.id, "l"),
@@ -129,72 +129,72 @@ def test_a_word_about_a_dormant_track_holds_until_it_is_published_again() -> Non
 
 
 def test_a_subscription_to_somebody_who_is_away_stays() -> None:
-    hall = PureConference()
-    alice, bob = call(hall, "video")
-    hall.conference.suspend(alice.peer, hall.now)
-    hall.run(5.0)
+    conference = PureConference()
+    alice, bob = call(conference, "video")
+    conference.machine.suspend(alice.peer, conference.now)
+    conference.run(5.0)
     assert len(bob.peer.connection.subscriptions) == 1
-    assert arrives(hall, alice, bob) == 3
+    assert arrives(conference, alice, bob) == 3
 
 
 # --- asked for only ---
 
 
 def test_without_the_default_nothing_comes_that_was_not_asked_for() -> None:
-    hall = PureConference(auto_subscribe=False)
-    alice, bob = call(hall, "audio", "video")
-    carol = hall.enter("carol")
-    hall.run(2.0)
+    conference = PureConference(auto_subscribe=False)
+    alice, bob = call(conference, "audio", "video")
+    carol = conference.enter("carol")
+    conference.run(2.0)
     video = track_of(alice, 1)
     assert {track["trackId"] for track in bob.heard("track-published")} == {track_of(alice), video}
-    for guest in (bob, carol):
-        assert guest.heard("offer") == []
-        assert guest.heard("room-state")[0]["subscriptions"] == []
+    for client in (bob, carol):
+        assert client.heard("offer") == []
+        assert client.heard("room-state")[0]["subscriptions"] == []
     assert ask(carol, "subscribe", trackId=video, peerId=alice.peer.id)["success"]
-    hall.run(1.0)
+    conference.run(1.0)
     assert (named(carol), named(bob)) == ([video], [])
-    assert arrives(hall, alice, carol, 1) == 3
+    assert arrives(conference, alice, carol, 1) == 3
     # What nobody watches is not forwarded.
     (track,) = [track for track in alice.peer.tracks.values() if track.kind == "audio"]
     assert track.senders == []
-    sent = hall.egress.count
-    assert arrives(hall, alice, carol, 0) == 0
-    assert hall.egress.count == sent
+    sent = conference.egress.count
+    assert arrives(conference, alice, carol, 0) == 0
+    assert conference.egress.count == sent
 
 
 @pytest.mark.parametrize("transport", ["keep", "new"])
 def test_what_was_asked_for_comes_after_a_resume_without_asking(transport: str) -> None:
-    hall = PureConference(auto_subscribe=False)
-    alice, bob = call(hall, "audio", "video")
+    conference = PureConference(auto_subscribe=False)
+    alice, bob = call(conference, "audio", "video")
     video = track_of(alice, 1)
     ask(bob, "subscribe", trackId=video, peerId=alice.peer.id, layer="h")
-    hall.conference.suspend(bob.peer, hall.now)
-    hall.run(1.0)
-    resume(hall, bob, transport)
+    conference.machine.suspend(bob.peer, conference.now)
+    conference.run(1.0)
+    resume(conference, bob, transport)
     state = bob.heard("room-state")[-1]
     assert state["subscriptions"] == [{"trackId": video, "peerId": alice.peer.id, "layer": "h"}]
-    hall.run(3.0)
+    conference.run(3.0)
     assert named(bob) == [video]
-    assert arrives(hall, alice, bob, 1) == 3
+    assert arrives(conference, alice, bob, 1) == 3
 
 
 # --- again, and not at all ---
 
 
 def test_asking_twice_changes_the_layer_alone() -> None:
-    hall = PureConference()
-    alice, bob = call(hall, "video")
+    conference = PureConference()
+    alice, bob = call(conference, "video")
     request = {"trackId": track_of(alice), "peerId": alice.peer.id}
     offers = len(bob.heard("offer"))
     for layer in ("h", "l", None):
         assert ask(bob, "subscribe", **request, **({"layer": layer} if layer else {}))["success"]
-        hall.run(0.5)
+        conference.run(0.5)
         (wish,) = bob.peer.record().subscriptions
         assert wish.layer == layer
     assert len(bob.heard("offer")) == offers
     for _ in range(2):
         assert ask(bob, "unsubscribe", **request)["success"]
-        hall.run(0.5)
+        conference.run(0.5)
     assert len(bob.heard("offer")) == offers + 1
     ledger = bob.peer.connection.statistics()
     assert (ledger.subscribed, ledger.unsubscribed) == (1, 1)
@@ -216,10 +216,10 @@ def test_asking_twice_changes_the_layer_alone() -> None:
 def test_a_refused_request_is_acknowledged_with_its_reason_and_counted(
     request_type: str, changes: dict[str, Any], code: int
 ) -> None:
-    hall = PureConference()
-    alice, bob = call(hall, "video")
+    conference = PureConference()
+    alice, bob = call(conference, "video")
     bob.publish("video")
-    hall.run(1.0)
+    conference.run(1.0)
     owner = bob if changes.pop("own", False) else alice
     track = bob.heard("track-published")[-1]["trackId"] if owner is bob else track_of(alice)
     fields = {"trackId": track, "peerId": owner.peer.id, "targetRid": "m"} | changes
@@ -229,20 +229,20 @@ def test_a_refused_request_is_acknowledged_with_its_reason_and_counted(
     assert answer["reason"]
     assert bob.heard("error") == []
     assert (bob.peer.record(), bob.peer.connection.subscriptions) == before
-    assert hall.conference.statistics().messages[request_type, str(code)] == 1
+    assert conference.machine.statistics().messages[request_type, str(code)] == 1
 
 
 def test_who_may_not_receive_may_not_subscribe() -> None:
-    hall = PureConference()
-    alice, bob = call(hall, "video")
-    carol = hall.enter("carol")
+    conference = PureConference()
+    alice, bob = call(conference, "video")
+    carol = conference.enter("carol")
     carol.peer.grants = Grants(subscribe=False)
-    dave = hall.enter("dave")
+    dave = conference.enter("dave")
     dave.publish("video")
     request = {"trackId": track_of(dave), "peerId": dave.peer.id}
     answer = ask(carol, "subscribe", **request)
     assert not answer["success"]
-    assert hall.conference.statistics().messages["subscribe", "403"] == 1
+    assert conference.machine.statistics().messages["subscribe", "403"] == 1
     assert ask(carol, "unsubscribe", **request)["success"]
     assert not ask(carol, "layer-switch", trackId=track_of(dave), targetRid="m")["success"]
     publishers = {one.track.publisher_id for one in bob.peer.connection.subscriptions}
@@ -250,8 +250,8 @@ def test_who_may_not_receive_may_not_subscribe() -> None:
 
 
 def test_the_layer_of_what_is_not_received_is_refused() -> None:
-    hall = PureConference()
-    alice, bob = call(hall, "video")
+    conference = PureConference()
+    alice, bob = call(conference, "video")
     ask(bob, "unsubscribe", trackId=track_of(alice), peerId=alice.peer.id)
     assert not ask(bob, "layer-switch", trackId=track_of(alice), targetRid="m")["success"]
     (wish,) = bob.peer.record().subscriptions
@@ -270,8 +270,8 @@ def test_the_layer_of_what_is_not_received_is_refused() -> None:
     ],
 )
 def test_what_is_no_request_is_an_error(message_type: str, data: dict[str, Any]) -> None:
-    hall = PureConference()
-    bob = hall.enter("bob")
+    conference = PureConference()
+    bob = conference.enter("bob")
     bob.say(message_type, **data)
     (error,) = bob.heard("error")
     assert (error["code"], error["type"]) == (400, message_type)
@@ -281,15 +281,15 @@ def test_what_is_no_request_is_an_error(message_type: str, data: dict[str, Any])
 # --- what a client cannot play ---
 
 
-def mismatched(hall: PureConference) -> tuple[PureClient, PureClient]:
+def mismatched(conference: PureConference) -> tuple[PureClient, PureClient]:
     """Alice publishes video in a codec that Bob, who publishes audio, lacks."""
-    alice = hall.enter("alice")
+    alice = conference.enter("alice")
     alice.browser.numbers = ONLY_H264
-    bob = hall.enter("bob", numbers=NO_H264)
+    bob = conference.enter("bob", numbers=NO_H264)
     bob.browser.refused_codecs = frozenset({"H264"})
     alice.publish("video")
     bob.publish("audio")
-    hall.run(3.0)
+    conference.run(3.0)
     return alice, bob
 
 
@@ -306,14 +306,14 @@ H264_KEY_FRAME = b"\x65\x88\x84"
 
 
 def test_what_a_client_rejected_for_good_is_not_offered_again() -> None:
-    hall = PureConference()
-    alice, bob = mismatched(hall)
+    conference = PureConference()
+    alice, bob = mismatched(conference)
     assert [line.stopped for line in bob.browser.lines] == [False, True]
     offers = len(bob.heard("offer"))
     for _ in range(5):
         alice.publish("audio")
         bob.offer()
-        hall.run(1.0)
+        conference.run(1.0)
     later = bob.heard("offer")[offers:]
     assert later
     assert not any("H264" in offer["sdp"] for offer in later)
@@ -325,24 +325,24 @@ def test_what_a_client_rejected_for_good_is_not_offered_again() -> None:
 
 
 def test_what_was_rejected_comes_with_codecs_that_fit() -> None:
-    hall = PureConference()
-    alice, bob = mismatched(hall)
-    hall.conference.suspend(alice.peer, hall.now)
-    resume(hall, alice, "new")
+    conference = PureConference()
+    alice, bob = mismatched(conference)
+    conference.machine.suspend(alice.peer, conference.now)
+    resume(conference, alice, "new")
     alice.publish("video")
-    hall.run(2.0)
+    conference.run(2.0)
     assert named(bob) == [track_of(alice)]
-    assert arrives(hall, alice, bob) == 3
+    assert arrives(conference, alice, bob) == 3
 
 
 def test_what_was_rejected_comes_when_the_client_names_its_codec() -> None:
-    hall = PureConference()
-    alice, bob = mismatched(hall)
+    conference = PureConference()
+    alice, bob = mismatched(conference)
     offers = len(bob.heard("offer"))
     bob.browser.refused_codecs = frozenset()
     bob.browser.numbers = Browser().numbers
     bob.publish("video")
-    hall.run(2.0)
+    conference.run(2.0)
     assert len(bob.heard("offer")) > offers
     assert named(bob) == [track_of(alice)]
     alice.send(alice.browser.transceivers[0], H264_KEY_FRAME)
@@ -351,39 +351,39 @@ def test_what_was_rejected_comes_when_the_client_names_its_codec() -> None:
 
 def test_a_line_that_a_page_stops_is_replaced() -> None:
     """To stop a transceiver says nothing about what can be played."""
-    hall = PureConference()
-    alice, bob = call(hall, "video")
+    conference = PureConference()
+    alice, bob = call(conference, "video")
     bob.publish("audio")
     bob.browser.lines[0].wants_stop = True
     bob.offer()
-    hall.run(2.0)
+    conference.run(2.0)
     assert named(bob) == [track_of(alice)]
-    assert arrives(hall, alice, bob) == 3
+    assert arrives(conference, alice, bob) == 3
 
 
-def resume(hall: PureConference, guest: PureClient, transport: str) -> None:
+def resume(conference: PureConference, client: PureClient, transport: str) -> None:
     """Come back with the session; with a new transport the page is another too."""
-    hall.settle()
+    conference.settle()
     if transport == "new":
-        guest.renew()
-        guest.inbox.clear()
-    guest.join_again(keep=transport == "keep")
-    hall.settle()
+        client.renew()
+        client.inbox.clear()
+    client.join_again(keep=transport == "keep")
+    conference.settle()
 
 
 def test_a_track_whose_line_is_stopped_in_an_answer_gets_another() -> None:
     """As by a page that stops its camera, whose line also carried what it received, while we offer."""
-    hall = PureConference()
-    alice, bob = hall.enter("alice"), hall.enter("bob")
+    conference = PureConference()
+    alice, bob = conference.enter("alice"), conference.enter("bob")
     camera = bob.browser.add("video")
     bob.offer()
     camera.sends = False
     bob.offer()
     alice.publish("video")
-    hall.run(1.0)
+    conference.run(1.0)
     assert camera.track is not None
     camera.wants_stop = True
     alice.publish("audio")
-    hall.run(1.0)
+    conference.run(1.0)
     assert camera.stopped
     assert {line.kind for line in bob.browser.lines if line.track and not line.stopped} == {"audio", "video"}

@@ -10,11 +10,11 @@ from sfu.conference.totals import ConnectionTotals
 from sfu.transport.totals import ReceiveTotals, SendTotals
 
 
-def totals(hall: PureConference) -> dict[str, int]:
+def totals(conference: PureConference) -> dict[str, int]:
     """What is reported: the ledger, and the connections that there are."""
     sums = ConnectionTotals()
     for name in (row.name for row in fields(ConnectionTotals)):
-        value = getattr(hall.conference.ledger, name)
+        value = getattr(conference.machine.ledger, name)
         match value:
             case int():
                 setattr(sums, name, value)
@@ -22,7 +22,7 @@ def totals(hall: PureConference) -> dict[str, int]:
                 getattr(sums, name).add(value)
             case _:
                 getattr(sums, name).update(value)
-    for room in hall.conference.rooms.values():
+    for room in conference.machine.rooms.values():
         for peer in room.peers.values():
             sums.add(peer.connection.statistics())
     return dict(flat("", sums))
@@ -37,66 +37,66 @@ def flat(name: str, value: Any) -> list[tuple[str, int]]:
     return [item for row in fields(value) for item in flat(f"{name}.{row.name}", getattr(value, row.name))]
 
 
-def call(hall: PureConference) -> tuple[PureClient, PureClient, Transceiver]:
+def call(conference: PureConference) -> tuple[PureClient, PureClient, Transceiver]:
     """Alice sends a video to bob."""
-    alice, bob = hall.enter("alice"), hall.enter("bob")
+    alice, bob = conference.enter("alice"), conference.enter("bob")
     (video,) = alice.publish("video")
-    hall.run(2.0)
+    conference.run(2.0)
     alice.send_frames(video, 10)
     return alice, bob, video
 
 
 def test_sums_have_what_happened() -> None:
-    hall = PureConference()
-    call(hall)
-    sums = totals(hall)
+    conference = PureConference()
+    call(conference)
+    sums = totals(conference)
     assert sums[".rtp_packets"] == sums[".received.packets"] == 10
     assert sums[".sent.packets"] == 10
     assert sums[".subscribed"] == 1
     assert sums[".unsubscribed"] == 0
     assert sums[".offers_sent"] >= 1
     assert sums[".received.key_frame_requests"] >= 1
-    assert hall.conference.statistics().handshakes == {"ok": 2}
+    assert conference.machine.statistics().handshakes == {"ok": 2}
 
 
 def test_nothing_goes_down_when_somebody_leaves() -> None:
-    hall = PureConference()
-    alice, bob, _ = call(hall)
-    before = totals(hall)
-    hall.leave(bob)
-    after = totals(hall)
+    conference = PureConference()
+    alice, bob, _ = call(conference)
+    before = totals(conference)
+    conference.leave(bob)
+    after = totals(conference)
     assert all(after[name] >= count for name, count in before.items())
     assert after[".unsubscribed"] == 1
-    hall.leave(alice)
-    assert all(totals(hall)[name] >= count for name, count in after.items())
-    assert totals(hall)[".rtp_packets"] == 10
+    conference.leave(alice)
+    assert all(totals(conference)[name] >= count for name, count in after.items())
+    assert totals(conference)[".rtp_packets"] == 10
 
 
 def test_nothing_goes_down_when_a_track_ends() -> None:
-    hall = PureConference()
-    alice, _, video = call(hall)
-    before = totals(hall)
+    conference = PureConference()
+    alice, _, video = call(conference)
+    before = totals(conference)
     video.sends = False
     alice.offer()
-    hall.run(1.0)
+    conference.run(1.0)
     assert not alice.peer.tracks
-    after = totals(hall)
+    after = totals(conference)
     assert all(after[name] >= count for name, count in before.items())
 
 
 def test_each_connection_is_counted_once() -> None:
-    hall = PureConference()
-    alice, bob, _ = call(hall)
-    for guest in (alice, bob, alice):
-        hall.leave(guest)
-    assert totals(hall)[".subscribed"] == totals(hall)[".unsubscribed"] == 1
-    assert totals(hall)[".rtp_packets"] == 10
+    conference = PureConference()
+    alice, bob, _ = call(conference)
+    for client in (alice, bob, alice):
+        conference.leave(client)
+    assert totals(conference)[".subscribed"] == totals(conference)[".unsubscribed"] == 1
+    assert totals(conference)[".rtp_packets"] == 10
 
 
 def test_a_handshake_that_fails_has_its_reason() -> None:
-    hall = PureConference()
-    alice = hall.enter("alice")
+    conference = PureConference()
+    alice = conference.enter("alice")
     alice.fingerprint = "sha-256 " + ":".join(["00"] * 32)
     alice.publish("audio")
-    hall.run(2.0)
-    assert hall.conference.statistics().handshakes == {"fingerprint-mismatch": 1}
+    conference.run(2.0)
+    assert conference.machine.statistics().handshakes == {"fingerprint-mismatch": 1}

@@ -1,4 +1,4 @@
-"""Clients that come, publish, choose, break and go, over several lives of the server: who wants what gets it.
+"""Clients that come, publish, choose, break and go, across restarts: each gets what it asked for.
 
 Beside the conference stands a model of a few lines: what each client has said about each track.
 """
@@ -32,13 +32,13 @@ class Wishing(RuleBasedStateMachine):
     @initialize(automatic=st.booleans())
     def begin(self, automatic: bool) -> None:
         self.automatic = automatic
-        self.lives = 0
+        self.incarnations = 0
         self.said: dict[str, dict[str, SubscriptionRecord]] = {}
         """By peer id and track id."""
-        self.next_life()
+        self.next_incarnation()
         for user in ("alice", "bob"):
             self.enter(user)
-            self.guests()[-1].publish("audio", "video")
+            self.clients()[-1].publish("audio", "video")
         for choice in range(3):
             self.choose(who=choice, which=2 * choice + 2, wanted=bool(choice % 2), layer=None)
 
@@ -47,108 +47,109 @@ class Wishing(RuleBasedStateMachine):
     @rule(user=USERS)
     def enter(self, user: str) -> None:
         """Also over an older self of the user, which is gone then."""
-        self.hall.enter(user)
-        guest = self.hall.guests.pop()
-        self.add(guest.peer).messages += guest.messages
+        self.conference.enter(user)
+        client = self.conference.clients.pop()
+        self.add(client.peer).messages += client.messages
 
-    @precondition(lambda self: self.guests())
+    @precondition(lambda self: self.clients())
     @rule(who=WHO)
     def leave(self, who: int) -> None:
         self.pick(who).say("leave")
 
-    @precondition(lambda self: self.guests())
+    @precondition(lambda self: self.clients())
     @rule(who=WHO)
     def vanish(self, who: int) -> None:
-        self.hall.conference.suspend(self.pick(who).peer, self.hall.now)
-        self.hall.settle()
+        self.conference.machine.suspend(self.pick(who).peer, self.conference.now)
+        self.conference.settle()
 
-    @precondition(lambda self: self.guests())
+    @precondition(lambda self: self.clients())
     @rule(who=WHO, keep=st.booleans(), publish=st.booleans())
     def come_back(self, who: int, keep: bool, publish: bool) -> None:
         """Or take over a connection that the server believes in."""
-        guest = self.pick(who)
-        kinds = [track.kind for track in guest.peer.tracks.values()]
-        if not keep or guest.peer.connection.closed:
-            guest.browser = Browser()
-        guest.join_again(keep=keep)
-        self.hall.settle()
-        if publish and not guest.browser.transceivers and kinds:
-            guest.publish(*kinds)
+        client = self.pick(who)
+        kinds = [track.kind for track in client.peer.tracks.values()]
+        if not keep or client.peer.connection.closed:
+            client.browser = Browser()
+        client.join_again(keep=keep)
+        self.conference.settle()
+        if publish and not client.browser.transceivers and kinds:
+            client.publish(*kinds)
 
     @rule(data=st.data())
     def restart(self, data: st.DataObject) -> None:
         """The server is killed; the next one finds the records in some order."""
-        guests = data.draw(st.permutations(self.guests()))
-        self.next_life()
-        for guest in guests:
-            peer = self.hall.conference.restore(guest.peer.record(), self.hall.now + 30.0, self.hall.now)
+        clients = data.draw(st.permutations(self.clients()))
+        self.next_incarnation()
+        for client in clients:
+            now = self.conference.now
+            peer = self.conference.machine.restore(client.peer.record(), now + 30.0, now)
             assert peer is not None
-            self.add(peer).messages += guest.messages
-        self.hall.settle()
+            self.add(peer).messages += client.messages
+        self.conference.settle()
 
     @rule(seconds=st.sampled_from([0.5, 12.0, 40.0]))
     def wait(self, seconds: float) -> None:
         """Long enough for tracks, or for sessions too, to be given up."""
-        self.hall.run(seconds)
+        self.conference.run(seconds)
 
     # --- what is said and published ---
 
     @precondition(lambda self: self.present())
     @rule(who=WHO, kind=st.sampled_from(["audio", "video"]))
     def publish(self, who: int, kind: str) -> None:
-        guest = self.pick(who, self.present())
-        if sum(line.sends for line in guest.browser.transceivers) < LIMITS.max_tracks_per_peer:
-            guest.publish(kind)
+        client = self.pick(who, self.present())
+        if sum(line.sends for line in client.browser.transceivers) < LIMITS.max_tracks_per_peer:
+            client.publish(kind)
 
     @precondition(lambda self: self.present())
     @rule(who=WHO)
     def unpublish(self, who: int) -> None:
-        guest = self.pick(who, self.present())
-        if guest.browser.transceivers:
-            for transceiver in guest.browser.transceivers:
+        client = self.pick(who, self.present())
+        if client.browser.transceivers:
+            for transceiver in client.browser.transceivers:
                 transceiver.sends = False
-            guest.offer()
+            client.offer()
 
     @precondition(lambda self: self.present() and self.tracks())
     @rule(who=WHO, which=WHO, wanted=st.booleans(), layer=st.sampled_from([None, "h", "l"]))
     def choose(self, who: int, which: int, wanted: bool, layer: str | None) -> None:
-        guest, track = self.pick(who, self.present()), self.track(which)
+        client, track = self.pick(who, self.present()), self.track(which)
         request = {"trackId": track.id, "peerId": track.publisher_id}
         if wanted:
-            guest.say("subscribe", **request, layer=layer)
+            client.say("subscribe", **request, layer=layer)
         else:
-            guest.say("unsubscribe", **request)
-        answer = guest.heard("subscription-ack")[-1]
-        assert answer["success"] == (track.publisher_id != guest.peer.id)
+            client.say("unsubscribe", **request)
+        answer = client.heard("subscription-ack")[-1]
+        assert answer["success"] == (track.publisher_id != client.peer.id)
         if answer["success"]:
             wish = SubscriptionRecord(track.id, track.publisher_id, layer if wanted else None, wanted)
-            self.said[guest.peer.id][track.id] = wish
+            self.said[client.peer.id][track.id] = wish
 
     @precondition(lambda self: self.present() and self.tracks())
     @rule(who=WHO, which=WHO)
     def switch(self, who: int, which: int) -> None:
-        guest, track = self.pick(who, self.present()), self.track(which)
-        guest.say("layer-switch", trackId=track.id, targetRid="m")
-        answer = guest.heard("subscription-ack")[-1]
-        assert answer["success"] == (self.wants(guest.peer, track))
+        client, track = self.pick(who, self.present()), self.track(which)
+        client.say("layer-switch", trackId=track.id, targetRid="m")
+        answer = client.heard("subscription-ack")[-1]
+        assert answer["success"] == (self.wants(client.peer, track))
         if answer["success"]:
-            self.said[guest.peer.id][track.id] = SubscriptionRecord(track.id, track.publisher_id, "m")
+            self.said[client.peer.id][track.id] = SubscriptionRecord(track.id, track.publisher_id, "m")
 
     # --- what must hold after every step ---
 
     @invariant()
     def what_was_said_holds_as_long_as_the_track(self) -> None:
         living = {track.id for track in self.tracks()}
-        for guest in self.guests():
-            said = self.said[guest.peer.id]
-            assert guest.peer.wishes == {name: wish for name, wish in said.items() if name in living}
-            self.said[guest.peer.id] = dict(guest.peer.wishes)
+        for client in self.clients():
+            said = self.said[client.peer.id]
+            assert client.peer.wishes == {name: wish for name, wish in said.items() if name in living}
+            self.said[client.peer.id] = dict(client.peer.wishes)
 
     @invariant()
     def who_wants_a_track_gets_it_and_nobody_else(self) -> None:
-        for guest in self.guests():
-            connection = guest.peer.connection
-            wanted = {track for track in self.tracks() if self.wants(guest.peer, track)}
+        for client in self.clients():
+            connection = client.peer.connection
+            wanted = {track for track in self.tracks() if self.wants(client.peer, track)}
             assert {one.track for one in connection.subscriptions} == (set() if connection.closed else wanted)
             streams = {one.stream for one in connection.subscriptions if one.stream}
             assert streams <= set(connection.transport.senders)
@@ -157,7 +158,7 @@ class Wishing(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_sent_that_belongs_to_no_subscription(self) -> None:
-        subscriptions = [one for guest in self.guests() for one in guest.peer.connection.subscriptions]
+        subscriptions = [one for client in self.clients() for one in client.peer.connection.subscriptions]
         for track in self.tracks():
             streams = [one.stream for one in subscriptions if one.track is track and one.stream is not None]
             assert len(streams) == len(set(streams)) == len(track.senders)
@@ -165,51 +166,51 @@ class Wishing(RuleBasedStateMachine):
 
     @invariant()
     def sessions_are_found_as_long_as_they_last(self) -> None:
-        conference = self.hall.conference
-        peers = {peer for room in conference.rooms.values() for peer in room.peers.values()}
-        assert peers == {guest.peer for guest in self.guests()}
-        assert set(conference._by_session.values()) == peers
-        assert {conference.find_session(peer.session.id) for peer in peers} == peers
+        machine = self.conference.machine
+        peers = {peer for room in machine.rooms.values() for peer in room.peers.values()}
+        assert peers == {client.peer for client in self.clients()}
+        assert set(machine._by_session.values()) == peers
+        assert {machine.find_session(peer.session.id) for peer in peers} == peers
 
     @invariant()
     def nobody_hears_a_complaint(self) -> None:
-        assert not any(guest.heard("error") for guest in self.guests())
+        assert not any(client.heard("error") for client in self.clients())
 
     def teardown(self) -> None:
-        if not hasattr(self, "hall"):
+        if not hasattr(self, "conference"):
             return
-        for guest in self.guests():
-            self.hall.leave(guest)
-        statistics = self.hall.conference.statistics()
+        for client in self.clients():
+            self.conference.leave(client)
+        statistics = self.conference.machine.statistics()
         assert (statistics.peers, statistics.routes) == (0, 0)
 
     # --- how it is done ---
 
-    def next_life(self) -> None:
+    def next_incarnation(self) -> None:
         """Begin with an empty server, whose randomness is its own."""
-        self.lives += 1
-        self.hall = PureConference(LIMITS, self.lives, auto_subscribe=self.automatic)
+        self.incarnations += 1
+        self.conference = PureConference(LIMITS, self.incarnations, auto_subscribe=self.automatic)
 
     def add(self, peer: Peer) -> Passer:
-        guest = Passer(self.hall, peer, CHROMIUM, self.hall.certificate)
-        self.hall.guests.append(guest)
+        client = Passer(self.conference, peer, CHROMIUM, self.conference.certificate)
+        self.conference.clients.append(client)
         self.said.setdefault(peer.id, {})
-        return guest
+        return client
 
-    def guests(self) -> list[PureClient]:
+    def clients(self) -> list[PureClient]:
         """Everybody whose session lives."""
-        return [guest for guest in self.hall.guests if guest.peer.ended is None]
+        return [client for client in self.conference.clients if client.peer.ended is None]
 
     def present(self) -> list[PureClient]:
         """Those of them who are connected."""
-        return [guest for guest in self.guests() if not guest.peer.suspended]
+        return [client for client in self.clients() if not client.peer.suspended]
 
-    def pick(self, who: int, guests: list[PureClient] | None = None) -> PureClient:
-        several = guests or self.guests()
+    def pick(self, who: int, clients: list[PureClient] | None = None) -> PureClient:
+        several = clients or self.clients()
         return several[who % len(several)]
 
     def tracks(self) -> list[Track]:
-        return [track for guest in self.guests() for track in guest.peer.tracks.values()]
+        return [track for client in self.clients() for track in client.peer.tracks.values()]
 
     def track(self, which: int) -> Track:
         return self.tracks()[which % len(self.tracks())]

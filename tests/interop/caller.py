@@ -125,13 +125,13 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(scene: RealServer, command: Sequence[str], room: str) -> AsyncIterator[Caller]:
+async def calling(server: RealServer, command: Sequence[str], room: str) -> AsyncIterator[Caller]:
     """Run a program in `room` until the block ends, by which time it should have exited."""
     process = await trio.lowlevel.open_process(
         [*command, room, str(CLIP)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
-        async with scene.websocket() as (websocket, _), trio.open_nursery() as nursery:
+        async with server.websocket() as (websocket, _), trio.open_nursery() as nursery:
             caller = Caller(process, websocket)
             nursery.start_soon(caller.run)
             yield caller

@@ -149,13 +149,13 @@ class Partner(Client):
 
 
 @asynccontextmanager
-async def partner(scene: RealServer, user: str = "partner") -> AsyncIterator[Partner]:
+async def partner(server: RealServer, user: str = "partner") -> AsyncIterator[Partner]:
     """A partner that has not joined."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.bind((HOST, 0))
-        sock.connect(scene.media.address)
-        path = IcePath(scene.media.address, Address(*sock.getsockname()))
-        async with scene.websocket() as (websocket, stream), trio.open_nursery() as nursery:
+        sock.connect(server.media.address)
+        path = IcePath(server.media.address, Address(*sock.getsockname()))
+        async with server.websocket() as (websocket, stream), trio.open_nursery() as nursery:
 
             def send(data: bytes, _path: IcePath) -> None:
                 sock.send(data)

@@ -26,8 +26,8 @@ SUITE = "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
 class Call:
     """A server, a program behind a relay, and the scripted partner, in a room."""
 
-    def __init__(self, scene: RealServer, wire: Wire, partner: Partner, caller: Caller) -> None:
-        self.scene = scene
+    def __init__(self, server: RealServer, wire: Wire, partner: Partner, caller: Caller) -> None:
+        self.server = server
         self.wire = wire
         self.partner = partner
         self.caller = caller
@@ -35,7 +35,7 @@ class Call:
     @property
     def peer(self) -> Peer:
         """The program's peer in the server."""
-        peers = self.scene.server.conference.rooms[ROOM].peers.values()
+        peers = self.server.sfu.conference.rooms[ROOM].peers.values()
         return next(peer for peer in peers if peer.user_id != self.partner.user)
 
     def statistics(self) -> TransportStatistics:
@@ -81,29 +81,29 @@ async def network(wire: Wire) -> AsyncIterator[RealServer]:
         # ICE agents have no candidates then: they leave out loopback.
         pytest.skip("this host has no address beside loopback")
     with bind_beside(host, HOST) as front:
-        async with real_server(front.getsockname()[1], announced_ips=(host,)) as scene:
-            before = scene.remains()
-            async with open_relay(front, scene.media.address, wire):
-                yield scene
-            await scene.settles(before)
+        async with real_server(front.getsockname()[1], announced_ips=(host,)) as server:
+            before = server.remains()
+            async with open_relay(front, server.media.address, wire):
+                yield server
+            await server.settles(before)
 
 
 @asynccontextmanager
 async def call(implementation: Implementation, folder: Path, wire: Wire) -> AsyncIterator[Call]:
     """Let both join a room."""
     command = implementation.command(folder)
-    async with network(wire) as scene, partner(scene) as other:
+    async with network(wire) as server, partner(server) as other:
         await other.join(ROOM)
-        async with calling(scene, command, ROOM) as caller:
+        async with calling(server, command, ROOM) as caller:
             await caller.until(lambda: "room-state" in caller.types(caller.heard))
-            yield Call(scene, wire, other, caller)
+            yield Call(server, wire, other, caller)
         await until(lambda: other.heard("peer-left"))
 
 
 async def test_publishes(implementation: Implementation, build_folder: Path) -> None:
     """Its offer is answered, its media arrives, it sends key frames and repeats what got lost."""
-    async with call(implementation, build_folder, Wire("program")) as scene:
-        caller, other = scene.caller, scene.partner
+    async with call(implementation, build_folder, Wire("program")) as running:
+        caller, other = running.caller, running.partner
         await caller.tell("publish")
         await until(lambda: sum(bool(line.track) for line in other.browser.lines) == 2)
         await until(lambda: len(other.stream("audio")) > 25 and len(other.stream("video")) > 25)
@@ -113,13 +113,13 @@ async def test_publishes(implementation: Implementation, build_folder: Path) -> 
         await until(lambda: all(other.sender_reports(kind) for kind in ("audio", "video")))
         await gets_a_key_frame(other)
         await gets_a_repetition(other)
-        await scene.bad_network()
+        await running.bad_network()
         await until(lambda: not other.missing("video"))
-        assert scene.statistics().received.repaired > 0
+        assert running.statistics().received.repaired > 0
         await caller.finish("close")
     if implementation.says_goodbye:
-        assert scene.wire.farewells["program"] == 1
-    assert scene.wire.dtls_client == "program"
+        assert running.wire.farewells["program"] == 1
+    assert running.wire.dtls_client == "program"
 
 
 async def gets_a_key_frame(other: Partner) -> None:
@@ -142,33 +142,33 @@ async def gets_a_repetition(other: Partner) -> None:
 
 async def test_receives(implementation: Implementation, build_folder: Path) -> None:
     """It answers the server's offer, plays what comes, asks for what gets lost, and reports."""
-    async with call(implementation, build_folder, Wire("server")) as scene, trio.open_nursery() as nursery:
-        caller, other = scene.caller, scene.partner
+    async with call(implementation, build_folder, Wire("server")) as running, trio.open_nursery() as nursery:
+        caller, other = running.caller, running.partner
         audio, video = await other.publish("audio", "video")
         await other.connect()
         nursery.start_soon(other.play, audio, video)
         await caller.until(lambda: caller.received("audio") > 25 and caller.received("video") > 25)
         assert caller.report["connection"] == "connected"
-        await scene.bad_network()
+        await running.bad_network()
         frames = caller.received("video")
         await caller.until(lambda: caller.received("video") > frames + 25)
         if implementation.asks_again:
-            await until(lambda: scene.statistics().sent.repeated)
+            await until(lambda: running.statistics().sent.repeated)
         else:
-            assert scene.statistics().sent.nacked == 0
-        await until(lambda: scene.statistics().rtcp_packets)
+            assert running.statistics().sent.nacked == 0
+        await until(lambda: running.statistics().rtcp_packets)
         if implementation.reports_soon:
-            await until(lambda: sum(scene.statistics().quality.round_trip.counts))
+            await until(lambda: sum(running.statistics().quality.round_trip.counts))
         await caller.finish("leave")
         nursery.cancel_scope.cancel("enough")
-    assert scene.wire.farewells["server"] == 1
-    assert (scene.wire.cipher_suite, scene.wire.srtp_profile) == (SUITE, implementation.srtp_profile)
+    assert running.wire.farewells["server"] == 1
+    assert (running.wire.cipher_suite, running.wire.srtp_profile) == (SUITE, implementation.srtp_profile)
 
 
 async def test_both_ends_negotiate(implementation: Implementation, build_folder: Path) -> None:
     """On one connection its own offer is answered, then the server's: media flows both ways."""
-    async with call(implementation, build_folder, Wire("server")) as scene, trio.open_nursery() as nursery:
-        caller, other = scene.caller, scene.partner
+    async with call(implementation, build_folder, Wire("server")) as running, trio.open_nursery() as nursery:
+        caller, other = running.caller, running.partner
         await caller.tell("publish")
         await until(lambda: sum(bool(line.track) for line in other.browser.lines) == 2)
         await until(lambda: len(other.stream("audio")) > 5 and len(other.stream("video")) > 5)
@@ -186,29 +186,29 @@ async def test_all_in_one_room(build_folder: Path) -> None:
     rows = [row for row in IMPLEMENTATIONS if row.missing() is None]
     if len(rows) < 2:
         pytest.skip("fewer than two implementations")
-    async with network(Wire("server")) as scene, AsyncExitStack() as stack:
+    async with network(Wire("server")) as server, AsyncExitStack() as stack:
         callers: list[Caller] = []
         for others, row in enumerate(rows):
-            caller = await stack.enter_async_context(calling(scene, row.command(build_folder), ROOM))
+            caller = await stack.enter_async_context(calling(server, row.command(build_folder), ROOM))
             # One after the other: not all of them can take an offer back when the server's crosses it.
             before = [2 * (others - 1)] * others
-            await until(lambda before=before, others=others: _subscriptions(scene) == [*before, 2 * others])  # type: ignore[misc]
+            await until(lambda before=before, others=others: _subscriptions(server) == [*before, 2 * others])  # type: ignore[misc]
             await caller.tell("publish")
-            await until(lambda others=others: _subscriptions(scene) == [2 * others] * (others + 1))  # type: ignore[misc]
+            await until(lambda others=others: _subscriptions(server) == [2 * others] * (others + 1))  # type: ignore[misc]
             callers.append(caller)
-        await until(lambda: _everything_flows(scene))
+        await until(lambda: _everything_flows(server))
         for caller in callers:
             await caller.finish("close")
 
 
-def _subscriptions(scene: RealServer) -> list[int]:
+def _subscriptions(server: RealServer) -> list[int]:
     """How many tracks each one in the room receives, in the order in which they came."""
-    room = scene.server.conference.rooms.get(ROOM)
+    room = server.sfu.conference.rooms.get(ROOM)
     return [peer.connection.statistics().subscriptions for peer in room.peers.values()] if room else []
 
 
-def _everything_flows(scene: RealServer) -> bool:
+def _everything_flows(server: RealServer) -> bool:
     """Whether each receives more than a second of everything."""
-    peers = scene.server.conference.rooms[ROOM].peers.values()
+    peers = server.sfu.conference.rooms[ROOM].peers.values()
     streams = [stream.statistics() for peer in peers for stream in peer.connection.transport.senders]
     return all(stream.packets > 30 for stream in streams)

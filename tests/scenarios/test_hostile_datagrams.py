@@ -27,11 +27,11 @@ INTERNAL_ERROR = b"\2\x50"
 
 
 @contextmanager
-def stranger(scene: RealServer) -> Iterator[socket.socket]:
+def stranger(server: RealServer) -> Iterator[socket.socket]:
     """A socket that nobody knows. The server never sends anything to it: it is no reflector."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.bind((HOST, 0))
-        sock.connect(scene.media.address)
+        sock.connect(server.media.address)
         yield sock
         with pytest.raises(BlockingIOError):
             sock.recv(2048)
@@ -102,76 +102,76 @@ def forged_media(call: Call) -> Iterator[bytes]:
 
 
 async def test_noise_of_every_first_byte_and_many_sizes() -> None:
-    async with attacked() as (scene, _):
-        with stranger(scene) as sock:
+    async with attacked() as (server, _):
+        with stranger(server) as sock:
             await throw((noise(size, first) for first in range(256) for size in (1, 2, 20, 1200)), sock)
             await throw(map(noise, (*range(64), 2048, 2049, 9000, 65507)), sock)
-            await becomes(lambda: scene.drops().get("truncated"), 3)
-            assert scene.drops()["empty"] == 1
-            assert scene.drops()["unknown-source"] > 1000
-            assert scene.drops()["stun-truncated"] >= 4
+            await becomes(lambda: server.drops().get("truncated"), 3)
+            assert server.drops()["empty"] == 1
+            assert server.drops()["unknown-source"] > 1000
+            assert server.drops()["stun-truncated"] >= 4
 
 
 async def test_checks_that_name_nobody() -> None:
-    async with attacked() as (scene, _):
-        with stranger(scene) as sock:
+    async with attacked() as (server, _):
+        with stranger(server) as sock:
             await throw((check(f"nobody{i}", "password" * 3) for i in range(1000)), sock)
-            await becomes(lambda: scene.drops().get("unknown-ufrag"), 1000)
+            await becomes(lambda: server.drops().get("unknown-ufrag"), 1000)
 
 
 @pytest.mark.parametrize("key", [None, "password" * 3])
 async def test_checks_without_the_password(key: str | None) -> None:
-    async with attacked() as (scene, call):
-        with stranger(scene) as sock:
+    async with attacked() as (server, call):
+        with stranger(server) as sock:
             await throw((check(ufrag_of(call.alice), key) for _ in range(1000)), sock)
-            await becomes(lambda: scene.drops("alice").get("ice-integrity"), 1000)
+            await becomes(lambda: server.drops("alice").get("ice-integrity"), 1000)
 
 
 async def test_a_handshake_and_media_from_an_address_that_is_not_verified() -> None:
-    async with attacked() as (scene, call):
-        with stranger(scene) as sock:
+    async with attacked() as (server, call):
+        with stranger(server) as sock:
             await throw([client_hello()] * 200, sock)
             await throw(forged_media(call), sock)
-            await becomes(lambda: scene.drops().get("unknown-source"), 1200)
+            await becomes(lambda: server.drops().get("unknown-source"), 1200)
 
 
 async def test_checks_from_more_addresses_than_are_remembered() -> None:
-    async with attacked() as (scene, call):
-        before = scene.remains()["routes"]
+    async with attacked() as (server, call):
+        before = server.remains()["routes"]
         data = check(ufrag_of(call.alice))
         for number in range(2 * PATHS + 1000):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                sock.sendto(data, scene.media.address)
+                sock.sendto(data, server.media.address)
             if number % 16 == 15:
                 await trio.lowlevel.checkpoint()
-        await becomes(lambda: scene.drops("alice").get("ice-integrity"), 2 * PATHS + 1000)
-        assert scene.remains()["routes"] == before
+        await becomes(lambda: server.drops("alice").get("ice-integrity"), 2 * PATHS + 1000)
+        assert server.remains()["routes"] == before
 
 
 # --- in the name of a peer: the attacker can send from its address, and does not have its keys ---
 
 
 async def test_media_in_the_name_of_a_peer() -> None:
-    async with attacked() as (scene, call):
+    async with attacked() as (server, call):
         await throw(forged_media(call), call.alice)
         await throw((noise(size, 0x80) for size in range(2, 1400, 3)), call.alice, call.bob)
-        await becomes(lambda: scene.drops("alice").get("srtp-auth", 0) >= 500, True)
-        assert scene.drops("alice").keys() >= {"srtp-auth", "srtp-malformed"}
+        await becomes(lambda: server.drops("alice").get("srtp-auth", 0) >= 500, True)
+        assert server.drops("alice").keys() >= {"srtp-auth", "srtp-malformed"}
 
 
 async def test_media_repeated_in_the_name_of_a_peer() -> None:
-    async with attacked() as (scene, call):
+    async with attacked() as (server, call):
         overheard: list[bytes] = []
         call.alice.overhear = overheard.append
         await trio.sleep(0.5)
         call.alice.overhear = None
         media = [data for data in overheard if data[0] >= 128]
         await throw(media * 5, call.alice)
-        await becomes(lambda: scene.drops("alice").get("srtp-replay"), 5 * len(media))
+        await becomes(lambda: server.drops("alice").get("srtp-replay"), 5 * len(media))
 
 
 async def test_dtls_in_the_name_of_a_peer() -> None:
-    async with attacked() as (scene, call):
+    async with attacked() as (server, call):
         handshake = [client_hello()] * 50
         alerts = [dtls_record(21, alert) for alert in (CLOSE_NOTIFY, INTERNAL_ERROR, noise(40)) * 50]
         rest = [
@@ -181,22 +181,22 @@ async def test_dtls_in_the_name_of_a_peer() -> None:
             [*handshake, *alerts, *rest, *(noise(size, 22) for size in range(1, 200))], call.alice, call.bob
         )
         await call.is_undisturbed()
-        assert sum(scene.drops("alice").values()) > 300
+        assert sum(server.drops("alice").values()) > 300
 
 
 async def test_checks_in_the_name_of_a_peer() -> None:
-    async with attacked() as (scene, call):
+    async with attacked() as (server, call):
         own = ufrag_of(call.alice), ufrag_of(call.bob)
         await throw([check(ufrag) for ufrag in own * 100], call.alice)
         await throw([noise(size, 0) for size in range(1, 400)], call.alice)
-        await becomes(lambda: scene.drops("bob").get("ice-integrity"), 100)
+        await becomes(lambda: server.drops("bob").get("ice-integrity"), 100)
 
 
 # --- hostile peers: they have joined, and have keys of their own ---
 
 
 async def test_a_peer_whose_certificate_is_another_than_described() -> None:
-    async with attacked() as (scene, _call), scene.client("mallory") as mallory:
+    async with attacked() as (server, _call), server.client("mallory") as mallory:
         mallory.fingerprint = "sha-256 " + ":".join(["AB"] * 32)
         await mallory.join("call")
         await mallory.publish("audio")
@@ -208,7 +208,7 @@ async def test_a_peer_whose_certificate_is_another_than_described() -> None:
 
 
 async def test_garbage_from_a_verified_peer() -> None:
-    async with attacked() as (scene, call), scene.client("mallory") as mallory:
+    async with attacked() as (server, call), server.client("mallory") as mallory:
         await mallory.join("call")
         (own,) = await mallory.publish("video")
         await mallory.connect()
@@ -236,9 +236,9 @@ async def test_garbage_from_a_verified_peer() -> None:
                 await trio.sleep(0.001)
         await throw((noise(size, first) for first in (0, 22, 128, 200) for size in range(1, 100)), mallory)
         await trio.sleep(0.5)
-        print(scene.drops("mallory"))
-        await becomes(lambda: sum(scene.drops("mallory").values()) > 300, True)
-        assert scene.drops("mallory").keys() >= {
+        print(server.drops("mallory"))
+        await becomes(lambda: sum(server.drops("mallory").values()) > 300, True)
+        assert server.drops("mallory").keys() >= {
             "rtp-unknown-ssrc",
             "rtcp-rr",
             "srtp-auth",
@@ -248,14 +248,14 @@ async def test_garbage_from_a_verified_peer() -> None:
 
 async def test_feedback_that_asks_for_everything() -> None:
     """NACKs and key-frame requests about what a peer really receives are answered, within bounds."""
-    async with attacked() as (scene, _call), scene.client("mallory") as mallory:
+    async with attacked() as (server, _call), server.client("mallory") as mallory:
         await mallory.join("call")
         await mallory.publish("audio")
         await mallory.connect()
         await mallory.until(lambda: sum(bool(line.track) for line in mallory.browser.lines) == 4)
         await mallory.until(lambda: mallory.arrived)
         ssrcs = [ssrc for ssrcs in mallory.browser.ssrc_of_mid.values() for ssrc in ssrcs]
-        out = scene.media.statistics().bytes_out
+        out = server.media.statistics().bytes_out
         asked = 0
         for number in range(200):
             ssrc = ssrcs[number % len(ssrcs)]
@@ -270,4 +270,4 @@ async def test_feedback_that_asks_for_everything() -> None:
             mallory._flush()
             asked += len(lost)
             await trio.sleep(0.002)
-        assert scene.media.statistics().bytes_out - out < 2_000_000
+        assert server.media.statistics().bytes_out - out < 2_000_000

@@ -22,7 +22,7 @@ def an_offer() -> str:
 async def test_an_offer_cut_at_many_lengths() -> None:
     """Each is refused in words, or answered, where what is left of it makes sense."""
     text = an_offer()
-    async with attacked(**FAST) as (scene, _), scene.websocket() as (websocket, _):
+    async with attacked(**FAST) as (server, _), server.websocket() as (websocket, _):
         await enter(websocket)
         refused = 0
         for length in range(0, len(text), 13):
@@ -91,7 +91,7 @@ BOMBS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("name", BOMBS)
 async def test_an_offer_that_is_too_much(name: str) -> None:
-    async with attacked(**FAST) as (scene, _call), scene.websocket() as (websocket, _):
+    async with attacked(**FAST) as (server, _call), server.websocket() as (websocket, _):
         await enter(websocket)
         text = BOMBS[name](an_offer())
         for _ in range(5):
@@ -102,7 +102,7 @@ async def test_an_offer_that_is_too_much(name: str) -> None:
 
 async def test_offers_by_thousands() -> None:
     """Of a browser that never hears an answer, in the room of the call, where the server offers too."""
-    async with attacked(**FAST) as (scene, _), scene.websocket() as (websocket, _):
+    async with attacked(**FAST) as (server, _), server.websocket() as (websocket, _):
         await enter(websocket, "call")
         text = an_offer()
         async with trio.open_nursery() as nursery:
@@ -111,7 +111,7 @@ async def test_offers_by_thousands() -> None:
                 sdp = text.replace("user0", f"user{number}") if number % 3 else text
                 await tell(websocket, "offer" if number % 5 else "answer", sdp=sdp)
                 await trio.lowlevel.checkpoint()
-            await becomes(lambda: sum(scene.messages("offer").values()) >= 800, True)
+            await becomes(lambda: sum(server.messages("offer").values()) >= 800, True)
             nursery.cancel_scope.cancel("enough")
 
 

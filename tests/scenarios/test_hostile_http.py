@@ -17,18 +17,18 @@ UPGRADE = (
 
 
 @asynccontextmanager
-async def connection(scene: RealServer) -> AsyncIterator[trio.SocketStream]:
+async def connection(server: RealServer) -> AsyncIterator[trio.SocketStream]:
     """A TCP connection that ends without a word."""
-    stream = await trio.open_tcp_stream(*scene.http)
+    stream = await trio.open_tcp_stream(*server.http)
     try:
         yield stream
     finally:
         await trio.aclose_forcefully(stream)
 
 
-async def status(scene: RealServer, request: bytes) -> int | None:
+async def status(server: RealServer, request: bytes) -> int | None:
     """Send bytes and return the status that comes back, if one does before the connection ends."""
-    async with connection(scene) as stream:
+    async with connection(server) as stream:
         with suppress(trio.BrokenResourceError):  # refused before all of it was sent
             await stream.send_all(request)
             await stream.send_eof()
@@ -76,75 +76,75 @@ GARBAGE: dict[str, tuple[bytes, int | None]] = {
 @pytest.mark.parametrize("name", GARBAGE)
 async def test_what_is_not_http_as_it_should_be(name: str) -> None:
     request, expected = GARBAGE[name]
-    async with attacked() as (scene, _):
-        assert await status(scene, request) == expected
+    async with attacked() as (server, _):
+        assert await status(server, request) == expected
 
 
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "file://", "http://", "http://[", f"http://{HOST}"]
 )
 async def test_a_page_from_elsewhere_may_not_connect(origin: str) -> None:
-    async with attacked() as (scene, _):
-        host = f"{HOST}:{scene.http.port}".encode()
-        assert await status(scene, UPGRADE % (host, f"Origin: {origin}\r\n".encode())) == 403
-        own = f"Origin: http://{HOST}:{scene.http.port}\r\n".encode()
-        assert await status(scene, UPGRADE % (host, own)) == 101
+    async with attacked() as (server, _):
+        host = f"{HOST}:{server.http.port}".encode()
+        assert await status(server, UPGRADE % (host, f"Origin: {origin}\r\n".encode())) == 403
+        own = f"Origin: http://{HOST}:{server.http.port}\r\n".encode()
+        assert await status(server, UPGRADE % (host, own)) == 101
 
 
 async def test_a_thousand_half_open_connections() -> None:
     """Newcomers take the place of those who wait longest, and nobody is kept out."""
-    async with attacked() as (scene, _), AsyncExitStack() as stack:
+    async with attacked() as (server, _), AsyncExitStack() as stack:
         for number in range(1000):
-            stream = await stack.enter_async_context(connection(scene))
+            stream = await stack.enter_async_context(connection(server))
             with suppress(trio.BrokenResourceError):
                 await stream.send_all(
                     (b"", b"GET /ws HTTP/1.1\r\nHost: ", b"POST / HTTP/1.1\r\n", b"GET /")[number % 4]
                 )
-        await becomes(lambda: scene.server.front.statistics().waiting, MAX_WAITING)
-        assert scene.server.front.statistics().drops["waiting-full"] >= 1000 - MAX_WAITING
-        assert await status(scene, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") == 200
-        async with scene.client("carol") as carol:
+        await becomes(lambda: server.sfu.front.statistics().waiting, MAX_WAITING)
+        assert server.sfu.front.statistics().drops["waiting-full"] >= 1000 - MAX_WAITING
+        assert await status(server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") == 200
+        async with server.client("carol") as carol:
             await carol.join("call")
             await carol.publish("audio")
             await carol.connect()
 
 
 async def test_more_connections_than_there_may_be() -> None:
-    async with attacked(max_connections=50) as (scene, _), AsyncExitStack() as stack:
+    async with attacked(max_connections=50) as (server, _), AsyncExitStack() as stack:
         for _ in range(200):
-            await stack.enter_async_context(connection(scene))
-        await becomes(lambda: scene.server.front.statistics().drops.get("connections-full"), 152)
+            await stack.enter_async_context(connection(server))
+        await becomes(lambda: server.sfu.front.statistics().drops.get("connections-full"), 152)
 
 
 async def test_requests_a_byte_at_a_time() -> None:
-    async with attacked() as (scene, _), trio.open_nursery() as nursery:
+    async with attacked() as (server, _), trio.open_nursery() as nursery:
         for _ in range(50):
-            nursery.start_soon(drip, scene, b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 50)
+            nursery.start_soon(drip, server, b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 50)
         await trio.sleep(1)
         nursery.cancel_scope.cancel("enough")
 
 
-async def drip(scene: RealServer, request: bytes) -> None:
+async def drip(server: RealServer, request: bytes) -> None:
     """Send a byte now and then, and never the last one."""
-    async with connection(scene) as stream:
+    async with connection(server) as stream:
         for byte in request:
             await stream.send_all(bytes([byte]))
             await trio.sleep(0.01)
 
 
 async def test_responses_that_nobody_reads() -> None:
-    async with attacked() as (scene, _), AsyncExitStack() as stack:
+    async with attacked() as (server, _), AsyncExitStack() as stack:
         for _ in range(20):
-            stream = await stack.enter_async_context(connection(scene))
+            stream = await stack.enter_async_context(connection(server))
             with trio.move_on_after(0.1):
                 while True:
                     await stream.send_all(b"GET /client.js HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
 
 
 async def test_upgrades_followed_by_noise() -> None:
-    async with attacked() as (scene, _):
+    async with attacked() as (server, _):
         for number in range(20):
-            async with connection(scene) as stream:
+            async with connection(server) as stream:
                 noise = random.Random(number).randbytes(5000)
                 await stream.send_all(UPGRADE % (b"x", b"") + noise)
                 with trio.fail_after(PATIENCE), suppress(trio.BrokenResourceError):

@@ -44,7 +44,7 @@ NONSENSE: tuple[str | bytes, ...] = (
 
 @pytest.mark.parametrize("joined", [False, True])
 async def test_nonsense(joined: bool) -> None:
-    async with attacked(**FAST) as (scene, _), scene.websocket() as (websocket, _):
+    async with attacked(**FAST) as (server, _), server.websocket() as (websocket, _):
         if joined:
             await enter(websocket, "call")
         for message in NONSENSE:
@@ -55,7 +55,7 @@ async def test_nonsense(joined: bool) -> None:
 
 
 async def test_messages_out_of_place() -> None:
-    async with attacked() as (scene, _), scene.websocket() as (websocket, _):
+    async with attacked() as (server, _), server.websocket() as (websocket, _):
         for name in ("offer", "answer"):
             await tell(websocket, name, sdp="v=0", type=name)
             assert (await hear(websocket, "error"))["code"] == 409
@@ -75,9 +75,9 @@ async def join_again(websocket: WebSocketConnection) -> None:
 
 
 async def test_a_message_of_10_megabytes() -> None:
-    async with attacked() as (scene, _):
+    async with attacked() as (server, _):
         for joined in (False, True):
-            async with scene.websocket() as (websocket, _), trio.open_nursery() as nursery:
+            async with server.websocket() as (websocket, _), trio.open_nursery() as nursery:
                 if joined:
                     await enter(websocket)
                 nursery.start_soon(say_until_closed, websocket, "x" * 10_000_000)
@@ -115,7 +115,7 @@ BROKEN_FRAMES = {
 @pytest.mark.parametrize("name", BROKEN_FRAMES)
 async def test_frames_that_break_the_protocol(name: str) -> None:
     """They end the connection. (trio-websocket closes it without the code that RFC 6455 has for it.)"""
-    async with attacked() as (scene, call), scene.websocket() as (websocket, stream):
+    async with attacked() as (server, call), server.websocket() as (websocket, stream):
         await enter(websocket, "call")
         await stream.send_all(BROKEN_FRAMES[name])
         await close_code(websocket)
@@ -125,8 +125,8 @@ async def test_frames_that_break_the_protocol(name: str) -> None:
 async def test_a_message_that_never_ends() -> None:
     """In empty pieces, so that no limit on its length would notice."""
     async with (
-        attacked() as (scene, _),
-        scene.websocket() as (websocket, stream),
+        attacked() as (server, _),
+        server.websocket() as (websocket, stream),
         trio.open_nursery() as nursery,
     ):
         await enter(websocket)
@@ -149,7 +149,7 @@ async def send_pieces(stream: trio.SocketStream) -> None:
 
 @pytest.mark.parametrize("joined", [False, True])
 async def test_a_flood_of_messages(joined: bool) -> None:
-    async with attacked() as (scene, _), scene.websocket() as (websocket, _stream):
+    async with attacked() as (server, _), server.websocket() as (websocket, _stream):
         if joined:
             await enter(websocket, "call")
         answers: Counter[str] = Counter()
@@ -175,7 +175,7 @@ async def flood(websocket: WebSocketConnection) -> None:
 
 
 async def test_a_flood_of_control_frames() -> None:
-    async with attacked() as (scene, _), scene.websocket() as (websocket, stream):
+    async with attacked() as (server, _), server.websocket() as (websocket, stream):
         await enter(websocket)
         with trio.move_on_after(1):
             async with trio.open_nursery() as nursery:
@@ -186,20 +186,20 @@ async def test_a_flood_of_control_frames() -> None:
 
 
 async def test_500_joins_and_immediate_drops() -> None:
-    async with attacked() as (scene, call):
+    async with attacked() as (server, call):
         async with trio.open_nursery() as nursery:
             for first in range(20):
-                nursery.start_soon(come_and_go, scene, range(first, 500, 20))
-        await becomes(lambda: scene.remains()["peers"], 2)
+                nursery.start_soon(come_and_go, server, range(first, 500, 20))
+        await becomes(lambda: server.remains()["peers"], 2)
         # Of 500, 167 were heard by name in the room of the call before they vanished.
         heard = call.bob.heard
         await call.bob.until(lambda: len(heard("peer-joined")) == len(heard("peer-left")) >= 167)
 
 
-async def come_and_go(scene: RealServer, numbers: Iterable[int]) -> None:
+async def come_and_go(server: RealServer, numbers: Iterable[int]) -> None:
     """Join and vanish, every other time in the room of the call, and often before the server has answered."""
     for number in numbers:
-        async with scene.websocket() as (websocket, _):
+        async with server.websocket() as (websocket, _):
             room = "call" if number % 2 else f"room {number}"
             await tell(websocket, "join", roomId=room, userId=f"mallory {number}")
             if number % 3:

@@ -16,66 +16,66 @@ from sfu.ice.path import IcePath
 from sfu.transport.peer import PeerTransport
 
 
-def transport_of(scene: RealServer, user: str) -> PeerTransport:
+def transport_of(server: RealServer, user: str) -> PeerTransport:
     """The server's end of a client's connection."""
-    rooms = scene.server.conference.rooms.values()
+    rooms = server.sfu.conference.rooms.values()
     return next(
         peer for room in rooms for peer in room.peers.values() if peer.user_id == user
     ).connection.transport
 
 
-def key_frame_requests(scene: RealServer, user: str) -> int:
+def key_frame_requests(server: RealServer, user: str) -> int:
     """How many key frames a client was asked for."""
-    return sum(stream.statistics().key_frame_requests for stream in transport_of(scene, user).streams)
+    return sum(stream.statistics().key_frame_requests for stream in transport_of(server, user).streams)
 
 
 async def test_a_call_by_tcp_with_one_by_udp() -> None:
-    async with real_server() as scene:
-        before = scene.remains()
-        async with scene.call(tcp=True) as call:
-            path = transport_of(scene, "alice").selected
+    async with real_server() as server:
+        before = server.remains()
+        async with server.call(tcp=True) as call:
+            path = transport_of(server, "alice").selected
             assert isinstance(path, IcePath)
             assert path.transport == "tcp"
-            assert path.local == scene.ice_tcp.address
-            other = transport_of(scene, "bob").selected
+            assert path.local == server.ice_tcp.address
+            other = transport_of(server, "bob").selected
             assert isinstance(other, IcePath)
             assert other.transport == "udp"
             # Each byte a segment of its own.
             assert isinstance(call.alice, TcpClient)
             call.alice.segment = 1
-            packets = scene.ice_tcp.statistics().packets_in
-            await becomes(lambda: scene.ice_tcp.statistics().packets_in > packets + 50, True)
+            packets = server.ice_tcp.statistics().packets_in
+            await becomes(lambda: server.ice_tcp.statistics().packets_in > packets + 50, True)
             await call.is_undisturbed()
-            now = scene.ice_tcp.statistics()
+            now = server.ice_tcp.statistics()
             assert (now.connections, now.waiting, now.drops) == (1, 0, {})
-        await scene.settles(before)
+        await server.settles(before)
 
 
 async def test_a_connection_that_ends_takes_its_path_with_it() -> None:
     """The peer stays, and goes on where it comes back: on a new connection, by its next check."""
-    async with real_server() as scene, scene.tcp_client("alice") as alice:
+    async with real_server() as server, server.tcp_client("alice") as alice:
         assert isinstance(alice, TcpClient)
         await alice.join()
         await alice.publish("audio")
         await alice.connect()
-        transport = transport_of(scene, "alice")
-        routes = scene.server.conference.statistics().routes
+        transport = transport_of(server, "alice")
+        routes = server.sfu.conference.statistics().routes
         old = transport.selected
         alice.hang_up()
         await becomes(lambda: transport.selected, None)
-        assert scene.server.conference.statistics().routes == routes - 1
+        assert server.sfu.conference.statistics().routes == routes - 1
         assert transport.outlet.path is None
 
-        assert scene.ice_tcp.address is not None
-        with socket.create_connection(scene.ice_tcp.address) as sock:
+        assert server.ice_tcp.address is not None
+        with socket.create_connection(server.ice_tcp.address) as sock:
             alice.use(sock)
             await becomes(lambda: transport.selected is not None and transport.selected != old, True)
-            assert scene.server.conference.statistics().routes == routes
+            assert server.sfu.conference.statistics().routes == routes
             assert not transport.ended
 
 
 async def test_a_client_that_does_not_read_for_a_while_gets_whole_frames_and_all_audio() -> None:
-    async with real_server() as scene, scene.tcp_client("alice") as alice, scene.client("bob") as bob:
+    async with real_server() as server, server.tcp_client("alice") as alice, server.client("bob") as bob:
         assert isinstance(alice, TcpClient)
         await Call(alice, bob).begin()
         audio, video = bob.browser.transceivers[:2]
@@ -92,10 +92,10 @@ async def test_a_client_that_does_not_read_for_a_while_gets_whole_frames_and_all
             await becomes(taken, 3 * frames + words)
 
         def taken() -> int:
-            return sum(stream.statistics().packets for stream in transport_of(scene, "bob").streams)
+            return sum(stream.statistics().packets for stream in transport_of(server, "bob").streams)
 
         def left_out() -> int:
-            senders = transport_of(scene, "alice").senders
+            senders = transport_of(server, "alice").senders
             return sum(sender.statistics().dropped.get("outlet-full", 0) for sender in senders)
 
         await send(KEY_FRAME)
@@ -108,10 +108,10 @@ async def test_a_client_that_does_not_read_for_a_while_gets_whole_frames_and_all
         for _ in range(20):
             await send()
         assert left_out() == 3 * 21
-        asked = key_frame_requests(scene, "bob")
+        asked = key_frame_requests(server, "bob")
         alice.is_stuck = False
         await becomes(lambda: b"word %d" % (words - 1) in alice.arrived, True)
-        await becomes(lambda: key_frame_requests(scene, "bob") > asked, True)
+        await becomes(lambda: key_frame_requests(server, "bob") > asked, True)
         again = frames
         await send(KEY_FRAME)
         await send()
@@ -122,24 +122,24 @@ async def test_a_client_that_does_not_read_for_a_while_gets_whole_frames_and_all
         shown = [(int(name[1]), int(name[2])) for name in names if name is not None]
         assert shown == [(frame, packet) for frame in expected for packet in range(3)]
         assert all(b"word %d" % word in alice.arrived for word in range(words))
-        assert scene.ice_tcp.statistics().drops == {}
+        assert server.ice_tcp.statistics().drops == {}
 
 
 async def test_strangers_are_not_answered_and_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sfu.shell.media.tcp, "UNCLAIMED_TIMEOUT", 0.0)
     monkeypatch.setattr(sfu.shell.media.tcp, "SWEEP_INTERVAL", 0.5)
-    async with attacked() as (scene, _), trio.open_nursery() as nursery:
+    async with attacked() as (server, _), trio.open_nursery() as nursery:
         with ExitStack() as sockets:
             for number in range(60):
-                assert scene.ice_tcp.address is not None
-                sock = sockets.enter_context(socket.create_connection(scene.ice_tcp.address))
+                assert server.ice_tcp.address is not None
+                sock = sockets.enter_context(socket.create_connection(server.ice_tcp.address))
                 sock.setblocking(False)
                 nursery.start_soon(be_a_stranger, sock, number)
             await becomes(lambda: len(nursery.child_tasks), 0)
-        assert scene.ice_tcp.statistics().waiting == 0
-        assert scene.drops()["unknown-source"] > 0
-        assert scene.ice_tcp.statistics().drops["unclaimed"] > 0
-        assert scene.ice_tcp.statistics().drops["frame-too-long"] > 0
+        assert server.ice_tcp.statistics().waiting == 0
+        assert server.drops()["unknown-source"] > 0
+        assert server.ice_tcp.statistics().drops["unclaimed"] > 0
+        assert server.ice_tcp.statistics().drops["frame-too-long"] > 0
 
 
 async def be_a_stranger(sock: socket.socket, number: int) -> None:
@@ -163,7 +163,7 @@ async def be_a_stranger(sock: socket.socket, number: int) -> None:
 
 
 async def test_the_server_stops_with_clients_by_tcp() -> None:
-    """`stage` holds that nothing is left."""
-    async with real_server() as scene, scene.call(tcp=True) as call:
-        scene.server.stop()
+    """`real_server` holds that nothing is left."""
+    async with real_server() as server, server.call(tcp=True) as call:
+        server.sfu.stop()
         await becomes(lambda: call.alice.closed is not None, True)

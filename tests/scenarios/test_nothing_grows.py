@@ -78,46 +78,46 @@ def growth(values: Iterable[int]) -> float:
     return median(after - before for before, after in pairwise(values))
 
 
-async def visit(scene: RealServer, number: int) -> None:
+async def visit(server: RealServer, number: int) -> None:
     """Join the call and vanish: connected and sending, or in the middle of something."""
-    async with scene.client(f"guest {number}") as guest:
-        await guest.join("call")
+    async with server.client(f"client {number}") as client:
+        await client.join("call")
         if number % 4:
-            transceivers = await guest.publish("audio", "video")
+            transceivers = await client.publish("audio", "video")
         if number % 4 > 1:
-            await guest.connect()
+            await client.connect()
             for _ in range(5):
                 for transceiver in transceivers:
-                    guest.send(transceiver, bytes(500))
+                    client.send(transceiver, bytes(500))
                 await trio.sleep(0.01)
         if number % 4 == 3:
-            await guest.say("leave")
-            await guest.until(lambda: guest.closed)
+            await client.say("leave")
+            await client.until(lambda: client.closed)
 
 
-async def attack(scene: RealServer, number: int) -> None:
+async def attack(server: RealServer, number: int) -> None:
     """Join, say what is refused, and vanish."""
-    async with scene.websocket() as (websocket, _):
+    async with server.websocket() as (websocket, _):
         await enter(websocket, f"room {number}")
         await tell(websocket, "offer", sdp="x" * MAX_SDP)
         await websocket.send_message("x" * 100_000)
 
 
 async def test_nothing_grows() -> None:
-    async with attacked() as (scene, call):
-        before = scene.remains()
+    async with attacked() as (server, call):
+        before = server.remains()
         looks = []
         for _ in range(4):
             async with trio.open_nursery() as nursery:
                 for number in range(ROUND):
-                    nursery.start_soon(visit, scene, number)
-                    nursery.start_soon(attack, scene, number)
-            await scene.settles(before)
+                    nursery.start_soon(visit, server, number)
+                    nursery.start_soon(attack, server, number)
+            await server.settles(before)
             # What the test itself remembers.
             await call.is_undisturbed()
-            scene.log[:] = scene.complaints()
-            for client in call.sent:
-                client.messages.clear()
+            server.log[:] = server.complaints()
+            for one in call.sent:
+                one.messages.clear()
             looks.append((objects(), *allocated()))
         counts, bytes_in_use, blocks_in_use = zip(*looks, strict=True)
         last = counts[-1]

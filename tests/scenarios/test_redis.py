@@ -162,11 +162,11 @@ async def end_of(server: SfuProcess) -> int:
 
 
 async def test_what_waits_is_written_before_the_end(redis: RedisServer) -> None:
-    async with between(redis) as middleman, open_sfu({"SFU_REDIS_URL": str(middleman.address)}) as server:
+    async with between(redis) as proxy, open_sfu({"SFU_REDIS_URL": str(proxy.address)}) as server:
         async with open_websocket_url(server.url.replace("http", "ws") + "/ws") as websocket:
             await enter(websocket, ROOM)
             (known,) = await found(lambda: sessions(redis))
-            middleman.delay = DELAY
+            proxy.delay = DELAY
             await tell(websocket, "media-state", micEnabled=False, cameraEnabled=True, screenEnabled=True)
             await tell(websocket, "ping")
             await hear(websocket, "pong")

@@ -46,21 +46,21 @@ def warnings(log: list[EventDict]) -> list[str]:
 
 async def visit(server: RedisBackedServer, user: str, publisher: str, track: str) -> dict[str, float]:
     """Join the call, do a bit of everything, and leave; return how many seconds each took."""
-    async with server.client(user) as guest:
+    async with server.client(user) as client:
 
         async def subscribes() -> None:
-            acknowledged = len(guest.heard("subscription-ack"))
-            await guest.say("unsubscribe", trackId=track, peerId=publisher)
-            await guest.say("subscribe", trackId=track, peerId=publisher, layer="l")
-            await guest.until(lambda: len(guest.heard("subscription-ack")) > acknowledged)
+            acknowledged = len(client.heard("subscription-ack"))
+            await client.say("unsubscribe", trackId=track, peerId=publisher)
+            await client.say("subscribe", trackId=track, peerId=publisher, layer="l")
+            await client.until(lambda: len(client.heard("subscription-ack")) > acknowledged)
 
-        times = {"join": await took(guest.join(ROOM)), "publish": await took(publishes(guest, "audio"))}
-        told = guest.heard("join")[0]
-        await guest.vanish()
+        times = {"join": await took(client.join(ROOM)), "publish": await took(publishes(client, "audio"))}
+        told = client.heard("join")[0]
+        await client.vanish()
         async with server.client(user) as again:
             times["resume"] = await took(again.resume(told, room=ROOM))
             assert again.heard("join")[0]["resumed"] is True
-            guest = again
+            client = again
             times |= {"subscribe": await took(subscribes()), "ping": await took(again.ping())}
             times["leave"] = await took(leave(again))
         return times
@@ -69,7 +69,7 @@ async def visit(server: RedisBackedServer, user: str, publisher: str, track: str
 async def test_redis_comes_later(redis: RedisServer, log: list[EventDict]) -> None:
     """Calls go on without it; then all is written, and who was there before is there again, but not twice."""
     with tempfile.TemporaryDirectory(prefix="sfu-redis-") as folder:
-        middleman = TcpProxy(Path(folder), redis.address)
+        proxy = TcpProxy(Path(folder), redis.address)
         async with (
             redis_backed_server(redis.address) as first,
             first.client("alice") as alice,
@@ -82,7 +82,7 @@ async def test_redis_comes_later(redis: RedisServer, log: list[EventDict]) -> No
             old, told, track = session(alice), bob.heard("join")[0], own_tracks(bob)
             first.kill()
         async with (
-            redis_backed_server(middleman.address) as second,
+            redis_backed_server(proxy.address) as second,
             second.client("alice") as alice,
             second.client("bob") as bob,
             second.client("carl") as carl,
@@ -94,7 +94,7 @@ async def test_redis_comes_later(redis: RedisServer, log: list[EventDict]) -> No
             await publishes(carl, "audio")
             assert await second.readiness() == "degraded"
             assert second.users() == ["alice", "carl"]
-            await nursery.start(middleman.serve)
+            await nursery.start(proxy.serve)
             await second.becomes_ready("ok")
             assert second.users() == ["alice", "bob", "carl"]
             await alice.until(lambda: "bob" in [peer["userId"] for peer in alice.heard("peer-suspended")])
@@ -175,18 +175,18 @@ async def test_a_slow_redis_delays_nothing_but_claims(
 ) -> None:
     monkeypatch.setattr(backlog, "REFRESH_INTERVAL", 15.0)
     async with (
-        between(redis) as middleman,
+        between(redis) as proxy,
         redis_backed_server(redis.address, "other") as other,
         other.client("emil") as emil,
-        redis_backed_server(middleman.address) as server,
+        redis_backed_server(proxy.address) as server,
         server.call() as call,
     ):
         await emil.join(ROOM)
         await other.written()
         await server.becomes_ready("ok")
         publisher, track = call.bob.heard("join")[0]["peerId"], own_tracks(call.bob)["video"]
-        middleman.delay = SLOW
-        visits = [await visit(server, f"guest {number}", publisher, track) for number in range(3)]
+        proxy.delay = SLOW
+        visits = [await visit(server, f"client {number}", publisher, track) for number in range(3)]
         # Each at its best: a busy machine may be slow as well.
         best = {name: min(times[name] for times in visits) for name in visits[0]}
         assert max(best.values()) < SLOW / 2, best

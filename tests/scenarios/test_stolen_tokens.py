@@ -27,10 +27,10 @@ from sfu.shell.server import Server
 LASTING: dict[str, Any] = {"session_ttl_sec": 60, "room_ttl_sec": 60}
 
 
-class Place(Protocol):
+class AnyServer(Protocol):
     """A server, in memory or on real ports."""
 
-    server: Server
+    sfu: Server
 
     def websocket(self) -> AbstractAsyncContextManager[tuple[WebSocketConnection, trio.abc.Stream]]:
         """Open a WebSocket to it."""
@@ -70,9 +70,9 @@ async def is_read(websocket: WebSocketConnection) -> None:
     await hear(websocket, "pong")
 
 
-async def answer_to(place: Place, proof: Proof | None, room: str) -> str:
+async def answer_to(server: AnyServer, proof: Proof | None, room: str) -> str:
     """What Mallory is answered, but for what is new in every answer."""
-    async with place.websocket() as (websocket, _):
+    async with server.websocket() as (websocket, _):
         shown = {} if proof is None else {"sessionId": proof.session_id, "sessionToken": proof.token}
         await tell(websocket, "join", roomId=room, userId="mallory", name="Mallory", transport="keep", **shown)
         texts: list[str] = []
@@ -87,9 +87,9 @@ async def answer_to(place: Place, proof: Proof | None, room: str) -> str:
     return re.sub(r'"timestamp":"[^"]*"', '"timestamp":"?"', "\n".join(texts))
 
 
-def failures(place: Place) -> int:
+def failures(server: AnyServer) -> int:
     """How many joins named a session and did not prove it: `sfu_session_recovery_failures_total`."""
-    return place.server.conference.statistics().failed_resumes
+    return server.sfu.conference.statistics().failed_resumes
 
 
 # --- what Mallory has got hold of ---
@@ -113,37 +113,41 @@ FORGED: dict[str, Forge] = {
 }
 
 
-async def present_forgeries(here: Place) -> None:
+async def present_forgeries(server: AnyServer) -> None:
     """What proves nothing is answered like a fresh join, is counted, and takes nobody's place."""
-    async with here.websocket() as (first, _), here.websocket() as (second, _), here.websocket() as (third, _):
-        async with here.websocket() as (leaver, _):
+    async with (
+        server.websocket() as (first, _),
+        server.websocket() as (second, _),
+        server.websocket() as (third, _),
+    ):
+        async with server.websocket() as (leaver, _):
             ended = await come(leaver, user="leaver")
             await tell(leaver, "leave")
         old = await come(first)
         proof = await come(second, old)
         await is_read(second)
-        victim = here.server.conference.find_session(proof.session_id)
+        victim = server.sfu.conference.find_session(proof.session_id)
         assert victim is not None
-        fresh = {room: await answer_to(here, None, room) for room in ("room", "elsewhere")}
-        assert failures(here) == 0
+        fresh = {room: await answer_to(server, None, room) for room in ("room", "elsewhere")}
+        assert failures(server) == 0
         for count, (name, forge) in enumerate(FORGED.items(), 1):
             forged = forge(proof, old, ended)
-            assert await answer_to(here, forged, forged.room) == fresh[forged.room], name
-            assert failures(here) == count, name
+            assert await answer_to(server, forged, forged.room) == fresh[forged.room], name
+            assert failures(server) == count, name
         # The victim has noticed nothing, and its token is good.
         await is_read(second)
-        assert here.server.conference.find_session(proof.session_id) is victim
+        assert server.sfu.conference.find_session(proof.session_id) is victim
         assert (await come(third, proof)).session_id == proof.session_id
-        assert here.server.conference.statistics().resumes == 2
+        assert server.sfu.conference.statistics().resumes == 2
 
 
-async def use_twice_at_once(here: Place) -> None:
+async def use_twice_at_once(server: AnyServer) -> None:
     """Of two who show the same token at once, each may be the client. The later one has the session."""
-    async with here.websocket() as (first, _):
+    async with server.websocket() as (first, _):
         proof = await come(first)
-        victim = here.server.conference.find_session(proof.session_id)
+        victim = server.sfu.conference.find_session(proof.session_id)
         assert victim is not None
-    async with here.websocket() as (one, _), here.websocket() as (two, _):
+    async with server.websocket() as (one, _), server.websocket() as (two, _):
         replies: list[dict[str, Any]] = []
 
         async def return_by(websocket: WebSocketConnection) -> None:
@@ -164,58 +168,58 @@ async def use_twice_at_once(here: Place) -> None:
             await becomes(lambda: list(codes.values()), [CLOSE_CODES["replaced"]])
             nursery.cancel_scope.cancel("one of them is closed")
         await is_read(one if two in codes else two)
-        assert here.server.conference.find_session(proof.session_id) is victim
-        assert here.server.conference.statistics().peers == 1
+        assert server.sfu.conference.find_session(proof.session_id) is victim
+        assert server.sfu.conference.statistics().peers == 1
         # Both have a token, and one of them, the newest, is good.
         proofs = [replace(proof, token=reply["sessionToken"]) for reply in replies]
         assert [victim.session.accepts(each.token) for each in proofs] in ([True, False], [False, True])
         assert not victim.session.accepts(proof.token)
 
 
-async def replay(here: Place) -> None:
+async def replay(server: AnyServer) -> None:
     """A token that was used, and whose successor has shown itself, is dead at once and for good."""
-    async with here.websocket() as (first, _), here.websocket() as (second, _):
+    async with server.websocket() as (first, _), server.websocket() as (second, _):
         tokens = [await come(first)]
         tokens.append(await come(second, tokens[-1]))
         await is_read(second)
         for _ in range(5):
             for old in tokens[:-1]:
-                await answer_to(here, old, "room")
-            async with here.websocket() as (again, _):
+                await answer_to(server, old, "room")
+            async with server.websocket() as (again, _):
                 tokens.append(await come(again, tokens[-1]))
                 await is_read(again)
-        assert failures(here) == sum(range(1, 6))
-        assert here.server.conference.statistics().resumes == 6
+        assert failures(server) == sum(range(1, 6))
+        assert server.sfu.conference.statistics().resumes == 6
 
 
 async def test_forgeries_in_memory(autojump_clock: MockClock) -> None:
-    async with in_memory_server(**LASTING) as here:
-        await present_forgeries(here)
+    async with in_memory_server(**LASTING) as server:
+        await present_forgeries(server)
 
 
 async def test_forgeries_on_ports() -> None:
-    async with real_server(**LASTING) as here:
-        await present_forgeries(here)
+    async with real_server(**LASTING) as server:
+        await present_forgeries(server)
 
 
 async def test_a_token_used_twice_at_once_in_memory(autojump_clock: MockClock) -> None:
-    async with in_memory_server(**LASTING) as here:
-        await use_twice_at_once(here)
+    async with in_memory_server(**LASTING) as server:
+        await use_twice_at_once(server)
 
 
 async def test_a_token_used_twice_at_once_on_ports() -> None:
-    async with real_server(**LASTING) as here:
-        await use_twice_at_once(here)
+    async with real_server(**LASTING) as server:
+        await use_twice_at_once(server)
 
 
 async def test_replays_in_memory(autojump_clock: MockClock) -> None:
-    async with in_memory_server(**LASTING) as here:
-        await replay(here)
+    async with in_memory_server(**LASTING) as server:
+        await replay(server)
 
 
 async def test_replays_on_ports() -> None:
-    async with real_server(**LASTING) as here:
-        await replay(here)
+    async with real_server(**LASTING) as server:
+        await replay(server)
 
 
 async def test_whatever_is_wrong_the_same_is_done_to_find_out(
@@ -234,11 +238,11 @@ async def test_whatever_is_wrong_the_same_is_done_to_find_out(
     monkeypatch.setattr(session, "hmac", SimpleNamespace(compare_digest=compare))
     monkeypatch.setattr(session, "hashlib", SimpleNamespace(sha256=digest))
     async with (
-        in_memory_server(**LASTING) as here,
-        here.websocket() as (first, _),
-        here.websocket() as (second, _),
+        in_memory_server(**LASTING) as server,
+        server.websocket() as (first, _),
+        server.websocket() as (second, _),
     ):
-        async with here.websocket() as (leaver, _):
+        async with server.websocket() as (leaver, _):
             ended = await come(leaver, user="leaver")
             await tell(leaver, "leave")
         old = await come(first)
@@ -248,6 +252,6 @@ async def test_whatever_is_wrong_the_same_is_done_to_find_out(
         for name, forge in FORGED.items():
             done.clear()
             forged = forge(proof, old, ended)
-            await answer_to(here, forged, forged.room)
+            await answer_to(server, forged, forged.room)
             work[name] = tuple(done)
     assert len(set(work.values())) == 1, work

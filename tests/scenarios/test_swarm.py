@@ -67,16 +67,16 @@ class Member:
         self.session_id, self.token, self.peer_id = reply["sessionId"], reply["sessionToken"], reply["peerId"]
 
 
-async def create(scene: RealServer, member: Member) -> None:
+async def create(server: RealServer, member: Member) -> None:
     """Join and vanish."""
     if member.number < WITH_MEDIA:
-        async with scene.client(member.user) as client:
+        async with server.client(member.user) as client:
             await client.join(member.room)
             await client.publish("audio", "video")
             await client.connect()
             member.learn(client.heard("join")[0])
     else:
-        async with scene.websocket() as (websocket, _):
+        async with server.websocket() as (websocket, _):
             await tell(websocket, "join", roomId=member.room, userId=member.user)
             member.learn(await hear(websocket, "join"))
             await tell(websocket, "ping")
@@ -89,9 +89,9 @@ async def join(websocket: WebSocketConnection, member: Member, **more: str) -> N
     await tell(websocket, "join", roomId=member.room, userId=member.user, **proof, **more)
 
 
-async def resume(scene: RealServer, member: Member) -> None:
+async def resume(server: RealServer, member: Member) -> None:
     """Come back, show that the new token has arrived, and vanish again."""
-    async with scene.websocket() as (websocket, _):
+    async with server.websocket() as (websocket, _):
         await join(websocket, member, transport=member.transport)
         reply = await hear(websocket, "join", "error")
         assert (reply["resumed"], reply["transport"]) == (True, member.transport)
@@ -103,13 +103,13 @@ async def resume(scene: RealServer, member: Member) -> None:
 
 
 async def everybody(
-    scene: RealServer, members: Sequence[Member], do: Callable[[RealServer, Member], Awaitable[None]]
+    server: RealServer, members: Sequence[Member], do: Callable[[RealServer, Member], Awaitable[None]]
 ) -> None:
     """Let all do the same, `AT_ONCE` at a time."""
     for start in range(0, len(members), AT_ONCE):
         async with trio.open_nursery() as nursery:
             for member in members[start : start + AT_ONCE]:
-                nursery.start_soon(do, scene, member)
+                nursery.start_soon(do, server, member)
 
 
 def living() -> Counter[str]:
@@ -118,37 +118,37 @@ def living() -> Counter[str]:
     return Counter(name for each in gc.get_objects() if (name := type(each).__qualname__) in GONE)
 
 
-async def labels(scene: RealServer) -> list[str]:
+async def labels(server: RealServer) -> list[str]:
     """The lines of the metrics that are about one peer, track or room."""
-    server = scene.server
-    snapshot = await take_snapshot(server, scene.media, Meter(server.conference), LoopLag())
+    sfu = server.sfu
+    snapshot = await take_snapshot(sfu, server.media, Meter(sfu.conference), LoopLag())
     return [line for line in exposition(snapshot).decode().splitlines() if 'peer="' in line or 'room="' in line]
 
 
 async def test_sessions_come_and_go_and_leave_nothing(mock_clock: MockClock) -> None:
     mock_clock.rate = SLOW
-    async with real_server(session_ttl_sec=GRACE, room_ttl_sec=10.0) as scene:
-        conference = scene.server.conference
-        before, objects = scene.remains(), living()
+    async with real_server(session_ttl_sec=GRACE, room_ttl_sec=10.0) as server:
+        conference = server.sfu.conference
+        before, objects = server.remains(), living()
         members = [Member(number) for number in range(SESSIONS)]
         for do in (create, resume, resume):
-            await everybody(scene, members, do)
+            await everybody(server, members, do)
             await becomes(lambda: conference.statistics().suspended, SESSIONS)
         statistics = conference.statistics()
         assert (statistics.resumes, statistics.failed_resumes) == (2 * SESSIONS, 0)
         assert len({member.session_id for member in members}) == SESSIONS
-        assert len(scene.server.tasks_per_room()) == SESSIONS // 10
-        assert scene.server.store.statistics().sessions == SESSIONS
-        assert await labels(scene)
+        assert len(server.sfu.tasks_per_room()) == SESSIONS // 10
+        assert server.sfu.store.statistics().sessions == SESSIONS
+        assert await labels(server)
         mock_clock.jump(GRACE)
         await becomes(lambda: conference.statistics().peers, 0)
         mock_clock.jump(60.0)
-        await scene.settles(before)
+        await server.settles(before)
         assert living() == objects
-        assert await labels(scene) == []
-        assert scene.server.store.statistics().sessions == 0
+        assert await labels(server) == []
+        assert server.sfu.store.statistics().sessions == 0
         # Who comes now is a stranger.
-        async with scene.websocket() as (websocket, _):
+        async with server.websocket() as (websocket, _):
             last = members[-1]
             await join(websocket, last, transport="keep")
             assert (await hear(websocket, "join"))["resumed"] is False

@@ -46,19 +46,19 @@ async def live_and_die(memory: Memory, *users: str) -> dict[str, Client]:
     """Run a server in which `users` publish a video each, and kill it."""
     clients: dict[str, Client] = {}
     async with (
-        in_memory_server(MemoryStore("one", memory), **LASTING) as around,
+        in_memory_server(MemoryStore("one", memory), **LASTING) as server,
         trio.open_nursery() as nursery,
     ):
         for user in users:
-            clients[user] = await nursery.start(_publish_for_ever, around, user)
+            clients[user] = await nursery.start(_publish_for_ever, server, user)
         # A server that is killed says nothing to anybody, and neither do its clients to it.
-        around.running.cancel_scope.cancel("killed")
+        server.running.cancel_scope.cancel("killed")
         nursery.cancel_scope.cancel("killed")
     return clients
 
 
-async def _publish_for_ever(around: InMemoryServer, user: str, *, task_status: trio.TaskStatus[Client]) -> None:
-    async with around.client(user) as client:
+async def _publish_for_ever(server: InMemoryServer, user: str, *, task_status: trio.TaskStatus[Client]) -> None:
+    async with server.client(user) as client:
         await client.join()
         await client.publish("video")
         await client.until(lambda: client.heard("track-published"))
@@ -71,12 +71,12 @@ async def test_a_restarted_server_takes_its_clients_back(autojump_clock: MockClo
     before = await live_and_die(memory, "alice", "bob")
     (track,) = (each for each in before["bob"].heard("track-published") if "mid" in each)
     async with (
-        in_memory_server(MemoryStore("one", memory), **LASTING) as around,
-        around.client("alice") as alice,
-        around.client("bob") as bob,
+        in_memory_server(MemoryStore("one", memory), **LASTING) as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
     ):
         await trio.sleep(1)
-        assert around.server.conference.statistics().suspended == 2
+        assert server.sfu.conference.statistics().suspended == 2
         told = await alice.resume(before["alice"].heard("join")[0], transport="keep")
         assert told["resumed"] is True
         assert told["transport"] == "new"  # what it would keep has died with the server
@@ -100,7 +100,7 @@ async def test_a_restarted_server_takes_its_clients_back(autojump_clock: MockClo
         )
         bob.send(bob.browser.transceivers[0], KEY_FRAME)
         await alice.until(lambda: alice.machine.rtp)
-        assert around.server.conference.statistics().resumes == 2
+        assert server.sfu.conference.statistics().resumes == 2
 
 
 async def test_who_does_not_come_back_leaves_nothing_behind(autojump_clock: MockClock) -> None:
@@ -108,29 +108,29 @@ async def test_who_does_not_come_back_leaves_nothing_behind(autojump_clock: Mock
     before = await live_and_die(memory, "alice", "bob")
     settings = LASTING | {"room_ttl_sec": 5}
     async with (
-        in_memory_server(MemoryStore("one", memory), **settings) as around,
-        around.client("alice") as alice,
+        in_memory_server(MemoryStore("one", memory), **settings) as server,
+        server.client("alice") as alice,
     ):
         await alice.resume(before["alice"].heard("join")[0])
         await alice.until(lambda: alice.heard("peer-left"))
-        assert around.server.conference.statistics().peers == 1
+        assert server.sfu.conference.statistics().peers == 1
         await alice.say("leave")
         await alice.until(lambda: alice.closed)
         await trio.sleep(10)
-        assert around.server.tasks == 0
-        assert around.server.conference.statistics().rooms == 0
+        assert server.sfu.tasks == 0
+        assert server.sfu.conference.statistics().rooms == 0
         assert memory.sessions == {}
 
 
 async def test_a_room_of_restored_sessions_alone_ends_with_them(autojump_clock: MockClock) -> None:
     memory = Memory()
     await live_and_die(memory, "alice", "bob")
-    async with in_memory_server(MemoryStore("one", memory), **(LASTING | {"room_ttl_sec": 5})) as around:
+    async with in_memory_server(MemoryStore("one", memory), **(LASTING | {"room_ttl_sec": 5})) as server:
         await trio.sleep(1)
-        assert around.server.tasks == 3
+        assert server.sfu.tasks == 3
         await trio.sleep(90)
-        assert around.server.tasks == 0
-        assert around.server.conference.statistics().rooms == 0
+        assert server.sfu.tasks == 0
+        assert server.sfu.conference.statistics().rooms == 0
         assert memory.sessions == {}
 
 
@@ -138,8 +138,8 @@ async def test_the_same_user_may_join_anew_beside_a_restored_session(autojump_cl
     memory = Memory()
     before = await live_and_die(memory, "alice")
     async with (
-        in_memory_server(MemoryStore("one", memory), **LASTING) as around,
-        around.client("alice") as alice,
+        in_memory_server(MemoryStore("one", memory), **LASTING) as server,
+        server.client("alice") as alice,
     ):
         await alice.join()
         assert alice.heard("room-state")[0]["peers"] == []
@@ -166,10 +166,10 @@ async def test_another_server_claims_a_session(autojump_clock: MockClock) -> Non
         await bob.until(lambda: bob.closed)
         assert bob.close_code == CONNECTION_LOST
         await alice.until(lambda: alice.heard("peer-left"))
-        assert first.server.conference.statistics().peers == 1
+        assert first.sfu.conference.statistics().peers == 1
         # Its end there did not end it here.
         await trio.sleep(120)
-        assert second.server.conference.statistics().peers == 1
+        assert second.sfu.conference.statistics().peers == 1
         assert told["sessionId"] in memory.sessions
 
 
@@ -210,9 +210,9 @@ class Slow(MemoryStore):
         return await super().claim(session_id, step)
 
 
-async def give_up_waiting(around: InMemoryServer, told: dict[str, Any]) -> None:
+async def give_up_waiting(server: InMemoryServer, told: dict[str, Any]) -> None:
     """Ask for a session, and be gone before the store has said anything."""
-    async with around.client("bob") as early:
+    async with server.client("bob") as early:
         await early.say("join", roomId="room", userId="bob", name="Early", **proof_of(told))
         await trio.sleep(0.1)
 
@@ -240,7 +240,7 @@ async def test_who_has_gone_while_the_store_was_asked_takes_nothing_from_who_cam
         store.gate.set()
         await trio.sleep(60)
         assert late.closed is None
-        assert second.server.conference.statistics().peers == 1
+        assert second.sfu.conference.statistics().peers == 1
         assert list(memory.sessions) == [late.heard("join")[0]["sessionId"]]
 
 
@@ -256,7 +256,7 @@ async def test_what_was_claimed_for_who_has_gone_waits_for_the_next_try(autojump
         await give_up_waiting(second, bob.heard("join")[0])
         store.gate.set()
         await trio.sleep(1)
-        assert second.server.conference.statistics().suspended == 1
+        assert second.sfu.conference.statistics().suspended == 1
         async with second.client("bob") as late:
             assert (await late.resume(bob.heard("join")[0]))["resumed"] is True
 
@@ -275,51 +275,51 @@ async def test_nobody_claims_what_they_cannot_prove(autojump_clock: MockClock, w
         assert (await thief.resume(told))["resumed"] is False
         await trio.sleep(120)
         assert bob.closed is None
-        assert second.server.conference.statistics().failed_resumes == 1
+        assert second.sfu.conference.statistics().failed_resumes == 1
 
 
 async def test_a_store_that_cannot_be_asked_keeps_nobody_out(autojump_clock: MockClock) -> None:
     async with (
-        in_memory_server(Unreachable("one"), **LASTING) as around,
-        around.client("bob") as bob,
-        around.client("bob") as again,
-        around.client("carl") as carl,
+        in_memory_server(Unreachable("one"), **LASTING) as server,
+        server.client("bob") as bob,
+        server.client("bob") as again,
+        server.client("carl") as carl,
     ):
         await bob.join()
         # What this process knows it decides by itself; what it does not know begins anew.
         assert (await again.resume(bob.heard("join")[0]))["resumed"] is True
         unknown = {"sessionId": "0" * 32, "sessionToken": "0"}
         assert (await carl.resume(unknown))["resumed"] is False
-        assert around.server.front._ready().status == "degraded"
+        assert server.sfu.front._ready().status == "degraded"
 
 
 async def test_a_drain_ends_when_all_have_gone(autojump_clock: MockClock) -> None:
     memory = Memory()
-    async with in_memory_server(MemoryStore("one", memory), **LASTING, drain_sec=20) as around:
-        async with around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server(MemoryStore("one", memory), **LASTING, drain_sec=20) as server:
+        async with server.client("alice") as alice, server.client("bob") as bob:
             await alice.join()
             await bob.join()
-            around.server.stop()
+            server.sfu.stop()
             await alice.until(lambda: alice.heard("server-draining"))
             await bob.until(lambda: bob.heard("server-draining"))
             assert bob.heard("server-draining") == [{"deadlineMs": 20_000}]
-            assert around.server.front._ready() == (False, "draining")
+            assert server.sfu.front._ready() == (False, "draining")
             started = trio.current_time()
             await trio.sleep(5)
-            assert around.server.tasks == 3
+            assert server.sfu.tasks == 3
         await trio.sleep(1)
-        assert around.server.tasks == 0
+        assert server.sfu.tasks == 0
         assert trio.current_time() - started < 7
     assert [kept.record.suspended for kept in memory.sessions.values()] == [True, True]
 
 
 async def test_everybody_hears_of_a_drain_that_takes_no_time(autojump_clock: MockClock) -> None:
     """Though their peers end while the message about it is on its way."""
-    async with in_memory_server(drain_sec=0) as around, AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(around.client(f"user {number}")) for number in range(10)]
+    async with in_memory_server(drain_sec=0) as server, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(server.client(f"user {number}")) for number in range(10)]
         for client in clients:
             await client.join(client.user)
-        around.server.stop()
+        server.sfu.stop()
         for client in clients:
             await client.until(lambda client=client: client.closed)  # type: ignore[misc]
             assert client.heard("server-draining") == [{"deadlineMs": 0}]
@@ -329,14 +329,14 @@ async def test_everybody_hears_of_a_drain_that_takes_no_time(autojump_clock: Moc
 async def test_a_drain_is_bounded(autojump_clock: MockClock) -> None:
     memory = Memory()
     async with (
-        in_memory_server(MemoryStore("one", memory), **LASTING, drain_sec=20) as around,
-        around.client("alice") as alice,
-        around.client("bob") as bob,
+        in_memory_server(MemoryStore("one", memory), **LASTING, drain_sec=20) as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
     ):
         await alice.join()
         await bob.join()
         started = trio.current_time()
-        around.server.stop()
+        server.sfu.stop()
         await alice.until(lambda: alice.closed)
         assert 20 <= trio.current_time() - started < 21
         assert alice.close_code == 1001
@@ -344,12 +344,12 @@ async def test_a_drain_is_bounded(autojump_clock: MockClock) -> None:
 
 
 async def test_a_drain_is_cut_short_by_a_second_call(autojump_clock: MockClock) -> None:
-    async with in_memory_server(drain_sec=20) as around, around.client("alice") as alice:
+    async with in_memory_server(drain_sec=20) as server, server.client("alice") as alice:
         await alice.join()
         started = trio.current_time()
-        around.server.stop()
+        server.sfu.stop()
         await alice.until(lambda: alice.heard("server-draining"))
-        around.server.stop()
+        server.sfu.stop()
         await alice.until(lambda: alice.closed)
         assert trio.current_time() - started < 1
 
@@ -365,7 +365,7 @@ async def test_a_server_that_is_draining_takes_no_session_from_another(autojump_
     ):
         for client in (alice, bob, carl):
             await client.join()
-        second.server.stop()
+        second.sfu.stop()
         await carl.until(lambda: carl.heard("server-draining"))
         await moved.say("join", roomId="room", userId="bob", **proof_of(bob.heard("join")[0]))
         await moved.until(lambda: moved.heard("error"))
@@ -377,12 +377,12 @@ async def test_a_server_that_is_draining_takes_no_session_from_another(autojump_
 
 async def test_nobody_joins_a_server_that_is_draining(autojump_clock: MockClock) -> None:
     async with (
-        in_memory_server(drain_sec=20) as around,
-        around.client("alice") as alice,
-        around.client("bob") as bob,
+        in_memory_server(drain_sec=20) as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
     ):
         await alice.join()
-        around.server.stop()
+        server.sfu.stop()
         await alice.until(lambda: alice.heard("server-draining"))
         await bob.say("join", roomId="room", userId="bob", name="Bob")
         await bob.until(lambda: bob.heard("error"))

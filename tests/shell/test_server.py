@@ -18,16 +18,16 @@ from sfu.shell.signaling import JOIN_TIMEOUT, KEEPALIVE, OUTBOX, STALL_TIMEOUT
 from sfu.transport.peer import PeerTransport
 
 
-def transports(around: InMemoryServer) -> list[PeerTransport]:
+def transports(server: InMemoryServer) -> list[PeerTransport]:
     """Those of all peers."""
-    rooms = around.server.conference.rooms.values()
+    rooms = server.sfu.conference.rooms.values()
     return [peer.connection.transport for room in rooms for peer in room.peers.values()]
 
 
-def remains(around: InMemoryServer) -> tuple[int, int, int]:
+def remains(server: InMemoryServer) -> tuple[int, int, int]:
     """Peers, ways for datagrams to find them, and tasks (of peers and rooms) that there are."""
-    statistics = around.server.conference.statistics()
-    return statistics.peers, statistics.routes, around.server.tasks
+    statistics = server.sfu.conference.statistics()
+    return statistics.peers, statistics.routes, server.sfu.tasks
 
 
 async def call(alice: Client, bob: Client) -> None:
@@ -41,7 +41,7 @@ async def call(alice: Client, bob: Client) -> None:
 
 
 async def test_two_clients_hold_a_call(autojump_clock: MockClock) -> None:
-    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
         for sender, receiver in ((alice, bob), (bob, alice)):
             for payload in (KEY_FRAME, DELTA_FRAME, DELTA_FRAME):
@@ -52,23 +52,23 @@ async def test_two_clients_hold_a_call(autojump_clock: MockClock) -> None:
 # --- ending, at every phase and in every way ---
 
 
-async def before_the_join(around: InMemoryServer, alice: Client) -> None:
+async def before_the_join(server: InMemoryServer, alice: Client) -> None:
     """The WebSocket is open."""
 
 
-async def joined(around: InMemoryServer, alice: Client) -> None:
+async def joined(server: InMemoryServer, alice: Client) -> None:
     """It is in the room."""
     await alice.join()
 
 
-async def negotiated(around: InMemoryServer, alice: Client) -> None:
+async def negotiated(server: InMemoryServer, alice: Client) -> None:
     """Descriptions are exchanged, no datagram has been."""
     alice.budget = 0
     await alice.join()
     await alice.publish("audio", "video")
 
 
-async def in_the_handshake(around: InMemoryServer, alice: Client) -> None:
+async def in_the_handshake(server: InMemoryServer, alice: Client) -> None:
     """ICE is done, DTLS has begun."""
     alice.budget = 4
     await alice.join()
@@ -76,16 +76,16 @@ async def in_the_handshake(around: InMemoryServer, alice: Client) -> None:
     await alice.until(lambda: alice.machine.nominated and not alice.budget)
 
 
-async def connected(around: InMemoryServer, alice: Client) -> None:
+async def connected(server: InMemoryServer, alice: Client) -> None:
     """Media may flow."""
     await alice.join()
     await alice.publish("audio", "video")
     await alice.connect()
 
 
-async def in_a_call(around: InMemoryServer, alice: Client) -> None:
+async def in_a_call(server: InMemoryServer, alice: Client) -> None:
     """Media flows, to and from somebody else."""
-    await connected(around, alice)
+    await connected(server, alice)
     for _ in range(10):
         alice.send(alice.browser.transceivers[1], KEY_FRAME)
         await trio.sleep(0.03)
@@ -94,31 +94,31 @@ async def in_a_call(around: InMemoryServer, alice: Client) -> None:
 PHASES = [before_the_join, joined, negotiated, in_the_handshake, connected, in_a_call]
 
 
-async def it_leaves(around: InMemoryServer, alice: Client) -> None:
+async def it_leaves(server: InMemoryServer, alice: Client) -> None:
     """The client says goodbye."""
     await alice.say("leave")
     await alice.until(lambda: alice.closed or alice.heard("error"))
 
 
-async def it_closes(around: InMemoryServer, alice: Client) -> None:
+async def it_closes(server: InMemoryServer, alice: Client) -> None:
     """The client closes its WebSocket."""
     await alice.websocket.aclose()
 
 
-async def it_vanishes(around: InMemoryServer, alice: Client) -> None:
+async def it_vanishes(server: InMemoryServer, alice: Client) -> None:
     """The client's connection breaks without a word."""
     await alice.vanish()
 
 
-async def the_server_stops(around: InMemoryServer, alice: Client) -> None:
+async def the_server_stops(server: InMemoryServer, alice: Client) -> None:
     """The server is told to stop."""
-    around.server.stop()
+    server.sfu.stop()
     await trio.sleep(10)
 
 
-async def the_server_is_cancelled(around: InMemoryServer, alice: Client) -> None:
+async def the_server_is_cancelled(server: InMemoryServer, alice: Client) -> None:
     """Whoever runs the server cancels it."""
-    around.running.cancel_scope.cancel("test")
+    server.running.cancel_scope.cancel("test")
     await trio.sleep(10)
 
 
@@ -130,27 +130,27 @@ Step = Callable[[InMemoryServer, Client], Awaitable[None]]
 @pytest.mark.parametrize("end", ENDS, ids=lambda step: step.__name__)
 @pytest.mark.parametrize("phase", PHASES, ids=lambda step: step.__name__)
 async def test_nothing_is_left(autojump_clock: MockClock, phase: Step, end: Step) -> None:
-    async with in_memory_server(room_ttl_sec=1) as around, around.client("alice") as alice:
+    async with in_memory_server(room_ttl_sec=1) as server, server.client("alice") as alice:
         with trio.CancelScope() as bobs_life:
-            async with around.client("bob") as bob:
+            async with server.client("bob") as bob:
                 await bob.join()
                 await bob.publish("video")
                 await bob.connect()
-                await phase(around, alice)
-                all_transports = transports(around)
-                await end(around, alice)
+                await phase(server, alice)
+                all_transports = transports(server)
+                await end(server, alice)
             bobs_life.cancel("the end was alice's alone")
         await trio.sleep(10)
-        assert remains(around) == (0, 0, 0)
-        assert not around.server.conference.rooms
+        assert remains(server) == (0, 0, 0)
+        assert not server.sfu.conference.rooms
         assert all(transport.ended for transport in all_transports)
         assert all(transport.outlet.srtp is None for transport in all_transports)
 
 
 async def test_the_room_goes_on_when_one_ends(autojump_clock: MockClock) -> None:
-    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
-        async with around.client("carol") as carol:
+        async with server.client("carol") as carol:
             await carol.join()
             await carol.publish("video")
             await carol.connect()
@@ -161,47 +161,47 @@ async def test_the_room_goes_on_when_one_ends(autojump_clock: MockClock) -> None
 
 
 async def test_a_room_outlives_its_last_peer_by_its_time_to_live(autojump_clock: MockClock) -> None:
-    async with in_memory_server(room_ttl_sec=60) as around:
-        async with around.client("alice") as alice:
+    async with in_memory_server(room_ttl_sec=60) as server:
+        async with server.client("alice") as alice:
             await alice.join()
         await trio.sleep(59)
-        async with around.client("alice") as alice:
+        async with server.client("alice") as alice:
             await alice.join()
-            assert around.server.tasks == 2
+            assert server.sfu.tasks == 2
         await trio.sleep(59)
-        assert around.server.tasks == 1
+        assert server.sfu.tasks == 1
         await trio.sleep(5)
-        assert remains(around) == (0, 0, 0)
-        assert not around.server.conference.rooms
+        assert remains(server) == (0, 0, 0)
+        assert not server.sfu.conference.rooms
 
 
 async def test_rooms_that_are_only_remembered_keep_nobody_out(autojump_clock: MockClock) -> None:
-    async with in_memory_server(max_rooms=2, room_ttl_sec=300) as around:
+    async with in_memory_server(max_rooms=2, room_ttl_sec=300) as server:
         for number in range(6):
-            async with around.client("alice") as alice:
+            async with server.client("alice") as alice:
                 await alice.join(f"room {number}")
-                assert around.server.conference.statistics().rooms <= 2
+                assert server.sfu.conference.statistics().rooms <= 2
                 await alice.say("leave")
                 await alice.until(lambda alice=alice: alice.closed)  # type: ignore[misc]
-                assert around.server.tasks <= 3
+                assert server.sfu.tasks <= 3
         await trio.sleep(301)
-        assert around.server.tasks == 0
-        assert around.server.conference.statistics().rooms == 0
+        assert server.sfu.tasks == 0
+        assert server.sfu.conference.statistics().rooms == 0
 
 
 # --- clients that do not behave ---
 
 
 async def test_a_client_that_never_joins_is_dropped(autojump_clock: MockClock) -> None:
-    async with in_memory_server() as around, around.client("alice") as alice:
+    async with in_memory_server() as server, server.client("alice") as alice:
         await alice.until(lambda: alice.closed, JOIN_TIMEOUT + 5)
 
 
 async def test_before_the_join_only_ping_and_join_are_served(autojump_clock: MockClock) -> None:
     async with (
-        in_memory_server(max_rooms=1) as around,
-        around.client("alice") as alice,
-        around.client("bob") as bob,
+        in_memory_server(max_rooms=1) as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
     ):
         await alice.say("ping", number=1)
         await alice.until(lambda: alice.heard("pong") == [{"number": 1}])
@@ -219,13 +219,13 @@ async def test_before_the_join_only_ping_and_join_are_served(autojump_clock: Moc
         await bob.until(lambda: bob.heard("error"))
         assert bob.heard("error")[0]["code"] == 503
         await bob.join("one")
-        counts = around.server.conference.statistics().messages
+        counts = server.sfu.conference.statistics().messages
         assert (counts["join", "ok"], counts["join", "503"], counts["join", "400"]) == (2, 1, 1)
         assert (counts["ping", "ok"], counts["leave", "409"], counts["?", "400"]) == (1, 1, 1)
 
 
 async def test_a_long_message_before_the_join_is_paid_for_by_a_pause(autojump_clock: MockClock) -> None:
-    async with in_memory_server() as around, around.client("alice") as alice:
+    async with in_memory_server() as server, server.client("alice") as alice:
         for text in ("x" * 800_000, "short"):
             await alice.say("ping", text=text)
         begin = trio.current_time()
@@ -236,18 +236,18 @@ async def test_a_long_message_before_the_join_is_paid_for_by_a_pause(autojump_cl
 
 
 async def test_a_join_for_which_there_is_no_time_is_refused_by_name(autojump_clock: MockClock) -> None:
-    async with in_memory_server() as around, around.client("alice") as alice:
+    async with in_memory_server() as server, server.client("alice") as alice:
         for _ in range(40):
             await alice.say("ping")
         await alice.say("join", roomId="room", userId="alice")
         await alice.until(lambda: alice.heard("error"))
         assert [(error["code"], error["type"]) for error in alice.heard("error")] == [(429, "join")]
         await alice.join()
-        assert around.server.conference.statistics().messages["join", "429"] == 1
+        assert server.sfu.conference.statistics().messages["join", "429"] == 1
 
 
 async def test_a_client_that_does_not_read_is_cut_off_and_disturbs_nobody(autojump_clock: MockClock) -> None:
-    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         alice.reads = False
         await alice.say("join", roomId="room", userId="alice")
         await bob.join()
@@ -256,7 +256,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_disturbs_nobody(autoju
 
 async def test_a_flood_to_a_slow_reader_is_bounded(autojump_clock: MockClock) -> None:
     fast: dict[str, Any] = {"messages_per_second": 100_000, "messages_burst": 100_000}
-    async with in_memory_server(**fast) as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server(**fast) as server, server.client("alice") as alice, server.client("bob") as bob:
         await alice.join()
         await bob.join()
         alice.reads = False
@@ -268,7 +268,7 @@ async def test_a_flood_to_a_slow_reader_is_bounded(autojump_clock: MockClock) ->
 
 async def test_who_is_shown_the_door_is_told_why(autojump_clock: MockClock) -> None:
     """The last message is queued in the very step that ends the peer."""
-    async with in_memory_server() as around, around.client("mallory") as mallory:
+    async with in_memory_server() as server, server.client("mallory") as mallory:
         mallory.fingerprint = "sha-256 " + ":".join(["00"] * 32)
         await mallory.join()
         await mallory.publish("video")
@@ -278,13 +278,13 @@ async def test_who_is_shown_the_door_is_told_why(autojump_clock: MockClock) -> N
 
 
 async def test_joins_are_refused_while_the_server_stops(autojump_clock: MockClock) -> None:
-    async with in_memory_server() as around, around.client("alice") as alice:
+    async with in_memory_server() as server, server.client("alice") as alice:
         await alice.until(lambda: True)
-        around.server._stopping.set()
+        server.sfu._stopping.set()
         await alice.say("join", roomId="room", userId="alice")
         await alice.until(lambda: alice.heard("error") or alice.closed)
         assert alice.closed or alice.heard("error")[0]["code"] == 503
-        assert around.server.conference.statistics().messages == {("join", "503"): 1}
+        assert server.sfu.conference.statistics().messages == {("join", "503"): 1}
 
 
 # --- a failure of ours costs one peer ---
@@ -295,7 +295,7 @@ async def test_a_bug_in_one_peers_packets_costs_that_peer_alone(
 ) -> None:
     original = Conference.receive
 
-    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
 
         def broken(self: Conference, peer: object, data: bytes, path: IcePath, now: float) -> None:
@@ -307,13 +307,13 @@ async def test_a_bug_in_one_peers_packets_costs_that_peer_alone(
         await alice.until(lambda: alice.heard("peer-left"))
         await bob.until(lambda: bob.closed)
         assert bob.close_code == 1011
-        assert len(transports(around)) == 1
+        assert len(transports(server)) == 1
 
 
 async def test_a_bug_in_one_peers_messages_costs_that_peer_alone(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
 
         def broken(self: Conference, peer: object, text: object, now: float) -> None:
@@ -322,7 +322,7 @@ async def test_a_bug_in_one_peers_messages_costs_that_peer_alone(
         monkeypatch.setattr(Conference, "receive_message", broken)
         await bob.say("ping")
         await alice.until(lambda: alice.heard("peer-left"))
-        assert len(transports(around)) == 1
+        assert len(transports(server)) == 1
 
 
 async def test_a_bug_in_one_peers_negotiation_costs_that_peer_alone(
@@ -332,10 +332,10 @@ async def test_a_bug_in_one_peers_negotiation_costs_that_peer_alone(
     original = Connection.make_offer
 
     async with (
-        in_memory_server() as around,
-        around.client("alice") as alice,
-        around.client("bob") as bob,
-        around.client("carol") as carol,
+        in_memory_server() as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
+        server.client("carol") as carol,
     ):
         await call(alice, bob)
 
@@ -345,15 +345,13 @@ async def test_a_bug_in_one_peers_negotiation_costs_that_peer_alone(
             return original(self, now)
 
         await carol.join()
-        (peer,) = (
-            one for one in around.server.conference.rooms["room"].peers.values() if one.user_id == "carol"
-        )
+        (peer,) = (one for one in server.sfu.conference.rooms["room"].peers.values() if one.user_id == "carol")
         monkeypatch.setattr(Connection, "make_offer", broken)
         await alice.until(lambda: alice.heard("peer-left"))
         await carol.until(lambda: carol.closed)
         alice.send(alice.browser.transceivers[0], KEY_FRAME)
         await bob.until(lambda: bob.machine.rtp)
-        assert len(transports(around)) == 2
+        assert len(transports(server)) == 2
 
 
 @pytest.mark.parametrize("where", ["packets", "messages", "timers"])
@@ -361,9 +359,9 @@ async def test_a_peer_that_cannot_even_end_costs_nobody_else(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """What is broken breaks again when the peer is taken out for it."""
-    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
-        (peer,) = (one for one in around.server.conference.rooms["room"].peers.values() if one.user_id == "bob")
+        (peer,) = (one for one in server.sfu.conference.rooms["room"].peers.values() if one.user_id == "bob")
 
         def broken(*args: object) -> None:
             raise ZeroDivisionError("a bug")
@@ -381,7 +379,7 @@ async def test_a_peer_that_cannot_even_end_costs_nobody_else(
         await alice.until(lambda: alice.heard("peer-left"))
         await bob.until(lambda: bob.closed)
         assert bob.close_code == 1011
-        assert len(transports(around)) == 1
+        assert len(transports(server)) == 1
         await alice.say("ping", still="here")
         await alice.until(lambda: alice.heard("pong"))
 
@@ -391,7 +389,7 @@ async def test_a_peer_that_cannot_even_end_costs_nobody_else(
 
 async def test_the_debug_log_says_how_much_there_is(autojump_clock: MockClock) -> None:
     with structlog.testing.capture_logs() as captured:
-        async with in_memory_server(log_level="debug") as around, around.client("alice") as alice:
+        async with in_memory_server(log_level="debug") as server, server.client("alice") as alice:
             await alice.join()
             await trio.sleep(OBSERVE_INTERVAL + 1)
     lines = [entry for entry in captured if entry["event"] == "running"]
@@ -401,7 +399,7 @@ async def test_the_debug_log_says_how_much_there_is(autojump_clock: MockClock) -
 
 async def test_an_idle_peer_has_one_task(autojump_clock: MockClock) -> None:
     """Tasks that wait would be most of its memory: timers are common, and the connection's own task writes."""
-    async with in_memory_server() as around, around.client("alice") as alice:
+    async with in_memory_server() as server, server.client("alice") as alice:
         await trio.sleep(1)
         before = trio.lowlevel.current_statistics().tasks_living
         await alice.join()

@@ -26,12 +26,12 @@ async def ask(client: Client, request: str, **data: str) -> dict[str, object]:
 
 async def test_nothing_comes_without_asking_where_that_is_the_setting(autojump_clock: MockClock) -> None:
     async with (
-        in_memory_server(auto_subscribe=False, session_ttl_sec=30) as around,
-        around.client("alice") as alice,
+        in_memory_server(auto_subscribe=False, session_ttl_sec=30) as server,
+        server.client("alice") as alice,
     ):
         track = await publish(alice)
-        (owner,) = around.server.conference.rooms["room"].peers
-        async with around.client("bob") as bob:
+        (owner,) = server.sfu.conference.rooms["room"].peers
+        async with server.client("bob") as bob:
             await bob.join()
             assert bob.heard("room-state")[0]["subscriptions"] == []
             wrong = await ask(bob, "subscribe", trackId=track, peerId="nobody")
@@ -48,21 +48,21 @@ async def test_nothing_comes_without_asking_where_that_is_the_setting(autojump_c
             alice.send(camera, DELTA_FRAME)
             await bob.until(lambda: not any(line.track for line in bob.browser.lines))
             assert [packet.payload for packet in bob.machine.rtp] == [KEY_FRAME]
-        statistics = around.server.conference.statistics()
+        statistics = server.sfu.conference.statistics()
         assert statistics.messages["subscribe", "404"] == 1
         assert statistics.messages["subscribe", "ok"] == 1
 
 
 async def test_a_track_that_was_declined_stays_away_after_a_reload(autojump_clock: MockClock) -> None:
-    async with in_memory_server(session_ttl_sec=30) as around, around.client("alice") as alice:
+    async with in_memory_server(session_ttl_sec=30) as server, server.client("alice") as alice:
         track = await publish(alice)
-        (owner,) = around.server.conference.rooms["room"].peers
-        async with around.client("bob") as bob:
+        (owner,) = server.sfu.conference.rooms["room"].peers
+        async with server.client("bob") as bob:
             await bob.join()
             (joined,) = bob.heard("join")
             await ask(bob, "unsubscribe", trackId=track, peerId=owner)
             await bob.vanish()
-        async with around.client("bob") as bob:
+        async with server.client("bob") as bob:
             assert (await bob.resume(joined))["resumed"]
             assert bob.heard("room-state")[0]["subscriptions"] == []
             assert (await ask(bob, "subscribe", trackId=track, peerId=owner))["success"]

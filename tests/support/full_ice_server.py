@@ -1,6 +1,6 @@
 """A whole server with full ICE agents on real ports, and clients whose ICE is aioice as it comes.
 
-    async with full_stage() as scene, scene.ice_client("alice") as alice:
+    async with full_ice_server() as server, server.ice_client("alice") as alice:
         await alice.join()
         await alice.publish("video")        # candidates of both sides follow as messages
         await alice.connect()
@@ -283,13 +283,13 @@ async def full_ice_server(store: Store | None = None, /, **settings: Any) -> Asy
     before = len(os.listdir("/proc/self/fd"))
     with structlog.testing.capture_logs() as log:
         media = PeerSockets(HOST)
-        server = Server(Settings(**everything), media, store or MemoryStore("stage"))
+        sfu = Server(Settings(**everything), media, store or MemoryStore("server"))
         async with trio.open_nursery() as nursery:
-            url = await nursery.start(server.run)
-            scene = FullIceServer(server, media, server.ice_tcp, url, log)
-            yield scene
-            server.stop()
-    assert [entry for entry in scene.complaints() if entry["event"] not in scene.expected] == []
-    remains = scene.remains()
+            url = await nursery.start(sfu.run)
+            server = FullIceServer(sfu, media, sfu.ice_tcp, url, log)
+            yield server
+            sfu.stop()
+    assert [entry for entry in server.complaints() if entry["event"] not in server.expected] == []
+    remains = server.remains()
     assert remains["peers"] == remains["routes"] == remains["connections"] == 0
     assert remains["files"] <= before

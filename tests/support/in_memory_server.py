@@ -74,10 +74,8 @@ class MemoryMedia:
 class InMemoryServer:
     """The server and the way to it."""
 
-    def __init__(
-        self, server: Server, media: MemoryMedia, nursery: trio.Nursery, running: trio.Nursery
-    ) -> None:
-        self.server = server
+    def __init__(self, sfu: Server, media: MemoryMedia, nursery: trio.Nursery, running: trio.Nursery) -> None:
+        self.sfu = sfu
         self.media = media
         self.nursery = nursery
         """Holds what the HTTP front holds otherwise: WebSockets."""
@@ -114,7 +112,7 @@ class InMemoryServer:
 
     async def _serve(self, stream: trio.abc.Stream) -> None:
         async def talk(websocket: WebSocketConnection) -> None:
-            await self.server.talk(websocket, INFO)
+            await self.sfu.talk(websocket, INFO)
 
         # As the HTTP front does it: the frames are counted from the first byte behind the request on.
         exchange = HttpConnection(cast(trio.SocketStream, stream))
@@ -134,16 +132,16 @@ async def in_memory_server(
     """Run a server; at the end it is stopped, unless it has ended before. By default its store is its own."""
     settings = {"session_ttl_sec": 1, "drain_sec": 0} | settings
     media = MemoryMedia()
-    server = Server(
+    sfu = Server(
         Settings(http_addr=HostPort("127.0.0.1", 0), announced_ips=(ADDRESS.host,), **settings),
         media,
-        MemoryStore("world") if store is None else store,
+        MemoryStore("server") if store is None else store,
         timeouts=timeouts,
     )
     async with trio.open_nursery() as websockets, trio.open_nursery() as running:
-        await running.start(server.run)
-        yield InMemoryServer(server, media, websockets, running)
-        server.stop()
+        await running.start(sfu.run)
+        yield InMemoryServer(sfu, media, websockets, running)
+        sfu.stop()
 
 
 async def _run_client(client: "Client", *, task_status: trio.TaskStatus[None]) -> None:

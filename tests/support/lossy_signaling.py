@@ -1,7 +1,7 @@
 """A room over a way that delays and breaks: the real server, a polite client, and Bob whose way is perfect.
 
-call = ShakyCall()
-call.client.publish("mic", call.hall.now)
+call = LossySignalingCall()
+call.client.publish("mic", call.conference.now)
 call.deliver_up(call.served)        # the server has the offer ...
 call.lose_wire()                    # ... and its answer gets lost
 call.calm()                         # both agree, or this raises
@@ -44,13 +44,13 @@ class LossySignalingCall:
     """Alice's every message is carried by hand. Bob hears and answers at once."""
 
     def __init__(self, *, firefox: bool = False, seed: int = 1) -> None:
-        self.hall = PureConference(LIMITS, seed)
-        self.bob = self.hall.enter("bob", numbers=CHROMIUM)
+        self.conference = PureConference(LIMITS, seed)
+        self.bob = self.conference.enter("bob", numbers=CHROMIUM)
         self.client = PoliteClient(FIREFOX if firefox else CHROMIUM)
         self.served: Wire | None = None
         """The WebSocket by which the server reaches the client, as far as the server knows."""
         self._peer: Peer | None = None
-        self.client.reconnect("new", self.hall.now)
+        self.client.reconnect("new", self.conference.now)
         self.deliver()
 
     @property
@@ -72,13 +72,13 @@ class LossySignalingCall:
             self._spare_second_reply()
             self.served.broken = True
             self.served = None
-            self.hall.conference.suspend(self.peer, self.hall.now)
+            self.conference.machine.suspend(self.peer, self.conference.now)
             self.settle()
 
     def reconnect(self, transport: str) -> None:
         """The client opens a WebSocket."""
         if self.client.wire is None:
-            self.client.reconnect(transport, self.hall.now)
+            self.client.reconnect(transport, self.conference.now)
 
     def deliver_up(self, wire: Wire | None) -> bool:
         """The server takes the next message of a WebSocket; return whether there was one."""
@@ -90,7 +90,7 @@ class LossySignalingCall:
                 self._join(wire, data)
         elif wire is self.served:
             text = json.dumps({"type": message_type, "data": data})
-            self.hall.conference.receive_message(self.peer, text, self.hall.now)
+            self.conference.machine.receive_message(self.peer, text, self.conference.now)
         self.settle()
         return True
 
@@ -100,7 +100,7 @@ class LossySignalingCall:
         if wire is None or not wire.down:
             return False
         _, message = wire.down.popleft()
-        self.client.hear(message, self.hall.now)
+        self.client.hear(message, self.conference.now)
         return True
 
     def deliver(self) -> None:
@@ -110,11 +110,11 @@ class LossySignalingCall:
 
     def settle(self) -> None:
         """Let the server draw its consequences."""
-        self.hall.settle()
+        self.conference.settle()
         if self._peer is not None:
             for message in self._peer.take_messages():
                 if self.served is not None and not self.served.broken:
-                    self.served.down.append((self.hall.now, json.loads(serialize(message, NOON))))
+                    self.served.down.append((self.conference.now, json.loads(serialize(message, NOON))))
 
     def _spare_second_reply(self) -> None:
         """Let the reply to a join arrive if it is the second in a row that would get lost."""
@@ -133,7 +133,7 @@ class LossySignalingCall:
             session_token=data.get("sessionToken"),
             transport=data["transport"],
         )
-        peer = self.hall.conference.join(request, self.hall.now)
+        peer = self.conference.machine.join(request, self.conference.now)
         assert self._peer in (None, peer), "the session was not resumed"
         if self.served is not None:
             self.served.broken = True
@@ -144,20 +144,20 @@ class LossySignalingCall:
 
     def run(self, seconds: float) -> None:
         """Let time pass. Nothing is under way for longer than `LATENCY`, dead for longer than `LIVENESS`."""
-        hall, end = self.hall, self.hall.now + seconds
+        conference, end = self.conference, self.conference.now + seconds
         for _ in range(MAX_WAKES):
             due = [peer.next_timeout() for peer in self._peers()]
             due += [self.client.next_timeout(), self._latest()]
             now = min((time for time in due if time is not None), default=math.inf)
             if now > end:
-                hall.now = end
+                conference.now = end
                 return
-            hall.now = max(hall.now, now)
+            conference.now = max(conference.now, now)
             self._wake()
         raise AssertionError("timers go off again and again")
 
     def _peers(self) -> list[Peer]:
-        return [peer for room in self.hall.conference.rooms.values() for peer in room.peers.values()]
+        return [peer for room in self.conference.machine.rooms.values() for peer in room.peers.values()]
 
     def _latest(self) -> float | None:
         """When the next message must have arrived."""
@@ -170,11 +170,11 @@ class LossySignalingCall:
         return min(times, default=None)
 
     def _wake(self) -> None:
-        now, wire = self.hall.now, self.client.wire
+        now, wire = self.conference.now, self.client.wire
         for peer in self._peers():
             timeout = peer.next_timeout()
             if timeout is not None and timeout <= now:
-                self.hall.conference.handle_timeout(peer, now)
+                self.conference.machine.handle_timeout(peer, now)
         self.settle()
         timeout = self.client.next_timeout()
         if timeout is not None and timeout <= now:
@@ -200,9 +200,9 @@ class LossySignalingCall:
             self.client.break_off()
             self.reconnect("keep")
         self.deliver()
-        end = self.hall.now + patience
+        end = self.conference.now + patience
         while not self.stable:
-            assert self.hall.now < end, "still not stable"
+            assert self.conference.now < end, "still not stable"
             self.run(0.5)
             self.deliver()
             assert self.client.errors == []

@@ -1,12 +1,12 @@
 """A whole conference without a socket: the pure server, scripted clients, and a clock that jumps.
 
-hall = Hall()
-alice, bob = hall.enter("alice"), hall.enter("bob")
+conference = PureConference()
+alice, bob = conference.enter("alice"), conference.enter("bob")
 alice.publish("video")
-hall.run(1.0)
+conference.run(1.0)
 alice.send_video(key_frame=True)
-hall.run(0.1)
-bob.client.rtp       # what arrived at bob
+conference.run(0.1)
+bob.machine.rtp       # what arrived at bob
 """
 
 import itertools
@@ -49,10 +49,10 @@ class PureConference:
         self.certificate = Certificate.generate(NOON, self.random)
         self.candidates = tuple(str(one) for one in host_candidates([SERVER.host], SERVER.port))
         self.egress = Egress(self._send)
-        self.conference = Conference(
+        self.machine = Conference(
             limits or Limits(), self._connect, self.egress, self.random, auto_subscribe=auto_subscribe
         )
-        self.guests: list[PureClient] = []
+        self.clients: list[PureClient] = []
         self.ports = itertools.count(40000)
         self.nobody = 0
         """Datagrams that the server sent to an address where nobody is."""
@@ -66,15 +66,15 @@ class PureConference:
         certificate: Certificate | None = None,
     ) -> "PureClient":
         """Let a client join, and take its first messages. Raises `Refused`."""
-        peer = self.conference.join(Join(room_id=room, user_id=user, name=user.title()), self.now)
-        guest = PureClient(self, peer, numbers, certificate)
-        self.guests.append(guest)
+        peer = self.machine.join(Join(room_id=room, user_id=user, name=user.title()), self.now)
+        client = PureClient(self, peer, numbers, certificate)
+        self.clients.append(client)
         self.settle()
-        return guest
+        return client
 
-    def leave(self, guest: "PureClient", reason: str = "connection lost") -> None:
-        """Let a guest's connection end."""
-        self.conference.remove(guest.peer, reason, self.now)
+    def leave(self, client: "PureClient", reason: str = "connection lost") -> None:
+        """Let a client's connection end."""
+        self.machine.remove(client.peer, reason, self.now)
         self.settle()
 
     def run(self, seconds: float) -> None:
@@ -82,11 +82,11 @@ class PureConference:
         end = self.now + seconds
         while self.now < end:
             self.now = min(end, self.now + STEP)
-            for guest in self.guests:
-                guest.tick()
-                timeout = guest.peer.next_timeout()
+            for client in self.clients:
+                client.tick()
+                timeout = client.peer.next_timeout()
                 if timeout is not None and timeout <= self.now:
-                    self.conference.handle_timeout(guest.peer, self.now)
+                    self.machine.handle_timeout(client.peer, self.now)
             self.settle()
 
     def settle(self) -> None:
@@ -94,19 +94,19 @@ class PureConference:
         busy = True
         while busy:
             busy = False
-            for peer in self.conference.take_touched():
-                self.conference.conclude(peer, self.now)
+            for peer in self.machine.take_touched():
+                self.machine.conclude(peer, self.now)
                 for datagram, path in peer.outgoing(self.now):
                     self.egress.put(datagram, path)
             self.egress.flush()
-            for guest in self.guests:
-                busy = guest.exchange() or busy
+            for client in self.clients:
+                busy = client.exchange() or busy
 
     def receive(self, data: bytes, path: IcePath) -> None:
         """A datagram arrives at the server."""
-        peer = self.conference.route(data, path)
+        peer = self.machine.route(data, path)
         if peer is not None:
-            self.conference.receive(peer, data, path, self.now)
+            self.machine.receive(peer, data, path, self.now)
 
     def _connect(self, now: float) -> Connection:
         return Connection(self.certificate, self.candidates, self.random, now)
@@ -115,27 +115,27 @@ class PureConference:
         for index in range(egress.count):
             path = egress.paths[index]
             data = FFI().buffer(egress.memory + index * SLOT_SIZE, egress.lengths[index])[:]
-            guest = next((guest for guest in self.guests if guest.path == path), None)
-            if guest is None:
+            client = next((client for client in self.clients if client.path == path), None)
+            if client is None:
                 self.nobody += 1
             else:
-                guest.inbox.append(data)
+                client.inbox.append(data)
 
 
 class PureClient:
     """A client: its signaling, a browser's offers and answers, and a transport that really encrypts."""
 
     def __init__(
-        self, hall: PureConference, peer: Peer, numbers: Numbers, certificate: Certificate | None
+        self, conference: PureConference, peer: Peer, numbers: Numbers, certificate: Certificate | None
     ) -> None:
-        self.hall = hall
+        self.conference = conference
         self.peer = peer
-        self.path = IcePath(SERVER, Address("192.0.2.7", next(hall.ports)))
+        self.path = IcePath(SERVER, Address("192.0.2.7", next(conference.ports)))
         self.browser = Browser(numbers=numbers)
-        self.client = ScriptedClient(
-            random=hall.random, now=hall.now, certificate=certificate or hall.certificate
+        self.machine = ScriptedClient(
+            random=conference.random, now=conference.now, certificate=certificate or conference.certificate
         )
-        self.fingerprint = self.client.certificate.fingerprint()
+        self.fingerprint = self.machine.certificate.fingerprint()
         """What its descriptions say."""
         self.inbox: list[bytes] = []
         self.messages: list[dict[str, Any]] = []
@@ -152,8 +152,8 @@ class PureClient:
     def say(self, message_type: str, **data: Any) -> None:
         """Send a message to the server, and let it have its consequences."""
         text = json.dumps({"type": message_type, "data": data})
-        self.hall.conference.receive_message(self.peer, text, self.hall.now)
-        self.hall.settle()
+        self.conference.machine.receive_message(self.peer, text, self.conference.now)
+        self.conference.settle()
 
     def heard(self, message_type: str) -> list[dict[str, Any]]:
         """The data of all messages of a type so far."""
@@ -169,7 +169,7 @@ class PureClient:
             session_token=told["sessionToken"],
             transport="keep" if keep else "new",
         )
-        assert self.hall.conference.join(request, self.hall.now) is self.peer
+        assert self.conference.machine.join(request, self.conference.now) is self.peer
 
     def publish(self, *kinds: str, source: str | None = None) -> list[Transceiver]:
         """Publish one track of each kind."""
@@ -189,7 +189,7 @@ class PureClient:
 
     def own(self, sdp: str) -> str:
         """A description of the browser with the scripted client's transport in it."""
-        return with_transport(sdp, self.client.credentials, self.fingerprint)
+        return with_transport(sdp, self.machine.credentials, self.fingerprint)
 
     def exchange(self) -> bool:
         """Take what the server sent and answer it; return whether there was anything."""
@@ -200,17 +200,17 @@ class PureClient:
         inbox, self.inbox = self.inbox, []
         for data in inbox:
             busy = True
-            self.client.receive(data, self.hall.now)
-        for data in self.client.outgoing(self.hall.now):
+            self.machine.receive(data, self.conference.now)
+        for data in self.machine.outgoing(self.conference.now):
             busy = True
-            self.hall.receive(data, self.path)
+            self.conference.receive(data, self.path)
         return busy
 
     def tick(self) -> None:
         """Let the transport's timers run."""
-        timeout = self.client.next_timeout()
-        if timeout is not None and timeout <= self.hall.now:
-            self.client.handle_timeout(self.hall.now)
+        timeout = self.machine.next_timeout()
+        if timeout is not None and timeout <= self.conference.now:
+            self.machine.handle_timeout(self.conference.now)
 
     def _hear(self, message: dict[str, Any]) -> None:
         self.messages.append(message)
@@ -222,13 +222,13 @@ class PureClient:
             answer = self.own(self.browser.answer(data["sdp"]))
             self.connect(data["sdp"])
             text = json.dumps({"type": "answer", "data": {"sdp": answer, "type": "answer"}})
-            self.hall.conference.receive_message(self.peer, text, self.hall.now)
+            self.conference.machine.receive_message(self.peer, text, self.conference.now)
 
     def renew(self) -> None:
         """Go on with another RTCPeerConnection."""
         self.browser = Browser()
-        self.client = ScriptedClient(
-            random=self.hall.random, now=self.hall.now, certificate=self.client.certificate
+        self.machine = ScriptedClient(
+            random=self.conference.random, now=self.conference.now, certificate=self.machine.certificate
         )
         self.forget_remote()
 
@@ -241,7 +241,7 @@ class PureClient:
         remote = description_of(sdp)
         if remote != self._remote:
             self._remote = remote
-            self.client.set_remote(remote, self.hall.now)
+            self.machine.set_remote(remote, self.conference.now)
 
     # --- media ---
 
@@ -254,8 +254,8 @@ class PureClient:
         packet = RtpPacket(
             payload_type, True, self._sequence_numbers[ssrc], self._timestamps[ssrc], ssrc, (), (), payload
         )
-        self.client.send_rtp(packet)
-        self.hall.settle()
+        self.machine.send_rtp(packet)
+        self.conference.settle()
         return packet
 
     def send_frames(self, transceiver: Transceiver, count: int = 1, *, key_frame: bool = True) -> None:
@@ -263,8 +263,8 @@ class PureClient:
         for index in range(count):
             payload = KEY_FRAME if key_frame and index == 0 else DELTA_FRAME
             self.send(transceiver, payload if transceiver.kind == "video" else b"opus")
-            self.hall.run(1 / 30)
+            self.conference.run(1 / 30)
 
     def received(self, ssrc: int | None = None) -> list[RtpPacket]:
         """The packets that arrived, those of one SSRC if it is given."""
-        return [packet for packet in self.client.rtp if ssrc in (None, packet.ssrc)]
+        return [packet for packet in self.machine.rtp if ssrc in (None, packet.ssrc)]

@@ -1,7 +1,7 @@
 """A whole server on real ports in this process, a call through it, and what an attack may not change.
 
-    async with attacked() as (scene, call):
-        ...             # throw something at scene.http, scene.media.address
+    async with attacked() as (server, call):
+        ...             # throw something at server.http, server.media.address
 
 Server and clients share one event loop, so a delay that the server causes is seen by everybody at once, and
 what is left afterwards (tasks, files, routes) can be counted.
@@ -65,13 +65,13 @@ class RealServer:
 
     def __init__(
         self,
-        server: Server,
+        sfu: Server,
         media: MediaSocket | PeerSockets,
         ice_tcp: IceTcp,
         url: str,
         log: list[EventDict],
     ) -> None:
-        self.server = server
+        self.sfu = sfu
         self.media = media
         self.ice_tcp = ice_tcp
         self.http = Address(HOST, int(url.rstrip("/").rpartition(":")[2]))
@@ -139,24 +139,24 @@ class RealServer:
     def drops(self, user: str | None = None) -> dict[str, int]:
         """Counts of dropped datagrams by reason: those of nobody, or those for a user."""
         if user is None:
-            return self.server.conference.statistics().drops | dict(self.media.statistics().drops)
-        rooms = self.server.conference.rooms.values()
+            return self.sfu.conference.statistics().drops | dict(self.media.statistics().drops)
+        rooms = self.sfu.conference.rooms.values()
         peer = next(peer for room in rooms for peer in room.peers.values() if peer.user_id == user)
         return dict(peer.connection.transport.statistics().drops)
 
     def messages(self, message_type: str) -> dict[str, int]:
         """Counts of clients' messages of a type by result."""
-        counts = self.server.conference.statistics().messages
+        counts = self.sfu.conference.statistics().messages
         return {result: count for (name, result), count in counts.items() if name == message_type}
 
     def remains(self) -> dict[str, int]:
         """Everything of which there is more while somebody is there."""
-        conference, http = self.server.conference.statistics(), self.server.front.statistics()
+        conference, http = self.sfu.conference.statistics(), self.sfu.front.statistics()
         return {
             "rooms": conference.rooms,
             "peers": conference.peers,
             "routes": conference.routes,
-            "peer and room tasks": self.server.tasks,
+            "peer and room tasks": self.sfu.tasks,
             "trio tasks": trio.lowlevel.current_statistics().tasks_living,
             "connections": http.connections,
             "websockets": http.websockets,
@@ -186,26 +186,26 @@ async def real_server(
         IceTcp.open(HostPort(HOST, 0), max_connections=1000) as ice_tcp,
         MediaSocket.open(HOST, udp_port, sink=ice_tcp) as media,
     ):
-        server = Server(Settings(**everything), media, MemoryStore("stage"), ice_tcp, timeouts=timeouts)
+        sfu = Server(Settings(**everything), media, MemoryStore("server"), ice_tcp, timeouts=timeouts)
         async with trio.open_nursery() as nursery:
-            url = await nursery.start(server.run)
-            scene = RealServer(server, media, ice_tcp, url, log)
-            yield scene
-            server.stop()
-    assert scene.complaints() == []
-    remains = scene.remains()
+            url = await nursery.start(sfu.run)
+            server = RealServer(sfu, media, ice_tcp, url, log)
+            yield server
+            sfu.stop()
+    assert server.complaints() == []
+    remains = server.remains()
     assert remains["peers"] == remains["routes"] == remains["connections"] == remains["media connections"] == 0
 
 
 @asynccontextmanager
 async def attacked(**settings: Any) -> AsyncIterator[tuple[RealServer, "Call"]]:
     """Run a call, which whatever the block does must not disturb, and of which nothing may be left."""
-    async with real_server(**settings) as scene, scene.call() as call:
-        before = scene.remains()
-        yield scene, call
+    async with real_server(**settings) as server, server.call() as call:
+        before = server.remains()
+        yield server, call
         await call.is_undisturbed()
         assert call.longest_wait < TOLERABLE_WAIT, f"a packet waited for {call.longest_wait:.1f} s of work"
-        await scene.settles(before)
+        await server.settles(before)
         await call.is_undisturbed()
 
 

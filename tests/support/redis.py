@@ -118,7 +118,7 @@ class TcpProxy:
     """Stands between a store and Redis, and is slow, or cuts connections."""
 
     def __init__(self, folder: Path, server: RedisAddress) -> None:
-        self.address = RedisAddress("unix", path=str(folder / "middleman.sock"))
+        self.address = RedisAddress("unix", path=str(folder / "proxy.sock"))
         self.delay = 0.0
         """Seconds that each reply is held back."""
         self.cut_before: bytes | None = None

@@ -1,9 +1,9 @@
-"""Whole servers on real ports over a real Redis: several at a time, or one life of a server after the other.
+"""Whole servers on real ports over a real Redis: several at a time, or one that is started again.
 
-async with life(redis.address) as first, first.client("alice") as alice:
+async with redis_backed_server(redis.address) as first, first.client("alice") as alice:
     ...
     first.kill()
-async with life(redis.address) as second:       # the same server, started again
+async with redis_backed_server(redis.address) as second:       # the same server, started again
     ...
 """
 
@@ -33,7 +33,7 @@ REFRESH = 0.3
 """Seconds after which the leases of sessions are extended in tests."""
 
 ROOM = "call"
-"""Where everybody meets; the room of `Stage.call`."""
+"""Where everybody meets; the room of `RealServer.call`."""
 
 
 class RedisBackedServer(RealServer):
@@ -41,7 +41,7 @@ class RedisBackedServer(RealServer):
 
     def __init__(
         self,
-        server: Server,
+        sfu: Server,
         store: RedisStore,
         media: MediaSocket,
         ice_tcp: IceTcp,
@@ -52,7 +52,7 @@ class RedisBackedServer(RealServer):
         running: trio.CancelScope,
     ) -> None:
         """`url` and `operators` are its two HTTP ports; `running` holds `Server.run`."""
-        super().__init__(server, media, ice_tcp, url, log)
+        super().__init__(sfu, media, ice_tcp, url, log)
         self.store = store
         self._operators = operators
         self._running = running
@@ -77,7 +77,7 @@ class RedisBackedServer(RealServer):
 
     def users(self) -> list[str]:
         """Return the users of all peers, suspended ones too, in alphabetical order."""
-        rooms = self.server.conference.rooms.values()
+        rooms = self.sfu.conference.rooms.values()
         return sorted(peer.user_id for room in rooms for peer in room.peers.values())
 
     async def written(self) -> None:
@@ -106,13 +106,13 @@ async def redis_backed_server(
         IceTcp.open(HostPort(HOST, 0), max_connections=100) as ice_tcp,
         MediaSocket.open(HOST, 0, sink=ice_tcp) as media,
     ):
-        server = Server(chosen, media, store, ice_tcp)
+        sfu = Server(chosen, media, store, ice_tcp)
         async with trio.open_nursery() as nursery:
-            operators = await nursery.start(Admin(chosen, server, media).serve)
+            operators = await nursery.start(Admin(chosen, sfu, media).serve)
             async with trio.open_nursery() as serving:
-                url, running = await serving.start(_live, server)
+                url, running = await serving.start(_run, sfu)
                 yield RedisBackedServer(
-                    server,
+                    sfu,
                     store,
                     media,
                     ice_tcp,
@@ -121,14 +121,14 @@ async def redis_backed_server(
                     operators=operators,
                     running=running,
                 )
-                server.stop()
+                sfu.stop()
             nursery.cancel_scope.cancel("the server has ended")
 
 
-async def _live(server: Server, *, task_status: trio.TaskStatus[tuple[str, trio.CancelScope]]) -> None:
+async def _run(sfu: Server, *, task_status: trio.TaskStatus[tuple[str, trio.CancelScope]]) -> None:
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
-            url = await nursery.start(server.run)
+            url = await nursery.start(sfu.run)
             task_status.started((url, scope))
 
 
@@ -180,12 +180,12 @@ async def took(what: Awaitable[object]) -> float:
 
 @asynccontextmanager
 async def between(redis: RedisServer) -> AsyncIterator[TcpProxy]:
-    """Put a middleman before Redis."""
+    """Put a TCP proxy before Redis."""
     with tempfile.TemporaryDirectory(prefix="sfu-redis-") as folder:
-        middleman = TcpProxy(Path(folder), redis.address)
+        proxy = TcpProxy(Path(folder), redis.address)
         async with trio.open_nursery() as nursery:
-            await nursery.start(middleman.serve)
-            yield middleman
+            await nursery.start(proxy.serve)
+            yield proxy
             nursery.cancel_scope.cancel("the test is over")
 
 

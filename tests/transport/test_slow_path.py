@@ -12,7 +12,7 @@ from sfu.transport.send_stream import SendStream
 OTHER = IcePath(SERVER, Address("198.51.100.8", 50001))
 
 
-class Scene:
+class Subscription:
     """A subscriber's transport with a slot, and a publisher whose stream goes through it."""
 
     def __init__(self) -> None:
@@ -53,44 +53,44 @@ class Scene:
 
 
 @pytest.fixture
-def scene() -> Scene:
-    return Scene()
+def subscription() -> Subscription:
+    return Subscription()
 
 
-def test_video_stops_on_a_path_that_is_full_and_goes_on_when_it_is_not(scene: Scene) -> None:
-    transport, path = scene.link.transport, scene.link.path
+def test_video_stops_on_a_path_that_is_full_and_goes_on_when_it_is_not(subscription: Subscription) -> None:
+    transport, path = subscription.link.transport, subscription.link.path
     for _ in range(2):
         transport.hold_video(path)
-        assert scene.frames(DELTA_FRAME, KEY_FRAME) == []
-    assert not scene.asks_for_key_frame()
-    transport.release_video(path, scene.link.now)
-    assert scene.asks_for_key_frame()
-    assert scene.wakes_publisher()
-    assert scene.frames(DELTA_FRAME, KEY_FRAME, DELTA_FRAME) == [path] * 2
-    transport.release_video(path, scene.link.now)
-    assert not scene.wakes_publisher()
+        assert subscription.frames(DELTA_FRAME, KEY_FRAME) == []
+    assert not subscription.asks_for_key_frame()
+    transport.release_video(path, subscription.link.now)
+    assert subscription.asks_for_key_frame()
+    assert subscription.wakes_publisher()
+    assert subscription.frames(DELTA_FRAME, KEY_FRAME, DELTA_FRAME) == [path] * 2
+    transport.release_video(path, subscription.link.now)
+    assert not subscription.wakes_publisher()
 
 
-def test_how_full_another_path_is_changes_nothing(scene: Scene) -> None:
-    transport, path = scene.link.transport, scene.link.path
+def test_how_full_another_path_is_changes_nothing(subscription: Subscription) -> None:
+    transport, path = subscription.link.transport, subscription.link.path
     transport.hold_video(OTHER)
-    assert scene.frames(DELTA_FRAME) == [path]
+    assert subscription.frames(DELTA_FRAME) == [path]
     transport.hold_video(path)
-    transport.release_video(OTHER, scene.link.now)
-    assert scene.frames(DELTA_FRAME) == []
+    transport.release_video(OTHER, subscription.link.now)
+    assert subscription.frames(DELTA_FRAME) == []
 
 
-def test_video_goes_on_when_the_client_moves_away_from_a_full_path(scene: Scene) -> None:
-    link = scene.link
+def test_video_goes_on_when_the_client_moves_away_from_a_full_path(subscription: Subscription) -> None:
+    link = subscription.link
     link.transport.hold_video(link.path)
-    assert scene.frames(DELTA_FRAME) == []
+    assert subscription.frames(DELTA_FRAME) == []
     for nominate in (False, True):
         link.transport.receive(link.client.check(nominate=nominate), OTHER, link.now)
     assert link.transport.selected == OTHER
-    assert scene.asks_for_key_frame()
-    assert scene.wakes_publisher()
-    assert scene.frames(DELTA_FRAME, KEY_FRAME) == [OTHER]
+    assert subscription.asks_for_key_frame()
+    assert subscription.wakes_publisher()
+    assert subscription.frames(DELTA_FRAME, KEY_FRAME) == [OTHER]
     # What becomes of the old one is no concern any more.
     link.transport.hold_video(link.path)
     link.transport.release_video(link.path, link.now)
-    assert scene.frames(DELTA_FRAME) == [OTHER]
+    assert subscription.frames(DELTA_FRAME) == [OTHER]

@@ -52,9 +52,9 @@ async def join(client: Client, **data: Any) -> list[int]:
     return [error["code"] for error in client.heard("error")]
 
 
-def status(around: InMemoryServer) -> str:
+def status(server: InMemoryServer) -> str:
     """What ``/readyz`` says."""
-    readiness = around.server._readiness()
+    readiness = server.sfu._readiness()
     assert readiness.ready
     return readiness.status
 
@@ -62,59 +62,59 @@ def status(around: InMemoryServer) -> str:
 async def test_who_joins_while_there_are_no_keys_may_try_again(
     autojump_clock: MockClock, remote: Remote
 ) -> None:
-    async with in_memory_server(auth_jwks=URL) as around, around.client("alice") as alice:
+    async with in_memory_server(auth_jwks=URL) as server, server.client("alice") as alice:
         assert await join(alice, token=OLD.token()) == [503]
         (error,) = alice.heard("error")
         assert error["message"] == "the token cannot be verified now: try again"
         assert await join(alice, token="nonsense") == [503, 401]
         assert alice.closed is None or alice.closed.reason is not None
-        assert status(around) == "degraded"
+        assert status(server) == "degraded"
         remote.content = key_set(OLD)
-        async with around.client("alice") as again:
+        async with server.client("alice") as again:
             await trio.sleep(DEFAULT_TIMEOUTS.key_retry_max)
             assert await join(again, token=OLD.token()) == []
-        assert status(around) == "ok"
-        assert around.server.token_verifier.refusals() == {"unavailable": 1, "malformed": 1}
-        assert around.server.conference.statistics().messages["join", "503"] == 1
+        assert status(server) == "ok"
+        assert server.sfu.token_verifier.refusals() == {"unavailable": 1, "malformed": 1}
+        assert server.sfu.conference.statistics().messages["join", "503"] == 1
 
 
 async def test_who_comes_right_at_the_start_waits_a_little(autojump_clock: MockClock, remote: Remote) -> None:
     remote.content, remote.takes = key_set(OLD), 2.0
-    async with in_memory_server(auth_jwks=URL) as around, around.client("alice") as alice:
+    async with in_memory_server(auth_jwks=URL) as server, server.client("alice") as alice:
         assert await join(alice, token=OLD.token()) == []
         assert 2.0 <= trio.current_time() < DEFAULT_TIMEOUTS.key_wait
 
 
 async def test_keys_change(autojump_clock: MockClock, remote: Remote) -> None:
     remote.content = key_set(OLD)
-    async with in_memory_server(auth_jwks=URL) as around:
-        async with around.client("alice") as alice:
+    async with in_memory_server(auth_jwks=URL) as server:
+        async with server.client("alice") as alice:
             assert await join(alice, token=OLD.token()) == []
         await trio.sleep(100)
         remote.content = key_set(NEW, OLD)
-        async with around.client("bob") as bob:
+        async with server.client("bob") as bob:
             assert await join(bob, token=NEW.token("bob")) == []
-        async with around.client("alice") as alice:
+        async with server.client("alice") as alice:
             assert await join(alice, token=OLD.token()) == []
         assert remote.fetches == 2
         remote.content = key_set(NEW)
         await trio.sleep(600)
-        async with around.client("alice") as alice:
+        async with server.client("alice") as alice:
             assert await join(alice, token=OLD.token()) == [401]
         assert remote.fetches == 3
 
 
 async def test_a_session_is_resumed_without_keys(autojump_clock: MockClock, remote: Remote) -> None:
     remote.content = key_set(OLD)
-    async with in_memory_server(auth_jwks=URL, session_ttl_sec=3600) as around:
-        async with around.client("alice") as alice:
+    async with in_memory_server(auth_jwks=URL, session_ttl_sec=3600) as server:
+        async with server.client("alice") as alice:
             assert await join(alice, token=OLD.token()) == []
             (joined,) = alice.heard("join")
             await alice.vanish()
         remote.content, remote.takes = b'{"keys": []}', 1e9
         await trio.sleep(650)
         proof = proof_of(joined)
-        async with around.client("alice") as alice:
+        async with server.client("alice") as alice:
             began = trio.current_time()
             assert await join(alice, token=NEW.token(), **proof) == []
             assert trio.current_time() == pytest.approx(began, abs=0.1)
@@ -126,23 +126,23 @@ async def test_who_proves_no_session_waits_for_keys_whether_it_exists_or_not(
     autojump_clock: MockClock, remote: Remote, there: bool
 ) -> None:
     remote.content = key_set(OLD)
-    async with in_memory_server(auth_jwks=URL, session_ttl_sec=3600) as around:
-        async with around.client("alice") as alice:
+    async with in_memory_server(auth_jwks=URL, session_ttl_sec=3600) as server:
+        async with server.client("alice") as alice:
             assert await join(alice, token=OLD.token()) == []
             session_id = alice.heard("join")[0]["sessionId"] if there else "made up"
             await alice.vanish()
         await trio.sleep(100)
         remote.content, remote.takes = key_set(OLD, NEW), 2.0
-        async with around.client("alice") as alice:
+        async with server.client("alice") as alice:
             began = trio.current_time()
             assert await join(alice, token=NEW.token(), sessionId=session_id, sessionToken="wrong") == []
             assert trio.current_time() - began == pytest.approx(2.0, abs=0.1)
             assert not alice.heard("join")[0]["resumed"]
 
 
-async def answer(scene: RealServer, signer: Signer) -> dict[str, Any]:
+async def answer(server: RealServer, signer: Signer) -> dict[str, Any]:
     """Join by a WebSocket of one's own; what came of it."""
-    async with scene.websocket() as (websocket, _):
+    async with server.websocket() as (websocket, _):
         await tell(websocket, "join", roomId="room", userId="alice", token=signer.token())
         heard = await hear(websocket, "join", "error")
         return {name: heard[name] for name in ("success", "code") if name in heard}
@@ -155,13 +155,13 @@ async def test_an_issuer_with_https(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     async with issuer(certificate) as login:
         login.answers = {"/certs": moved("/keys"), "/keys": ok(key_set(OLD))}
         times = Timeouts(key_cooldown=0.0)
-        async with real_server(auth_jwks=parse_http_url(f"{login.url}/certs"), timeouts=times) as scene:
-            ring = scene.server.token_verifier.key_ring
+        async with real_server(auth_jwks=parse_http_url(f"{login.url}/certs"), timeouts=times) as server:
+            ring = server.sfu.token_verifier.key_ring
             assert ring is not None
-            assert await answer(scene, OLD) == {"success": True}
+            assert await answer(server, OLD) == {"success": True}
             login.answers["/keys"] = ok(key_set(NEW))
-            assert await answer(scene, NEW) == {"success": True}
-            assert await answer(scene, OLD) in ({"code": 401}, {"code": 503})
+            assert await answer(server, NEW) == {"success": True}
+            assert await answer(server, OLD) in ({"code": 401}, {"code": 503})
             assert set(ring.keys) == {"new"}
             assert set(ring.statistics().reads) == {"ok"}
         await becomes(lambda: login.connections, 0)

@@ -292,14 +292,14 @@ def token_for(user: str, **grants: Any) -> str:
 async def test_who_is_refused_is_told_and_cut_off(
     autojump_clock: MockClock, token: str | None, code: int
 ) -> None:
-    async with in_memory_server(auth_secret=SECRET) as around, around.client("alice") as alice:
+    async with in_memory_server(auth_secret=SECRET) as server, server.client("alice") as alice:
         await alice.say("join", roomId="room", userId="alice", **({"token": token} if token else {}))
         await alice.until(lambda: alice.closed)
         (error,) = alice.heard("error")
         assert (error["code"], error["type"]) == (code, "join")
         assert alice.close_code == 1008
-        assert around.server.conference.statistics().messages == {("join", str(code)): 1}
-        assert not around.server.conference.rooms
+        assert server.sfu.conference.statistics().messages == {("join", str(code)): 1}
+        assert not server.sfu.conference.rooms
 
 
 async def enter(client: Any, **grants: Any) -> None:
@@ -310,16 +310,16 @@ async def enter(client: Any, **grants: Any) -> None:
 
 async def test_who_may_not_receive_is_subscribed_to_nothing(autojump_clock: MockClock) -> None:
     async with (
-        in_memory_server(auth_secret=SECRET) as around,
-        around.client("alice") as alice,
-        around.client("bob") as bob,
+        in_memory_server(auth_secret=SECRET) as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
     ):
         await enter(alice)
         await alice.publish("audio")
         await enter(bob, subscribe=False)
         await alice.publish("video")
         await bob.until(lambda: len(bob.heard("track-published")) == 1)
-        peers = around.server.conference.rooms["room"].peers.values()
+        peers = server.sfu.conference.rooms["room"].peers.values()
         assert [len(peer.connection.subscriptions) for peer in peers] == [0, 0]
         await bob.publish("video")
         await alice.until(lambda: any(line.track for line in alice.browser.lines))
@@ -327,7 +327,7 @@ async def test_who_may_not_receive_is_subscribed_to_nothing(autojump_clock: Mock
 
 
 async def test_who_may_not_publish_is_refused(autojump_clock: MockClock) -> None:
-    async with in_memory_server(auth_secret=SECRET) as around, around.client("alice") as alice:
+    async with in_memory_server(auth_secret=SECRET) as server, server.client("alice") as alice:
         await enter(alice, publish=["audio"])
         await alice.publish("audio")
         alice.browser.add("video", receives=False)
@@ -336,23 +336,23 @@ async def test_who_may_not_publish_is_refused(autojump_clock: MockClock) -> None
         (error,) = alice.heard("error")
         assert (error["code"], error["type"]) == (403, "offer")
         assert [track["kind"] for track in alice.heard("track-published")] == ["audio"]
-        assert around.server.conference.statistics().messages["offer", "403"] == 1
+        assert server.sfu.conference.statistics().messages["offer", "403"] == 1
 
 
 async def test_a_resumed_session_keeps_its_grants_and_needs_no_token(autojump_clock: MockClock) -> None:
-    async with in_memory_server(auth_secret=SECRET) as around:
-        async with around.client("alice") as alice:
+    async with in_memory_server(auth_secret=SECRET) as server:
+        async with server.client("alice") as alice:
             await enter(alice, publish=["screen"])
             (joined,) = alice.heard("join")
             await alice.vanish()
-        async with around.client("alice") as alice:
+        async with server.client("alice") as alice:
             proof = proof_of(joined)
             await alice.say("join", roomId="room", userId="alice", **proof)
             await alice.until(lambda: alice.heard("join"))
             assert alice.heard("join")[0]["resumed"]
-            (peer,) = around.server.conference.rooms["room"].peers.values()
+            (peer,) = server.sfu.conference.rooms["room"].peers.values()
             assert peer.grants.publish == {"screen"}
-        async with around.client("alice") as alice:
+        async with server.client("alice") as alice:
             await alice.say("join", roomId="room", userId="alice", **{**proof, "sessionToken": "wrong"})
             await alice.until(lambda: alice.heard("error"))
             assert alice.heard("error")[0]["code"] == 401

@@ -16,30 +16,34 @@ from sfu.shell.store.memory import Memory, MemoryStore
 LASTING = {"session_ttl_sec": 30}
 
 
-def sockets(scene: FullIceServer) -> dict[str, int]:
+def sockets(server: FullIceServer) -> dict[str, int]:
     """What clients leave behind, apart from their WebSockets."""
-    remains = scene.remains()
+    remains = server.remains()
     return {name: remains[name] for name in ("files", "trio tasks", "peer and room tasks")}
 
 
 async def test_a_call_whose_end_leaves_nothing() -> None:
-    async with full_ice_server() as scene:
-        before = scene.remains()
-        async with scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+    async with full_ice_server() as server:
+        before = server.remains()
+        async with server.ice_client("alice") as alice, server.ice_client("bob") as bob:
             await call(alice, bob)
             await flows(alice, bob)
             await flows(bob, alice)
-            statistics = scene.media.statistics()
+            statistics = server.media.statistics()
             assert statistics.packets_in > 0
             assert statistics.packets_out > 0
             await alice.leave()
             await bob.until(lambda: bob.heard("peer-left"))
             await bob.vanish()
-        await scene.settles(before)
+        await server.settles(before)
 
 
 async def test_who_receives_first_is_offered_and_controlled() -> None:
-    async with full_ice_server() as scene, scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+    async with (
+        full_ice_server() as server,
+        server.ice_client("alice") as alice,
+        server.ice_client("bob") as bob,
+    ):
         await alice.join()
         await alice.publish("video")
         await alice.connect()
@@ -57,19 +61,19 @@ async def test_candidates_of_both_sides_follow_as_messages(
     monkeypatch.setattr("sfu.shell.full_ice.agent.SERVER_TIMEOUT", 0.5)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
         mute.bind((HOST, 0))
-        async with coturn(tmp_path) as server:
-            urls = f"turn:{HOST}:{mute.getsockname()[1]},{server.turn()}"
+        async with coturn(tmp_path) as turn_server:
+            urls = f"turn:{HOST}:{mute.getsockname()[1]},{turn_server.turn()}"
             relayed: dict[str, Any] = {
                 "ice_policy": "relay",
-                "stun_urls": STUN_URLS.parse(server.stun),
+                "stun_urls": STUN_URLS.parse(turn_server.stun),
                 "turn_urls": TURN_URLS.parse(urls),
                 "turn_user": USER,
                 "turn_password": PASSWORD,
             }
-            async with full_ice_server(**relayed) as scene:
-                scene.expected = frozenset({"TURN server of no use"})
-                before = scene.remains()
-                async with scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+            async with full_ice_server(**relayed) as server:
+                server.expected = frozenset({"TURN server of no use"})
+                before = server.remains()
+                async with server.ice_client("alice") as alice, server.ice_client("bob") as bob:
                     await call(alice, bob)
                     for client in (alice, bob):
                         assert "a=candidate" not in client.heard("answer")[0]["sdp"]
@@ -77,18 +81,22 @@ async def test_candidates_of_both_sides_follow_as_messages(
                         assert client.heard("join")[0]["iceServers"][1]["credential"] == PASSWORD
                     await flows(alice, bob)
                     await flows(bob, alice)
-                    assert server.allocations() == 2
+                    assert turn_server.allocations() == 2
                     await alice.leave()
-                    await becomes(server.released, 1)
-                await scene.settles(before)
-                await becomes(server.released, 2)
+                    await becomes(turn_server.released, 1)
+                await server.settles(before)
+                await becomes(turn_server.released, 2)
 
 
 async def test_ice_restarts_by_either_side_leave_one_generation() -> None:
-    async with full_ice_server() as scene, scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+    async with (
+        full_ice_server() as server,
+        server.ice_client("alice") as alice,
+        server.ice_client("bob") as bob,
+    ):
         await call(alice, bob)
         await flows(alice, bob)
-        before = sockets(scene)
+        before = sockets(server)
         for _ in range(2):
             first = alice.used
             await alice.say("ice-restart-request")
@@ -100,19 +108,19 @@ async def test_ice_restarts_by_either_side_leave_one_generation() -> None:
             await alice.until(lambda second=second: alice.used is not second)  # type: ignore[misc]
             await flows(alice, bob)
             await flows(bob, alice)
-        await becomes(lambda: sockets(scene), before)
+        await becomes(lambda: sockets(server), before)
         assert len(alice.heard("ice-restart-offer")) == 2
 
 
 async def test_a_session_goes_on_with_the_connection_that_it_had() -> None:
     async with (
-        full_ice_server(**LASTING) as scene,
-        scene.ice_client("alice") as alice,
-        scene.ice_client("bob") as bob,
+        full_ice_server(**LASTING) as server,
+        server.ice_client("alice") as alice,
+        server.ice_client("bob") as bob,
     ):
         await call(alice, bob)
-        before = sockets(scene)
-        async with scene.websocket() as (websocket, stream):
+        before = sockets(server)
+        async with server.websocket() as (websocket, stream):
             await bob.use_websocket(websocket, stream)
             await alice.until(lambda: alice.heard("peer-suspended"))
             await flows(bob, alice)
@@ -123,59 +131,59 @@ async def test_a_session_goes_on_with_the_connection_that_it_had() -> None:
             await bob.until(lambda: bob.used is not used)
             await flows(bob, alice)
             await flows(alice, bob)
-            assert sockets(scene)["peer and room tasks"] == before["peer and room tasks"]
+            assert sockets(server)["peer and room tasks"] == before["peer and room tasks"]
 
 
 async def test_a_session_goes_on_with_a_new_connection() -> None:
     async with (
-        full_ice_server(**LASTING) as scene,
-        scene.ice_client("alice") as alice,
-        scene.ice_client("bob") as bob,
+        full_ice_server(**LASTING) as server,
+        server.ice_client("alice") as alice,
+        server.ice_client("bob") as bob,
     ):
         await call(alice, bob)
-        before = scene.remains()
+        before = server.remains()
         for _ in range(2):
             told = bob.heard("join")[-1]
-            async with scene.websocket() as (websocket, stream):
+            async with server.websocket() as (websocket, stream):
                 await bob.use_websocket(websocket, stream)
                 await bob.begin_anew()
                 assert (await bob.resume(told, "new"))["transport"] == "new"
                 await bob.publish("video")
                 await bob.connect()
                 await flows(bob, alice)
-                await becomes(lambda: scene.remains()["files"], before["files"])
+                await becomes(lambda: server.remains()["files"], before["files"])
         await alice.until(lambda: len(alice.heard("peer-suspended")) > 2)
-        assert scene.server.conference.statistics().peers == 2
+        assert server.sfu.conference.statistics().peers == 2
 
 
 async def test_who_does_not_come_back_expires_with_his_sockets() -> None:
-    async with full_ice_server(session_ttl_sec=1) as scene:
-        before = scene.remains()
-        async with scene.ice_client("alice") as alice:
+    async with full_ice_server(session_ttl_sec=1) as server:
+        before = server.remains()
+        async with server.ice_client("alice") as alice:
             await alice.join()
             await alice.publish("audio")
             await alice.connect()
             await alice.vanish()
-            await becomes(lambda: scene.server.conference.statistics().peers, 0)
-        await scene.settles(before)
+            await becomes(lambda: server.sfu.conference.statistics().peers, 0)
+        await server.settles(before)
 
 
 async def test_a_restored_session_has_no_sockets_before_its_client_comes_back() -> None:
     memory = Memory()
-    async with full_ice_server(MemoryStore("one", memory), **LASTING) as scene:
-        empty = scene.remains()
-        async with scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+    async with full_ice_server(MemoryStore("one", memory), **LASTING) as server:
+        empty = server.remains()
+        async with server.ice_client("alice") as alice, server.ice_client("bob") as bob:
             await call(alice, bob)
             told = {client.user: client.heard("join")[0] for client in (alice, bob)}
-            scene.server.stop()
+            server.sfu.stop()
             await alice.until(lambda: alice.closed)
-    async with full_ice_server(MemoryStore("one", memory), **LASTING) as scene:
-        await becomes(lambda: scene.server.conference.statistics().suspended, 2)
+    async with full_ice_server(MemoryStore("one", memory), **LASTING) as server:
+        await becomes(lambda: server.sfu.conference.statistics().suspended, 2)
         # Nor has it an event loop: its task has one that waits, and so has its room.
-        restored = scene.remains()
+        restored = server.remains()
         assert restored["files"] == empty["files"]
         assert restored["trio tasks"] == empty["trio tasks"] + 5
-        async with scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+        async with server.ice_client("alice") as alice, server.ice_client("bob") as bob:
             for client in (alice, bob):
                 answer = await client.resume(told[client.user], "keep")
                 assert (answer["resumed"], answer["transport"]) == (True, "new")
@@ -187,18 +195,18 @@ async def test_a_restored_session_has_no_sockets_before_its_client_comes_back() 
 
 
 async def test_a_packet_that_fails_costs_one_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with full_ice_server() as scene:
-        scene.expected = frozenset({"peer failed"})
-        before = scene.remains()
-        async with scene.ice_client("alice") as alice, scene.ice_client("bob") as bob:
+    async with full_ice_server() as server:
+        server.expected = frozenset({"peer failed"})
+        before = server.remains()
+        async with server.ice_client("alice") as alice, server.ice_client("bob") as bob:
             await call(alice, bob)
-            peers = {peer.user_id: peer for peer in scene.server.conference.rooms["room"].peers.values()}
+            peers = {peer.user_id: peer for peer in server.sfu.conference.rooms["room"].peers.values()}
             monkeypatch.setattr(peers["bob"].connection.transport, "receive", _fail)
             bob.send(bob.browser.transceivers[0], KEY_FRAME)
             await bob.until(lambda: bob.closed)
             assert bob.close_code == 1011
             await alice.until(lambda: alice.heard("peer-left"))
-            async with scene.ice_client("carl") as carl:
+            async with server.ice_client("carl") as carl:
                 await carl.join()
                 await carl.publish("video")
                 await carl.connect()
@@ -207,7 +215,7 @@ async def test_a_packet_that_fails_costs_one_peer(monkeypatch: pytest.MonkeyPatc
                 await alice.say("ice-restart-request")
                 await alice.until(lambda: alice.closed)
                 await carl.until(lambda: carl.heard("peer-left"))
-        await scene.settles(before)
+        await server.settles(before)
 
 
 def _fail(*_: object) -> None:
@@ -216,11 +224,11 @@ def _fail(*_: object) -> None:
 
 async def test_a_server_that_stops_in_a_call_leaves_nothing() -> None:
     async with (
-        full_ice_server(**LASTING) as scene,
-        scene.ice_client("alice") as alice,
-        scene.ice_client("bob") as bob,
+        full_ice_server(**LASTING) as server,
+        server.ice_client("alice") as alice,
+        server.ice_client("bob") as bob,
     ):
         await call(alice, bob)
-        scene.server.stop()
+        server.sfu.stop()
         for client in (alice, bob):
             await client.until(lambda client=client: client.closed)  # type: ignore[misc]

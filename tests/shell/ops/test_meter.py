@@ -12,11 +12,11 @@ from sfu.shell.ops.meter import INTERVAL, LoopLag, Meter, track_keys
 from sfu.transport.receive_stream import ReceiveStream
 
 
-def peer_id(around: InMemoryServer, user: str) -> str:
+def peer_id(server: InMemoryServer, user: str) -> str:
     """Of the user's peer."""
     return next(
         peer.id
-        for room in around.server.conference.rooms.values()
+        for room in server.sfu.conference.rooms.values()
         for peer in room.peers.values()
         if peer.user_id == user
     )
@@ -33,7 +33,7 @@ async def call(alice: Client, bob: Client) -> None:
     await bob.until(lambda: bob.machine.rtp)
 
 
-async def report(around: InMemoryServer, client: Client, highest: int, lost: int) -> None:
+async def report(server: InMemoryServer, client: Client, highest: int, lost: int) -> None:
     """`client` says how what it receives arrives."""
     ssrc = client.machine.rtp[0].ssrc
     client.machine.send_rtcp([ReceiverReport(1, (ReportBlock(ssrc, 0, lost, highest, 0, 0, 0),))])
@@ -42,12 +42,12 @@ async def report(around: InMemoryServer, client: Client, highest: int, lost: int
 
 
 async def test_rates_of_tracks(autojump_clock: MockClock) -> None:
-    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
-        meter = Meter(around.server.conference)
+        meter = Meter(server.sfu.conference)
         (track,) = alice.heard("track-published")
-        sent = (peer_id(around, "alice"), track["trackId"], "in")
-        received = (peer_id(around, "bob"), track["trackId"], "out")
+        sent = (peer_id(server, "alice"), track["trackId"], "in")
+        received = (peer_id(server, "bob"), track["trackId"], "out")
         await meter.read()
         assert meter.byte_rate(sent) is meter.byte_rate(received) is None
         for _ in range(10):
@@ -68,10 +68,10 @@ async def test_rates_of_tracks(autojump_clock: MockClock) -> None:
 
 async def test_a_stream_that_counts_from_0_again_has_no_rate_yet(autojump_clock: MockClock) -> None:
     """As when its publisher pauses and goes on: the SSRC may be the same, and rates are never negative."""
-    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
-        meter = Meter(around.server.conference)
-        alices = around.server.conference.rooms["room"].peers[peer_id(around, "alice")]
+        meter = Meter(server.sfu.conference)
+        alices = server.sfu.conference.rooms["room"].peers[peer_id(server, "alice")]
         (track,) = alices.tracks.values()
         key = (alices.id, track.id, "in")
         for rate in (None, 0.0):
@@ -92,15 +92,15 @@ async def test_a_stream_that_counts_from_0_again_has_no_rate_yet(autojump_clock:
 
 
 async def test_loss_of_a_peer(autojump_clock: MockClock) -> None:
-    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
-        meter = Meter(around.server.conference)
-        bobs = peer_id(around, "bob")
-        await report(around, bob, 1000, 0)
+        meter = Meter(server.sfu.conference)
+        bobs = peer_id(server, "bob")
+        await report(server, bob, 1000, 0)
         await meter.read()
         assert meter.loss(bobs) is None
         for highest, lost, ratio in [(1100, 5, 0.05), (1100, 5, None), (1200, 4, 0.0), (1210, 400, 1.0)]:
-            await report(around, bob, highest, lost)
+            await report(server, bob, highest, lost)
             await meter.read()
             assert meter.loss(bobs) == ratio
         await bob.say("leave")
@@ -110,14 +110,14 @@ async def test_loss_of_a_peer(autojump_clock: MockClock) -> None:
 
 
 async def test_readings_are_taken_at_an_interval(autojump_clock: MockClock) -> None:
-    async with in_memory_server() as around, around.client("alice") as alice, around.client("bob") as bob:
+    async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
-        meter = Meter(around.server.conference)
+        meter = Meter(server.sfu.conference)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(meter.run)
             await trio.sleep(2 * INTERVAL + 1)
             nursery.cancel_scope.cancel("the test is over")
-        peers = next(iter(around.server.conference.rooms.values())).peers.values()
+        peers = next(iter(server.sfu.conference.rooms.values())).peers.values()
         keys = [key for peer in peers for key in track_keys(peer)]
         assert len(keys) == 2
         assert all(meter.byte_rate(key) == 0 for key in keys)

@@ -54,16 +54,16 @@ class Scrape:
 
 
 class Watch:
-    """Looks at a world's metrics."""
+    """Reads a server's metrics."""
 
-    def __init__(self, around: InMemoryServer) -> None:
-        self.around = around
-        self.meter = Meter(around.server.conference)
+    def __init__(self, server: InMemoryServer) -> None:
+        self.server = server
+        self.meter = Meter(server.sfu.conference)
         self.lag = LoopLag()
 
     async def snapshot(self) -> Snapshot:
         """Read the counters."""
-        return await take_snapshot(self.around.server, QuietSocket(), self.meter, self.lag)
+        return await take_snapshot(self.server.sfu, QuietSocket(), self.meter, self.lag)
 
     async def scrape(self) -> Scrape:
         """Do what Prometheus does."""
@@ -74,11 +74,11 @@ class Watch:
 async def watched_call(**settings: Any) -> AsyncIterator[tuple[Watch, Client, Client]]:
     """Alice sends bob a video, bob has reported on it, and two readings of rates were taken."""
     async with (
-        in_memory_server(**settings) as around,
-        around.client("alice") as alice,
-        around.client("bob") as bob,
+        in_memory_server(**settings) as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
     ):
-        watch = Watch(around)
+        watch = Watch(server)
         for client in (alice, bob):
             await client.join()
         await alice.publish("video")
@@ -124,8 +124,8 @@ class TroubledStore(MemoryStore):
 
 
 async def test_what_the_store_shows(autojump_clock: MockClock) -> None:
-    async with in_memory_server(TroubledStore("metrics")) as around:
-        scrape = await Watch(around).scrape()
+    async with in_memory_server(TroubledStore("metrics")) as server:
+        scrape = await Watch(server).scrape()
     assert scrape.value("sfu_redis_errors_total") == 11
     assert scrape.value("sfu_redis_latency_ms_bucket", le="2.0") == 0
     assert scrape.value("sfu_redis_latency_ms_bucket", le="5.0") == 1
@@ -140,8 +140,8 @@ async def test_what_the_store_shows(autojump_clock: MockClock) -> None:
 
 
 async def test_what_keys_show(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with in_memory_server() as around:
-        assert (await Watch(around).scrape()).families["sfu_auth_keys"].samples == []
+    async with in_memory_server() as server:
+        assert (await Watch(server).scrape()).families["sfu_auth_keys"].samples == []
     content: list[bytes] = []
 
     async def fetch(_url: HttpUrl, _limit: int) -> bytes:
@@ -151,15 +151,15 @@ async def test_what_keys_show(autojump_clock: MockClock, monkeypatch: pytest.Mon
         return content[0]
 
     monkeypatch.setattr("sfu.shell.auth.tokens.fetch", fetch)
-    async with in_memory_server(auth_jwks=parse_http_url("https://issuer.example/keys")) as around:
+    async with in_memory_server(auth_jwks=parse_http_url("https://issuer.example/keys")) as server:
         await trio.sleep(0.1)
-        scrape = await Watch(around).scrape()
+        scrape = await Watch(server).scrape()
         assert scrape.value("sfu_auth_keys") == 0
         assert scrape.value("sfu_auth_key_reads_total", result="connect") == 1
         assert scrape.families["sfu_auth_keys_age_seconds"].samples == []
         content.append(key_set(Signer("good")).replace(b"[", b'[{"kty": "oct", "k": "AAAA"}, '))
         await trio.sleep(DEFAULT_TIMEOUTS.key_retry_max)
-        scrape = await Watch(around).scrape()
+        scrape = await Watch(server).scrape()
         assert scrape.value("sfu_auth_keys") == 1
         assert scrape.value("sfu_auth_keys_unused", reason="symmetric") == 1
         assert scrape.value("sfu_auth_key_reads_total", result="ok") == 1
@@ -173,7 +173,7 @@ async def test_what_a_call_shows(autojump_clock: MockClock) -> None:
         assert scrape.value("sfu_rooms") == 1
         assert scrape.value("sfu_peers") == scrape.value("sfu_active_sessions_total") == 2
         assert scrape.value("sfu_suspended_sessions_total") == 0
-        tasks = watch.around.server.tasks_per_room()["room"]
+        tasks = watch.server.sfu.tasks_per_room()["room"]
         assert scrape.value("sfu_tasks_per_room", room="room") == tasks
         assert tasks == 3  # the room's, and one of each peer
         assert scrape.value("sfu_ice_connection_state", state="completed") == 2
@@ -248,7 +248,7 @@ async def test_label_sets_go_with_their_peer_track_and_room(autojump_clock: Mock
 async def test_a_peer_that_leaves_while_counters_are_read_is_counted_once(autojump_clock: MockClock) -> None:
     async with watched_call() as (watch, alice, bob):
         before = await watch.snapshot()
-        conference = watch.around.server.conference
+        conference = watch.server.sfu.conference
         alices = conference.rooms["room"].peers[peer_id(alice)]
 
         async def leave() -> None:
@@ -288,7 +288,7 @@ def test_names_follow_the_rules() -> None:
 
 
 async def test_ids_of_clients_are_escaped(autojump_clock: MockClock) -> None:
-    async with in_memory_server() as around, around.client("alice") as alice:
+    async with in_memory_server() as server, server.client("alice") as alice:
         room = 'a"b\\c é'
         await alice.join(room)
-        assert (await Watch(around).scrape()).labels("room") == {room}
+        assert (await Watch(server).scrape()).labels("room") == {room}

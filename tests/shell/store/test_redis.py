@@ -68,11 +68,11 @@ async def running(
 
 @asynccontextmanager
 async def between(folder: Path, redis: RedisServer) -> AsyncIterator[TcpProxy]:
-    """Put a middleman before Redis."""
-    middleman = TcpProxy(folder, redis.address)
+    """Put a TCP proxy before Redis."""
+    proxy = TcpProxy(folder, redis.address)
     async with trio.open_nursery() as nursery:
-        await nursery.start(middleman.serve)
-        yield middleman
+        await nursery.start(proxy.serve)
+        yield proxy
         nursery.cancel_scope.cancel("the test is over")
 
 
@@ -440,9 +440,9 @@ async def test_slow(tmp_path: Path, redis: RedisServer) -> None:
     async with running(redis.address, "b") as other:
         other.put(record(1), GRACE)
         await written(other)
-        async with between(tmp_path, redis) as middleman, running(middleman.address) as store:
+        async with between(tmp_path, redis) as proxy, running(proxy.address) as store:
             await until(lambda: store.healthy)
-            middleman.delay = 0.2
+            proxy.delay = 0.2
             for number in range(2, 10):
                 store.put(record(number), GRACE)
             begin = trio.current_time()
@@ -535,16 +535,16 @@ async def test_loading(tmp_path: Path) -> None:
 
 async def test_a_reply_that_got_lost_is_no_loss(tmp_path: Path, redis: RedisServer) -> None:
     lost: list[str] = []
-    async with between(tmp_path, redis) as middleman, running(middleman.address, lost=lost) as store:
+    async with between(tmp_path, redis) as proxy, running(proxy.address, lost=lost) as store:
         for number in range(60):
             store.put(record(number), GRACE)
         await written(store)
-        middleman.cut_before = b"much later"
+        proxy.cut_before = b"much later"
         for number in range(60):
             store.put(record(number, name="much later"), GRACE)
         await written(store)
-        assert middleman.cut_before is None
-        assert middleman.connections == 2
+        assert proxy.cut_before is None
+        assert proxy.connections == 2
         assert lost == []
         assert all(stored(redis, number)["name"] == "much later" for number in range(60))
 
@@ -559,11 +559,11 @@ async def test_a_claim_whose_reply_got_lost_is_still_a_claim(tmp_path: Path, red
         steps.append(found.generation)
         return next_generation(found)
 
-    async with between(tmp_path, redis) as middleman, running(middleman.address) as store:
+    async with between(tmp_path, redis) as proxy, running(proxy.address) as store:
         await until(lambda: store.healthy)
-        middleman.cut_before = b"server:b:sessions"
+        proxy.cut_before = b"server:b:sessions"
         assert await store.claim(record(1).session_id, step) == record(1, generation=2)
-        assert middleman.cut_before is None
+        assert proxy.cut_before is None
         assert steps == [1]
 
 
@@ -586,15 +586,15 @@ async def test_what_is_no_reply_ends_the_connection_alone(
     monkeypatch.setattr(redis_client, "REPLY_TIMEOUT", 0.2)
     monkeypatch.setattr(redis_client, "CONNECT_TIMEOUT", 0.2)
     monkeypatch.setattr(redis_store, "HEARTBEAT", 0.02)
-    async with between(tmp_path, redis) as middleman, running(middleman.address) as store:
-        middleman.answer = answer
+    async with between(tmp_path, redis) as proxy, running(proxy.address) as store:
+        proxy.answer = answer
         await until(lambda: store.statistics().errors)
-        middleman.answer = None
+        proxy.answer = None
         await until(lambda: store.healthy)
-        middleman.answer = answer
+        proxy.answer = answer
         store.put(record(1), GRACE)
         await until(lambda: not store.healthy)
-        middleman.answer = None
+        proxy.answer = None
         await written(store)
         assert stored(redis, 1)
         assert set(store.statistics().errors) <= {"protocol", "connection", "timeout"}

@@ -20,35 +20,35 @@ async def call(alice: Client, bob: Client) -> None:
 
 async def test_a_lost_websocket_ends_signaling_alone(autojump_clock: MockClock) -> None:
     async with (
-        in_memory_server(**LASTING) as around,
-        around.client("alice") as alice,
-        around.client("bob") as bob,
+        in_memory_server(**LASTING) as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
     ):
         await call(alice, bob)
-        tasks = around.server.tasks
+        tasks = server.sfu.tasks
         await bob.vanish()
         await alice.until(lambda: alice.heard("peer-suspended"))
-        assert around.server.tasks == tasks
+        assert server.sfu.tasks == tasks
         bob.send(bob.browser.transceivers[0], KEY_FRAME)
         await alice.until(lambda: alice.machine.rtp)
-        async with around.client("bob") as again:
+        async with server.client("bob") as again:
             await again.resume(bob.heard("join")[0], "keep")
             assert again.heard("join")[0]["resumed"] is True
             assert again.heard("join")[0]["peerId"] == bob.heard("join")[0]["peerId"]
             await alice.until(lambda: alice.heard("peer-resumed"))
             bob.send(bob.browser.transceivers[0], KEY_FRAME)
             await alice.until(lambda: len(alice.machine.rtp) == 2)
-            assert around.server.tasks == tasks
+            assert server.sfu.tasks == tasks
 
 
 async def test_the_newest_connection_wins_and_the_old_one_is_closed(autojump_clock: MockClock) -> None:
     async with (
-        in_memory_server(**LASTING) as around,
-        around.client("alice") as alice,
-        around.client("bob") as bob,
+        in_memory_server(**LASTING) as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
     ):
         await call(alice, bob)
-        async with around.client("bob") as again:
+        async with server.client("bob") as again:
             await again.resume(bob.heard("join")[0], "keep")
             await bob.until(lambda: bob.closed)
             assert bob.close_code == 4000
@@ -59,29 +59,29 @@ async def test_the_newest_connection_wins_and_the_old_one_is_closed(autojump_clo
 
 async def test_a_session_may_be_suspended_and_resumed_many_times(autojump_clock: MockClock) -> None:
     async with (
-        in_memory_server(**LASTING) as around,
-        around.client("alice") as alice,
-        around.client("bob") as bob,
+        in_memory_server(**LASTING) as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
     ):
         await call(alice, bob)
         told = bob.heard("join")[0]
         await bob.vanish()
         for _ in range(20):
-            async with around.client("bob") as again:
+            async with server.client("bob") as again:
                 await again.resume(told, "keep")
                 assert again.heard("join")[0]["resumed"] is True
                 told = again.heard("join")[0]
         await alice.until(lambda: alice.heard("peer-left"), 60)
         assert len(alice.heard("peer-suspended")) == 21
         assert len(alice.heard("peer-resumed")) == 20
-        assert around.server.conference.statistics().peers == 1
+        assert server.sfu.conference.statistics().peers == 1
 
 
 async def test_a_suspended_session_ends_with_the_server(autojump_clock: MockClock) -> None:
-    async with in_memory_server(**LASTING) as around, around.client("bob") as bob:
+    async with in_memory_server(**LASTING) as server, server.client("bob") as bob:
         await bob.join()
         await bob.vanish()
         await bob.until(lambda: bob.closed)
-        around.server.stop()
-    assert around.server.tasks == 0
-    assert around.server.conference.statistics().routes == 0
+        server.sfu.stop()
+    assert server.sfu.tasks == 0
+    assert server.sfu.conference.statistics().routes == 0
