@@ -17,9 +17,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-import structlog
 import trio
 from browser.sfu_process import SfuProcess, free_tcp_port, open_sfu
+from support.log_capture import capture_logs
 from support.records import record
 from support.redis import RedisServer, redis_server
 
@@ -124,7 +124,7 @@ async def measure_writes(redis: RedisServer, sessions: int) -> float:
     store = RedisStore(redis.address, "alone", os.urandom)
     records = [record(number) for number in range(sessions)]
     times = []
-    with structlog.testing.capture_logs():  # what is printed is the result alone
+    with capture_logs():  # what is printed is the result alone
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store.run, lambda _sessions: None, lambda _session_id: None)
             for generation in range(ROUNDS):

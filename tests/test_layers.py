@@ -45,7 +45,6 @@ IMPURE = {
     "signal",
     "socket",
     "ssl",
-    "structlog",
     "subprocess",
     "threading",
     "time",

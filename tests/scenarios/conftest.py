@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
-from structlog.typing import EventDict
+from support.log_capture import LogEntry, capture_logs
 from support.redis import RedisServer, redis_server
 from support.redis_backed_server import REFRESH
 
@@ -33,8 +32,8 @@ async def redis() -> AsyncIterator[RedisServer]:
 
 
 @pytest.fixture
-def log() -> Iterator[list[EventDict]]:
+def log() -> Iterator[list[LogEntry]]:
     """Collect the log of all servers, in which nothing may be worse than a warning."""
-    with structlog.testing.capture_logs() as captured:
+    with capture_logs() as captured:
         yield captured
     assert [entry for entry in captured if entry["log_level"] in ("error", "critical")] == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from structlog.typing import EventDict
+from support.log_capture import LogEntry
 from support.real_server import becomes
 from support.redis import RedisServer, TcpProxy, needs_redis
 from support.redis_backed_server import (
@@ -39,7 +39,7 @@ UNKNOWN = {"sessionId": "5" * 32, "sessionToken": "0" * 64}
 """A session that nobody has, as a client would name it."""
 
 
-def warnings(log: list[EventDict]) -> list[str]:
+def warnings(log: list[LogEntry]) -> list[str]:
     """Return the kinds of trouble with Redis that were warned of."""
     return [entry["kind"] for entry in log if entry["log_level"] == "warning"]
 
@@ -66,7 +66,7 @@ async def visit(server: RedisBackedServer, user: str, publisher: str, track: str
         return times
 
 
-async def test_redis_comes_later(redis: RedisServer, log: list[EventDict]) -> None:
+async def test_redis_comes_later(redis: RedisServer, log: list[LogEntry]) -> None:
     """Calls go on without it; then all is written, and who was there before is there again, but not twice."""
     with tempfile.TemporaryDirectory(prefix="sfu-redis-") as folder:
         proxy = TcpProxy(Path(folder), redis.address)
@@ -217,7 +217,7 @@ def lock(redis: RedisServer) -> None:
 @pytest.mark.parametrize(("kind", "begin"), [("full", fill), ("auth", lock)])
 async def test_a_call_goes_on_while_redis_refuses(
     redis: RedisServer,
-    log: list[EventDict],
+    log: list[LogEntry],
     kind: str,
     begin: Callable[[RedisServer], None],
 ) -> None:

@@ -3,13 +3,12 @@
 import io
 import json
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import TextIO
 
 import pytest
-import structlog
 
 from sfu.shell.logs import SECRET_FIELDS, configure, get_logger
 
@@ -57,6 +56,25 @@ def test_human_on_a_terminal() -> None:
     assert not stream.getvalue().startswith("{")
 
 
+def test_a_line_for_a_person() -> None:
+    stream = io.StringIO()
+    configure("info", "human", stream)
+    get_logger("sfu.x").info("peer joined", user="Ann B", room="blue", tracks=("a", "v"))
+    line = stream.getvalue().partition(" ")[2]
+    assert line == "[info     ] peer joined [sfu.x] room=blue tracks=('a', 'v') user='Ann B'\n"
+
+
+def test_colors_only_on_a_terminal() -> None:
+    stream, terminal = io.StringIO(), Terminal()
+    for each in (stream, terminal):
+        configure("info", "human", each)
+        get_logger("sfu.x").error("failed", room="blue")
+    assert "\033" not in stream.getvalue()
+    assert "\033[31m" in terminal.getvalue()
+    plain = re.sub("\033\\[[0-9]+m", "", terminal.getvalue())
+    assert plain.partition(" ")[2] == stream.getvalue().partition(" ")[2]
+
+
 def test_format_can_be_forced_either_way() -> None:
     stream, terminal = io.StringIO(), Terminal()
     configure("info", "human", stream)
@@ -86,21 +104,13 @@ def test_secrets_are_never_written(field: str, log_format: str) -> None:
     assert stream.getvalue().count("***") == 2
 
 
-def test_tracebacks_show_no_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Rich is installed, for whatever else, structlog would show the variables of each frame."""
-
-    def show_all(text: TextIO, exc_info: object) -> None:
-        text.write("token='hunter2'")
-
-    defaults = structlog.dev.ConsoleRenderer.__init__.__defaults__
-    chosen = structlog.dev.default_exception_formatter
-    changed = tuple(show_all if value is chosen else value for value in defaults or ())
-    assert changed != defaults
-    monkeypatch.setattr(structlog.dev.ConsoleRenderer.__init__, "__defaults__", changed)
+@pytest.mark.parametrize("log_format", ["human", "json"])
+def test_a_traceback_shows_no_values_of_variables(log_format: str) -> None:
+    token = "hunter2"
     stream = Terminal()
-    configure("info", "human", stream)
+    configure("info", log_format, stream)
     try:
-        raise ValueError("wrong")
+        raise ValueError("wrong" if token else "right")
     except ValueError:
         get_logger("sfu.x").exception("failed")
     assert "ValueError: wrong" in stream.getvalue()

@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-import structlog
 import trio
 from support.in_memory_server import Client, InMemoryServer, in_memory_server, proof_of
+from support.log_capture import capture_logs
 from support.media import KEY_FRAME
 from trio.testing import MockClock
 
@@ -158,7 +158,7 @@ async def test_another_server_claims_a_session(autojump_clock: MockClock) -> Non
     ):
         await alice.join()
         await bob.join()
-        with structlog.testing.capture_logs() as log:
+        with capture_logs() as log:
             told = await moved.resume(bob.heard("join")[0])
         assert told["resumed"] is True
         assert [line["user"] for line in log if line["event"] == "peer resumed"] == ["bob"]

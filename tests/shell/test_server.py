@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import structlog
 import trio
 from support.in_memory_server import Client, InMemoryServer, in_memory_server
+from support.log_capture import capture_logs
 from support.media import DELTA_FRAME, KEY_FRAME
 from trio.testing import MockClock
 
@@ -388,7 +388,7 @@ async def test_a_peer_that_cannot_even_end_costs_nobody_else(
 
 
 async def test_the_debug_log_says_how_much_there_is(autojump_clock: MockClock) -> None:
-    with structlog.testing.capture_logs() as captured:
+    with capture_logs() as captured:
         async with in_memory_server(log_level="debug") as server, server.client("alice") as alice:
             await alice.join()
             await trio.sleep(OBSERVE_INTERVAL + 1)

@@ -14,11 +14,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import aioice
-import structlog
 import trio
 from support.browser_model import Browser
 from support.client import ScriptedClient, description_of
 from support.in_memory_server import CERTIFICATE, Client
+from support.log_capture import capture_logs
 from support.media import KEY_FRAME
 from support.real_server import HOST, PACE, PATIENCE, RealServer, open_websocket
 from trio_websocket import WebSocketConnection
@@ -281,7 +281,7 @@ async def full_ice_server(store: Store | None = None, /, **settings: Any) -> Asy
         **settings,
     }
     before = len(os.listdir("/proc/self/fd"))
-    with structlog.testing.capture_logs() as log:
+    with capture_logs() as log:
         media = PeerSockets(HOST)
         sfu = Server(Settings(**everything), media, store or MemoryStore("server"))
         async with trio.open_nursery() as nursery:

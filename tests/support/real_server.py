@@ -15,11 +15,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import structlog
 import trio
-from structlog.typing import EventDict
 from support.browser_model import Transceiver
 from support.in_memory_server import Client
+from support.log_capture import LogEntry, capture_logs
 from support.media import DELTA_FRAME, KEY_FRAME
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
@@ -69,7 +68,7 @@ class RealServer:
         media: MediaSocket | PeerSockets,
         ice_tcp: IceTcp,
         url: str,
-        log: list[EventDict],
+        log: list[LogEntry],
     ) -> None:
         self.sfu = sfu
         self.media = media
@@ -132,7 +131,7 @@ class RealServer:
             yield call
             nursery.cancel_scope.cancel("the call is over")
 
-    def complaints(self) -> list[EventDict]:
+    def complaints(self) -> list[LogEntry]:
         """What the server has logged that an operator would have to look at."""
         return [entry for entry in self.log if entry["log_level"] in COMPLAINTS]
 
@@ -182,7 +181,7 @@ async def real_server(
         **settings,
     }
     with (
-        structlog.testing.capture_logs() as log,
+        capture_logs() as log,
         IceTcp.open(HostPort(HOST, 0), max_connections=1000) as ice_tcp,
         MediaSocket.open(HOST, udp_port, sink=ice_tcp) as media,
     ):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from structlog.typing import EventDict
+from support.log_capture import LogEntry
 from support.media import KEY_FRAME
 from support.real_server import HOST, PATIENCE, PortClient, RealServer, becomes
 from support.redis import RedisServer, TcpProxy
@@ -45,7 +45,7 @@ class RedisBackedServer(RealServer):
         store: RedisStore,
         media: MediaSocket,
         ice_tcp: IceTcp,
-        log: list[EventDict],
+        log: list[LogEntry],
         *,
         url: str,
         operators: str,
@@ -88,7 +88,7 @@ class RedisBackedServer(RealServer):
 
 @asynccontextmanager
 async def redis_backed_server(
-    address: RedisAddress, server_id: str = "one", log: list[EventDict] | None = None, **settings: Any
+    address: RedisAddress, server_id: str = "one", log: list[LogEntry] | None = None, **settings: Any
 ) -> AsyncIterator[RedisBackedServer]:
     """Run a server whose Redis is at `address`; at the end of the block it is stopped, if it still lives."""
     everything: dict[str, Any] = {

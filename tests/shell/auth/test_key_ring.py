@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-import structlog
 import trio
-from structlog.typing import EventDict
 from support.issuer import Signer, key_set
+from support.log_capture import LogEntry, capture_logs
 from trio.testing import MockClock
 
 from sfu.shell.auth import key_ring
@@ -43,9 +42,9 @@ def source() -> Source:
 
 
 @pytest.fixture
-def log() -> Iterator[list[EventDict]]:
+def log() -> Iterator[list[LogEntry]]:
     """What is logged."""
-    with structlog.testing.capture_logs() as entries:
+    with capture_logs() as entries:
         yield entries
 
 
@@ -64,7 +63,7 @@ def start(source: Source, nursery: trio.Nursery) -> Start:
     return begin
 
 
-def warnings(log: list[EventDict]) -> list[EventDict]:
+def warnings(log: list[LogEntry]) -> list[LogEntry]:
     """What an operator would have to look at."""
     return [entry for entry in log if entry["log_level"] in ("warning", "error")]
 
@@ -205,7 +204,7 @@ async def test_who_asks_during_a_read_is_served_by_it_or_by_the_next(
 
 
 async def test_a_server_that_cannot_read_keys_tries_on(
-    autojump_clock: MockClock, start: Start, source: Source, log: list[EventDict]
+    autojump_clock: MockClock, start: Start, source: Source, log: list[LogEntry]
 ) -> None:
     source.content = FetchFailed("connect", "nobody there")
     ring = start()
@@ -249,7 +248,7 @@ async def test_keys_stay_while_they_cannot_be_read(
     autojump_clock: MockClock,
     start: Start,
     source: Source,
-    log: list[EventDict],
+    log: list[LogEntry],
     content: bytes | Exception,
     reason: str,
 ) -> None:
@@ -289,7 +288,7 @@ async def test_a_key_that_is_asked_for_while_reads_fail_may_yet_come(
 
 
 async def test_a_set_without_a_usable_key_counts(
-    autojump_clock: MockClock, start: Start, source: Source, log: list[EventDict]
+    autojump_clock: MockClock, start: Start, source: Source, log: list[LogEntry]
 ) -> None:
     ring = start()
     await ring.look_for("old")
@@ -305,7 +304,7 @@ async def test_a_set_without_a_usable_key_counts(
 
 
 async def test_changes_are_logged_once(
-    autojump_clock: MockClock, start: Start, source: Source, log: list[EventDict]
+    autojump_clock: MockClock, start: Start, source: Source, log: list[LogEntry]
 ) -> None:
     start()
     await trio.sleep(3 * INTERVAL)
@@ -315,7 +314,7 @@ async def test_changes_are_logged_once(
 
 
 async def test_keys_by_plain_http_are_worth_a_warning(
-    source: Source, nursery: trio.Nursery, autojump_clock: MockClock, log: list[EventDict]
+    source: Source, nursery: trio.Nursery, autojump_clock: MockClock, log: list[LogEntry]
 ) -> None:
     ring = KeyRing("http://issuer.example/keys", source.read, INTERVAL, lambda n: bytes(n))
     nursery.start_soon(ring.run)

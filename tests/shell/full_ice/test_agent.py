@@ -13,10 +13,10 @@ from typing import Any, cast
 
 import aioice
 import pytest
-import structlog
 import trio
 import trio.lowlevel
 from support.coturn import HOST, PASSWORD, USER, coturn
+from support.log_capture import capture_logs
 from support.real_server import becomes
 
 import sfu.shell.full_ice.agent
@@ -402,7 +402,7 @@ async def test_what_a_callback_raises_is_counted_and_the_loop_goes_on() -> None:
 
 async def test_a_loop_that_fails_is_told_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sfu.shell.full_ice.agent, "RETRY_AFTER", 0.0)
-    with structlog.testing.capture_logs() as log:
+    with capture_logs() as log:
         async with ours() as running:
             local = await running.gather()
             running.agent.carry_out([cast(Any, Connect(local.ufrag, cast(Any, None), True))])
@@ -429,7 +429,7 @@ async def test_a_loop_that_cannot_be_had_is_asked_for_again_but_not_at_once(
 
     monkeypatch.setattr(sfu.shell.full_ice.agent, "RETRY_AFTER", 0.1)
     monkeypatch.setattr(sfu.shell.full_ice.agent, "open_loop", scarce)
-    with structlog.testing.capture_logs() as log:
+    with capture_logs() as log:
         async with ours() as running:
             await running.gather()
     assert len(attempts) == 3
@@ -548,7 +548,7 @@ async def test_a_relay_over_tls_has_to_prove_who_it_is(
     """By a certificate of an authority that OpenSSL trusts on this host, or in this process."""
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-    with structlog.testing.capture_logs() as log:
+    with capture_logs() as log:
         async with coturn(tmp_path, tls=True) as server:
             async with ours(**relay(server, "tls")) as running, theirs() as peer:
                 local = await running.gather()
@@ -565,7 +565,7 @@ async def test_a_certificate_for_another_name_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-    with structlog.testing.capture_logs() as log:
+    with capture_logs() as log:
         async with (
             coturn(tmp_path, tls=True, certified="192.0.2.1") as server,
             ours(**relay(server, "tls")) as one,
@@ -620,7 +620,7 @@ async def test_a_dead_relay_does_not_keep_the_peer(tmp_path: Path) -> None:
 
 async def test_a_server_that_refuses_leaves_the_other_candidates(tmp_path: Path) -> None:
     settings = {"ice_policy": "all", "turn_password": "not the password"}
-    with structlog.testing.capture_logs() as log:
+    with capture_logs() as log:
         async with coturn(tmp_path) as server, ours(**relay(server, **settings)) as running, theirs() as peer:
             local = await running.gather()
             assert [one.type for one in running.found(local.ufrag)] == ["host"]
@@ -652,7 +652,7 @@ async def test_the_next_server_is_asked_where_one_is_of_no_use(
 
 
 async def test_an_address_that_is_not_ours_is_no_candidate_and_no_obstacle() -> None:
-    with structlog.testing.capture_logs() as log:
+    with capture_logs() as log:
         async with ours(hosts=("192.0.2.1", HOST)) as running, theirs() as peer:
             local = await running.gather()
             assert [one.address.host for one in running.found(local.ufrag)] == [HOST]

@@ -6,15 +6,14 @@ import json
 import re
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
 import trio
 from cryptography.hazmat.primitives import serialization
+from support.log_capture import LogEntry, capture_logs
 from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
 
 from sfu.shell.config.settings import ConfigError, Settings
@@ -86,9 +85,9 @@ async def running(root: Path, settings: Settings | None = None, talk: Talk = ech
 
 
 @pytest.fixture(autouse=True)
-def events() -> Iterator[list[MutableMapping[str, Any]]]:
+def events() -> Iterator[list[LogEntry]]:
     """Collect the log, which must be empty at the end: strangers do not write into it."""
-    with structlog.testing.capture_logs() as captured:
+    with capture_logs() as captured:
         yield captured
     assert captured == []
 
@@ -653,9 +652,7 @@ async def test_ping_that_crosses_our_goodbye_is_no_error(root: Path) -> None:
         assert site.drops() == {}
 
 
-async def test_bug_in_the_handler_is_logged_and_ends_one_connection(
-    root: Path, events: list[MutableMapping[str, Any]]
-) -> None:
+async def test_bug_in_the_handler_is_logged_and_ends_one_connection(root: Path, events: list[LogEntry]) -> None:
     async def talk(_websocket: WebSocketConnection, _info: RequestInfo) -> None:
         await trio.lowlevel.checkpoint()
         raise RuntimeError("a bug")

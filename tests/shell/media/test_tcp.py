@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-import structlog
 import trio
+from support.log_capture import capture_logs
 from trio.testing import MockClock
 
 import sfu.shell.media.tcp
@@ -402,7 +402,7 @@ async def test_a_bug_costs_one_connection(mock_clock: MockClock) -> None:
         await other.send_all(framed(CHECK))
         await desk.until(received=1)
         desk.bug = ValueError("a bug")
-        with structlog.testing.capture_logs() as log:
+        with capture_logs() as log:
             stream = await desk.connect(port)
             await stream.send_all(framed(CHECK))
             assert await is_closed(stream)

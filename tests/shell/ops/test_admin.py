@@ -1,13 +1,12 @@
 """The operators' port: its resources, and that nobody can hold it or break it."""
 
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
-import structlog
 import trio
 import trio.testing
+from support.log_capture import LogEntry, capture_logs
 
 from sfu.shell.config.settings import ConfigError, Settings
 from sfu.shell.config.values import HostPort
@@ -23,9 +22,9 @@ PATIENCE = 30
 
 
 @pytest.fixture(autouse=True)
-def events() -> Iterator[list[MutableMapping[str, Any]]]:
+def events() -> Iterator[list[LogEntry]]:
     """Collect the log, which must be empty at the end unless a test empties it."""
-    with structlog.testing.capture_logs() as captured:
+    with capture_logs() as captured:
         yield captured
     assert captured == []
 
@@ -143,7 +142,7 @@ async def test_a_client_that_resets_its_connection_disturbs_nobody() -> None:
 
 
 async def test_a_bug_costs_one_request_and_is_logged(
-    monkeypatch: pytest.MonkeyPatch, events: list[MutableMapping[str, Any]]
+    monkeypatch: pytest.MonkeyPatch, events: list[LogEntry]
 ) -> None:
     def broken() -> str:
         raise ZeroDivisionError("a bug")

@@ -3,17 +3,17 @@
 import gc
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import structlog
 import trio
 import trio.testing
 from redis import ResponseError
+from support.log_capture import LogEntry, capture_logs
 from support.records import next_generation, record
 from support.redis import RedisServer, TcpProxy, free_port, needs_redis, redis_server, until
 
@@ -43,9 +43,9 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
 
 
 @pytest.fixture
-def log() -> Iterator[list[MutableMapping[str, Any]]]:
+def log() -> Iterator[list[LogEntry]]:
     """Collect the log."""
-    with structlog.testing.capture_logs() as captured:
+    with capture_logs() as captured:
         yield captured
 
 
@@ -82,7 +82,7 @@ async def written(store: RedisStore) -> None:
         await store.flush()
 
 
-def warnings(log: list[MutableMapping[str, Any]]) -> list[str]:
+def warnings(log: list[LogEntry]) -> list[str]:
     """Return the kinds of the warnings."""
     return [line["kind"] for line in log if line["log_level"] == "warning"]
 
@@ -267,7 +267,7 @@ async def test_what_is_one_too_many_is_refused_and_counted(redis: RedisServer) -
 # --- Redis in trouble ---
 
 
-async def test_away_at_the_start(tmp_path: Path, log: list[MutableMapping[str, Any]]) -> None:
+async def test_away_at_the_start(tmp_path: Path, log: list[LogEntry]) -> None:
     server = RedisServer(tmp_path)
     async with running(server.address) as store:
         store.put(record(1), GRACE)
@@ -312,7 +312,7 @@ async def test_who_flushes_tries_often(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 async def test_each_kind_of_trouble_is_told_once(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, log: list[MutableMapping[str, Any]]
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, log: list[LogEntry]
 ) -> None:
     monkeypatch.setattr(redis_trouble, "RETRY_MAX", 0.1)
     async with running(redis.address) as store:
@@ -416,7 +416,7 @@ async def test_flushed_while_connected(redis: RedisServer, monkeypatch: pytest.M
 
 
 async def test_halted_for_a_while(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, log: list[MutableMapping[str, Any]]
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, log: list[LogEntry]
 ) -> None:
     monkeypatch.setattr(redis_client, "REPLY_TIMEOUT", 0.2)
     monkeypatch.setattr(redis_client, "CONNECT_TIMEOUT", 0.2)
@@ -453,7 +453,7 @@ async def test_slow(tmp_path: Path, redis: RedisServer) -> None:
             assert store.statistics().latency.counts[-1] > 0
 
 
-async def test_full(redis: RedisServer, log: list[MutableMapping[str, Any]]) -> None:
+async def test_full(redis: RedisServer, log: list[LogEntry]) -> None:
     async with running(redis.address) as store:
         for number in (1, 2):
             store.put(record(number), GRACE)
@@ -487,7 +487,7 @@ async def test_full_at_the_start(redis: RedisServer) -> None:
         await until(lambda: store.statistics().sessions == 1)
 
 
-async def test_wrong_password(redis: RedisServer, log: list[MutableMapping[str, Any]]) -> None:
+async def test_wrong_password(redis: RedisServer, log: list[LogEntry]) -> None:
     redis.client.config_set("requirepass", "open sesame")
     for password in (None, "guess what"):
         log.clear()
@@ -503,7 +503,7 @@ async def test_wrong_password(redis: RedisServer, log: list[MutableMapping[str, 
     redis.client.config_set("requirepass", "")
 
 
-async def test_a_read_only_replica(redis: RedisServer, log: list[MutableMapping[str, Any]]) -> None:
+async def test_a_read_only_replica(redis: RedisServer, log: list[LogEntry]) -> None:
     async with running(redis.address) as store:
         store.put(record(1), GRACE)
         await written(store)
@@ -635,7 +635,7 @@ async def test_tcp_with_database_user_and_password(tmp_path: Path) -> None:
 
 
 async def test_tls_and_a_certificate_that_must_be_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[MutableMapping[str, Any]]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[LogEntry]
 ) -> None:
     cert, key, port = tmp_path / "cert.pem", tmp_path / "key.pem", free_port()
     command = (
