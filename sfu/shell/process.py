@@ -2,10 +2,11 @@
 
 import signal
 from collections.abc import AsyncIterator
+from importlib import import_module
 
 import trio
 
-from sfu.shell.config.settings import Settings
+from sfu.shell.config.settings import PREFIX, ConfigError, Settings
 from sfu.shell.logs import get_logger
 from sfu.shell.media.ports import open_media
 from sfu.shell.ops.admin import Admin
@@ -19,8 +20,10 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
     """Run a server until SIGINT or SIGTERM; reports the page's URL when the ports are open.
 
     Raises:
-        ConfigError: a port cannot be had, or the certificate is no good.
+        ConfigError: a port cannot be had, the certificate is no good, or a setting needs trio-asyncio and that
+            cannot be imported.
     """
+    _check_asyncio(settings)
     with (
         open_media(settings) as (media, ice_tcp),
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
@@ -37,6 +40,28 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
             async with trio.open_nursery() as serving:
                 task_status.started(await serving.start(server.run))
             beside.cancel_scope.cancel("the server has stopped")
+
+
+def _check_asyncio(settings: Settings) -> None:
+    """Refuse the settings that need an asyncio event loop where there is none.
+
+    trio-asyncio has no version for Python 3.14 and later. Redis and full ICE agents use it; nothing else does.
+
+    Raises:
+        ConfigError: see above.
+    """
+    needing = {
+        "REDIS_URL": settings.redis_url is not None,
+        "REDIS_ADDR": settings.redis_addr is not None,
+        "ICE_MODE=full": settings.ice_mode == "full",
+    }
+    for name in (name for name, is_set in needing.items() if is_set):
+        try:
+            import_module("sfu.shell.aio")
+        except ImportError as error:
+            raise ConfigError(
+                f"{PREFIX}{name} needs trio-asyncio, which cannot be imported: {error}"
+            ) from error
 
 
 async def _stop_at_signals(server: Server, signals: AsyncIterator[int]) -> None:

@@ -14,7 +14,6 @@ from typing import Protocol
 from sfu.conference.records import SessionRecord
 from sfu.shell.config.settings import Settings
 from sfu.shell.store.memory import MemoryStore
-from sfu.shell.store.redis import RedisStore
 from sfu.state.statistics import StoreStatistics
 
 Recovered = Callable[[list[tuple[SessionRecord, float]]], None]
@@ -80,6 +79,9 @@ def open_store(settings: Settings) -> Store:
     address = settings.redis_address
     if address is None:
         return MemoryStore(server_id)
+    # Imported here, so that a server without Redis does without asyncio.
+    from sfu.shell.store.redis import RedisStore
+
     return RedisStore(
         address, server_id, os.urandom, prefix=settings.redis_prefix, room_ttl=settings.room_ttl_sec
     )

@@ -19,10 +19,13 @@ from support.redis import RedisServer, TcpProxy, free_port, needs_redis, redis_s
 
 from sfu.conference.records import SessionRecord
 from sfu.shell.config.redis_url import RedisAddress, parse_address
+from sfu.shell.config.settings import Settings
+from sfu.shell.config.values import HostPort
 from sfu.shell.store import redis as redis_store
 from sfu.shell.store import redis_claims
 from sfu.shell.store import redis_health as redis_trouble
 from sfu.shell.store import redis_link as redis_client
+from sfu.shell.store.interface import open_store
 from sfu.shell.store.redis import RedisStore
 from sfu.shell.store.redis_recovery import adopt
 from sfu.state import backlog
@@ -658,3 +661,7 @@ async def test_tls_and_a_certificate_that_must_be_known(
             await written(store)
             assert stored(redis, 1)
     gc.collect()  # what was not closed warns now, and not in some other test
+
+
+def test_with_redis_in_the_settings_sessions_are_kept_there() -> None:
+    assert isinstance(open_store(Settings(redis_addr=HostPort("localhost", 6379))), RedisStore)

@@ -1,0 +1,86 @@
+"""What is in the process of a server: no asyncio by default, and no setting that would need it in vain."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import trio
+
+from sfu.shell.config.settings import ConfigError, load
+from sfu.shell.process import serve
+
+ANY_PORT = {
+    "http_addr": "127.0.0.1:0",
+    "admin_addr": "127.0.0.1:0",
+    "udp_addr": "127.0.0.1:0",
+    "ice_tcp_addr": "127.0.0.1:0",
+}
+
+MEASURE = f"""
+import gc, json, os, sys
+import trio
+from sfu.shell.config.settings import load
+from sfu.shell.process import serve
+
+ABSENT = "asyncio", "trio_asyncio", "aioice", "redis", "dns"
+
+def resident():
+    gc.collect()
+    with open("/proc/self/statm") as memory:
+        return int(memory.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+async def main():
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve, load({ANY_PORT}, {{}}))
+        found = [name for name in ABSENT if name in sys.modules]
+        without = resident()
+        import sfu.shell.store.redis
+        with_redis = resident()
+        import sfu.shell.full_ice.agent
+        print(json.dumps([found, with_redis - without, resident() - without]))
+        nursery.cancel_scope.cancel("measured")
+
+trio.run(main)
+"""
+"""Starts a server with default settings and prints JSON: which libraries it has loaded that only Redis and full
+ICE agents need, and how many bytes more are resident with the modules for Redis, and with those for both."""
+
+MEGABYTE = 1 << 20
+
+
+def test_the_default_server_has_no_asyncio_in_its_process() -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
+    found, redis_bytes, all_bytes = json.loads(done.stdout)
+    assert found == []
+    print(f"saved: {all_bytes / MEGABYTE:.1f} MB, of which Redis {redis_bytes / MEGABYTE:.1f} MB")
+    assert redis_bytes > 5 * MEGABYTE
+    assert all_bytes > 7 * MEGABYTE  # some 12 MB on CPython 3.11
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"redis_url": "redis://localhost/0"}, "SFU_REDIS_URL"),
+        ({"redis_addr": "localhost:6379"}, "SFU_REDIS_ADDR"),
+        ({"ice_mode": "full"}, "SFU_ICE_MODE=full"),
+    ],
+)
+async def test_a_setting_that_needs_trio_asyncio_is_refused_by_name_without_it(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], name: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "sfu.shell.aio", raising=False)
+    monkeypatch.setitem(sys.modules, "trio_asyncio", None)  # an import raises ImportError
+    with pytest.raises(ConfigError) as refused:
+        await serve(load({**ANY_PORT, **settings}, {}))
+    text = str(refused.value)
+    assert text.startswith(f"{name} needs trio-asyncio, which cannot be imported: ")
+    assert "\n" not in text
+
+
+async def test_the_default_server_starts_without_trio_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trio_asyncio", None)
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(serve, load(ANY_PORT, {}))
+        assert url.startswith("http://127.0.0.1:")
+        nursery.cancel_scope.cancel("it has started")
