@@ -38,8 +38,8 @@ from sfu.shell.auth.tokens import make_token_verifier
 from sfu.shell.config.settings import Settings
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.dispatcher import Dispatcher
+from sfu.shell.http.handshake import RequestInfo
 from sfu.shell.http.public import HttpServer, Readiness, open_listeners, public_url
-from sfu.shell.http.websocket import RequestInfo
 from sfu.shell.logs import get_logger
 from sfu.shell.media.peer_sockets import PeerSockets
 from sfu.shell.media.ports import MediaPorts, agent_hosts, candidates, ice_servers
@@ -106,7 +106,7 @@ class Server:
             auto_subscribe=settings.auto_subscribe,
         )
         self._sessions = Sessions(self.conference, store, settings.session_ttl_sec)
-        self.front = HttpServer(settings, STATIC_ROOT, self.talk, self._readiness)
+        self.http = HttpServer(settings, STATIC_ROOT, self.talk, self._readiness, timeouts=timeouts)
         """Answers on the public TCP port."""
         self._steps = Dispatcher(self.conference, self._sessions, media.egress)
         self._room_tasks: dict[Room, RoomTask] = {}
@@ -132,7 +132,7 @@ class Server:
                 async with trio.open_nursery() as rooms:
                     self._rooms = rooms
                     async with trio.open_nursery() as accepting:
-                        accept = partial(self.front.serve, listeners, handler_nursery=connections)
+                        accept = partial(self.http.serve, listeners, handler_nursery=connections)
                         await accepting.start(accept)
                         url = public_url(self._settings, listeners)
                         tcp = str(self.ice_tcp.address or "off")

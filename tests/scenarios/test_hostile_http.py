@@ -100,8 +100,8 @@ async def test_a_thousand_half_open_connections() -> None:
                 await stream.send_all(
                     (b"", b"GET /ws HTTP/1.1\r\nHost: ", b"POST / HTTP/1.1\r\n", b"GET /")[number % 4]
                 )
-        await becomes(lambda: server.sfu.front.statistics().waiting, MAX_WAITING)
-        assert server.sfu.front.statistics().drops["waiting-full"] >= 1000 - MAX_WAITING
+        await becomes(lambda: server.sfu.http.statistics().waiting, MAX_WAITING)
+        assert server.sfu.http.statistics().drops["waiting-full"] >= 1000 - MAX_WAITING
         assert await status(server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") == 200
         async with server.client("carol") as carol:
             await carol.join("call")
@@ -113,7 +113,7 @@ async def test_more_connections_than_there_may_be() -> None:
     async with attacked(max_connections=50) as (server, _), AsyncExitStack() as stack:
         for _ in range(200):
             await stack.enter_async_context(connection(server))
-        await becomes(lambda: server.sfu.front.statistics().drops.get("connections-full"), 152)
+        await becomes(lambda: server.sfu.http.statistics().drops.get("connections-full"), 152)
 
 
 async def test_requests_a_byte_at_a_time() -> None:

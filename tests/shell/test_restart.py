@@ -290,7 +290,7 @@ async def test_a_store_that_cannot_be_asked_keeps_nobody_out(autojump_clock: Moc
         assert (await again.resume(bob.heard("join")[0]))["resumed"] is True
         unknown = {"sessionId": "0" * 32, "sessionToken": "0"}
         assert (await carl.resume(unknown))["resumed"] is False
-        assert server.sfu.front._ready().status == "degraded"
+        assert server.sfu.http._ready().status == "degraded"
 
 
 async def test_a_drain_ends_when_all_have_gone(autojump_clock: MockClock) -> None:
@@ -303,7 +303,7 @@ async def test_a_drain_ends_when_all_have_gone(autojump_clock: MockClock) -> Non
             await alice.until(lambda: alice.heard("server-draining"))
             await bob.until(lambda: bob.heard("server-draining"))
             assert bob.heard("server-draining") == [{"deadlineMs": 20_000}]
-            assert server.sfu.front._ready() == (False, "draining")
+            assert server.sfu.http._ready() == (False, "draining")
             started = trio.current_time()
             await trio.sleep(5)
             assert server.sfu.tasks == 3

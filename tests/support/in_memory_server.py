@@ -28,7 +28,8 @@ from sfu.shell.config.settings import Settings
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.config.values import HostPort
 from sfu.shell.http.connection import HttpConnection
-from sfu.shell.http.websocket import ReplayStream, RequestInfo, opening, run_websocket
+from sfu.shell.http.handshake import RequestInfo, opening
+from sfu.shell.http.websocket import ReplayStream, run_websocket
 from sfu.shell.media.udp import Receive
 from sfu.shell.server import Server
 from sfu.shell.store.interface import Store
@@ -120,7 +121,7 @@ class InMemoryServer:
         assert request is not None
         try:
             unread = ReplayStream(stream, opening(request), exchange.unparsed())
-            await run_websocket(unread, MAX_MESSAGE, talk)
+            await run_websocket(unread, MAX_MESSAGE, talk, DEFAULT_TIMEOUTS.websocket_close)
         finally:
             await trio.aclose_forcefully(stream)
 

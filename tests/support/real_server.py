@@ -150,7 +150,7 @@ class RealServer:
 
     def remains(self) -> dict[str, int]:
         """Everything of which there is more while somebody is there."""
-        conference, http = self.sfu.conference.statistics(), self.sfu.front.statistics()
+        conference, http = self.sfu.conference.statistics(), self.sfu.http.statistics()
         return {
             "rooms": conference.rooms,
             "peers": conference.peers,

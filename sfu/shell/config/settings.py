@@ -283,7 +283,7 @@ def load(
 
 
 @contextlib.contextmanager
-def blame(name: str, value: object) -> Iterator[None]:
+def as_config_error(name: str, value: object) -> Iterator[None]:
     """Turn an `OSError` of the block into a `ConfigError` about the setting `name`, whose value is `value`.
 
     For what only the attempt can show: a port that is taken, a certificate that does not fit its key.

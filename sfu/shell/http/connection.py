@@ -1,8 +1,11 @@
-"""HTTP/1.1 on one connection: h11 between a stream and the requests and responses of `sfu.shell.http.public`.
+"""HTTP/1.1 on one connection: reading requests and writing responses, with h11 doing the protocol.
 
-Nothing here decides what is answered; it reads one request after the other within limits, and writes.
+Requests are read one after the other, within limits. What is answered is decided elsewhere: by the function
+that `serve_requests` is given.
 """
 
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
@@ -11,27 +14,23 @@ from urllib.parse import unquote, urlsplit
 import h11
 import trio
 
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.http.responses import COMMON_HEADERS, Response, text
 
-BODY_TIMEOUT: Final = 10.0
-"""Seconds for a request's body, which no resource here has a use for."""
-SEND_TIMEOUT: Final = 60.0
-"""Seconds that a client may take to receive a response."""
-LINGER_TIMEOUT: Final = 1.0
-"""Seconds that we go on reading after a refusal, since closing on unread data would destroy the answer."""
 MAX_HEAD: Final = 16 * 1024
-"""Bytes of a request's line and headers together."""
+"""Bytes of a request line or status line together with the headers."""
 MAX_TARGET: Final = 4096
 """Bytes of a request target."""
 MAX_BODY: Final = 16 * 1024
-"""Bytes of a request's body, which are read and thrown away."""
+"""Bytes of a request's body. It is read and dropped."""
 RECEIVE_SIZE: Final = 16 * 1024
+"""Bytes that are received at once."""
 
 HttpStream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 class RequestRefused(Exception):
-    """A request that is refused with a response and the end of the connection."""
+    """The request is answered with `response`, and the connection is closed."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status.phrase)
@@ -39,15 +38,17 @@ class RequestRefused(Exception):
 
 
 class HttpConnection:
-    """h11 on a stream: what is read becomes events, responses become bytes."""
+    """One connection: bytes received become requests, responses become bytes sent."""
 
-    def __init__(self, stream: HttpStream) -> None:
+    def __init__(self, stream: HttpStream, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> None:
         self.stream = stream
+        self.timeouts = timeouts
         self._machine = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._is_head = False
+        """Whether the last request was HEAD, which is answered without a body."""
 
     def remote_host(self) -> str:
-        """Return the client's IP address; an empty string if it has gone meanwhile."""
+        """Return the client's IP address; an empty string if the client has disconnected."""
         stream = self.stream
         plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
         try:
@@ -56,34 +57,35 @@ class HttpConnection:
             return ""
 
     def unparsed(self) -> bytes:
-        """Return what was received behind the last request."""
+        """Return the bytes that were received after the last request."""
         return self._machine.trailing_data[0]
 
-    def is_line_incomplete(self) -> bool:
-        """Whether not even the request line has ended."""
-        return b"\n" not in self._machine.trailing_data[0]
-
     async def next_request(self) -> h11.Request | None:
-        """Return the next request's head; `None` when the client has closed.
+        """Return the head of the next request; `None` when the client has closed the connection.
 
-        Raises `RequestRefused` for one whose body has two lengths: where a proxy believes the other one, what
-        is read behind it is not what its sender meant (RFC 9112 section 6.1).
+        Raises:
+            RequestRefused: the request has both Content-Length and Transfer-Encoding. A proxy that follows the
+                other one would see a different next request: request smuggling (RFC 9112 section 6.1).
+            h11.RemoteProtocolError: this is not HTTP/1.1.
         """
         event = await self._next_event()
         if not isinstance(event, h11.Request):
             return None
         if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
-            raise RequestRefused(text(HTTPStatus.BAD_REQUEST, "The body has two lengths."))
+            message = "Content-Length and Transfer-Encoding must not be sent together."
+            raise RequestRefused(text(HTTPStatus.BAD_REQUEST, message))
         return event
 
     async def skip_body(self) -> None:
         """Read the request's body and drop it.
 
-        Raises `RequestRefused` for a body that is too long, too slow, or announced by ``Expect: 100-continue``.
+        Raises:
+            RequestRefused: the body is too long, too slow, or announced by ``Expect: 100-continue``.
+            h11.RemoteProtocolError: this is not HTTP/1.1.
         """
         if self._machine.they_are_waiting_for_100_continue:
-            raise RequestRefused(text(HTTPStatus.EXPECTATION_FAILED, "No body is wanted."))
-        with trio.move_on_after(BODY_TIMEOUT):
+            raise RequestRefused(text(HTTPStatus.EXPECTATION_FAILED, "No request here has a body."))
+        with trio.move_on_after(self.timeouts.http_body):
             await self._read_body()
             return
         raise RequestRefused(text(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time."))
@@ -111,7 +113,7 @@ class HttpConnection:
         if response.body and not self._is_head:
             data += machine.send(h11.Data(data=response.body)) or b""
         data += machine.send(h11.EndOfMessage()) or b""
-        with trio.move_on_after(SEND_TIMEOUT) as scope:
+        with trio.move_on_after(self.timeouts.http_send) as scope:
             await self.stream.send_all(data)
         if scope.cancelled_caught:
             return False
@@ -123,45 +125,92 @@ class HttpConnection:
             await self._linger()
         return False
 
+    def explain(self, error: h11.RemoteProtocolError) -> Response:
+        """Return the response to bytes that h11 could not accept."""
+        status = HTTPStatus(error.error_status_hint)
+        if status is not HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+            return text(status, "The request is not valid HTTP/1.1.")
+        if b"\n" not in self.unparsed():  # the request line itself does not end
+            return text(HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long.")
+        return text(status, "The headers are too long.")
+
     async def _next_event(self) -> object:
         while True:
             event = self._machine.next_event()
             if event is not h11.NEED_DATA:
                 if isinstance(event, h11.Request):
-                    self._is_head = event.method == b"HEAD"  # answered without the body
+                    self._is_head = event.method == b"HEAD"
                 return event
             self._machine.receive_data(bytes(await self.stream.receive_some(RECEIVE_SIZE)))
 
     async def _linger(self) -> None:
-        """Let the client read the answer although it is still sending (RFC 9112 section 9.6)."""
+        """Let the client read the response although it is still sending (RFC 9112 section 9.6)."""
         if isinstance(self.stream, trio.SocketStream):
-            with trio.move_on_after(LINGER_TIMEOUT):
+            with trio.move_on_after(self.timeouts.http_linger):
                 await self.stream.send_eof()
                 while await self.stream.receive_some(RECEIVE_SIZE):
                     pass
 
 
+Answer = Callable[[h11.Request, str], Awaitable[Response | None]]
+"""Returns the response to a request for a decoded URL path. `None` means that the connection changes its
+protocol. May raise `RequestRefused`."""
+
+
+async def serve_requests(
+    connection: HttpConnection,
+    answer: Answer,
+    *,
+    wait: Callable[[float], AbstractContextManager[object]] = trio.move_on_after,
+    count: Callable[[HTTPStatus], None] | None = None,
+) -> h11.Request | None:
+    """Answer the requests of one connection until either side wants to close it.
+
+    `wait` limits the time in its block, which waits for a request, to that many seconds. `count` is called with
+    the status of each response.
+
+    Returns:
+        The request for which `answer` returned `None`, if there was one.
+    """
+    timeout = connection.timeouts.http_head
+    while True:
+        request: h11.Request | None = None
+        try:
+            with wait(timeout):
+                request = await connection.next_request()
+            if request is None:
+                return None
+            path = path_of(request)
+            await connection.skip_body()
+            response = await answer(request, path)
+            if response is None:
+                return request
+        except RequestRefused as refused:
+            response = refused.response
+        except h11.RemoteProtocolError as error:
+            response = connection.explain(error)
+        if count is not None:
+            count(response.status)
+        if not await connection.respond(response):
+            return None
+        timeout = connection.timeouts.http_idle
+
+
 def path_of(request: h11.Request) -> str:
-    """Return the decoded path of a request target in origin or absolute form (RFC 9112 section 3.2)."""
+    """Return the decoded path of a request target in origin or absolute form (RFC 9112 section 3.2).
+
+    Raises:
+        RequestRefused: the target is too long, or has another form.
+    """
     if request.http_version not in (b"1.0", b"1.1"):
-        raise RequestRefused(text(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Only HTTP/1.1 here."))
+        raise RequestRefused(text(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Only HTTP/1.1 is supported."))
     if len(request.target) > MAX_TARGET:
-        raise RequestRefused(text(HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long."))
+        raise RequestRefused(text(HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long."))
     try:
         target = urlsplit(request.target.decode("ascii"))
     except ValueError:
-        raise RequestRefused(text(HTTPStatus.BAD_REQUEST, "The address is malformed.")) from None
+        raise RequestRefused(text(HTTPStatus.BAD_REQUEST, "The URL is malformed.")) from None
     path = unquote(target.path)
     if not path.startswith("/"):
-        raise RequestRefused(text(HTTPStatus.BAD_REQUEST, "The address must begin with a slash."))
+        raise RequestRefused(text(HTTPStatus.BAD_REQUEST, "The URL's path must begin with a slash."))
     return path
-
-
-def protocol_error(error: h11.RemoteProtocolError, exchange: HttpConnection) -> Response:
-    """Return the answer to what h11 could not accept."""
-    status = HTTPStatus(error.error_status_hint)
-    if status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE and exchange.is_line_incomplete():
-        return text(HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long.")
-    if status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-        return text(status, "The headers are too long.")
-    return text(status, "This is not HTTP/1.1 as it should be.")

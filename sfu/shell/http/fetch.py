@@ -1,8 +1,8 @@
-"""Fetching one small document by HTTP: the server's only request to others.
+"""Fetching one small document by HTTP. This is the only request that the server makes itself.
 
-A single GET over one connection, with h11 for HTTP and Trio for the rest, so that it can be cancelled at any
-point and leaves nothing behind. The caller owns the time; here are the limits on size and redirects.
-docs/decisions/fetching-keys.md says why it is done here.
+It is one GET over one connection, with h11 for HTTP and Trio for the rest. So it can be cancelled at any point
+and leaves nothing behind. The caller limits the time; here are the limits on size and redirects.
+docs/decisions/fetching-keys.md says why no HTTP client library is used.
 """
 
 import ssl
@@ -12,21 +12,19 @@ import h11
 import trio
 
 from sfu.shell.config.urls import HttpUrl, resolve
+from sfu.shell.http.connection import MAX_HEAD, RECEIVE_SIZE
 
 MAX_REDIRECTS: Final = 3
-MAX_HEAD: Final = 16 * 1024
-"""Bytes of a response's status line and headers."""
 
-CHUNK: Final = 16 * 1024
 REDIRECTS: Final = (301, 302, 303, 307, 308)
-"""Status codes that name another place for a GET (RFC 9110 section 15.4)."""
+"""Status codes that redirect a GET (RFC 9110 section 15.4)."""
 
 
 class FetchFailed(Exception):
-    """The document cannot be had.
+    """The document could not be fetched.
 
     `reason` is a constant that labels a counter: ``connect``, ``tls``, ``broken``, ``http``, ``status``,
-    ``redirect``, ``too-large``. The text is for a person who reads the log.
+    ``redirect``, ``too-large``. The text is for people who read the log.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -35,14 +33,14 @@ class FetchFailed(Exception):
 
 
 async def fetch(url: HttpUrl, limit: int) -> bytes:
-    """Return the document at `url`, which has `limit` bytes at most.
+    """Return the document at `url`, of at most `limit` bytes.
 
-    Redirects are followed, `MAX_REDIRECTS` of them, to http and https only, and never from https to http. TLS
+    Up to `MAX_REDIRECTS` redirects are followed, to http and https only, and never from https to http. TLS
     trusts the authorities that OpenSSL trusts on this host (``SSL_CERT_FILE`` names others). Proxies are not
     used.
 
     Raises:
-        FetchFailed: whatever goes wrong, on the network or at the other side.
+        FetchFailed: the network failed, or the response is not the document.
     """
     for _ in range(MAX_REDIRECTS + 1):
         answer = await _get(url, limit)
@@ -53,7 +51,7 @@ async def fetch(url: HttpUrl, limit: int) -> bytes:
 
 
 async def _get(url: HttpUrl, limit: int) -> bytes | HttpUrl:
-    """Return the document, or where it is instead."""
+    """Return the document, or the URL that the server redirects to."""
     try:
         connection = await trio.open_tcp_stream(url.host, url.port)
     except OSError as error:
@@ -61,10 +59,10 @@ async def _get(url: HttpUrl, limit: int) -> bytes | HttpUrl:
     stream: trio.abc.Stream = connection
     try:
         if url.scheme == "https":
-            # In a thread, since reading all authorities' certificates takes longer than packets can wait.
+            # In a thread: reading the certificates of all authorities would delay packets.
             context = await trio.to_thread.run_sync(ssl.create_default_context, abandon_on_cancel=True)
             stream = trio.SSLStream(connection, context, server_hostname=url.host, https_compatible=True)
-        return await _exchange(stream, url, limit)
+        return await _request(stream, url, limit)
     except trio.BrokenResourceError as error:
         if isinstance(error.__cause__, ssl.SSLError):
             raise FetchFailed("tls", str(error.__cause__)) from error
@@ -72,11 +70,11 @@ async def _get(url: HttpUrl, limit: int) -> bytes | HttpUrl:
     except h11.RemoteProtocolError as error:
         raise FetchFailed("http", str(error)) from error
     finally:
-        # Whoever has the answer, or wants it no longer, owes the other side no goodbye.
+        # Without TLS's close_notify: the answer is here, or no longer needed.
         await trio.aclose_forcefully(stream)
 
 
-async def _exchange(stream: trio.abc.Stream, url: HttpUrl, limit: int) -> bytes | HttpUrl:
+async def _request(stream: trio.abc.Stream, url: HttpUrl, limit: int) -> bytes | HttpUrl:
     machine = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
     headers = [
         ("Host", url.authority),
@@ -91,12 +89,12 @@ async def _exchange(stream: trio.abc.Stream, url: HttpUrl, limit: int) -> bytes 
     while True:
         event = machine.next_event()
         if event is h11.NEED_DATA:
-            machine.receive_data(bytes(await stream.receive_some(CHUNK)))
+            machine.receive_data(bytes(await stream.receive_some(RECEIVE_SIZE)))
         elif isinstance(event, h11.Response):
             if event.status_code in REDIRECTS:
                 return _redirected(url, event)
             if event.status_code != 200:
-                raise FetchFailed("status", f"the answer was {event.status_code}")
+                raise FetchFailed("status", f"the server answered with status {event.status_code}")
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > limit:

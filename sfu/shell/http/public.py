@@ -1,14 +1,15 @@
 """The public TCP port: the page, health checks, and WebSockets.
 
-Strangers reach this port, so each wait has a deadline and each number a limit:
+Anyone can reach this port, so each wait has a deadline and each number has a limit:
 
-* A connection without a complete request is *waiting*. Waiting ends after `HEAD_TIMEOUT` (the first
-  request) or `IDLE_TIMEOUT` (the next one), and when more than `MAX_WAITING` wait, the oldest gives way:
-  a thousand half-open connections cost a stranger nothing, but they do not keep a newcomer out either.
-* Of all connections together there are no more than the setting `max_connections`.
-* A request's head, body and target are limited; what is too long or not HTTP gets its status code.
+* A connection without a complete request is *waiting*. It is dropped after `Timeouts.http_head` (the first
+  request) or `Timeouts.http_idle` (a later one). When more than `MAX_WAITING` wait, the oldest is dropped:
+  half-open connections cost an attacker little, but they cannot keep new clients out.
+* There are at most as many connections as the setting `max_connections` says.
+* A request's head, body and target have limits. A request beyond them, or that is not HTTP, gets a status code.
 
-A failure ends its connection only: network errors are counted, anything else is logged with its traceback.
+A failure ends its own connection only. Network errors are counted; other errors are logged with their
+traceback.
 """
 
 import functools
@@ -25,48 +26,41 @@ import h11
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from sfu.shell.config.settings import ConfigError, Settings, blame
-from sfu.shell.http.connection import HttpConnection, HttpStream, RequestRefused, path_of, protocol_error
+from sfu.shell.config.settings import ConfigError, Settings, as_config_error
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from sfu.shell.http.connection import HttpConnection, HttpStream, serve_requests
+from sfu.shell.http.fragments import MAX_FRAGMENTS
+from sfu.shell.http.handshake import RequestInfo, header, opening, refusal
 from sfu.shell.http.responses import Response, as_json, text
 from sfu.shell.http.static import StaticSite
-from sfu.shell.http.websocket import (
-    ReplayStream,
-    RequestInfo,
-    WebSocketHandler,
-    header,
-    opening,
-    refusal,
-    run_websocket,
-)
+from sfu.shell.http.websocket import ReplayStream, run_websocket
 from sfu.shell.logs import get_logger
 
 log = get_logger(__name__)
-
-HEAD_TIMEOUT: Final = 10.0
-"""Seconds from accepting a connection (TLS handshake included) to its first complete request."""
-IDLE_TIMEOUT: Final = 30.0
-"""Seconds that a kept-alive connection may wait for its next request."""
 
 MAX_WAITING: Final = 512
 """Connections without a complete request."""
 
 _NETWORK_ERRORS: Final = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed, ssl.SSLError)
 
+WebSocketHandler = Callable[[WebSocketConnection, RequestInfo], Awaitable[None]]
+"""Serves one client. The WebSocket is closed when it returns."""
+
 Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 
 
 class Readiness(NamedTuple):
-    """What ``/readyz`` says."""
+    """What ``/readyz`` answers."""
 
     ready: bool
-    """Whether new clients should be sent here."""
+    """Whether a load balancer should send new clients to this server."""
     status: str
-    """A word, such as ``ok``, ``degraded`` or ``draining``."""
+    """One word: ``ok``, ``degraded`` or ``draining``."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpStatistics:
-    """What the public TCP port has done since the start."""
+    """Counters of the public TCP port."""
 
     connections: int
     """Open now, WebSockets included."""
@@ -75,22 +69,22 @@ class HttpStatistics:
     websockets: int
     """Open now as WebSockets."""
     responses: Mapping[int, int]
-    """Responses by status code; 101 counts the WebSockets."""
+    """Responses since the start, by status code. 101 counts the WebSockets."""
     drops: Mapping[str, int]
     """Connections that ended without a response, by reason: ``connections-full``, ``waiting-full``,
-    ``timeout``, ``broken`` (the network's fault), ``error`` (ours, see the log)."""
+    ``timeout``, ``broken`` (a network error), ``error`` (a fault of this server, see the log)."""
 
 
 async def open_listeners(settings: Settings) -> Sequence[Listener]:
-    """Bind the public TCP port, with TLS if the settings say so. Raises `ConfigError`."""
+    """Bind the public TCP port, with TLS if there is a certificate in the settings. Raises `ConfigError`."""
     context = None
     if settings.tls_cert is not None and settings.tls_key is not None:
         context = _tls_context(settings.tls_cert, settings.tls_key)
-    with blame("http_addr", settings.http_addr):
+    with as_config_error("http_addr", settings.http_addr):
         listeners = await trio.open_tcp_listeners(settings.http_addr.port, host=settings.http_addr.host)
     if context is None:
         return listeners
-    # The handshake happens at the first read, and so under the deadline of the first request.
+    # The handshake happens at the first read, so the deadline of the first request limits it too.
     return [trio.SSLListener(listener, context, https_compatible=True) for listener in listeners]
 
 
@@ -98,16 +92,16 @@ def _tls_context(cert: Path, key: Path) -> ssl.SSLContext:
     """Read a certificate chain and its key. Raises `ConfigError`."""
 
     def refuse() -> str:
-        # OpenSSL would ask for it on the terminal, and the start would wait for somebody who is not there.
-        raise ConfigError(f"SFU_TLS_KEY={key}: allowed is a key without a passphrase")
+        # Otherwise OpenSSL would ask for the passphrase on the terminal, and the start would hang.
+        raise ConfigError(f"SFU_TLS_KEY={key}: expected a key without a passphrase")
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(cert, key, refuse)
     except OSError as error:
-        allowed = "allowed is a chain of certificates and its key, both PEM"
-        # Which of the two it is, the error does not say.
-        raise ConfigError(f"SFU_TLS_CERT={cert}, SFU_TLS_KEY={key}: {error.strerror}; {allowed}") from error
+        expected = "expected a certificate chain and its private key, both PEM"
+        # The error does not say which of the two files is wrong.
+        raise ConfigError(f"SFU_TLS_CERT={cert}, SFU_TLS_KEY={key}: {error.strerror}; {expected}") from error
     return context
 
 
@@ -119,7 +113,7 @@ def public_url(settings: Settings, listeners: Sequence[Listener]) -> str:
     assert isinstance(listener, trio.SocketListener)
     host, port = listener.socket.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
-        host = "localhost"  # browsers give camera and microphone to https and to localhost only
+        host = "localhost"  # browsers allow camera and microphone on https and on localhost only
     scheme = "http" if settings.tls_cert is None else "https"
     return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
@@ -133,12 +127,23 @@ class HttpServer:
         static_root: Path,
         websocket_handler: WebSocketHandler,
         ready: Callable[[], Readiness],
+        *,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        max_waiting: int = MAX_WAITING,
+        max_fragments: int = MAX_FRAGMENTS,
     ) -> None:
-        """`static_root` is the folder of the built page; `ready` is asked at each ``/readyz``."""
+        """`static_root` is the folder of the built page. `ready` is called for each ``/readyz``.
+
+        Up to `max_waiting` connections may have sent no complete request, and a WebSocket message may have up
+        to `max_fragments` fragments.
+        """
         self._settings = settings
         self._site = StaticSite(static_root)
         self._handler = websocket_handler
         self._ready = ready
+        self._timeouts = timeouts
+        self._max_waiting = max_waiting
+        self._max_fragments = max_fragments
         self._connections = 0
         self._websockets = 0
         self._waiting: dict[trio.CancelScope, None] = {}  # oldest first
@@ -152,10 +157,10 @@ class HttpServer:
         handler_nursery: trio.Nursery | None = None,
         task_status: trio.TaskStatus[Sequence[Listener]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Accept connections until cancelled; close the listeners then.
+        """Accept connections until cancelled; then close the listeners.
 
-        Connections live in `handler_nursery`, if there is one: then cancelling this function ends the
-        accepting alone.
+        Connections run in `handler_nursery` if there is one. Then cancelling this function ends only the
+        accepting.
         """
         accept = functools.partial(
             trio.serve_listeners, self._connection, list(listeners), handler_nursery=handler_nursery
@@ -174,15 +179,16 @@ class HttpServer:
         )
 
     async def _connection(self, stream: HttpStream) -> None:
-        """Serve one connection: the boundary that no error passes."""
+        """Serve one connection. No exception but `trio.Cancelled` leaves this method."""
         if self._connections >= self._settings.max_connections:
             self._drops["connections-full"] += 1
             await trio.aclose_forcefully(stream)
             return
         self._connections += 1
         try:
-            # What the requests took (h11's state, their headers) is let go before the WebSocket, which is long.
-            upgrade = await self._requests(HttpConnection(stream))
+            # `_requests` returns before the WebSocket begins, so that h11's state and the headers do not take
+            # memory as long as it lasts.
+            upgrade = await self._requests(HttpConnection(stream, self._timeouts))
             if upgrade is not None:
                 await self._websocket(*upgrade)
         except* _NETWORK_ERRORS:
@@ -192,57 +198,49 @@ class HttpServer:
             log.exception("HTTP connection failed")
         finally:
             self._connections -= 1
-            # Without a TLS goodbye: it would have to be waited for, and HTTP marks its own ends.
+            # Without TLS's close_notify: sending it would have to be waited for, and HTTP marks its own ends.
             await trio.aclose_forcefully(stream)
 
-    async def _requests(self, exchange: HttpConnection) -> tuple[ReplayStream, RequestInfo] | None:
-        """Answer one request after the other, until one of the sides wants to close or a WebSocket."""
-        timeout = HEAD_TIMEOUT
-        while True:
-            request: h11.Request | None = None
-            try:
-                with self._wait(timeout) as scope:
-                    request = await exchange.next_request()
-                if scope.cancelled_caught or request is None:
-                    return None
-                path = path_of(request)
-                await exchange.skip_body()
-                if path != "/ws":
-                    response = self._answer(request, path)
-                elif refused := refusal(request, self._settings.allowed_origins):
-                    response = refused
-                else:
-                    return _upgrade(exchange, request)
-            except RequestRefused as refused_request:
-                response = refused_request.response
-            except h11.RemoteProtocolError as error:
-                response = protocol_error(error, exchange)
-            self._responses[response.status] += 1
-            if not await exchange.respond(response):
-                return None
-            timeout = IDLE_TIMEOUT
+    async def _requests(self, connection: HttpConnection) -> tuple[ReplayStream, RequestInfo] | None:
+        """Answer requests; return the stream and the request if one of them opens a WebSocket."""
+        request = await serve_requests(connection, self._answer, wait=self._wait, count=self._count)
+        if request is None:
+            return None
+        info = RequestInfo(
+            target=request.target.decode("latin-1"),
+            origin=header(request, b"origin"),
+            user_agent=header(request, b"user-agent") or "",
+            remote=connection.remote_host(),
+        )
+        stream = ReplayStream(connection.stream, opening(request), connection.unparsed(), self._max_fragments)
+        return stream, info
 
     @contextmanager
-    def _wait(self, timeout: float) -> Iterator[trio.CancelScope]:
-        """Bound the wait for a request, and let the longest wait give way to the newest."""
-        if len(self._waiting) >= MAX_WAITING:
+    def _wait(self, timeout: float) -> Iterator[None]:
+        """Limit the wait for a request, and drop the connection that waits longest if too many wait."""
+        if len(self._waiting) >= self._max_waiting:
             self._drops["waiting-full"] += 1
             oldest = next(iter(self._waiting))
             del self._waiting[oldest]
-            oldest.cancel("a newer connection takes the place")
+            oldest.cancel("a newer connection takes its place")
         with trio.move_on_after(timeout) as scope:
             self._waiting[scope] = None
             try:
-                yield scope
+                yield
             finally:
-                gave_way = scope not in self._waiting
+                was_dropped = scope not in self._waiting
                 self._waiting.pop(scope, None)
-        if scope.cancelled_caught and not gave_way:
+        if scope.cancelled_caught and not was_dropped:
             self._drops["timeout"] += 1
 
-    def _answer(self, request: h11.Request, path: str) -> Response:
+    def _count(self, status: HTTPStatus) -> None:
+        self._responses[status] += 1
+
+    async def _answer(self, request: h11.Request, path: str) -> Response | None:
+        if path == "/ws":
+            return refusal(request, self._settings.allowed_origins)
         if request.method not in (b"GET", b"HEAD"):
-            return text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD.", ("Allow", "GET, HEAD"))
+            return text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are allowed.", ("Allow", "GET, HEAD"))
         if path == "/healthz":
             return as_json(HTTPStatus.OK, {"status": "ok"})
         if path == "/readyz":
@@ -252,24 +250,14 @@ class HttpServer:
         return self._site.get(path, header(request, b"if-none-match"))
 
     async def _websocket(self, stream: ReplayStream, info: RequestInfo) -> None:
-        self._responses[HTTPStatus.SWITCHING_PROTOCOLS] += 1
+        self._count(HTTPStatus.SWITCHING_PROTOCOLS)
         self._websockets += 1
 
-        def talk(connection: WebSocketConnection) -> Awaitable[None]:
-            return self._handler(connection, info)
+        def handle(websocket: WebSocketConnection) -> Awaitable[None]:
+            return self._handler(websocket, info)
 
         try:
-            await run_websocket(stream, self._settings.max_message_bytes, talk)
+            limit, close_timeout = self._settings.max_message_bytes, self._timeouts.websocket_close
+            await run_websocket(stream, limit, handle, close_timeout)
         finally:
             self._websockets -= 1
-
-
-def _upgrade(exchange: HttpConnection, request: h11.Request) -> tuple[ReplayStream, RequestInfo]:
-    """Return what a WebSocket needs of the request that asked for it."""
-    info = RequestInfo(
-        target=request.target.decode("latin-1"),
-        origin=header(request, b"origin"),
-        user_agent=header(request, b"user-agent") or "",
-        remote=exchange.remote_host(),
-    )
-    return ReplayStream(exchange.stream, opening(request), exchange.unparsed()), info

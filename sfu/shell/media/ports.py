@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sfu.conference.messages import IceServer
 from sfu.ice.path import Address
-from sfu.shell.config.settings import Settings, blame
+from sfu.shell.config.settings import Settings, as_config_error
 from sfu.shell.media.addresses import announced_candidates, announced_hosts
 from sfu.shell.media.peer_sockets import PeerSockets
 from sfu.shell.media.tcp import IceTcp
@@ -35,10 +35,10 @@ def open_media(settings: Settings) -> Iterator[tuple[MediaSocket | PeerSockets, 
     if settings.ice_mode == "full":
         yield PeerSockets(settings.udp_addr.host), None
         return
-    with blame("ice_tcp_addr", settings.ice_tcp_addr):
+    with as_config_error("ice_tcp_addr", settings.ice_tcp_addr):
         ice_tcp = IceTcp.open(settings.ice_tcp_addr, max_connections=settings.max_connections)
     with ice_tcp:
-        with blame("udp_addr", settings.udp_addr):
+        with as_config_error("udp_addr", settings.udp_addr):
             media = MediaSocket.open(*settings.udp_addr, sink=ice_tcp)
         with media:
             yield media, ice_tcp

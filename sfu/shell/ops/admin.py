@@ -1,7 +1,7 @@
-"""The operators' port: metrics, health, and what the server is doing right now.
+"""The admin port: metrics, health, and the tree of running tasks.
 
-Whoever reaches it is trusted to read everything; so it is bound to loopback unless a setting says otherwise,
-and nothing here changes the server.
+Clients of this port can read everything here and change nothing. There is no password, so the port is bound to
+loopback by default.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,18 +11,19 @@ from typing import Final
 import h11
 import trio
 
-from sfu.shell.config.settings import Settings, blame
-from sfu.shell.http.connection import HttpConnection, RequestRefused, path_of, protocol_error
-from sfu.shell.http.public import HEAD_TIMEOUT, IDLE_TIMEOUT
+from sfu.shell.config.settings import Settings, as_config_error
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from sfu.shell.http.connection import HttpConnection, serve_requests
 from sfu.shell.http.responses import Response, as_json, text
 from sfu.shell.logs import get_logger
 from sfu.shell.ops.exposition import CONTENT_TYPE, exposition
 from sfu.shell.ops.meter import LoopLag, Meter
-from sfu.shell.ops.snapshot import Measured, MeasuredSocket, take_snapshot
+from sfu.shell.ops.snapshot import MeasuredSocket, take_snapshot
 from sfu.shell.ops.tasks import task_tree
+from sfu.shell.server import Server
 
 MAX_CONNECTIONS: Final = 64
-"""At a time; more are closed at once. Operators' programs are few."""
+"""Connections at a time; more are closed at once. Operators use few programs."""
 
 Resource = Callable[[], Awaitable[Response]]
 
@@ -30,16 +31,27 @@ log = get_logger(__name__)
 
 
 class Admin:
-    """Measures a server, and answers those who operate it."""
+    """Measures a server and serves the admin port."""
 
-    def __init__(self, settings: Settings, server: Measured, socket: MeasuredSocket) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        server: Server,
+        socket: MeasuredSocket,
+        *,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        """Up to `max_connections` connections are served at a time."""
         self._settings = settings
         self._server = server
         self._socket = socket
-        self._meter = Meter(server.conference)
-        self._lag = LoopLag()
+        self._timeouts = timeouts
+        self._max_connections = max_connections
+        self._meter = Meter(server.conference, timeouts.meter_interval)
+        self._lag = LoopLag(timeouts.lag_interval)
         self._connections = 0
-        # Two writers at a time would only take turns at the interpreter's lock.
+        # Two threads that write would only wait for each other, for the interpreter's lock.
         self._writing = trio.CapacityLimiter(1)
         self._resources: Mapping[str, Resource] = {
             "/": self._index,
@@ -49,9 +61,9 @@ class Admin:
         }
 
     async def serve(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; reports the port's URL when it is open. Raises `ConfigError`."""
+        """Serve until cancelled; report the port's URL when it is open. Raises `ConfigError`."""
         address = self._settings.admin_addr
-        with blame("admin_addr", address):
+        with as_config_error("admin_addr", address):
             listeners = await trio.open_tcp_listeners(address.port, host=address.host)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._meter.run)
@@ -60,44 +72,25 @@ class Admin:
             task_status.started(_url(listeners))
 
     async def _connection(self, stream: trio.SocketStream) -> None:
-        """Serve one connection: the boundary that no error passes."""
+        """Serve one connection. No exception but `trio.Cancelled` leaves this method."""
         self._connections += 1
         try:
-            if self._connections <= MAX_CONNECTIONS:
-                await self._requests(HttpConnection(stream))
+            if self._connections <= self._max_connections:
+                await serve_requests(HttpConnection(stream, self._timeouts), self._answer)
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the client is gone; nobody is missing an answer
+            pass  # the client has gone and does not need the answer
         except* Exception:
-            log.exception("operator's request failed")
+            log.exception("admin request failed")
         finally:
             self._connections -= 1
             await trio.aclose_forcefully(stream)
 
-    async def _requests(self, exchange: HttpConnection) -> None:
-        timeout = HEAD_TIMEOUT
-        while True:
-            request: h11.Request | None = None
-            try:
-                with trio.move_on_after(timeout):
-                    request = await exchange.next_request()
-                if request is None:
-                    return
-                await exchange.skip_body()
-                response = await self._answer(request)
-            except RequestRefused as refused:
-                response = refused.response
-            except h11.RemoteProtocolError as error:
-                response = protocol_error(error, exchange)
-            if not await exchange.respond(response):
-                return
-            timeout = IDLE_TIMEOUT
-
-    async def _answer(self, request: h11.Request) -> Response:
-        resource = self._resources.get(path_of(request))
+    async def _answer(self, request: h11.Request, path: str) -> Response:
+        resource = self._resources.get(path)
         if resource is None:
             return text(HTTPStatus.NOT_FOUND, "There is nothing here.")
         if request.method not in (b"GET", b"HEAD"):
-            return text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD.", ("Allow", "GET, HEAD"))
+            return text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are allowed.", ("Allow", "GET, HEAD"))
         return await resource()
 
     async def _index(self) -> Response:
@@ -114,7 +107,7 @@ class Admin:
 
     async def _metrics(self) -> Response:
         snapshot = await take_snapshot(self._server, self._socket, self._meter, self._lag)
-        # In a thread: writing it out takes longer than packets can wait, and the snapshot does not change.
+        # In a thread: writing the text would delay packets. The snapshot does not change meanwhile.
         body = await trio.to_thread.run_sync(exposition, snapshot, limiter=self._writing)
         return Response(HTTPStatus.OK, (("Content-Type", CONTENT_TYPE), ("Cache-Control", "no-store")), body)
 

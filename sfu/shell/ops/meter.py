@@ -1,7 +1,7 @@
-"""What has to be measured over time, because no count says it: rates, and how late the event loop is.
+"""Values that must be measured over time: rates, loss, and the event loop's lag.
 
-A rate is the difference between two readings of a counter. Were they taken whenever somebody reads the
-metrics, two readers would disturb each other, so they are taken here at a fixed interval.
+A rate is the difference between two readings of a counter. The readings are taken here at a fixed interval. If
+they were taken whenever the metrics are read, two readers of the metrics would disturb each other.
 """
 
 from typing import Final, NamedTuple
@@ -11,59 +11,56 @@ import trio
 from sfu.conference.conference import Conference
 from sfu.conference.peer import Peer
 from sfu.histogram import Distribution, Histogram
-
-INTERVAL: Final = 5.0
-"""Seconds between two readings of all counters: several reports of a peer fall into it."""
-
-LAG_INTERVAL: Final = 0.1
-"""Seconds between two looks at how late the loop is."""
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
 
 LAG_BOUNDS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-"""Milliseconds. The first is as exact as epoll is."""
+"""Milliseconds. Epoll measures no shorter time than the first."""
 
 TrackKey = tuple[str, str, str]
-"""Peer id, track id, and ``in`` (the peer publishes) or ``out`` (it receives)."""
+"""Peer id, track id, and ``in`` (the peer publishes the track) or ``out`` (it receives the track)."""
 
 
 class _Reading(NamedTuple):
-    """A counter when it was last read."""
+    """A track's counter at its last reading."""
 
     source: int
-    """SSRC of what is counted: another one begins anew."""
+    """SSRC of the counted stream. With another SSRC, counting starts again."""
     octets: int
     time: float
     rate: float | None
-    """Per second since the reading before; `None` for a first one."""
+    """Bytes per second since the reading before; `None` for the first one."""
 
 
 class _Loss(NamedTuple):
-    """What a peer had reported when it was last looked at."""
+    """What a peer had reported at the last reading."""
 
     source: int
-    """Our SSRC in its connection: another connection begins anew."""
+    """Our SSRC in the peer's connection. In another connection, counting starts again."""
     expected: int
     lost: int
     ratio: float | None
 
 
 class Meter:
-    """Bit rates of tracks and loss of peers over the last interval."""
+    """Bit rates of tracks and packet loss of peers, over the last interval."""
 
-    def __init__(self, conference: Conference) -> None:
+    def __init__(self, conference: Conference, interval: float = DEFAULT_TIMEOUTS.meter_interval) -> None:
+        """Readings are `interval` seconds apart."""
         self._conference = conference
+        self._interval = interval
         self._tracks: dict[TrackKey, _Reading] = {}
         self._losses: dict[str, _Loss] = {}
 
     async def run(self) -> None:
         """Take readings until cancelled."""
         while True:
-            await trio.sleep(INTERVAL)
+            await trio.sleep(self._interval)
             await self.read()
 
     async def read(self) -> None:
-        """Read all counters once; what is no longer there is forgotten.
+        """Read all counters once, and forget tracks and peers that no longer exist.
 
-        A checkpoint after each peer keeps packets from waiting for all of them.
+        There is a checkpoint after each peer, so that packets do not wait for all of them.
         """
         tracks: dict[TrackKey, _Reading] = {}
         losses: dict[str, _Loss] = {}
@@ -77,12 +74,12 @@ class Meter:
         self._tracks, self._losses = tracks, losses
 
     def byte_rate(self, key: TrackKey) -> float | None:
-        """Payload bytes per second of a track; `None` until it has been there for an interval."""
+        """Return the payload bytes per second of a track; `None` before its second reading."""
         reading = self._tracks.get(key)
         return None if reading is None else reading.rate
 
     def loss(self, peer_id: str) -> float | None:
-        """What share (0 … 1) of its packets a peer has reported lost; `None` if it reported on none."""
+        """Return the share (0 … 1) of packets that a peer reported lost; `None` if it reported on none."""
         loss = self._losses.get(peer_id)
         return None if loss is None else loss.ratio
 
@@ -94,36 +91,38 @@ class Meter:
         if before is not None and before.source == transport.local_ssrc:
             expected, lost = quality.expected - before.expected, quality.lost - before.lost
             if expected:
-                # Duplicates make it negative; a peer can claim to have lost more than there was.
+                # Duplicates make it negative, and a peer can report more lost packets than there were.
                 ratio = min(max(lost / expected, 0.0), 1.0)
         return _Loss(transport.local_ssrc, quality.expected, quality.lost, ratio)
 
 
 class LoopLag:
-    """How late a task runs that should run now: what a packet or a timer waits for others' work."""
+    """How much later than planned a task runs: the time that packets and timers wait for other work."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval: float = DEFAULT_TIMEOUTS.lag_interval) -> None:
+        """Measurements are `interval` seconds apart."""
+        self._interval = interval
         self._histogram = Histogram(LAG_BOUNDS)
 
     async def run(self) -> None:
         """Measure until cancelled."""
         while True:
-            due = trio.current_time() + LAG_INTERVAL
+            due = trio.current_time() + self._interval
             await trio.sleep_until(due)
             self._histogram.observe((trio.current_time() - due) * 1000)
 
     def statistics(self) -> Distribution:
-        """Return the lags in milliseconds so far."""
+        """Return the lags so far, in milliseconds."""
         return self._histogram.statistics()
 
 
 def track_keys(peer: Peer) -> list[TrackKey]:
-    """Return what a peer sends and receives now."""
+    """Return the keys of the tracks that a peer sends and receives now."""
     return [key for key, _ssrc, _octets in _octets(peer)]
 
 
 def _octets(peer: Peer) -> list[tuple[TrackKey, int, int]]:
-    """Key, SSRC and payload bytes so far of each track that a peer sends or receives now."""
+    """Return key, SSRC and payload bytes so far of each track that a peer sends or receives now."""
     counts = [
         ((peer.id, track.id, "in"), track.stream.ssrc, track.stream.statistics().octets)
         for track in peer.tracks.values()
@@ -139,6 +138,6 @@ def _octets(peer: Peer) -> list[tuple[TrackKey, int, int]]:
 
 def _next(before: _Reading | None, ssrc: int, octets: int, now: float) -> _Reading:
     if before is None or before.source != ssrc or octets < before.octets or now <= before.time:
-        # Nothing to compare with; a sender that goes on after a pause may count from 0 with the same SSRC.
+        # There is nothing to compare with. After a pause, a sender may count from 0 with the same SSRC.
         return _Reading(ssrc, octets, now, None)
     return _Reading(ssrc, octets, now, (octets - before.octets) / (now - before.time))

@@ -1,7 +1,7 @@
-"""Everything that metrics are made from, as it is at one time.
+"""One reading of all counters, from which the metrics are written.
 
-The server's objects count; here their `statistics()` are read. What is read is immutable, so that it can be
-written out by another thread while the server goes on.
+The server's objects count; here their `statistics()` are read. The result does not change, so that another
+thread can write it out while the server goes on.
 """
 
 import copy
@@ -11,36 +11,22 @@ from typing import Protocol
 
 import trio
 
-from sfu.conference.conference import Conference, ConferenceStatistics
+from sfu.conference.conference import ConferenceStatistics
 from sfu.conference.connection import Connection, ConnectionStatistics
 from sfu.conference.peer import Peer
 from sfu.conference.totals import ConnectionTotals
 from sfu.histogram import Distribution
 from sfu.shell.auth.key_ring import KeyStatistics
-from sfu.shell.auth.tokens import TokenVerifier
-from sfu.shell.http.public import HttpServer, HttpStatistics
-from sfu.shell.media.tcp import IceTcp, IceTcpStatistics
+from sfu.shell.http.public import HttpStatistics
+from sfu.shell.media.tcp import IceTcpStatistics
 from sfu.shell.media.udp import SocketStatistics
 from sfu.shell.ops.meter import LoopLag, Meter, TrackKey, track_keys
-from sfu.shell.store.interface import Store
+from sfu.shell.server import Server
 from sfu.state.statistics import StoreStatistics
 
 
-class Measured(Protocol):
-    """What is asked of the server: a `sfu.shell.server.Server`."""
-
-    conference: Conference
-    front: HttpServer
-    ice_tcp: IceTcp
-    token_verifier: TokenVerifier
-    store: Store
-
-    def tasks_per_room(self) -> dict[str, int]:
-        """Return how many tasks each room has, by room id."""
-
-
 class MeasuredSocket(Protocol):
-    """What is asked of the media socket: a `sfu.shell.media.udp.MediaSocket`."""
+    """Whatever sends and receives datagrams: a `sfu.shell.media.udp.MediaSocket`, or `PeerSockets`."""
 
     def statistics(self) -> SocketStatistics:
         """Return the counters so far."""
@@ -52,63 +38,64 @@ class PeerSnapshot:
 
     id: str
     connection: ConnectionStatistics
-    """Of the one that it has now."""
+    """Counters of its current connection."""
     byte_rates: Mapping[TrackKey, float]
-    """Payload bytes per second, of tracks for which that is known."""
+    """Payload bytes per second, for each track whose rate is known."""
     loss: float | None
-    """Share of packets lost on the way to it, 0 … 1, if it has reported any."""
+    """Share of packets lost on the way to the peer, 0 … 1; `None` if it has reported none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The server at one time."""
+    """The counters of the whole server."""
 
     conference: ConferenceStatistics
     totals: ConnectionTotals
-    """What all connections counted, those included that have ended."""
+    """Sums over all connections since the start, including those that have ended."""
     peers: Sequence[PeerSnapshot]
     tasks: Mapping[str, int]
-    """By room id."""
+    """Number of tasks by room id."""
     socket: SocketStatistics
     ice_tcp: IceTcpStatistics
     http: HttpStatistics
     refusals: Mapping[str, int]
-    """Joins refused for want of a good token, by reason."""
+    """Joins that token verification refused, by reason."""
     keys: KeyStatistics | None
-    """Those that check tokens, if there is a set of them."""
+    """The public keys that verify tokens; `None` without a key set."""
     store: StoreStatistics
     lag: Distribution
-    """How late the event loop was, in milliseconds."""
+    """Event loop lag in milliseconds."""
 
 
-async def take_snapshot(server: Measured, socket: MeasuredSocket, meter: Meter, lag: LoopLag) -> Snapshot:
-    """Read all counters, with a checkpoint after each peer, so that no packet waits for all of them.
+async def take_snapshot(server: Server, socket: MeasuredSocket, meter: Meter, lag: LoopLag) -> Snapshot:
+    """Read all counters, with a checkpoint after each peer, so that packets do not wait for all of them.
 
-    Meanwhile connections may end, and then their counts are in the conference's ledger. Adding only those that
-    are open at the end counts each exactly once, and so no counter goes down from one snapshot to the next.
+    A connection may end meanwhile; then its counts move into the conference's totals. So at the end, only the
+    connections that are still open are added to the totals. Each connection is counted exactly once, and no
+    counter goes down from one snapshot to the next.
     """
     conference, key_ring = server.conference, server.token_verifier.key_ring
     seen: list[tuple[Peer, Connection, PeerSnapshot]] = []
     for room in tuple(conference.rooms.values()):
         for peer in tuple(room.peers.values()):
             if peer.ended is None:
-                seen.append((peer, peer.connection, _look_at(peer, meter)))
+                seen.append((peer, peer.connection, _peer_snapshot(peer, meter)))
             await trio.lowlevel.checkpoint()
     totals = copy.deepcopy(conference.ledger)
-    there = []
+    peers = []
     for peer, connection, snapshot in seen:
         if not connection.closed:
             totals.add(snapshot.connection)
         if peer.ended is None:
-            there.append(snapshot)
+            peers.append(snapshot)
     return Snapshot(
         conference=conference.statistics(),
         totals=totals,
-        peers=there,
+        peers=peers,
         tasks=server.tasks_per_room(),
         socket=socket.statistics(),
         ice_tcp=server.ice_tcp.statistics(),
-        http=server.front.statistics(),
+        http=server.http.statistics(),
         refusals=server.token_verifier.refusals(),
         keys=None if key_ring is None else key_ring.statistics(),
         store=server.store.statistics(),
@@ -116,7 +103,7 @@ async def take_snapshot(server: Measured, socket: MeasuredSocket, meter: Meter, 
     )
 
 
-def _look_at(peer: Peer, meter: Meter) -> PeerSnapshot:
+def _peer_snapshot(peer: Peer, meter: Meter) -> PeerSnapshot:
     rates = ((key, meter.byte_rate(key)) for key in track_keys(peer))
     return PeerSnapshot(
         id=peer.id,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sfu.shell.config.redis_url import RedisAddress
-from sfu.shell.config.settings import ConfigError, Settings, blame, load, rows
+from sfu.shell.config.settings import ConfigError, Settings, as_config_error, load, rows
 from sfu.shell.config.urls import HttpUrl
 from sfu.shell.config.values import TURN_URLS, HostPort, IceUrl
 
@@ -215,7 +215,7 @@ def test_every_default_is_allowed_by_its_own_row() -> None:
 def test_blame_names_the_setting() -> None:
     with (
         pytest.raises(ConfigError, match=r"^SFU_UDP_ADDR=0\.0\.0\.0:7882: Address already in use$"),
-        blame("udp_addr", HostPort("0.0.0.0", 7882)),
+        as_config_error("udp_addr", HostPort("0.0.0.0", 7882)),
     ):
         raise OSError(98, "Address already in use")
 

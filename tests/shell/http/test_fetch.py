@@ -8,7 +8,8 @@ from support.issuer import Issuer, issuer, make_certificate, moved, ok
 from support.real_server import becomes
 
 from sfu.shell.config.urls import parse_http_url
-from sfu.shell.http.fetch import MAX_HEAD, MAX_REDIRECTS, FetchFailed, fetch
+from sfu.shell.http.connection import MAX_HEAD
+from sfu.shell.http.fetch import MAX_REDIRECTS, FetchFailed, fetch
 
 LIMIT = 1000
 

@@ -1,32 +1,182 @@
-"""What is looked at in frames before they are read. The rest of the upgrade is tested with its users."""
+"""WebSockets of the public TCP port: messages, garbage, bugs, and their end."""
 
-import itertools
+import contextlib
+from pathlib import Path
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
+import trio
+from support.http_site import (
+    LOCAL,
+    PATIENCE,
+    UPGRADE,
+    http_site,
+    open_client,
+    parse_response,
+    request,
+    until,
+)
+from support.log_capture import LogEntry
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from sfu.shell.http.websocket import Fragments
+from sfu.shell.config.settings import Settings
+from sfu.shell.config.timeouts import Timeouts
+from sfu.shell.http.handshake import RequestInfo
+from sfu.shell.http.websocket import ReplayStream
 
 
-def frame(opcode: int, payload: bytes = b"", *, last: bool = False) -> bytes:
-    """A frame as clients send it (RFC 6455 section 5.2), whose key is 0."""
-    if len(payload) < 126:
-        length = bytes([len(payload)])
-    elif len(payload) < 1 << 16:
-        length = b"\x7e" + len(payload).to_bytes(2, "big")
-    else:
-        length = b"\x7f" + len(payload).to_bytes(8, "big")
-    return bytes([opcode | (0x80 if last else 0), 0x80 | length[0]]) + length[1:] + bytes(4) + payload
+async def test_frames_sent_together_with_the_request_are_not_lost(root: Path) -> None:
+    # A masked text frame "hi" with masking key 0 (RFC 6455 section 5.2).
+    frame = b"\x81\x82\0\0\0\0hi"
+    async with http_site(root) as site:
+        stream = await site.connect()
+        async with stream:
+            await stream.send_all(
+                request("/healthz", last=False) + request("/ws", *UPGRADE, last=False) + frame
+            )
+            received = b""
+            with trio.fail_after(PATIENCE):
+                while not received.endswith(b"\x81\x02HI"):
+                    received += await stream.receive_some()
+    assert b"HTTP/1.1 101 " in received
+    assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in received  # RFC 6455 section 1.3
 
 
-@given(st.data())
-def test_fragments_are_counted_however_they_arrive(data: st.DataObject) -> None:
-    lengths = data.draw(st.lists(st.sampled_from([0, 1, 125, 126, 300, 0xFFFF, 0x10000]), max_size=5))
-    sent = frame(1, b"a whole message", last=True) + frame(2, b"begins")
-    for length in lengths:
-        sent += frame(0, bytes(length)) + frame(9, b"between two", last=True)
-    cuts = data.draw(st.lists(st.integers(0, len(sent)), max_size=5).map(sorted))
-    fragments = Fragments()
-    counts = [fragments.take(sent[start:end]) for start, end in itertools.pairwise([0, *cuts, len(sent)])]
-    assert counts[-1] == 1 + len(lengths)
-    assert fragments.take(frame(0, b"ends", last=True)) == 0
+async def test_ten_megabyte_message_ends_its_connection_alone(root: Path) -> None:
+    async with http_site(root) as site, open_client(site.websocket_url) as other:
+        async with open_client(site.websocket_url) as websocket:
+            with contextlib.suppress(ConnectionClosed):  # it may notice only when it listens
+                await websocket.send_message("x" * (10 << 20))
+            with pytest.raises(ConnectionClosed) as closed, trio.fail_after(PATIENCE):
+                await websocket.get_message()
+            assert closed.value.reason is not None
+            assert closed.value.reason.code in (1006, 1009)
+        await other.send_message("still here")
+        assert await other.get_message() == "STILL HERE"
+
+
+async def test_message_over_the_limit_is_answered_by_1009(root: Path) -> None:
+    settings = Settings(http_addr=LOCAL, max_message_bytes=2000)
+    async with http_site(root, settings) as site, open_client(site.websocket_url) as websocket:
+        await websocket.send_message("x" * 2000)
+        assert await websocket.get_message() == "X" * 2000
+        await websocket.send_message("x" * 2001)
+        with pytest.raises(ConnectionClosed) as closed, trio.fail_after(PATIENCE):
+            await websocket.get_message()
+        assert closed.value.reason is not None
+        assert closed.value.reason.code == 1009
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_message_in_pieces(root: Path, more: int) -> None:
+    async with http_site(root, max_fragments=50) as site:
+        stream = await site.connect()
+        async with stream:
+            # "h", and so many times nothing; "i" would be the end.
+            await stream.send_all(request("/ws", *UPGRADE, last=False) + b"\x01\x81\0\0\0\0h")
+            await stream.send_all(b"\0\x80\0\0\0\0" * (49 + more))
+            received = b""
+            with trio.fail_after(PATIENCE), contextlib.suppress(trio.BrokenResourceError):
+                if not more:
+                    await stream.send_all(b"\x80\x81\0\0\0\0i")
+                while not received.endswith(b"\x81\x02HI") and (data := await stream.receive_some()):
+                    received += data
+            assert received.endswith(b"\x81\x02HI") == (more == 0)
+        await until(site, lambda counters: counters.connections == 0)
+
+
+@pytest.mark.parametrize("garbage", [b"\xff" * 50, b"\x81\x02hi", b"\x83\x80\0\0\0\0"])
+async def test_garbage_frames_end_their_connection_alone(root: Path, garbage: bytes) -> None:
+    async with http_site(root) as site, open_client(site.websocket_url) as other:
+        stream = await site.connect()
+        async with stream:
+            await stream.send_all(request("/ws", *UPGRADE, last=False) + garbage)
+            with trio.fail_after(PATIENCE):
+                while await stream.receive_some():
+                    pass
+        await other.send_message("still here")
+        assert await other.get_message() == "STILL HERE"
+
+
+async def test_tcp_connection_that_breaks_is_no_error(root: Path) -> None:
+    async with http_site(root) as site:
+        stream = await site.connect()
+        await stream.send_all(request("/ws", *UPGRADE, last=False))
+        await stream.receive_some()
+        stream.setsockopt(1, 13, b"\x01\0\0\0\0\0\0\0")  # SO_LINGER of 0 s: closing sends a reset
+        await stream.aclose()
+        await until(site, lambda counters: counters.websockets == 0)
+
+
+@pytest.mark.parametrize(("reading", "patience"), [(True, PATIENCE), (False, 0.2)])
+async def test_cancelled_server_says_goodbye(root: Path, reading: bool, patience: float) -> None:
+    async with http_site(root, timeouts=Timeouts(websocket_close=patience)) as site:
+        stream = await site.connect()
+        async with stream:
+            await stream.send_all(request("/ws", *UPGRADE, last=False))
+            await stream.receive_some()
+            started = trio.current_time()
+            site.serving.cancel("the server stops")
+            with trio.CancelScope(shield=True), trio.fail_after(2 * PATIENCE):
+                frame = bytes(await stream.receive_some())
+                assert frame == b"\x88\x02" + (1001).to_bytes(2, "big")
+                if reading:  # a client that answers is not waited for longer
+                    await stream.send_all(b"\x88\x82\0\0\0\0" + (1001).to_bytes(2, "big"))
+                assert await stream.receive_some() == b""
+                assert (trio.current_time() - started < patience) is reading
+
+
+async def test_ping_that_crosses_our_goodbye_is_no_error(root: Path) -> None:
+    """Neither is anything else that would be answered: the client still gets to read why we close."""
+
+    async def handler(websocket: WebSocketConnection, _info: RequestInfo) -> None:
+        with trio.move_on_after(0.5):
+            await websocket.aclose(4000, "replaced")
+
+    async with http_site(root, handler=handler) as site:
+        stream = await site.connect()
+        async with stream:
+            await stream.send_all(request("/ws", *UPGRADE, last=False) + b"\x89\x80\0\0\0\0")
+            received = b""
+            with trio.fail_after(PATIENCE):
+                async for part in stream:
+                    received += part
+        assert received.endswith(b"\x88\x0a" + (4000).to_bytes(2, "big") + b"replaced")
+        await until(site, lambda counters: counters.connections == 0)
+        assert site.drops() == {}
+
+
+async def test_bug_in_the_handler_is_logged_and_ends_one_connection(root: Path, events: list[LogEntry]) -> None:
+    async def handler(_websocket: WebSocketConnection, _info: RequestInfo) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("a bug")
+
+    async with http_site(root, handler=handler) as site:
+        async with open_client(site.websocket_url) as websocket:
+            with pytest.raises(ConnectionClosed) as closed:
+                await websocket.get_message()
+        assert closed.value.reason is not None
+        assert closed.value.reason.code == 1011
+        assert parse_response(await site.ask(request("/healthz")))[0] == 200
+        assert site.drops() == {"error": 1}
+    assert [(event["log_level"], event["event"]) for event in events] == [("error", "HTTP connection failed")]
+    events.clear()
+
+
+async def test_replay_stream_is_a_stream() -> None:
+    near, far = trio.testing.memory_stream_pair()
+    stream = ReplayStream(near, b"request", b"rest")
+    assert await stream.receive_some(4) == b"requ"
+    assert await stream.receive_some() == b"est"
+    with trio.move_on_after(0):
+        await stream.receive_some()
+        pytest.fail("what is behind the request has to wait")
+    stream.opened.set()
+    assert await stream.receive_some(1) == b"r"
+    await far.send_all(b"new")
+    assert await stream.receive_some(100) == b"est"
+    assert await stream.receive_some() == b"new"
+    await stream.wait_send_all_might_not_block()
+    await stream.send_all(b"answer")
+    assert await far.receive_some() == b"answer"
+    await stream.aclose()
+    assert await far.receive_some() == b""

@@ -1,4 +1,4 @@
-"""The operators' port: its resources, and that nobody can hold it or break it."""
+"""The admin port: its resources, and that clients can neither block nor break it."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -9,35 +9,38 @@ import trio.testing
 from support.log_capture import LogEntry, capture_logs
 
 from sfu.shell.config.settings import ConfigError, Settings
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.config.values import HostPort
 from sfu.shell.media.udp import MediaSocket
 from sfu.shell.ops import admin
-from sfu.shell.ops.admin import Admin
+from sfu.shell.ops.admin import MAX_CONNECTIONS, Admin
 from sfu.shell.ops.exposition import CONTENT_TYPE
 from sfu.shell.server import Server
 from sfu.shell.store.memory import MemoryStore
 
 PATIENCE = 30
-"""Seconds after which what has not happened never will, on a busy machine too."""
+"""Seconds that a test waits for what must happen, on a busy machine too."""
 
 
 @pytest.fixture(autouse=True)
 def events() -> Iterator[list[LogEntry]]:
-    """Collect the log, which must be empty at the end unless a test empties it."""
+    """Collect the log. It must be empty at the end; a test that expects events clears it."""
     with capture_logs() as captured:
         yield captured
     assert captured == []
 
 
 @asynccontextmanager
-async def running(host: str = "127.0.0.1") -> AsyncIterator[str]:
-    """Run the port beside a server that nobody uses; its URL."""
+async def running(
+    host: str = "127.0.0.1", *, timeouts: Timeouts = DEFAULT_TIMEOUTS, max_connections: int = MAX_CONNECTIONS
+) -> AsyncIterator[str]:
+    """Serve the admin port of a server without clients; return its URL."""
     settings = Settings(admin_addr=HostPort(host, 0))
     with MediaSocket.open("127.0.0.1", 0) as media:
         async with trio.open_nursery() as nursery:
-            yield await nursery.start(
-                Admin(settings, Server(settings, media, MemoryStore("admin")), media).serve
-            )
+            server = Server(settings, media, MemoryStore("admin"))
+            admin = Admin(settings, server, media, timeouts=timeouts, max_connections=max_connections)
+            yield await nursery.start(admin.serve)
             nursery.cancel_scope.cancel("the test is over")
 
 
@@ -106,20 +109,16 @@ async def test_statuses(request_: bytes, status: str) -> None:
         assert (await ask(url, request_))[0] == f"HTTP/1.1 {status}"
 
 
-async def test_who_says_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin, "HEAD_TIMEOUT", 0.05)
-    async with running() as url:
+async def test_a_client_that_sends_nothing_is_dropped() -> None:
+    async with running(timeouts=Timeouts(http_head=0.05)) as url:
         stream = await connect(url)
         async with stream:
             with trio.fail_after(PATIENCE):
                 assert await stream.receive_some() == b""
 
 
-async def test_too_many_connections_are_closed_and_the_next_one_is_served(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(admin, "MAX_CONNECTIONS", 1)
-    async with running() as url:
+async def test_too_many_connections_are_closed_and_the_next_one_is_served() -> None:
+    async with running(max_connections=1) as url:
         first = await connect(url)
         await first.send_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await first.receive_some()
@@ -132,7 +131,7 @@ async def test_too_many_connections_are_closed_and_the_next_one_is_served(
         assert (await ask(url, get("/healthz")))[0] == "HTTP/1.1 200 OK"
 
 
-async def test_a_client_that_resets_its_connection_disturbs_nobody() -> None:
+async def test_a_client_that_resets_its_connection_does_not_disturb_others() -> None:
     async with running() as url:
         stream = await connect(url)
         stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -141,7 +140,7 @@ async def test_a_client_that_resets_its_connection_disturbs_nobody() -> None:
         assert (await ask(url, get("/healthz")))[0] == "HTTP/1.1 200 OK"
 
 
-async def test_a_bug_costs_one_request_and_is_logged(
+async def test_a_bug_ends_one_request_and_is_logged(
     monkeypatch: pytest.MonkeyPatch, events: list[LogEntry]
 ) -> None:
     def broken() -> str:
@@ -155,11 +154,11 @@ async def test_a_bug_costs_one_request_and_is_logged(
             with trio.fail_after(PATIENCE):
                 assert await stream.receive_some() == b""
         assert (await ask(url, get("/healthz")))[0] == "HTTP/1.1 200 OK"
-    assert [event["event"] for event in events] == ["operator's request failed"]
+    assert [event["event"] for event in events] == ["admin request failed"]
     events.clear()
 
 
-async def test_a_port_that_is_taken_is_a_wrong_setting() -> None:
+async def test_a_port_in_use_is_reported_as_a_wrong_setting() -> None:
     async with running() as url:
         port = int(url.rstrip("/").rpartition(":")[2])
         settings = Settings(admin_addr=HostPort("127.0.0.1", port))

@@ -8,7 +8,8 @@ from support.media import DELTA_FRAME, KEY_FRAME
 from trio.testing import MockClock
 
 from sfu.rtp.rtcp import ReceiverReport, ReportBlock
-from sfu.shell.ops.meter import INTERVAL, LoopLag, Meter, track_keys
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
+from sfu.shell.ops.meter import LoopLag, Meter, track_keys
 from sfu.transport.receive_stream import ReceiveStream
 
 
@@ -56,7 +57,7 @@ async def test_rates_of_tracks(autojump_clock: MockClock) -> None:
         await meter.read()
         assert meter.byte_rate(sent) == pytest.approx(10 * len(DELTA_FRAME) / 5, rel=0.01)
         assert meter.byte_rate(received) == pytest.approx(10 * len(DELTA_FRAME) / 5, rel=0.01)
-        await trio.sleep(INTERVAL)
+        await trio.sleep(DEFAULT_TIMEOUTS.meter_interval)
         await meter.read()
         assert meter.byte_rate(sent) == meter.byte_rate(received) == 0
         await alice.say("leave")
@@ -77,7 +78,7 @@ async def test_a_stream_that_counts_from_0_again_has_no_rate_yet(autojump_clock:
         for rate in (None, 0.0):
             await meter.read()
             assert meter.byte_rate(key) == rate
-            await trio.sleep(INTERVAL)
+            await trio.sleep(DEFAULT_TIMEOUTS.meter_interval)
         assert track.stream is not None
         track.start(
             ReceiveStream(
@@ -88,7 +89,7 @@ async def test_a_stream_that_counts_from_0_again_has_no_rate_yet(autojump_clock:
         for rate in (None, 0.0):
             await meter.read()
             assert meter.byte_rate(key) == rate
-            await trio.sleep(INTERVAL)
+            await trio.sleep(DEFAULT_TIMEOUTS.meter_interval)
 
 
 async def test_loss_of_a_peer(autojump_clock: MockClock) -> None:
@@ -115,7 +116,7 @@ async def test_readings_are_taken_at_an_interval(autojump_clock: MockClock) -> N
         meter = Meter(server.sfu.conference)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(meter.run)
-            await trio.sleep(2 * INTERVAL + 1)
+            await trio.sleep(2 * DEFAULT_TIMEOUTS.meter_interval + 1)
             nursery.cancel_scope.cancel("the test is over")
         peers = next(iter(server.sfu.conference.rooms.values())).peers.values()
         keys = [key for peer in peers for key in track_keys(peer)]

@@ -21,7 +21,7 @@ from sfu.shell.config.urls import HttpUrl, parse_http_url
 from sfu.shell.http.fetch import FetchFailed
 from sfu.shell.media.udp import SocketStatistics
 from sfu.shell.ops.exposition import exposition
-from sfu.shell.ops.meter import INTERVAL, LoopLag, Meter
+from sfu.shell.ops.meter import LoopLag, Meter
 from sfu.shell.ops.metrics import METRICS
 from sfu.shell.ops.snapshot import Snapshot, take_snapshot
 from sfu.shell.store.memory import MemoryStore
@@ -93,7 +93,7 @@ async def watched_call(**settings: Any) -> AsyncIterator[tuple[Watch, Client, Cl
             await trio.sleep(0.1)
             await watch.meter.read()
             alice.send(alice.browser.transceivers[0], DELTA_FRAME)
-            await trio.sleep(INTERVAL)
+            await trio.sleep(DEFAULT_TIMEOUTS.meter_interval)
         yield watch, alice, bob
 
 
@@ -188,7 +188,7 @@ async def test_what_a_call_shows(autojump_clock: MockClock) -> None:
         rate = scrape.value(
             "sfu_track_bitrate_bytes", peer=peer_id(alice), track=track["trackId"], direction="in"
         )
-        assert rate == pytest.approx(len(DELTA_FRAME) / (INTERVAL + 0.1))
+        assert rate == pytest.approx(len(DELTA_FRAME) / (DEFAULT_TIMEOUTS.meter_interval + 0.1))
         assert rate == scrape.value(
             "sfu_track_bitrate_bytes", peer=peer_id(bob), track=track["trackId"], direction="out"
         )
