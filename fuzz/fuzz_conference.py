@@ -201,7 +201,7 @@ class FuzzedConference:
 
     def join(self, request: Join) -> Peer:
         """Join, or resume."""
-        peer = self.conference.machine.join(request, self.conference.now)
+        peer = self.conference.join(request)
         if peer not in self.peers:
             self.peers.append(peer)
         return peer
@@ -358,7 +358,7 @@ class FuzzedConference:
             self.conference.machine.remove(peer, "left", self.conference.now)
         self.settle()
         for room in tuple(self.conference.machine.rooms.values()):
-            self.conference.machine.forget_room(room)
+            self.conference.machine.directory.forget_room(room)
         statistics = self.conference.machine.statistics()
         assert (statistics.rooms, statistics.peers, statistics.routes, statistics.suspended) == (0, 0, 0, 0)
         assert not self.peers

@@ -1,22 +1,21 @@
 """All rooms of a process: the way in for who joins, for every message and for every datagram."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from sfu.conference.admission import Admission
 from sfu.conference.connection import Connection
+from sfu.conference.directory import Directory
 from sfu.conference.envelope import BadMessage, parse
 from sfu.conference.errors import Forbidden, Refused, TooManyRequests
 from sfu.conference.grants import Authenticate, let_anybody_in
 from sfu.conference.limits import Limits
-from sfu.conference.marks import Marks
 from sfu.conference.messages import (
     CLIENT_MESSAGES,
     ClientMessage,
     IceServer,
-    Join,
     LayerSwitch,
     ServerMessage,
     Subscribe,
@@ -26,9 +25,8 @@ from sfu.conference.messages import (
 )
 from sfu.conference.peer import Peer
 from sfu.conference.rate import weight_of
-from sfu.conference.records import Claimed, SessionRecord
-from sfu.conference.room import Room
-from sfu.conference.totals import ConnectionTotals
+from sfu.conference.room import Room, RoomContext
+from sfu.conference.session import Departure
 from sfu.ice.events import (
     CredentialsAdded,
     CredentialsRetired,
@@ -39,7 +37,6 @@ from sfu.ice.events import (
 )
 from sfu.ice.full_messages import IceReport
 from sfu.ice.path import IcePath
-from sfu.transport.demux import TransportTable
 from sfu.transport.egress import Egress
 from sfu.transport.events import (
     KeyFrameRequested,
@@ -106,102 +103,43 @@ class Conference:
         With `auto_subscribe` everybody receives every track of the room that they have not unsubscribed from,
         else only those that they subscribe to. `ice_servers` are those that clients are told to use.
         """
-        self.rooms: dict[str, Room] = {}
-        self.ledger = ConnectionTotals()
-        """What the connections counted that have ended."""
-        self._marks = Marks()
-        self._table: TransportTable[Peer] = TransportTable()
-        self._limits = limits
-        self._egress = egress
-        self._random = random
-        self._ice_servers = ice_servers
-        self._auto_subscribe = auto_subscribe
-        self._by_session: dict[str, Peer] = {}
-        self._entrance = Admission(
-            self.rooms,
-            self._by_session,
-            self._marks,
-            limits,
-            self._open_room,
-            make_connection,
-            random,
-            authenticate,
+        context = RoomContext(
+            limits=limits, random=random, auto_subscribe=auto_subscribe, ice_servers=ice_servers
         )
+        self.directory = Directory(context)
+        """The rooms and the sessions, by id."""
+        self.admission = Admission(self.directory, context, make_connection, authenticate)
+        """Lets clients in, and restores sessions."""
+        self.totals = context.totals
+        """The counts of connections that have ended."""
+        self._marks = context.marks
+        self._table = context.table
+        self._session_ttl = limits.session_ttl
+        self._egress = egress
         self._messages: Counter[tuple[str, str]] = Counter()
         self._handshakes: Counter[str] = Counter()
 
     # --- coming and going ---
 
-    def join(self, request: Join, now: float, claimed: Claimed | None = None) -> Peer:
-        """Let a client into a room, which is made if need be, or back into its session.
-
-        A session that cannot be resumed, for whatever reason, is a fresh join: the client is not told why.
-
-        Who may resume is decided here, or, where `claimed` is given, was decided by the store that several
-        servers share. A claimed session that is not here yet is restored first.
-
-        Raises:
-            Refused: an id is too long, there is no place, or the client may not enter.
-        """
-        return self._entrance.admit(request, claimed, now)
-
-    def find_session(self, session_id: str) -> Peer | None:
-        """Return the peer of a session that has not ended."""
-        return self._entrance.find_session(session_id)
-
-    def proves(self, request: Join) -> bool:
-        """Return whether `request` proves a session that is here; takes the same time if there is none."""
-        return self._entrance.prove(request) is not None
-
-    def has_place(self, request: Join) -> bool:
-        """Return whether `request` would be let in, as far as numbers of rooms and peers go."""
-        return self._entrance.full(request.room_id, request.user_id) is None
-
-    def restore(self, record: SessionRecord, deadline: float, now: float) -> Peer | None:
-        """Put a session of another server, or of an earlier life, back: see `Entrance.restore`."""
-        return self._entrance.restore(record, deadline, now)
+    @property
+    def rooms(self) -> Mapping[str, Room]:
+        """The rooms, by id; empty ones that have not been forgotten too."""
+        return self.directory.rooms
 
     def suspend(self, peer: Peer, now: float) -> None:
-        """The signaling connection of `peer` has ended without a goodbye."""
+        """Note that the signaling connection of `peer` has ended without a leave message."""
         if peer.ended is None:
-            self.rooms[peer.room_id].suspend(peer, now + self._limits.session_ttl)
+            self.directory.room_of(peer).suspend(peer, now + self._session_ttl)
 
-    def surrender(self, peer: Peer, reason: str, now: float) -> None:
-        """Take `peer` out of its room here, since its session goes on at another server, or in another life."""
+    def remove(self, peer: Peer, reason: str, now: float, departure: Departure = Departure.LEFT) -> None:
+        """Take `peer` out of its room. Harmless if it is out already."""
         if peer.ended is None:
-            self.rooms[peer.room_id].remove(peer, reason, now, for_good=False)
+            self.directory.room_of(peer).remove(peer, reason, now, departure)
 
     def drain(self, deadline_ms: int) -> None:
         """Tell all clients that the server stops in `deadline_ms` milliseconds at the latest."""
         for room in self.rooms.values():
             room.drain(deadline_ms)
-
-    def _open_room(self, room_id: str) -> Room:
-        if len(self.rooms) >= self._limits.max_rooms:
-            self.forget_room(next(room for room in self.rooms.values() if not room.peers))
-        room = self.rooms[room_id] = Room(
-            room_id,
-            self._limits,
-            self._random,
-            self._table,
-            self._marks,
-            self.ledger,
-            auto_subscribe=self._auto_subscribe,
-            ice_servers=self._ice_servers,
-        )
-        return room
-
-    def remove(self, peer: Peer, reason: str, now: float) -> None:
-        """Take `peer` out of its room for good; harmless when it is out already."""
-        if peer.ended is None:
-            self.rooms[peer.room_id].remove(peer, reason, now)
-
-    def forget_room(self, room: Room) -> None:
-        """Drop an empty room; harmless when it is dropped already."""
-        if room.peers:
-            raise RuntimeError("the room is not empty")
-        if self.rooms.get(room.id) is room:
-            del self.rooms[room.id]
 
     # --- signaling ---
 
@@ -222,7 +160,7 @@ class Conference:
             message_type = message.message_type
             if not may_pass:
                 raise TooManyRequests("too many messages: slow down")
-            self.rooms[peer.room_id].handle(peer, message, now)
+            self.directory.room_of(peer).handle(peer, message, now)
             self._follow(peer, now)
         except Refused as error:
             if isinstance(error, BadMessage):
@@ -282,7 +220,7 @@ class Conference:
         """Do what is due for `peer` at `now`."""
         peer.connection.handle_timeout(now)
         if peer.ended is None:
-            self.rooms[peer.room_id].handle_timeout(peer, now)
+            self.directory.room_of(peer).handle_timeout(peer, now)
         self._follow(peer, now)
 
     def statistics(self) -> ConferenceStatistics:
@@ -294,8 +232,8 @@ class Conference:
             messages=dict(self._messages),
             drops=dict(self._table.drops),
             suspended=sum(peer.suspended for room in self.rooms.values() for peer in room.peers.values()),
-            resumes=self._entrance.resumes,
-            failed_resumes=self._entrance.failed_resumes,
+            resumes=self.admission.resumes,
+            failed_resumes=self.admission.failed_resumes,
             handshakes=dict(self._handshakes),
         )
 
@@ -311,12 +249,12 @@ class Conference:
         This may touch peers again.
         """
         if peer.ended is None:
-            room = self.rooms[peer.room_id]
+            room = self.directory.room_of(peer)
             if room.offer_if_due(peer, now):
                 self._follow(peer, now)  # it may have brought new credentials
             room.tell_candidates(peer)
-        elif self._by_session.get(peer.session.id) is peer:
-            del self._by_session[peer.session.id]
+        else:
+            self.directory.forget_session(peer)
 
     def take_changed(self) -> Changes:
         """Return what has to be stored, or dropped there, since the last call."""
@@ -349,7 +287,7 @@ class Conference:
 
     def _tell_room(self, peer: Peer, event: TransportEvent, now: float) -> None:
         """Do in the room of `peer` what an event of its transport leads to."""
-        room = self.rooms[peer.room_id]
+        room = self.directory.room_of(peer)
         match event:
             case KeyFrameRequested(stream):
                 room.wake_publisher(peer, stream)

@@ -60,9 +60,12 @@ class Peer:
         """The last datagrams of a connection that was replaced."""
         self.last_ice_requests: list[IceRequest] = []
         """Those of a connection that was replaced: that what it held be released."""
-        self.ended: str | None = None
-        """Why it is no longer in its room, once it is not."""
         self._messages: list[ServerMessage] = []
+
+    @property
+    def ended(self) -> str | None:
+        """Why the peer is no longer in its room; None while it is."""
+        return self.session.end_reason
 
     @property
     def suspended(self) -> bool:

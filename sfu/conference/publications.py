@@ -12,6 +12,7 @@ from sfu.conference.messages import Source
 from sfu.conference.peer import Peer
 from sfu.conference.records import TrackRecord
 from sfu.conference.roster import Roster
+from sfu.conference.session import Departure
 from sfu.conference.subscriptions import Subscriptions
 from sfu.conference.track import Track
 from sfu.sdp import Receiver, SessionDescription
@@ -132,10 +133,10 @@ class Publications:
             if track.mid is None:
                 self._unpublish(peer, track, now)
 
-    def end(self, peer: Peer, now: float, *, for_good: bool) -> None:
-        """End all tracks of `peer`, which is gone: `for_good`, or with its session to another server."""
+    def end(self, peer: Peer, now: float, departure: Departure) -> None:
+        """End all tracks of `peer`, which has left its room."""
         for track in tuple(peer.tracks.values()):
-            self._unpublish(peer, track, now, for_good=for_good)
+            self._unpublish(peer, track, now, departure)
 
     def _publish(self, peer: Peer, receiver: Receiver, source: Source, now: float) -> None:
         track = Track(self._random(8).hex(), peer.id, receiver.kind, source)
@@ -173,11 +174,11 @@ class Publications:
         self._members.tell(self._members.others(track.publisher_id), track.published())
         self._subscriptions.begin(track)
 
-    def _unpublish(self, peer: Peer, track: Track, now: float, *, for_good: bool = True) -> None:
+    def _unpublish(self, peer: Peer, track: Track, now: float, departure: Departure = Departure.LEFT) -> None:
         del peer.tracks[track.id]
         self._members.note_change(peer)
         peer.tell(track.unpublished(to_publisher=True))
-        self._subscriptions.end(track, now, for_good=for_good)
+        self._subscriptions.end(track, now, departure)
         self._members.tell(self._members.others(peer.id), track.unpublished())
 
 

@@ -1,4 +1,4 @@
-"""What is kept of a session outside the server's memory, so that it outlives the server (docs/state.md)."""
+"""What is stored of a session outside the server's memory, so that it survives the server (docs/state.md)."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -7,16 +7,16 @@ import msgspec
 
 from sfu.conference.grants import Grants
 from sfu.conference.messages import Join, PeerMediaState, Source
-from sfu.conference.session import TokenHashes, hash_of, rotate
+from sfu.conference.session import TokenHashes, rotate
 from sfu.sdp.mline import MediaKind
 
 MadeId = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,64}\Z")]
-"""An id that a server made. It stands in descriptions, which take 64 token characters at most (RFC 8830)."""
+"""An id that a server made. It is used in descriptions, which take 64 token characters at most (RFC 8830)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
-    """A track that the session publishes, and publishes under the same id when it comes back."""
+    """A track that the session publishes. After a resume it is published again under the same id."""
 
     track_id: MadeId
     kind: MediaKind
@@ -25,23 +25,23 @@ class TrackRecord:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRecord:
-    """What the session's client has said about a track: it holds for as long as the track lives.
+    """The preference that the session's client has stated for a track. It holds for the life of the track.
 
-    About most tracks nothing is said, and the server's default counts (the setting `auto_subscribe`).
+    Most tracks have none; the server's default applies to them (the setting `auto_subscribe`).
     """
 
     track_id: str
     peer_id: str
     """Of the publisher."""
     layer: str | None = None
-    """The highest layer wished for; None for the best that there is."""
+    """The highest layer to receive; None for the best that there is."""
     wanted: bool = True
     """Whether to receive it; False: the client has unsubscribed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """One session, its peer, and all that a resume puts back without the client asking."""
+    """One session, its peer, and everything that a resume restores without the client asking."""
 
     session_id: str
     tokens: TokenHashes
@@ -53,28 +53,38 @@ class SessionRecord:
     grants: Grants
     media_state: PeerMediaState
     suspended: bool
-    """Whether its client was away when this was written."""
+    """Whether its client was disconnected when this was written."""
     tracks: tuple[TrackRecord, ...] = ()
     subscriptions: tuple[SubscriptionRecord, ...] = ()
 
 
-def succeed(record: SessionRecord, request: Join, following: str) -> SessionRecord | None:
-    """Return what a stored session becomes when `request` resumes it; None: the request does not prove it.
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A session that a join has proven, and what a resume makes of it. `Admission.join` takes it."""
 
-    `following` is the token that the client gets next. A session is proven in its own room, for its own user.
+    session_id: str
+    tokens: TokenHashes
+    """The session's tokens from the resume on."""
+    generation: int
+    """The session's generation from the resume on."""
+    token: str
+    """The session's next token, for the client alone."""
+    record: SessionRecord | None = None
+    """The session as it was claimed from the store; None if it was proven on this server."""
+
+    @classmethod
+    def of_claimed(cls, record: SessionRecord, token: str) -> "Proof":
+        """Return the proof that the store has checked, when it made `resume_record` the stored session."""
+        return cls(record.session_id, record.tokens, record.generation, token, record)
+
+
+def resume_record(record: SessionRecord, request: Join, following: str) -> SessionRecord | None:
+    """Return what a stored session becomes when `request` resumes it; None if the request does not prove it.
+
+    `following` is the token that the client gets next. A session is proven in its own room by its own user.
     """
-    tokens = rotate(record.tokens, hash_of(request.session_token or ""), hash_of(following))
+    tokens = rotate(record.tokens, request.session_token or "", following)
     named = (request.session_id, request.room_id, request.user_id)
     if tokens is None or named != (record.session_id, record.room_id, record.user_id):
         return None
     return replace(record, tokens=tokens, generation=record.generation + 1, suspended=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """What the store said to a resume: it has the last word where several servers share it."""
-
-    record: SessionRecord | None
-    """The session as it is stored now, this server's own; None: not proven, or not there."""
-    token: str = ""
-    """The session's next token, for the client alone."""

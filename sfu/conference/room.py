@@ -6,6 +6,7 @@ put into `touched`, for the shell to look at.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from sfu.conference.connection import Connection
 from sfu.conference.errors import BadRequest, Conflict
@@ -35,6 +36,7 @@ from sfu.conference.peer import Peer
 from sfu.conference.publications import Publications
 from sfu.conference.records import SessionRecord
 from sfu.conference.roster import Roster
+from sfu.conference.session import Departure
 from sfu.conference.subscriptions import Subscriptions
 from sfu.conference.totals import ConnectionTotals
 from sfu.conference.track import Track
@@ -46,30 +48,38 @@ from sfu.transport.demux import TransportTable
 from sfu.transport.receive_stream import ReceiveStream
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomContext:
+    """What all rooms of a conference share."""
+
+    limits: Limits
+    random: Callable[[int], bytes]
+    """Returns as many random bytes as it is asked for."""
+    auto_subscribe: bool = True
+    """Whether a peer receives each track of its room that it has not unsubscribed from."""
+    ice_servers: tuple[IceServer, ...] = ()
+    """Those that clients are told to use."""
+    table: TransportTable[Peer] = field(default_factory=TransportTable)
+    """Finds the peer of a datagram."""
+    marks: Marks = field(default_factory=Marks)
+    """What the last calls left to do."""
+    totals: ConnectionTotals = field(default_factory=ConnectionTotals)
+    """The counts of connections that have ended."""
+
+
 class Room:
     """One room: its members, what they publish, and who receives it."""
 
     def __init__(
         self,
         room_id: str,
-        limits: Limits,
-        random: Callable[[int], bytes],
-        table: TransportTable[Peer],
-        marks: Marks,
-        ledger: ConnectionTotals,
-        *,
-        auto_subscribe: bool,
-        ice_servers: tuple[IceServer, ...] = (),
+        context: RoomContext,
     ) -> None:
         self.id = room_id
-        self._members = Roster(marks)
-        self._subscriptions = Subscriptions(self._members, automatic=auto_subscribe)
-        self._publications = Publications(self._members, self._subscriptions, limits, random)
-        self._session_ttl = limits.session_ttl
-        self._table = table
-        self._marks = marks
-        self._ledger = ledger
-        self._ice_servers = ice_servers
+        self._context = context
+        self._members = Roster(context.marks)
+        self._subscriptions = Subscriptions(self._members, automatic=context.auto_subscribe)
+        self._publications = Publications(self._members, self._subscriptions, context.limits, context.random)
 
     # --- coming and going ---
 
@@ -89,7 +99,7 @@ class Room:
         """
         self._members.tell(self.peers.values(), peer.joined())
         self.peers[peer.id] = peer
-        self._table.add(peer)
+        self._context.table.add(peer)
         self._subscriptions.provide(peer)
         self._members.note_change(peer)
         self._welcome(peer, token, resumed=False, keep=False)
@@ -108,7 +118,7 @@ class Room:
         self.peers[peer.id] = peer
         self._publications.restore(peer, record.tracks)
         self._members.tell(self._members.others(peer.id), peer.away())
-        self._subscriptions.wait(peer, max(deadline, now + self._session_ttl))
+        self._subscriptions.wait(peer, max(deadline, now + self._context.limits.session_ttl))
         self._members.note_change(peer)
         self._members.touch(peer)
 
@@ -153,27 +163,26 @@ class Room:
         if not peer.suspended:
             self._publications.expect(peer, now)
 
-    def remove(self, peer: Peer, reason: str, now: float, *, for_good: bool = True) -> None:
+    def remove(self, peer: Peer, reason: str, now: float, departure: Departure = Departure.LEFT) -> None:
         """Take `peer` out: its tracks end, its connection says goodbye, others are told.
 
-        With `for_good` its session has ended with it. Without, the session goes on elsewhere: nothing stored
-        of it is to be touched, and others' wishes about its tracks are kept for a while.
+        If it has `LEFT`, its session has ended. If it has `MOVED`, its session goes on elsewhere: its stored
+        record stays, and others' preferences for its tracks are kept for the session's grace period.
         """
         if self.peers.get(peer.id) is not peer:
             return  # out already; one that came back from elsewhere has the same id
         del self.peers[peer.id]
-        peer.ended = reason
-        peer.session.end()
-        self._marks.changed.discard(peer)
+        peer.session.end(reason)
+        self._context.marks.changed.discard(peer)
         self._members.touch(peer)
-        self._table.remove(peer)
-        self._publications.end(peer, now, for_good=for_good)
-        if for_good:
-            self._marks.ended.add(peer.session.id)
+        self._context.table.remove(peer)
+        self._publications.end(peer, now, departure)
+        if departure is Departure.LEFT:
+            self._context.marks.ended.add(peer.session.id)
             self._subscriptions.forget_publisher(peer.id)
         else:
             for other in self.peers.values():
-                self._subscriptions.wait(other, now + self._session_ttl)
+                self._subscriptions.wait(other, now + self._context.limits.session_ttl)
         self._members.tell(self.peers.values(), peer.left())
         self._close(peer.connection, now)
 
@@ -200,7 +209,7 @@ class Room:
                 session_token=token,
                 resumed=resumed,
                 transport="keep" if keep else "new",
-                ice_servers=self._ice_servers,
+                ice_servers=self._context.ice_servers,
             )
         )
         others = tuple(other.info() for other in self._members.others(peer.id))
@@ -216,16 +225,16 @@ class Room:
         self._close(old, now)
         peer.farewell += old.outgoing(now)
         peer.last_ice_requests += old.take_ice_requests()
-        self._table.remove(peer)
+        self._context.table.remove(peer)
         peer.connection = connection
-        self._table.add(peer)
+        self._context.table.add(peer)
         self._publications.sleep(peer, now)
         self._subscriptions.provide(peer)
 
     def _close(self, connection: Connection, now: float) -> None:
         if not connection.closed:
             connection.close(now)
-            self._ledger.add(connection.statistics())
+            self._context.totals.add(connection.statistics())
 
     # --- signaling ---
 

@@ -1,10 +1,10 @@
-"""Sessions: what a client keeps when everything else breaks.
+"""Sessions: what a client keeps when its connections break.
 
-A session begins with a join. `TRANSITIONS` says where it goes from there; docs/sessions.md has the figure.
+A session begins with a join. `TRANSITIONS` says what can happen to it; docs/sessions.md shows the figure.
 
-A session is proven by its id and a token that changes at every resume. Only hashes of tokens are kept. Should
-the reply with a new token get lost, the client still holds the one before: that is good once more, until the
-new one has been used or the client has shown in another way that it has the reply.
+A client proves its session with the session's id and a token. Every resume replaces the token, and only hashes
+of tokens are stored. If the reply with the new token is lost, the client still holds the previous one. That one
+is valid one more time, until the client uses the new token or shows in another way that it has the reply.
 """
 
 import enum
@@ -14,21 +14,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 ID_BYTES = 16
-"""128 random bits: nobody guesses a session's id."""
+"""128 random bits, so that a session id cannot be guessed."""
 
 TOKEN_BYTES = 32
 """256 random bits."""
 
 
 class SessionState(enum.Enum):
-    """Where a session stands."""
+    """The state of a session."""
 
     ACTIVE = "active"
     """Its client is connected."""
     SUSPENDED = "suspended"
-    """Its client is away and may come back until the deadline."""
+    """Its client is disconnected and may come back until the deadline."""
     ENDED = "ended"
-    """Left, expired or replaced: it cannot be resumed."""
+    """It cannot be resumed on this server any more."""
 
 
 class SessionEvent(enum.Enum):
@@ -46,7 +46,14 @@ TRANSITIONS: Mapping[tuple[SessionState, SessionEvent], SessionState] = {
     (SessionState.SUSPENDED, SessionEvent.RESUMED): SessionState.ACTIVE,
     (SessionState.SUSPENDED, SessionEvent.OVER): SessionState.ENDED,
 }
-"""What each event leads to; one that has no row in a state changes nothing there."""
+"""The state after each event. An event without a row changes nothing in that state."""
+
+
+class Departure(enum.Enum):
+    """What becomes of the session of a peer that leaves its room."""
+
+    LEFT = "the session has ended everywhere"
+    MOVED = "the session goes on at another server, or at this one after a restart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +62,11 @@ class TokenHashes:
 
     current: bytes
     previous: bytes | None = None
-    """Of the token before, while the client may not have received the current one: good once more."""
+    """Of the previous token, which is valid one more time; None once the client has shown the current one."""
 
 
 def hash_of(token: str) -> bytes:
-    """Return what is kept of a token."""
+    """Return the hash that is stored of a token."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -68,35 +75,36 @@ def make_token(random: Callable[[int], bytes]) -> str:
     return random(TOKEN_BYTES).hex()
 
 
-def rotate(tokens: TokenHashes, presented: bytes, following: bytes) -> TokenHashes | None:
-    """Return what is stored after a resume by the token with the hash `presented`; None: it proves nothing.
+def rotate(tokens: TokenHashes, presented: str, following: str) -> TokenHashes | None:
+    """Return the tokens of a session after a resume with the token `presented`; None if that is not valid.
 
-    `following` is the hash of the next token. The token that was current stays good once more, until the next
-    one has been used. Takes the same time whatever is wrong with `presented`.
+    `following` is the next token. The token that was current stays valid one more time, until the client uses
+    the next one. An invalid token takes the same time whatever is wrong with it.
     """
-    matches = hmac.compare_digest(presented, tokens.current)
-    # Compared in any case, against itself if need be: whether there is a previous token stays a secret.
-    previous = hmac.compare_digest(presented, tokens.previous or hash_of(""))
-    if tokens.previous is None:
-        previous = False
-    if not (matches or previous):
-        return None
-    return TokenHashes(following, presented if matches else None)
+    presented_hash, following_hash = hash_of(presented), hash_of(following)
+    is_current = hmac.compare_digest(presented_hash, tokens.current)
+    # Compared in any case, so that the time does not tell whether there is a previous token.
+    is_previous = hmac.compare_digest(presented_hash, tokens.previous or bytes(len(presented_hash)))
+    if is_current:
+        return TokenHashes(following_hash, presented_hash)
+    return TokenHashes(following_hash) if is_previous and tokens.previous is not None else None
 
 
 class Session:
-    """One session, with the rules of its tokens and of its grace period."""
+    """One session: its tokens, its state, and its deadline while the client is disconnected."""
 
-    __slots__ = ("deadline", "generation", "id", "state", "tokens")
+    __slots__ = ("deadline", "end_reason", "generation", "id", "state", "tokens")
 
     def __init__(self, session_id: str, tokens: TokenHashes, generation: int = 1) -> None:
         self.id = session_id
         self.tokens = tokens
         self.generation = generation
-        """Counts the connections that the session has had: the newest one wins."""
+        """Counts the signaling connections that the session has had. The newest one wins."""
         self.state = SessionState.ACTIVE
         self.deadline: float | None = None
         """When it expires (seconds of the machine's `now`), while suspended."""
+        self.end_reason: str | None = None
+        """Why it has ended here, once it has."""
 
     @classmethod
     def create(cls, random: Callable[[int], bytes]) -> tuple["Session", str]:
@@ -104,28 +112,17 @@ class Session:
         token = make_token(random)
         return cls(random(ID_BYTES).hex(), TokenHashes(hash_of(token))), token
 
-    def accepts(self, token: str) -> bool:
-        """Return whether `token` proves the session. Takes the same time whatever is wrong with it."""
-        proven = rotate(self.tokens, hash_of(token), b"") is not None
-        return proven and self.state is not SessionState.ENDED
+    def prove(self, token: str, following: str) -> TokenHashes | None:
+        """Return the tokens after a resume with `token`, or None if it does not prove the session.
 
-    def resume(self, token: str, random: Callable[[int], bytes]) -> str:
-        """Begin a new connection of the session, proven by `token`; return the next token.
-
-        The token that was current stays good once more, until the next one is used or `confirm` is called.
-
-        Raises:
-            PermissionError: the token does not prove the session.
+        `following` is the next token. Nothing changes before `resume`. An invalid token takes the same time
+        whatever is wrong with it.
         """
-        following = make_token(random)
-        tokens = rotate(self.tokens, hash_of(token), hash_of(following))
-        if tokens is None or self.state is SessionState.ENDED:
-            raise PermissionError("the token does not prove the session")
-        self.adopt(tokens, self.generation + 1)
-        return following
+        tokens = rotate(self.tokens, token, following)
+        return None if self.state is SessionState.ENDED else tokens
 
-    def adopt(self, tokens: TokenHashes, generation: int) -> None:
-        """Begin a new connection of the session that was proven elsewhere, where these tokens were stored.
+    def resume(self, tokens: TokenHashes, generation: int) -> None:
+        """Begin a new signaling connection of the session, which has been proven.
 
         Raises:
             PermissionError: the session has ended.
@@ -137,9 +134,9 @@ class Session:
         self.deadline = None
 
     def confirm(self) -> bool:
-        """Note that the client has its current token: what it says on the new connection shows that.
+        """Note that the client has its current token: a message on the new connection shows that.
 
-        Returns whether this is news.
+        Return True if the previous token was dropped.
         """
         if self.tokens.previous is None:
             return False
@@ -147,21 +144,22 @@ class Session:
         return True
 
     def suspend(self, deadline: float) -> None:
-        """Note that the client is away; without a resume the session expires at `deadline`."""
+        """Note that the client is disconnected; without a resume the session expires at `deadline`."""
         if self._step(SessionEvent.LOST):
             self.deadline = deadline
 
     def is_expired(self, now: float) -> bool:
-        """Return whether the grace period is over."""
+        """Return whether the deadline of a suspended session has passed."""
         return self.deadline is not None and now >= self.deadline
 
-    def end(self) -> None:
-        """Make the session impossible to resume."""
-        self._step(SessionEvent.OVER)
+    def end(self, reason: str) -> None:
+        """Make the session impossible to resume here."""
+        if self._step(SessionEvent.OVER):
+            self.end_reason = reason
         self.deadline = None
 
     def _step(self, event: SessionEvent) -> bool:
-        """Go where the table says; return whether it says anything."""
+        """Go to the next state by the table; return whether it has a row for this."""
         following = TRANSITIONS.get((self.state, event))
         self.state = following or self.state
         return following is not None

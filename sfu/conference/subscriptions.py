@@ -12,6 +12,7 @@ from sfu.conference.messages import LayerSwitch, Subscribe, SubscriptionAck, Sub
 from sfu.conference.peer import Peer
 from sfu.conference.records import SubscriptionRecord
 from sfu.conference.roster import Roster
+from sfu.conference.session import Departure
 from sfu.conference.track import Track
 
 OWN_TRACK = "this track is your own"
@@ -116,12 +117,12 @@ class Subscriptions:
             other.connection.downstream.renew(track, now)
             self._members.touch(other)
 
-    def end(self, track: Track, now: float, *, for_good: bool) -> None:
-        """A track is gone: `for_good`, or, if not, together with its session to another server."""
+    def end(self, track: Track, now: float, departure: Departure) -> None:
+        """Stop forwarding a track that has ended: its session goes on if the publisher has `MOVED`."""
         for other in self._members.others(track.publisher_id):
             other.connection.downstream.unsubscribe(track, now)
             self._members.touch(other)
-            if for_good and other.wishes.pop(track.id, None) is not None:
+            if departure is Departure.LEFT and other.wishes.pop(track.id, None) is not None:
                 self._members.note_change(other)
 
     def forget_publisher(self, peer_id: str) -> None:

@@ -12,6 +12,7 @@ import trio
 
 from sfu.conference.conference import Conference
 from sfu.conference.peer import Peer
+from sfu.conference.session import Departure
 from sfu.ice.full_messages import IceReport
 from sfu.ice.path import IcePath
 from sfu.shell.logs import get_logger
@@ -133,7 +134,7 @@ class Dispatcher:
         if failed:
             self._remove_failed(peer, now)
         else:
-            self._conference.surrender(peer, "server stopping", now)
+            self._conference.remove(peer, "server stopping", now, Departure.MOVED)
         self.settle(now)
         self._timers.discard(peer)
         self.tasks.pop(peer, None)

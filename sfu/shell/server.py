@@ -31,8 +31,9 @@ from sfu.conference.limits import Limits
 from sfu.conference.messages import Join
 from sfu.conference.peer import Peer
 from sfu.conference.rate import TokenBucket
-from sfu.conference.records import Claimed, SessionRecord
+from sfu.conference.records import SessionRecord
 from sfu.conference.room import Room
+from sfu.conference.session import Departure
 from sfu.dtls.certificate import Certificate
 from sfu.shell.auth.tokens import make_token_verifier
 from sfu.shell.config.settings import Settings
@@ -172,7 +173,7 @@ class Server:
 
     def _forget_room(self, room: Room) -> None:
         """Drop a room whose task ends."""
-        self.conference.forget_room(room)
+        self.conference.directory.forget_room(room)
         self._room_tasks.pop(room, None)
 
     # --- joining ---
@@ -198,18 +199,18 @@ class Server:
 
     async def _join(self, request: Join, websocket: WebSocketConnection, signaling: Signaling) -> None:
         self._refuse_if_stopping()  # before the server that has the session loses it
-        claimed = await self._sessions.claim(request)
-        if self._may_be_fresh(request, claimed):
+        proof = await self._sessions.prove(request)
+        if proof is None:  # a resume does not wait for the keys of tokens
             await self.token_verifier.prepare(request)
         self._refuse_if_stopping()
         if websocket.closed is not None:
             # While this waited, the client may have come on another WebSocket: it keeps what it has there. And
             # what was claimed is nowhere else: here it finds it.
-            if claimed is not None and claimed.record is not None:
-                self._restore([(claimed.record, self._settings.session_ttl_sec)])
+            if proof is not None and proof.record is not None:
+                self._restore([(proof.record, self._settings.session_ttl_sec)])
             raise ConnectionClosed(websocket.closed)
         now = trio.current_time()
-        peer = self.conference.join(request, now, claimed)
+        peer = self.conference.admission.join(request, proof, now)
         event = "peer resumed" if peer.session.generation > 1 else "peer joined"
         self._admit(peer).attach(signaling)
         log.info(event, peer=peer.id, room=peer.room_id, user=peer.user_id)
@@ -218,15 +219,6 @@ class Server:
     def _refuse_if_stopping(self) -> None:
         if self._stopping.is_set():
             raise Unavailable("the server is stopping")
-
-    def _may_be_fresh(self, request: Join, claimed: Claimed | None) -> bool:
-        """Whether a join may need its token: who comes back to a session does not wait for keys.
-
-        Whether there is a session that a client cannot prove changes nothing, or it would show in the time.
-        """
-        if claimed is not None and claimed.record is not None:
-            return False
-        return request.session_id is None or not self.conference.proves(request)
 
     def _admit(self, peer: Peer) -> PeerTask:
         """Return the task of a peer; for a new one it is started, and that of its room if that is new."""
@@ -261,10 +253,10 @@ class Server:
 
     def _surrender(self, session_id: str) -> None:
         """Another server has claimed a session: it is no longer ours."""
-        peer = self.conference.find_session(session_id)
+        peer = self.conference.directory.find_session(session_id)
         if peer is not None:
             now = trio.current_time()
-            self.conference.surrender(peer, "claimed elsewhere", now)
+            self.conference.remove(peer, "claimed elsewhere", now, Departure.MOVED)
             self._steps.settle(now)
 
     # --- leaving ---
@@ -287,7 +279,7 @@ class Server:
             self.conference.suspend(peer, now)
         self._sessions.save()
         for peer in tuple(self._steps.tasks):
-            self.conference.surrender(peer, "server stopping", now)
+            self.conference.remove(peer, "server stopping", now, Departure.MOVED)
         self._steps.settle(now)
         for room_task in tuple(self._room_tasks.values()):
             room_task.close()

@@ -179,7 +179,7 @@ def test_what_a_replaced_connection_held_is_released(conference: IceConference) 
     request = Join(
         room_id="room", user_id="anna", session_id=joined["sessionId"], session_token=joined["sessionToken"]
     )
-    conference.machine.join(request, conference.now)
+    conference.join(request)
     requests = anna.peer.take_ice_requests()
     assert requests[0] == Release(old)
     assert isinstance(requests[1], Gather)
@@ -216,7 +216,7 @@ def test_candidates_that_may_have_got_lost_with_a_websocket_are_told_again(confe
         session_token=joined["sessionToken"],
         transport="keep",
     )
-    conference.machine.join(request, conference.now)
+    conference.join(request)
     conference.settle()
     again = list(candidates(anna))[2:]
     assert again == [f"{HOST} ufrag {ufrag}", f"{RELAY} ufrag {ufrag}", ""]

@@ -154,7 +154,7 @@ def test_what_it_counted_is_counted_once() -> None:
     conference = PureConference()
     _alice, bob = call(conference)
     close(conference, bob)
-    counted = conference.machine.ledger.received.packets
+    counted = conference.machine.totals.received.packets
     assert counted == 2
     conference.leave(bob)
-    assert conference.machine.ledger.received.packets == counted
+    assert conference.machine.totals.received.packets == counted

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.browser_model import CHROMIUM
 from support.pure_conference import PureClient, PureConference
+from support.sessions import accepts
 
 from sfu.conference.grants import Grants
 from sfu.conference.limits import Limits
-from sfu.conference.messages import Join
+from sfu.conference.messages import Join, Joined
 from sfu.conference.peer import Peer
-from sfu.conference.records import Claimed, SessionRecord, SubscriptionRecord, succeed
-from sfu.conference.session import SessionState, hash_of
+from sfu.conference.records import Proof, SessionRecord, SubscriptionRecord, resume_record
+from sfu.conference.session import Departure, SessionState, hash_of
 
 TTL = 30.0
 
@@ -33,7 +34,7 @@ def next_incarnation(records: list[SessionRecord], **options: Any) -> tuple[Pure
     """A server that has just started, and what became of each record."""
     conference = PureConference(seed=2, **options)
     now = conference.now
-    return conference, [conference.machine.restore(record, now + TTL, now) for record in records]
+    return conference, [conference.machine.admission.restore(record, now + TTL, now) for record in records]
 
 
 def request_of(record: SessionRecord, token: str, transport: Literal["new", "keep"] = "new") -> Join:
@@ -50,17 +51,24 @@ def request_of(record: SessionRecord, token: str, transport: Literal["new", "kee
 def come_back(
     conference: PureConference,
     client: PureClient,
-    claimed: Claimed | None = None,
+    claimed: SessionRecord | None = None,
     transport: Literal["new", "keep"] = "new",
 ) -> PureClient:
     """The client of an earlier incarnation joins with its session; its page is a new one."""
     token = client.heard("join")[-1]["sessionToken"]
     request = request_of(client.peer.record(), token, transport)
-    peer = conference.machine.join(request, conference.now, claimed)
+    proof = Proof.of_claimed(claimed, "following") if claimed else conference.machine.admission.prove(request)
+    peer = conference.machine.admission.join(request, proof, conference.now)
     back = PureClient(conference, peer, CHROMIUM, None)
     conference.clients.append(back)
     conference.settle()
     return back
+
+
+def claim(conference: PureConference, record: SessionRecord, transport: Literal["new", "keep"] = "new") -> None:
+    """A client resumes a session that was claimed from the store."""
+    proof = Proof.of_claimed(record, "following")
+    conference.machine.admission.join(request_of(record, "", transport), proof, conference.now)
 
 
 def published(client: PureClient) -> dict[str, str]:
@@ -139,7 +147,7 @@ def test_who_does_not_come_back_expires_and_leaves_nothing() -> None:
     conference.run(2.0)
     assert back.heard("peer-left") == [{"peerId": bob.peer.id, "userId": "bob", "name": "Bob"}]
     assert conference.machine.take_changed().ended == [bob.peer.session.id]
-    assert conference.machine.find_session(bob.peer.session.id) is None
+    assert conference.machine.directory.find_session(bob.peer.session.id) is None
     assert back.peer.connection.subscriptions == ()
     conference.leave(back)
     statistics = conference.machine.statistics()
@@ -150,7 +158,7 @@ def test_who_is_there_is_told_of_who_is_restored() -> None:
     (bob,) = call(PureConference(), "bob")
     conference = PureConference(seed=2)
     alice = conference.enter("alice")
-    conference.machine.restore(bob.peer.record(), conference.now + TTL, conference.now)
+    conference.machine.admission.restore(bob.peer.record(), conference.now + TTL, conference.now)
     conference.settle()
     kinds = [message["type"] for message in alice.messages[2:]]
     assert kinds == ["peer-joined", "track-published", "track-published", "peer-suspended"]
@@ -169,7 +177,7 @@ def test_a_wish_waits_for_its_publisher() -> None:
     back.say("layer-switch", trackId=video, targetRid="m")
     assert back.heard("subscription-ack") == [{"trackId": video, "success": True}]
     conference.run(TTL - 1)
-    conference.machine.restore(bob.peer.record(), conference.now + TTL, conference.now)
+    conference.machine.admission.restore(bob.peer.record(), conference.now + TTL, conference.now)
     (subscription,) = back.peer.connection.subscriptions
     assert subscription.track.id == video
     assert back.peer.record().subscriptions == (SubscriptionRecord(video, bob.peer.id, "m"),)
@@ -209,7 +217,9 @@ def test_a_wish_whose_publisher_left_meanwhile_is_given_up_at_once() -> None:
 def test_a_session_that_is_here_is_not_restored() -> None:
     conference = PureConference()
     (alice,) = call(conference, "alice")
-    assert conference.machine.restore(alice.peer.record(), conference.now + TTL, conference.now) is None
+    assert (
+        conference.machine.admission.restore(alice.peer.record(), conference.now + TTL, conference.now) is None
+    )
     assert conference.machine.take_changed().ended == []
     assert alice.peer.ended is None
 
@@ -218,7 +228,9 @@ def test_who_is_back_as_somebody_new_has_no_older_self() -> None:
     (alice,) = call(PureConference(), "alice")
     conference = PureConference(seed=2)
     fresh = conference.enter("alice")
-    assert conference.machine.restore(alice.peer.record(), conference.now + TTL, conference.now) is None
+    assert (
+        conference.machine.admission.restore(alice.peer.record(), conference.now + TTL, conference.now) is None
+    )
     assert fresh.peer.ended is None
     # Nothing is to be left of what nobody will come back to.
     assert conference.machine.take_changed().ended == [alice.peer.session.id]
@@ -283,11 +295,10 @@ def restored(order: list[int], *, automatic: bool, first: int | None) -> tuple[o
     for index in order:
         # What was replaced had been stored before what replaced it.
         expires = conference.now + (20 if index == 4 else TTL)
-        conference.machine.restore(INCARNATION[index], expires, conference.now)
+        conference.machine.admission.restore(INCARNATION[index], expires, conference.now)
     if first is not None:
         record = INCARNATION[first]
-        claimed = Claimed(replace(record, generation=record.generation + 1), "token")
-        conference.machine.join(request_of(record, ""), conference.now, claimed)
+        claim(conference, replace(record, generation=record.generation + 1))
     return shape(conference), set(conference.machine.take_changed().ended)
 
 
@@ -309,12 +320,11 @@ def test_who_comes_back_before_the_others_are_restored_receives_the_same(order: 
         for position, index in enumerate(order):
             record = INCARNATION[index]
             if position == at:
-                claimed = Claimed(replace(record, generation=2), "token")
-                conference.machine.join(request_of(record, ""), conference.now, claimed)
+                claim(conference, replace(record, generation=2))
             else:
-                conference.machine.restore(record, conference.now + TTL, conference.now)
+                conference.machine.admission.restore(record, conference.now + TTL, conference.now)
         for record in INCARNATION[:4]:
-            conference.machine.join(request_of(record, ""), conference.now, Claimed(record, "token"))
+            claim(conference, record)
         rooms = conference.machine.rooms.values()
         return {
             peer.id: frozenset(subscription.track.id for subscription in peer.connection.subscriptions)
@@ -331,18 +341,18 @@ def test_who_comes_back_before_the_others_are_restored_receives_the_same(order: 
 def test_a_claim_proves_a_session_that_this_server_never_saw() -> None:
     (alice,) = call(PureConference(), "alice")
     record, token = alice.peer.record(), alice.heard("join")[-1]["sessionToken"]
-    successor = succeed(record, request_of(record, token), "following")
+    successor = resume_record(record, request_of(record, token), "following")
     assert successor is not None
     conference = PureConference(seed=2)
-    back = come_back(conference, alice, Claimed(successor, "following"))
+    back = come_back(conference, alice, successor)
     (joined,) = back.heard("join")
     assert (joined["resumed"], joined["peerId"]) == (True, alice.peer.id)
     assert joined["sessionToken"] == "following"
     assert back.peer.session.generation == 2
-    assert back.peer.session.accepts("following")
-    assert back.peer.session.accepts(token)
+    assert accepts(back.peer.session, "following")
+    assert accepts(back.peer.session, token)
     back.say("ping")
-    assert not back.peer.session.accepts(token)
+    assert not accepts(back.peer.session, token)
     assert conference.machine.statistics().resumes == 1
 
 
@@ -351,16 +361,18 @@ def test_a_claim_of_a_session_that_is_here_keeps_what_is_here() -> None:
     (alice,) = call(conference, "alice")
     stored = alice.peer.record()
     alice.say("media-state", micEnabled=True, cameraEnabled=False, screenEnabled=False)
-    successor = succeed(stored, request_of(stored, alice.heard("join")[-1]["sessionToken"]), "following")
+    successor = resume_record(stored, request_of(stored, alice.heard("join")[-1]["sessionToken"]), "following")
     conference.machine.suspend(alice.peer, conference.now)
     request = request_of(stored, alice.heard("join")[-1]["sessionToken"], "keep")
-    peer = conference.machine.join(request, conference.now, Claimed(successor, "following"))
+    assert successor is not None
+    proof = Proof.of_claimed(successor, "following")
+    peer = conference.machine.admission.join(request, proof, conference.now)
     conference.settle()
     assert peer is alice.peer
     assert alice.heard("join")[-1]["transport"] == "keep"
     assert peer.media_state.mic_enabled
     assert peer.session.state is SessionState.ACTIVE
-    assert (peer.session.generation, peer.session.accepts("following")) == (2, True)
+    assert (peer.session.generation, accepts(peer.session, "following")) == (2, True)
 
 
 def test_what_the_store_refuses_is_not_proven_here_either() -> None:
@@ -368,9 +380,13 @@ def test_what_the_store_refuses_is_not_proven_here_either() -> None:
     conference = PureConference()
     (alice,) = call(conference, "alice")
     conference.machine.suspend(alice.peer, conference.now)
-    fresh = come_back(conference, alice, Claimed(None))
-    assert fresh.heard("join")[0]["resumed"] is False
-    assert fresh.peer is not alice.peer
+    request = request_of(alice.peer.record(), alice.heard("join")[-1]["sessionToken"])
+    fresh = conference.machine.admission.join(request, None, conference.now)
+    conference.settle()
+    (joined, _) = fresh.take_messages()
+    assert isinstance(joined, Joined)
+    assert not joined.resumed
+    assert fresh is not alice.peer
     assert conference.machine.statistics().failed_resumes == 1
 
 
@@ -380,9 +396,10 @@ def test_a_claim_of_another_session_takes_nothing_over(changes: dict[str, str]) 
     (alice,) = call(conference, "alice")
     record = alice.peer.record()
     request = request_of(replace(record, **changes), "")  # type: ignore[arg-type]
-    peer = conference.machine.join(request, conference.now, Claimed(record, "following"))
+    assert resume_record(record, request, "following") is None
+    peer = conference.join(request)
     assert peer is not alice.peer
-    assert not alice.peer.session.accepts("following")
+    assert not accepts(alice.peer.session, "following")
 
 
 def test_a_claim_that_finds_its_user_here_is_a_fresh_join() -> None:
@@ -390,7 +407,7 @@ def test_a_claim_that_finds_its_user_here_is_a_fresh_join() -> None:
     record = alice.peer.record()
     conference = PureConference(seed=2)
     newer = conference.enter("alice")
-    back = come_back(conference, alice, Claimed(record, "following"))
+    back = come_back(conference, alice, record)
     assert back.heard("join")[0]["resumed"] is False
     assert newer.peer.ended == "replaced"
     assert set(conference.machine.take_changed().ended) == {alice.peer.session.id, newer.peer.session.id}
@@ -416,11 +433,11 @@ def test_a_stored_session_has_a_successor_only_for_its_own_proof(changes: dict[s
         "session_id": record.session_id,
         "session_token": token,
     }
-    good = succeed(record, Join(**fields), "following")
+    good = resume_record(record, Join(**fields), "following")
     assert good is not None
     assert good == replace(record, tokens=good.tokens, generation=record.generation + 1, suspended=False)
     assert (good.tokens.current, good.tokens.previous) == (hash_of("following"), hash_of(token))
-    assert succeed(record, Join(**fields | changes), "following") is None
+    assert resume_record(record, Join(**fields | changes), "following") is None
 
 
 # --- what is stored, and when ---
@@ -464,7 +481,7 @@ def test_changes_are_told_once_and_only_of_what_is_stored() -> None:
     assert changed() == {"bob"}
     told = bob.heard("join")[-1]
     record = bob.peer.record()
-    machine.join(request_of(record, told["sessionToken"], "keep"), conference.now)
+    conference.join(request_of(record, told["sessionToken"], "keep"))
     assert changed() == {"bob"}
     conference.settle()
     bob.say("ping")  # it has the new token, so the old one is dead
@@ -488,19 +505,19 @@ def test_a_surrendered_session_is_gone_here_and_untouched_there() -> None:
     alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
     conference.machine.take_changed()
     record, token = bob.peer.record(), bob.heard("join")[-1]["sessionToken"]
-    conference.machine.surrender(bob.peer, "claimed elsewhere", conference.now)
+    conference.machine.remove(bob.peer, "claimed elsewhere", conference.now, Departure.MOVED)
     conference.settle()
     assert conference.machine.take_changed() == ([], [])
     assert bob.peer.ended == "claimed elsewhere"
     assert bob.peer.connection.transport.ended
-    assert conference.machine.find_session(record.session_id) is None
+    assert conference.machine.directory.find_session(record.session_id) is None
     assert alice.heard("peer-left")
     assert {track["trackId"] for track in alice.heard("track-unpublished")} == {audio, video}
     # Should it come back, it is received as before.
-    successor = succeed(record, request_of(record, token), "following")
-    back = come_back(conference, bob, Claimed(successor, "following"))
+    successor = resume_record(record, request_of(record, token), "following")
+    back = come_back(conference, bob, successor)
     # The end of what went takes nothing from what came, which has the same id.
-    conference.machine.surrender(bob.peer, "server stopping", conference.now)
+    conference.machine.remove(bob.peer, "server stopping", conference.now, Departure.MOVED)
     assert conference.machine.rooms[alice.peer.room_id].peers[record.peer_id] is back.peer
     wishes = {info["trackId"]: info["layer"] for info in _subscriptions(conference, alice)}
     assert wishes == {audio: None, video: "l"}
@@ -509,7 +526,7 @@ def test_a_surrendered_session_is_gone_here_and_untouched_there() -> None:
 def _subscriptions(conference: PureConference, client: PureClient) -> list[dict[str, Any]]:
     """What a client is told that it receives when it resumes."""
     record = client.peer.record()
-    conference.machine.join(request_of(record, "", "keep"), conference.now, Claimed(record, "following"))
+    claim(conference, record, "keep")
     conference.settle()
     result: list[dict[str, Any]] = client.heard("room-state")[-1]["subscriptions"]
     return result

@@ -34,7 +34,7 @@ def come_back(
         "session_id": told["sessionId"],
         "session_token": told["sessionToken"],
     } | changes
-    peer = conference.machine.join(Join(transport=transport, **fields), conference.now)  # type: ignore[arg-type]
+    peer = conference.join(Join(transport=transport, **fields))  # type: ignore[arg-type]
     if peer is not client.peer:
         newcomer = PureClient(conference, peer, client.browser.numbers, client.machine.certificate)
         conference.clients.append(newcomer)

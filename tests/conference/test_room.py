@@ -421,7 +421,7 @@ def test_leaving_leaves_nothing() -> None:
         conference.leave(client)
     room = conference.machine.rooms["room"]
     assert not room.peers
-    conference.machine.forget_room(room)
+    conference.machine.directory.forget_room(room)
     statistics = conference.machine.statistics()
     assert (statistics.rooms, statistics.peers, statistics.routes) == (0, 0, 0)
 

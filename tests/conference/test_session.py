@@ -5,8 +5,9 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.sessions import accepts
 
-from sfu.conference.session import Session, SessionState
+from sfu.conference.session import Session, SessionState, make_token
 
 
 def fresh(seed: int = 1) -> tuple[Session, str, Random]:
@@ -14,6 +15,15 @@ def fresh(seed: int = 1) -> tuple[Session, str, Random]:
     random = Random(seed)
     session, token = Session.create(random.randbytes)
     return session, token, random
+
+
+def resume(session: Session, token: str, random: Random) -> str:
+    """Resume a session by a token that proves it; return the next token."""
+    following = make_token(random.randbytes)
+    tokens = session.prove(token, following)
+    assert tokens is not None
+    session.resume(tokens, session.generation + 1)
+    return following
 
 
 def test_ids_and_tokens_are_as_long_as_the_specification_says() -> None:
@@ -25,37 +35,35 @@ def test_ids_and_tokens_are_as_long_as_the_specification_says() -> None:
 
 def test_the_token_changes_at_every_resume() -> None:
     session, first, random = fresh()
-    second = session.resume(first, random.randbytes)
-    third = session.resume(second, random.randbytes)
+    second = resume(session, first, random)
+    third = resume(session, second, random)
     assert len({first, second, third}) == 3
     assert session.generation == 3
-    assert not session.accepts(first)
-    assert session.accepts(third)
+    assert not accepts(session, first)
+    assert accepts(session, third)
 
 
 def test_a_token_whose_successor_got_lost_is_good_once_more() -> None:
     session, first, random = fresh()
-    lost = session.resume(first, random.randbytes)
-    second = session.resume(first, random.randbytes)
-    assert not session.accepts(first)
-    assert not session.accepts(lost)
-    assert session.accepts(second)
+    lost = resume(session, first, random)
+    second = resume(session, first, random)
+    assert not accepts(session, first)
+    assert not accepts(session, lost)
+    assert accepts(session, second)
 
 
 def test_a_token_whose_successor_arrived_is_dead() -> None:
     session, first, random = fresh()
-    second = session.resume(first, random.randbytes)
+    second = resume(session, first, random)
     session.confirm()
-    assert not session.accepts(first)
-    assert session.accepts(second)
+    assert not accepts(session, first)
+    assert accepts(session, second)
 
 
 @pytest.mark.parametrize("wrong", ["", "0" * 64, "\ud800", "x" * 1000])
 def test_a_wrong_token_proves_nothing(wrong: str) -> None:
-    session, _, random = fresh()
-    assert not session.accepts(wrong)
-    with pytest.raises(PermissionError):
-        session.resume(wrong, random.randbytes)
+    session, _, _ = fresh()
+    assert not accepts(session, wrong)
     assert session.generation == 1
 
 
@@ -65,17 +73,19 @@ def test_suspension_has_an_end() -> None:
     assert session.state is SessionState.SUSPENDED
     assert not session.is_expired(129.9)
     assert session.is_expired(130.0)
-    session.resume(token, random.randbytes)
+    resume(session, token, random)
     assert not session.is_expired(1000.0)
 
 
 def test_an_ended_session_is_not_resumed() -> None:
     session, token, _ = fresh()
     session.suspend(130.0)
-    session.end()
-    assert not session.accepts(token)
+    session.end("left")
+    assert not accepts(session, token)
     session.suspend(140.0)
     assert session.state is SessionState.ENDED
+    with pytest.raises(PermissionError):
+        session.resume(session.tokens, 2)
 
 
 @given(st.lists(st.integers(min_value=0, max_value=9), max_size=30), st.randoms(use_true_random=False))
@@ -83,11 +93,11 @@ def test_at_any_time_at_most_two_tokens_are_good_and_the_newest_is(picks: list[i
     session, token, random = fresh()
     tokens = [token]
     for pick in picks:
-        good = [one for one in tokens if session.accepts(one)]
+        good = [one for one in tokens if accepts(session, one)]
         assert 1 <= len(good) <= 2
         assert tokens[-1] in good
         if pick == 0:
             session.confirm()
-            assert [one for one in tokens if session.accepts(one)] == [tokens[-1]]
+            assert [one for one in tokens if accepts(session, one)] == [tokens[-1]]
         else:
-            tokens.append(session.resume(shuffle.choice(good), random.randbytes))
+            tokens.append(resume(session, shuffle.choice(good), random))

@@ -14,7 +14,7 @@ def totals(conference: PureConference) -> dict[str, int]:
     """What is reported: the ledger, and the connections that there are."""
     sums = ConnectionTotals()
     for name in (row.name for row in fields(ConnectionTotals)):
-        value = getattr(conference.machine.ledger, name)
+        value = getattr(conference.machine.totals, name)
         match value:
             case int():
                 setattr(sums, name, value)

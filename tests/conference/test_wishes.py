@@ -82,7 +82,7 @@ class Wishing(RuleBasedStateMachine):
         self.next_incarnation()
         for client in clients:
             now = self.conference.now
-            peer = self.conference.machine.restore(client.peer.record(), now + 30.0, now)
+            peer = self.conference.machine.admission.restore(client.peer.record(), now + 30.0, now)
             assert peer is not None
             self.add(peer).messages += client.messages
         self.conference.settle()
@@ -169,8 +169,8 @@ class Wishing(RuleBasedStateMachine):
         machine = self.conference.machine
         peers = {peer for room in machine.rooms.values() for peer in room.peers.values()}
         assert peers == {client.peer for client in self.clients()}
-        assert set(machine._by_session.values()) == peers
-        assert {machine.find_session(peer.session.id) for peer in peers} == peers
+        assert set(machine.directory._by_session.values()) == peers
+        assert {machine.directory.find_session(peer.session.id) for peer in peers} == peers
 
     @invariant()
     def nobody_hears_a_complaint(self) -> None:

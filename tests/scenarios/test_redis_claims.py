@@ -34,7 +34,7 @@ async def race(redis: RedisServer, one: RedisBackedServer, two: RedisBackedServe
         assert all(client.heard("join")[0]["resumed"] for client in (here, there))
 
         def holders() -> list[RedisBackedServer]:
-            held = [server.sfu.conference.find_session(told["sessionId"]) for server in (one, two)]
+            held = [server.sfu.conference.directory.find_session(told["sessionId"]) for server in (one, two)]
             return [server for server, peer in zip((one, two), held, strict=True) if peer is not None]
 
         await becomes(lambda: len(holders()), 1)
@@ -88,7 +88,7 @@ async def test_a_client_goes_to_another_server_and_back_at_once(
         await eve.until(lambda: eve.heard("peer-joined"))
         assert one.users() == ["bob", "eve"]
         assert two.users() == ["bob"]
-        peer = one.sfu.conference.find_session(told["sessionId"])
+        peer = one.sfu.conference.directory.find_session(told["sessionId"])
         assert peer is not None
         assert peer.media_state.mic_enabled is False
         # The one in the middle finds out when it next writes.

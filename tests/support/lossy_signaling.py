@@ -133,7 +133,7 @@ class LossySignalingCall:
             session_token=data.get("sessionToken"),
             transport=data["transport"],
         )
-        peer = self.conference.machine.join(request, self.conference.now)
+        peer = self.conference.join(request)
         assert self._peer in (None, peer), "the session was not resumed"
         if self.served is not None:
             self.served.broken = True

@@ -66,11 +66,16 @@ class PureConference:
         certificate: Certificate | None = None,
     ) -> "PureClient":
         """Let a client join, and take its first messages. Raises `Refused`."""
-        peer = self.machine.join(Join(room_id=room, user_id=user, name=user.title()), self.now)
+        peer = self.join(Join(room_id=room, user_id=user, name=user.title()))
         client = PureClient(self, peer, numbers, certificate)
         self.clients.append(client)
         self.settle()
         return client
+
+    def join(self, request: Join) -> Peer:
+        """Let a client in, or resume the session that it proves. Raises `Refused`."""
+        admission = self.machine.admission
+        return admission.join(request, admission.prove(request), self.now)
 
     def leave(self, client: "PureClient", reason: str = "connection lost") -> None:
         """Let a client's connection end."""
@@ -169,7 +174,7 @@ class PureClient:
             session_token=told["sessionToken"],
             transport="keep" if keep else "new",
         )
-        assert self.conference.machine.join(request, self.conference.now) is self.peer
+        assert self.conference.join(request) is self.peer
 
     def publish(self, *kinds: str, source: str | None = None) -> list[Transceiver]:
         """Publish one track of each kind."""

@@ -81,7 +81,7 @@ async def take_snapshot(server: Server, socket: MeasuredSocket, meter: Meter, la
             if peer.ended is None:
                 seen.append((peer, peer.connection, _peer_snapshot(peer, meter)))
             await trio.lowlevel.checkpoint()
-    totals = copy.deepcopy(conference.ledger)
+    totals = copy.deepcopy(conference.totals)
     peers = []
     for peer, connection, snapshot in seen:
         if not connection.closed:

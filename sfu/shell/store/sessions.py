@@ -1,18 +1,19 @@
-"""Sessions beyond this process: what is kept of them at the state store, and how they come back from there.
+"""Sessions between the conference and the store: proven, saved and restored.
 
-The conference has the newest state of each session; the store gets what changes, without being waited for. Only
-the resume of a session that is not here waits for it: where several servers share a store, it has the last word
-on whose a session is.
+The conference has the newest state of each session. The store gets each change without being waited for. Only
+the resume of a session that is not on this server waits for the store: where several servers share one, the
+store decides which server has the session.
 """
 
 import os
+from functools import partial
 
 import trio
 
 from sfu.conference.conference import Conference
 from sfu.conference.messages import Join
 from sfu.conference.peer import Peer
-from sfu.conference.records import Claimed, SessionRecord, succeed
+from sfu.conference.records import Proof, SessionRecord, resume_record
 from sfu.conference.session import make_token
 from sfu.shell.logs import get_logger
 from sfu.shell.store.interface import Store
@@ -25,32 +26,37 @@ class Sessions:
     """Carries sessions between one conference and the store."""
 
     def __init__(self, conference: Conference, store: Store, ttl: float) -> None:
-        """`ttl`: seconds that a session can be resumed after its client, or this process, has gone."""
+        """`ttl`: seconds for which a session can be resumed after its client or this process is gone."""
         self._conference = conference
         self._store = store
         self._ttl = ttl
 
-    async def claim(self, request: Join) -> Claimed | None:
-        """Ask the store for the session that `request` wants to resume.
+    async def prove(self, request: Join) -> Proof | None:
+        """Return the proof of the session that `request` wants to resume, or None.
 
-        None: nobody was asked, since the session is here or there is no place for it; or nobody answers.
-
-        A session that is here and that the request does not prove may have been elsewhere meanwhile: then the
-        store says so.
+        The store is not asked for a session that is here and proven. A session that is here and not proven may
+        have been at another server meanwhile; the store knows. The store is not asked either if there is no
+        place for the client here: the server that has the session would lose it for nothing.
         """
-        session_id = request.session_id
-        if session_id is None or self._conference.proves(request) or not self._conference.has_place(request):
-            await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        session_id, admission = request.session_id, self._conference.admission
+        if session_id is None:
             return None
-        token = make_token(os.urandom)
+        proof = admission.prove(request)
+        if proof is not None or self._conference.directory.obstacle(request.room_id, request.user_id):
+            return proof
+        following = make_token(os.urandom)
         try:
-            record = await self._store.claim(session_id, lambda record: succeed(record, request, token))
+            record = await self._store.claim(
+                session_id, partial(resume_record, request=request, following=following)
+            )
         except StoreUnavailable as error:
             log.info("session not asked for", reason=str(error))
-            return None
-        if record is None and self._conference.find_session(session_id) is not None:
-            return None  # it is here, or has come meanwhile
-        return Claimed(record, token)
+            record = None
+        if record is not None:
+            return Proof.of_claimed(record, following)
+        # The session may have come here while the store was asked. Tried in any case, for the same time.
+        return admission.prove(request)
 
     def save(self) -> None:
         """Hand the store what has changed since the last call."""
@@ -62,9 +68,10 @@ class Sessions:
             self._store.drop(session_id)
 
     def restore(self, found: list[tuple[SessionRecord, float]]) -> list[Peer]:
-        """Put back sessions, each with the seconds that remain to it; return the peers that there are now."""
+        """Restore sessions, each with the seconds that remain to it; return the peers that were made."""
         now = trio.current_time()
-        restored = [self._conference.restore(record, now + remaining, now) for record, remaining in found]
+        admission = self._conference.admission
+        restored = [admission.restore(record, now + remaining, now) for record, remaining in found]
         peers = [peer for peer in restored if peer is not None]
         log.info("sessions restored", found=len(found), restored=len(peers))
         return peers
