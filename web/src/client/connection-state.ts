@@ -12,7 +12,7 @@ export type ConnectionState =
   | "joined"
   /** In the room for the others, but without the server's ear: on the way back to "joined". Media may go on. */
   | "reconnecting"
-  /** Leaving on our own wish; the last messages are on their way. */
+  /** The program has called `leave`; the last messages are on their way. */
   | "leaving"
   /** Left. */
   | "closed"

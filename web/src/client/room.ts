@@ -185,8 +185,8 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   /** The highest simulcast layer that was asked for of somebody's track, also by an earlier page; null: the best. */
-  wishedLayer(trackId: string): string | null {
-    return this.#subscriptions.wishedLayer(trackId);
+  preferredLayer(trackId: string): string | null {
+    return this.#subscriptions.preferredLayer(trackId);
   }
 
   /**

@@ -1,7 +1,7 @@
 /**
- * What we wish to receive, where a program has said so; for all else the server's own way counts.
+ * Which tracks the program has asked to receive or not to receive; for all others the server decides.
  *
- * A wish outlives the WebSocket that carried it: after each return to the room it is compared with what the server
+ * A preference outlives the WebSocket that carried it: after each return to the room it is compared with what the server
  * has, and said again where that differs.
  */
 import { type Deferred, deferred } from "./deferred.js";
@@ -11,7 +11,7 @@ import type { ClientMessages, ServerMessages, SubscriptionInfo } from "./protoco
 type Request = "subscribe" | "unsubscribe";
 type Send = <Type extends Request>(type: Type, data: ClientMessages[Type]) => void;
 
-interface Wish {
+interface Preference {
   readonly peerId: string;
   wanted: boolean;
   layer: string | null;
@@ -20,10 +20,10 @@ interface Wish {
   waiting: Deferred<undefined>[];
 }
 
-/** The wishes of one stay in a room. */
+/** The preferences of one stay in a room. */
 export class Subscriptions {
   readonly #send: Send;
-  readonly #wishes = new Map<string, Wish>();
+  readonly #preferences = new Map<string, Preference>();
   /** What the server had at the last return to the room, by trackId. */
   #known = new Map<string, SubscriptionInfo>();
 
@@ -33,60 +33,60 @@ export class Subscriptions {
 
   /** Whether a track is to be received, as far as anybody has said; null: nobody has. */
   isWanted(trackId: string): boolean | null {
-    return this.#wishes.get(trackId)?.wanted ?? (this.#known.has(trackId) ? true : null);
+    return this.#preferences.get(trackId)?.wanted ?? (this.#known.has(trackId) ? true : null);
   }
 
   /** The highest simulcast layer that is wanted of a track, as far as anybody has said; null: the best one. */
-  wishedLayer(trackId: string): string | null {
-    const wish = this.#wishes.get(trackId) ?? this.#known.get(trackId);
-    return wish?.layer ?? null;
+  preferredLayer(trackId: string): string | null {
+    const preference = this.#preferences.get(trackId) ?? this.#known.get(trackId);
+    return preference?.layer ?? null;
   }
 
   /** Resolves when the server agrees; rejects with a RoomError when it does not. */
   async want(peerId: string, trackId: string, layer: string | null): Promise<void> {
-    await this.#wish(peerId, trackId, true, layer);
+    await this.#preference(peerId, trackId, true, layer);
   }
 
   /** The same for receiving a track no longer. */
   async refuse(peerId: string, trackId: string): Promise<void> {
-    await this.#wish(peerId, trackId, false, this.wishedLayer(trackId));
+    await this.#preference(peerId, trackId, false, this.preferredLayer(trackId));
   }
 
   /** The server's answer to the oldest request about a track. */
   acknowledged({ trackId, success, reason }: ServerMessages["subscription-ack"]): void {
-    const wish = this.#wishes.get(trackId);
-    if (wish === undefined || wish.unanswered === 0) return;
-    wish.unanswered -= 1;
-    if (wish.unanswered > 0) return; // an older wish: only the last one counts
+    const preference = this.#preferences.get(trackId);
+    if (preference === undefined || preference.unanswered === 0) return;
+    preference.unanswered -= 1;
+    if (preference.unanswered > 0) return; // an older preference: only the last one counts
     if (success) {
-      for (const { resolve } of wish.waiting.splice(0)) resolve(undefined);
+      for (const { resolve } of preference.waiting.splice(0)) resolve(undefined);
     } else {
-      this.#drop(trackId, new RoomError("request-refused", reason, { request: requestOf(wish) }));
+      this.#drop(trackId, new RoomError("request-refused", reason, { request: requestOf(preference) }));
     }
   }
 
   /** The server could not read a request: then it cannot say which it was. */
   refused(error: RoomError): void {
-    for (const [trackId, wish] of this.#wishes) {
-      const isMeant = error.request === null || requestOf(wish) === error.request;
-      if (wish.unanswered > 0 && isMeant) this.#drop(trackId, error);
+    for (const [trackId, preference] of this.#preferences) {
+      const isMeant = error.request === null || requestOf(preference) === error.request;
+      if (preference.unanswered > 0 && isMeant) this.#drop(trackId, error);
     }
   }
 
   /** We are in the room again, the server has `known`: says again what it does not know. */
   restore(known: readonly SubscriptionInfo[], isPublished: (peerId: string, trackId: string) => boolean): void {
     this.#known = new Map(known.map((subscription) => [subscription.trackId, subscription]));
-    for (const [trackId, wish] of this.#wishes) {
+    for (const [trackId, preference] of this.#preferences) {
       const has = this.#known.get(trackId);
-      const agrees = wish.wanted ? has?.layer === wish.layer : has === undefined;
-      wish.unanswered = 0;
-      if (!isPublished(wish.peerId, trackId)) this.ended(trackId);
-      else if (!agrees) this.#ask(trackId, wish);
-      else for (const { resolve } of wish.waiting.splice(0)) resolve(undefined);
+      const agrees = preference.wanted ? has?.layer === preference.layer : has === undefined;
+      preference.unanswered = 0;
+      if (!isPublished(preference.peerId, trackId)) this.ended(trackId);
+      else if (!agrees) this.#ask(trackId, preference);
+      else for (const { resolve } of preference.waiting.splice(0)) resolve(undefined);
     }
   }
 
-  /** A track has ended, and with it every wish about it. */
+  /** A track has ended, and with it every preference about it. */
   ended(trackId: string): void {
     this.#known.delete(trackId);
     this.#drop(trackId, new RoomError("request-refused", "the track has ended"));
@@ -94,34 +94,34 @@ export class Subscriptions {
 
   /** The stay is over. */
   close(error: RoomError): void {
-    for (const trackId of [...this.#wishes.keys()]) this.#drop(trackId, error);
+    for (const trackId of [...this.#preferences.keys()]) this.#drop(trackId, error);
     this.#known.clear();
   }
 
-  async #wish(peerId: string, trackId: string, wanted: boolean, layer: string | null): Promise<void> {
-    const wish = this.#wishes.get(trackId) ?? { peerId, wanted, layer, unanswered: 0, waiting: [] };
-    this.#wishes.set(trackId, wish);
-    Object.assign(wish, { wanted, layer });
+  async #preference(peerId: string, trackId: string, wanted: boolean, layer: string | null): Promise<void> {
+    const preference = this.#preferences.get(trackId) ?? { peerId, wanted, layer, unanswered: 0, waiting: [] };
+    this.#preferences.set(trackId, preference);
+    Object.assign(preference, { wanted, layer });
     const answer = deferred<undefined>();
-    wish.waiting.push(answer);
-    this.#ask(trackId, wish);
+    preference.waiting.push(answer);
+    this.#ask(trackId, preference);
     await answer.promise;
   }
 
-  #ask(trackId: string, wish: Wish): void {
-    const { peerId, layer } = wish;
-    wish.unanswered += 1;
-    if (!wish.wanted) this.#send("unsubscribe", { trackId, peerId });
+  #ask(trackId: string, preference: Preference): void {
+    const { peerId, layer } = preference;
+    preference.unanswered += 1;
+    if (!preference.wanted) this.#send("unsubscribe", { trackId, peerId });
     else this.#send("subscribe", layer === null ? { trackId, peerId } : { trackId, peerId, layer });
   }
 
   #drop(trackId: string, error: RoomError): void {
-    const wish = this.#wishes.get(trackId);
-    this.#wishes.delete(trackId);
-    for (const { reject } of wish?.waiting ?? []) reject(error);
+    const preference = this.#preferences.get(trackId);
+    this.#preferences.delete(trackId);
+    for (const { reject } of preference?.waiting ?? []) reject(error);
   }
 }
 
-function requestOf(wish: Wish): Request {
-  return wish.wanted ? "subscribe" : "unsubscribe";
+function requestOf(preference: Preference): Request {
+  return preference.wanted ? "subscribe" : "unsubscribe";
 }

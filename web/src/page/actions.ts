@@ -109,7 +109,7 @@ export class Actions {
   async receive(peerId: string, trackIds: readonly string[], isReceived: boolean): Promise<void> {
     await this.#ask(peerId, trackIds, (trackId) =>
       isReceived
-        ? this.#room.subscribe(trackId, this.#room.wishedLayer(trackId))
+        ? this.#room.subscribe(trackId, this.#room.preferredLayer(trackId))
         : this.#room.unsubscribe(trackId),
     );
   }
@@ -165,7 +165,7 @@ export class Actions {
     this.#store.setState(({ log }) => ({ log: withEntry(log, { at: this.#clocks.now(), text, isTrouble }) }));
   }
 
-  /** Makes requests about tracks of one peer; what is shown is the wish at first, and then what became of it. */
+  /** Makes requests about tracks of one peer; what is shown is the preference at first, and then what became of it. */
   async #ask(
     peerId: string,
     trackIds: readonly string[],

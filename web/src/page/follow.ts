@@ -78,15 +78,15 @@ export function withPerson(room: Room, peerId: string): (state: State) => Pick<S
     if (peer === undefined) {
       people.delete(peerId);
     } else {
-      const wishes: Person["wishes"] = new Map(
+      const preferences: Person["preferences"] = new Map(
         [...peer.tracks.keys()].map((trackId) => [
           trackId,
-          { isReceived: room.isSubscribed(trackId), layer: room.wishedLayer(trackId) },
+          { isReceived: room.isSubscribed(trackId), layer: room.preferredLayer(trackId) },
         ]),
       );
       people.set(peerId, {
         peer,
-        wishes,
+        preferences,
         received: room.remoteTracks.filter((each) => each.peerId === peerId),
       });
     }

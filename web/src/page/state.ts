@@ -11,7 +11,7 @@ export interface OwnSource {
 }
 
 /** What is asked for of somebody's track. */
-export interface Wish {
+export interface Preference {
   readonly isReceived: boolean;
   /** The highest simulcast layer that is wanted; null: the best one. */
   readonly layer: string | null;
@@ -22,7 +22,7 @@ export interface Person {
   readonly peer: RemotePeer;
   readonly received: readonly RemoteTrack[];
   /** By trackId, for each of the peer's tracks. */
-  readonly wishes: ReadonlyMap<string, Wish>;
+  readonly preferences: ReadonlyMap<string, Preference>;
 }
 
 /** A message above everything else. */

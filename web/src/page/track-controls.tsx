@@ -35,7 +35,7 @@ function ReceiveButton({
   if (tracks.length === 0) return null;
   const { peerId, name } = person.peer;
   const trackIds = tracks.map(({ trackId }) => trackId);
-  const isReceived = trackIds.some((trackId) => person.wishes.get(trackId)?.isReceived);
+  const isReceived = trackIds.some((trackId) => person.preferences.get(trackId)?.isReceived);
   const label = `Receive the ${what} of ${name}`;
   return (
     <button
@@ -59,7 +59,7 @@ function LayerChoice({ person, track }: { person: Person; track: TrackInfo }) {
   const { trackId, layers } = track;
   if (layers.length < 2) return null;
   const names = layersInWords(layers);
-  // The library and the server keep the wish; which layer is sent is for the server to say.
+  // The library and the server keep the preference; which layer is sent is for the server to say.
   const hint = "The most that you want: the server may send less, or not choose at all.";
   return (
     <>
@@ -68,8 +68,8 @@ function LayerChoice({ person, track }: { person: Person; track: TrackInfo }) {
         aria-label={`Quality wanted of ${person.peer.name}`}
         aria-describedby={hintId}
         title={hint}
-        value={person.wishes.get(trackId)?.layer ?? ""}
-        disabled={person.wishes.get(trackId)?.isReceived !== true}
+        value={person.preferences.get(trackId)?.layer ?? ""}
+        disabled={person.preferences.get(trackId)?.isReceived !== true}
         onChange={({ target }) =>
           void actions.chooseLayer(person.peer.peerId, trackId, target.value === "" ? null : target.value)
         }

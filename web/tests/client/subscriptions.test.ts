@@ -1,4 +1,4 @@
-/** What a program wishes to receive, and what becomes of that. */
+/** What a program preferences to receive, and what becomes of that. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { RoomError } from "../../src/client/errors.js";
 import { FIRST_DELAY_MS } from "../../src/client/reconnection.js";
@@ -48,7 +48,7 @@ async function comeBack(...subscriptions: unknown[]): Promise<void> {
   await settle();
 }
 
-describe("a wish to receive a track", () => {
+describe("a preference to receive a track", () => {
   it("is fulfilled when the server agrees", async () => {
     watch("want", world.room.subscribe("cam", "l"));
     expect(world.socket.of("subscribe")).toEqual([{ trackId: "cam", peerId: "ann", layer: "l" }]);
@@ -128,7 +128,7 @@ describe("a wish to receive a track", () => {
 });
 
 describe("after a break", () => {
-  it("a wish that got lost is said again", async () => {
+  it("a preference that got lost is said again", async () => {
     watch("refuse", world.room.unsubscribe("cam"));
     await comeBack({ trackId: "cam", peerId: "ann", layer: null });
     expect(world.socket.of("unsubscribe")).toEqual([{ trackId: "cam", peerId: "ann" }]);
@@ -136,31 +136,31 @@ describe("after a break", () => {
     expect(outcomes).toEqual(["refuse: done"]);
   });
 
-  it("a wish whose answer got lost is fulfilled", async () => {
+  it("a preference whose answer got lost is fulfilled", async () => {
     watch("want", world.room.subscribe("cam", "h"));
     await comeBack({ trackId: "cam", peerId: "ann", layer: "h" });
     expect(world.socket.of("subscribe")).toEqual([]);
     expect(outcomes).toEqual(["want: done"]);
   });
 
-  it("another layer than the wished one is corrected", async () => {
+  it("another layer than the preferred one is corrected", async () => {
     watch("want", world.room.subscribe("cam", "l"));
     await acknowledge();
     await comeBack({ trackId: "cam", peerId: "ann", layer: "h" });
     expect(world.socket.of("subscribe")).toEqual([{ trackId: "cam", peerId: "ann", layer: "l" }]);
   });
 
-  it("what the server has counts where nobody wished anything", async () => {
+  it("what the server has counts where nobody preferred anything", async () => {
     expect(world.room.isSubscribed("cam")).toBe(false);
     await comeBack({ trackId: "cam", peerId: "ann", layer: "l" });
     expect(world.room.isSubscribed("cam")).toBe(true);
-    expect(world.room.wishedLayer("cam")).toBe("l");
+    expect(world.room.preferredLayer("cam")).toBe("l");
   });
 
   it("is known what is subscribed to before anything is told", async () => {
     const known: unknown[] = [];
     world.room.on("trackPublished", ({ track: { trackId } }) => {
-      known.push([trackId, world.room.isSubscribed(trackId), world.room.wishedLayer(trackId)]);
+      known.push([trackId, world.room.isSubscribed(trackId), world.room.preferredLayer(trackId)]);
     });
     published = [CAMERA, { ...CAMERA, trackId: "new" }];
     await comeBack({ trackId: "new", peerId: "ann", layer: "m" });
@@ -168,20 +168,20 @@ describe("after a break", () => {
   });
 });
 
-describe("the layer that is wished", () => {
+describe("the layer that is preferred", () => {
   it("is the last one that was asked for, also while the track is not received", () => {
-    expect(world.room.wishedLayer("cam")).toBeNull();
+    expect(world.room.preferredLayer("cam")).toBeNull();
     watch("low", world.room.subscribe("cam", "l"));
     watch("refuse", world.room.unsubscribe("cam"));
-    expect(world.room.wishedLayer("cam")).toBe("l");
+    expect(world.room.preferredLayer("cam")).toBe("l");
     watch("best", world.room.subscribe("cam"));
-    expect(world.room.wishedLayer("cam")).toBeNull();
+    expect(world.room.preferredLayer("cam")).toBeNull();
     expect(world.socket.of("subscribe").map(({ layer }) => layer)).toEqual(["l", undefined]);
   });
 
   it("is nobody's any more when the track has ended", () => {
     watch("low", world.room.subscribe("cam", "l"));
     world.socket.deliver("track-unpublished", { trackId: "cam", peerId: "ann" });
-    expect(world.room.wishedLayer("cam")).toBeNull();
+    expect(world.room.preferredLayer("cam")).toBeNull();
   });
 });

@@ -122,10 +122,10 @@ describe("people", () => {
     await world.answer(["ann mic"]);
     expect(person("ann")?.received.map(({ trackId }) => trackId)).toEqual(["mic"]);
     world.socket.deliver("track-published", { peerId: "ann", ...SCREEN });
-    expect(person("ann")?.wishes.get("scr")).toEqual({ isReceived: false, layer: null });
+    expect(person("ann")?.preferences.get("scr")).toEqual({ isReceived: false, layer: null });
     world.socket.deliver("track-unpublished", { peerId: "ann", trackId: "mic" });
     expect(person("ann")?.received).toEqual([]);
-    expect([...(person("ann")?.wishes.keys() ?? [])]).toEqual(["scr"]);
+    expect([...(person("ann")?.preferences.keys() ?? [])]).toEqual(["scr"]);
   });
 
   it("are gone when the call is over", async () => {
@@ -144,7 +144,7 @@ describe("people", () => {
     world.socket.end();
     await vi.advanceTimersByTimeAsync(1000);
     await world.readmit("keep", [peer("ann", [MIC, SCREEN], ON)]);
-    expect([...(person("ann")?.wishes.keys() ?? [])]).toEqual(["mic", "scr"]);
+    expect([...(person("ann")?.preferences.keys() ?? [])]).toEqual(["mic", "scr"]);
     expect(person("ann")?.received).toEqual([]);
   });
 });
@@ -155,21 +155,21 @@ describe("subscriptions", () => {
     await world.answer(["ann mic", "ann cam"]);
   });
 
-  const wish = (trackId: string) => person("ann")?.wishes.get(trackId);
+  const preference = (trackId: string) => person("ann")?.preferences.get(trackId);
   const acknowledge = async (trackId: string, success = true) => {
     world.socket.deliver("subscription-ack", { trackId, success, reason: success ? "" : "not for you" });
     await settle();
   };
 
-  it("end and begin as the person wishes, at once", async () => {
+  it("end and begin as the person preferences, at once", async () => {
     void world.conference.actions.receive("ann", ["mic", "cam"], false);
-    expect([wish("mic")?.isReceived, wish("cam")?.isReceived]).toEqual([false, false]);
+    expect([preference("mic")?.isReceived, preference("cam")?.isReceived]).toEqual([false, false]);
     expect(world.socket.of("unsubscribe").map(({ trackId }) => trackId)).toEqual(["mic", "cam"]);
     await acknowledge("mic");
     await acknowledge("cam");
     void world.conference.actions.receive("ann", ["mic"], true);
     expect(world.socket.of("subscribe")).toEqual([{ trackId: "mic", peerId: "ann" }]);
-    expect(wish("mic")?.isReceived).toBe(true);
+    expect(preference("mic")?.isReceived).toBe(true);
     await acknowledge("mic");
     expect(notice()).toBeNull();
   });
@@ -177,7 +177,7 @@ describe("subscriptions", () => {
   it("are as they were when the server refuses, and the person is told", async () => {
     void world.conference.actions.receive("ann", ["cam"], false);
     await acknowledge("cam", false);
-    expect(wish("cam")?.isReceived).toBe(true);
+    expect(preference("cam")?.isReceived).toBe(true);
     expect(notice()).toBe("The server refused a request: not for you.");
     expect(world.log.at(-1)).toBe("! The server refused a request: not for you.");
   });
@@ -185,11 +185,11 @@ describe("subscriptions", () => {
   it("have a layer, which is kept while the track is not received", async () => {
     void world.conference.actions.chooseLayer("ann", "cam", "l");
     expect(world.socket.of("subscribe")).toEqual([{ trackId: "cam", peerId: "ann", layer: "l" }]);
-    expect(wish("cam")).toEqual({ isReceived: true, layer: "l" });
+    expect(preference("cam")).toEqual({ isReceived: true, layer: "l" });
     await acknowledge("cam");
     void world.conference.actions.receive("ann", ["cam"], false);
     await acknowledge("cam");
-    expect(wish("cam")).toEqual({ isReceived: false, layer: "l" });
+    expect(preference("cam")).toEqual({ isReceived: false, layer: "l" });
     void world.conference.actions.receive("ann", ["cam"], true);
     expect(world.socket.of("subscribe").at(-1)).toEqual({ trackId: "cam", peerId: "ann", layer: "l" });
     void world.conference.actions.chooseLayer("ann", "cam", null);
