@@ -12,10 +12,13 @@ the same form. The value of a field that holds a secret is replaced before anyth
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, TextIO
+
+import click
 
 SECRET_FIELDS: Final = frozenset(
     {
@@ -43,63 +46,22 @@ _QUIET_LOGGERS: Final = ("trio-websocket",)
 _STANDARD_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every `logging.LogRecord` has; the other attributes are what a library passed as `extra`."""
 
-_RESET: Final = "\033[0m"
-_BRIGHT: Final = "\033[1m"
-_DIM: Final = "\033[2m"
-_BLUE: Final = "\033[34m"
-_CYAN: Final = "\033[36m"
-_MAGENTA: Final = "\033[35m"
-_LEVEL_COLORS: Final = {
-    "critical": "\033[31m",
-    "error": "\033[31m",
-    "warning": "\033[33m",
-    "info": "\033[32m",
-    "debug": "\033[32m",
-}
-"""Terminal sequences (ECMA-48, SGR) by level."""
-
-_LEVEL_WIDTH: Final = 9
+_LEVEL_COLORS: Final = {"critical": "red", "error": "red", "warning": "yellow"}
+"""Colours on a terminal by level; the other levels are green."""
 
 
-class EventLogger:
-    """Logs the events of one module."""
+class EventLogger(logging.LoggerAdapter[logging.Logger]):
+    """Logs the events of one module. Keyword arguments other than ``exc_info`` are fields of the event."""
 
-    def __init__(self, name: str) -> None:
-        self._logger = logging.getLogger(name)
-
-    def debug(self, event: str, /, **fields: object) -> None:
-        """Log what helps to find an error in the server."""
-        self._log(logging.DEBUG, event, fields)
-
-    def info(self, event: str, /, **fields: object) -> None:
-        """Log what happens in normal operation."""
-        self._log(logging.INFO, event, fields)
-
-    def warning(self, event: str, /, **fields: object) -> None:
-        """Log what an operator should look at."""
-        self._log(logging.WARNING, event, fields)
-
-    def error(self, event: str, /, exc_info: BaseException | None = None, **fields: object) -> None:
-        """Log a failure of the server, with the stack of `exc_info`."""
-        self._log(logging.ERROR, event, fields, exc_info)
-
-    def exception(self, event: str, /, **fields: object) -> None:
-        """Log a failure of the server, with the stack of the exception that is being handled."""
-        self._log(logging.ERROR, event, fields, sys.exception())
-
-    def critical(self, event: str, /, exc_info: BaseException | None = None, **fields: object) -> None:
-        """Log the failure that ends the server, with the stack of `exc_info`."""
-        self._log(logging.CRITICAL, event, fields, exc_info)
-
-    def _log(
-        self, level: int, event: str, fields: dict[str, object], exc_info: BaseException | None = None
-    ) -> None:
-        self._logger.log(level, event, exc_info=exc_info, extra={FIELDS: fields})
+    def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
+        """Hand the fields to the record, where `logging` would refuse them as unknown arguments."""
+        exc_info = kwargs.pop("exc_info", None)
+        return msg, {"exc_info": exc_info, "extra": {FIELDS: dict(kwargs)}}
 
 
 def get_logger(name: str) -> EventLogger:
     """Return the logger of a module. It follows every later call of `configure`."""
-    return EventLogger(name)
+    return EventLogger(logging.getLogger(name))
 
 
 def configure(level: str = "info", log_format: str = "auto", stream: TextIO | None = None) -> None:
@@ -110,7 +72,7 @@ def configure(level: str = "info", log_format: str = "auto", stream: TextIO | No
     """
     stream = stream or sys.stderr
     human = log_format == "human" or (log_format == "auto" and stream.isatty())
-    render = (_colored_line if stream.isatty() else _plain_line) if human else _json_line
+    render = partial(_human_line, colors=stream.isatty()) if human else _json_line
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_EventFormatter(render))
     root = logging.getLogger()
@@ -157,31 +119,23 @@ def _json_line(event: dict[str, Any]) -> str:
     return json.dumps(event, default=repr)
 
 
-def _plain_line(event: dict[str, Any]) -> str:
-    head = f"{event.pop('timestamp')} [{event.pop('level'):{_LEVEL_WIDTH}}] {event.pop('event')}"
-    return _with_traceback(
-        event, f"{head} [{event.pop('logger')}]", lambda name, value: f"{name}={_text(value)}"
-    )
-
-
-def _colored_line(event: dict[str, Any]) -> str:
-    level = event.pop("level")
-    head = (
-        f"{_DIM}{event.pop('timestamp')}{_RESET}"
-        f" [{_LEVEL_COLORS.get(level, '')}{_BRIGHT}{level:{_LEVEL_WIDTH}}{_RESET}]"
-        f" {_BRIGHT}{event.pop('event')}{_RESET}"
-        f" [{_RESET}{_BRIGHT}{_BLUE}{event.pop('logger')}{_RESET}]{_RESET}"
-    )
-    return _with_traceback(
-        event, head, lambda name, value: f"{_CYAN}{name}{_RESET}={_MAGENTA}{_text(value)}{_RESET}"
-    )
-
-
-def _with_traceback(event: dict[str, Any], head: str, field: Callable[[str, object], str]) -> str:
+def _human_line(event: dict[str, Any], *, colors: bool) -> str:
     """Return a line with the fields in alphabetical order, and the traceback on lines of its own."""
-    exception = event.pop("exception", None)
-    line = " ".join([head, *(field(name, event[name]) for name in sorted(event))])
+    style = click.style if colors else _without_style
+    level, exception = event.pop("level"), event.pop("exception", None)
+    words = [
+        style(event.pop("timestamp"), dim=True),
+        f"[{style(f'{level:9}', fg=_LEVEL_COLORS.get(level, 'green'), bold=True)}]",
+        style(event.pop("event"), bold=True),
+        f"[{style(event.pop('logger'), fg='blue', bold=True)}]",
+        *(f"{style(name, fg='cyan')}={style(_text(event[name]), fg='magenta')}" for name in sorted(event)),
+    ]
+    line = " ".join(words)
     return line if exception is None else f"{line}\n{exception}"
+
+
+def _without_style(text: str, **_style: object) -> str:
+    return text
 
 
 def _text(value: object) -> str:

@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,8 @@ def test_level_is_kept() -> None:
 def test_secrets_are_never_written(field: str, log_format: str) -> None:
     stream = io.StringIO()
     configure("info", log_format, stream)
-    get_logger("sfu.x").info("joined", **{field: "hunter2"})
+    fields: dict[str, Any] = {field: "hunter2"}
+    get_logger("sfu.x").info("joined", **fields)
     logging.getLogger("foreign").warning("joined", extra={field: "hunter2"})
     assert "hunter2" not in stream.getvalue()
     assert stream.getvalue().count("***") == 2

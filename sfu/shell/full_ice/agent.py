@@ -10,7 +10,7 @@ here is shared between peers.
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 from aioice import stun
@@ -148,7 +148,7 @@ class FullIce:
         """Count a datagram that was dropped."""
         self._peer.connection.count_ice_drop(reason)
 
-    def warn(self, event: str, **details: object) -> None:
+    def warn(self, event: str, **details: Any) -> None:
         """Log what an operator should know about this peer's servers."""
         log.warning(event, peer=self._peer.id, **details)
 
