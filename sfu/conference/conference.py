@@ -201,14 +201,11 @@ class Conference:
         peer.connection.transport.lose_path(path, now)
         self._follow(peer, now)
 
-    def hold_video(self, peer: Peer, path: IcePath) -> None:
-        """More waits on `path`, which is `peer`'s, than should; there is nothing to send for it."""
-        peer.connection.transport.hold_video(path)
-
-    def release_video(self, peer: Peer, path: IcePath, now: float) -> None:
-        """What waited on `path`, which is `peer`'s, is on its way."""
-        peer.connection.transport.release_video(path, now)
-        self._follow(peer, now)
+    def set_path_full(self, peer: Peer, path: IcePath, full: bool, now: float) -> None:
+        """Note whether more waits on `path`, which is `peer`'s, than should: then its videos pause."""
+        peer.connection.transport.set_path_full(path, full, now)
+        if not full:
+            self._follow(peer, now)
 
     def report_ice(self, peer: Peer, reports: Iterable[IceReport], now: float) -> None:
         """Take what whoever has the sockets of full agents has found about `peer`."""

@@ -16,7 +16,6 @@ from sfu.conference.session import Departure
 from sfu.ice.full_messages import IceReport
 from sfu.ice.path import IcePath
 from sfu.shell.logs import get_logger
-from sfu.shell.media.tcp import Handlers
 from sfu.shell.peer import PeerTask
 from sfu.shell.store.sessions import Sessions
 from sfu.shell.timers import Timers
@@ -40,13 +39,13 @@ class Dispatcher:
         """Take the steps whose time has come, until cancelled."""
         await self._timers.run(self._tick)
 
-    def settle(self, now: float) -> None:
+    def flush(self, now: float) -> None:
         """Carry out what the last steps led to: messages, datagrams and timers of all peers they touched."""
         while touched := self._conference.take_touched():
             for peer in touched:
                 try:
                     self._conference.conclude(peer, now)
-                    self._settle_peer(peer, now)
+                    self._flush_peer(peer, now)
                 except Exception:
                     self._fail(peer, now)
         self._sessions.save()
@@ -55,7 +54,7 @@ class Dispatcher:
     # --- from the sockets of all ---
 
     def receive(self, data: bytes, path: IcePath, now: float) -> None:
-        """Take a datagram; `settle` comes after the last of a batch."""
+        """Take a datagram; `flush` comes after the last of a batch."""
         peer = self._conference.route(data, path)
         if peer is not None:
             try:
@@ -63,43 +62,32 @@ class Dispatcher:
             except Exception:
                 self._fail(peer, now)
 
-    def tcp_handlers(self) -> Handlers:
-        """Return what connections of the TCP port for media lead to."""
-        return Handlers(
-            receive=self.receive,
-            after_batch=self.settle,
-            is_claimed=self._is_claimed,
-            lose=self._lose,
-            hold=self._hold,
-            release=self._release,
-        )
-
-    def _is_claimed(self, path: IcePath) -> bool:
-        """Whether a path leads to a peer."""
+    def is_claimed(self, path: IcePath) -> bool:
+        """Return whether a path leads to a peer."""
         return self._conference.owner(path) is not None
 
-    def _lose(self, path: IcePath) -> None:
-        """The connection that was `path` has ended."""
+    def lose_path(self, path: IcePath) -> None:
+        """The TCP connection that was `path` has ended."""
         peer = self._conference.owner(path)
         if peer is not None:
             with self._step(peer) as now:
                 self._conference.lose_path(peer, path, now)
 
-    def _hold(self, path: IcePath) -> None:
-        """Too much waits on the connection that is `path`."""
-        peer = self._conference.owner(path)
-        if peer is not None:
-            try:
-                self._conference.hold_video(peer, path)
-            except Exception:
-                self._fail(peer, trio.current_time())
+    def set_path_full(self, path: IcePath, full: bool) -> None:
+        """Note whether too much waits on the TCP connection that is `path`.
 
-    def _release(self, path: IcePath) -> None:
-        """What waited on the connection that is `path` is sent."""
+        It becomes full in the middle of sending, so then nothing is sent here.
+        """
         peer = self._conference.owner(path)
-        if peer is not None:
-            with self._step(peer) as now:
-                self._conference.release_video(peer, path, now)
+        if peer is None:
+            return
+        now = trio.current_time()
+        try:
+            self._conference.set_path_full(peer, path, full, now)
+        except Exception:
+            self._fail(peer, now)
+        if not full:
+            self.flush(now)
 
     # --- from a peer's own tasks ---
 
@@ -107,16 +95,16 @@ class Dispatcher:
         """Do what a client's message asks. What fails in it is for the peer's task."""
         now = trio.current_time()
         self._conference.receive_message(peer, text, now)
-        self.settle(now)
+        self.flush(now)
 
     def suspend(self, peer: Peer) -> None:
         """Note that a peer's WebSocket is gone."""
         now = trio.current_time()
         self._conference.suspend(peer, now)
-        self.settle(now)
+        self.flush(now)
 
     def receive_datagram(self, peer: Peer, data: bytes, path: IcePath) -> None:
-        """Take a datagram from a socket of the peer's own; `settle` comes after the last of a batch."""
+        """Take a datagram from a socket of the peer's own; `flush` comes after the last of a batch."""
         now = trio.current_time()
         try:
             self._conference.receive(peer, data, path, now)
@@ -135,7 +123,7 @@ class Dispatcher:
             self._remove_failed(peer, now)
         else:
             self._conference.remove(peer, "server stopping", now, Departure.MOVED)
-        self.settle(now)
+        self.flush(now)
         self._timers.discard(peer)
         self.tasks.pop(peer, None)
 
@@ -154,9 +142,9 @@ class Dispatcher:
             yield now
         except Exception:
             self._fail(peer, now)
-        self.settle(now)
+        self.flush(now)
 
-    def _settle_peer(self, peer: Peer, now: float) -> None:
+    def _flush_peer(self, peer: Peer, now: float) -> None:
         for datagram, path in peer.outgoing(now):
             self._egress.put(datagram, path)
         task = self.tasks.get(peer)

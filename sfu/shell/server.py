@@ -121,8 +121,8 @@ class Server:
         """Serve until `stop`; reports the page's URL when the ports are open. Raises `ConfigError`."""
         listeners = await open_listeners(self._settings)
         async with trio.open_nursery() as root:
-            root.start_soon(self._media.run, self._steps.receive, self._steps.settle)
-            root.start_soon(self.ice_tcp.run, self._steps.tcp_handlers())
+            root.start_soon(self._media.run, self._steps.receive, self._steps.flush)
+            root.start_soon(self.ice_tcp.run, self._steps)
             root.start_soon(self._steps.run_timers)
             root.start_soon(self.store.run, self._restore, self._surrender)
             if self.token_verifier.key_ring is not None:
@@ -214,7 +214,7 @@ class Server:
         event = "peer resumed" if peer.session.generation > 1 else "peer joined"
         self._admit(peer).attach(signaling)
         log.info(event, peer=peer.id, room=peer.room_id, user=peer.user_id)
-        self._steps.settle(now)
+        self._steps.flush(now)
 
     def _refuse_if_stopping(self) -> None:
         if self._stopping.is_set():
@@ -249,7 +249,7 @@ class Server:
         if not self._stopping.is_set():
             for peer in self._sessions.restore(found):
                 self._admit(peer)
-            self._steps.settle(trio.current_time())
+            self._steps.flush(trio.current_time())
 
     def _surrender(self, session_id: str) -> None:
         """Another server has claimed a session: it is no longer ours."""
@@ -257,7 +257,7 @@ class Server:
         if peer is not None:
             now = trio.current_time()
             self.conference.remove(peer, "claimed elsewhere", now, Departure.MOVED)
-            self._steps.settle(now)
+            self._steps.flush(now)
 
     # --- leaving ---
 
@@ -265,7 +265,7 @@ class Server:
         """Ask clients to come back elsewhere, and wait until they are gone or the time for that is over."""
         now = trio.current_time()
         self.conference.drain(self._settings.drain_sec * 1000)
-        self._steps.settle(now)
+        self._steps.flush(now)
         log.info("draining", seconds=self._settings.drain_sec, connections=self._talks)
         self._patience.deadline = now + self._settings.drain_sec
         with self._patience:
@@ -280,7 +280,7 @@ class Server:
         self._sessions.save()
         for peer in tuple(self._steps.tasks):
             self.conference.remove(peer, "server stopping", now, Departure.MOVED)
-        self._steps.settle(now)
+        self._steps.flush(now)
         for room_task in tuple(self._room_tasks.values()):
             room_task.close()
 

@@ -231,24 +231,22 @@ class PeerTransport:
         self._channel.lose_path(path, now)
         self._follow(now)
 
-    def hold_video(self, path: IcePath) -> None:
-        """More waits on `path` than should: no video frame begins there until `release_video`.
+    def set_path_full(self, path: IcePath, full: bool, now: float) -> None:
+        """Note whether more waits on `path` than should (TCP). It has an effect on the selected path only.
 
-        Of no effect where `path` is not the selected one. Nothing has to be sent for it.
+        While it is full, no video frame begins. Afterwards videos go on, with key frames where frames were left
+        out. Nothing has to be sent for it when it becomes full.
         """
-        if path == self.outlet.path and not self.outlet.full:
-            self.outlet.full = True
-            for sender in self.senders:
+        if path != self.outlet.path or full is self.outlet.full:
+            return
+        self.outlet.full = full
+        for sender in self.senders:
+            if full:
                 sender.hold()
-
-    def release_video(self, path: IcePath, now: float) -> None:
-        """What waited on `path` is on its way: videos go on, with key frames where frames were left out."""
-        if path == self.outlet.path and self.outlet.full:
-            self.outlet.full = False
-            for sender in self.senders:
-                sender.release(now)
-                if sender.source is not None:
-                    self._events.append(KeyFrameRequested(sender.source))
+                continue
+            sender.release(now)
+            if sender.source is not None:
+                self._events.append(KeyFrameRequested(sender.source))
 
     def follow_ice(self, now: float) -> None:
         """Draw the consequences of what somebody else has told the ICE agent."""

@@ -60,29 +60,29 @@ def subscription() -> Subscription:
 def test_video_stops_on_a_path_that_is_full_and_goes_on_when_it_is_not(subscription: Subscription) -> None:
     transport, path = subscription.link.transport, subscription.link.path
     for _ in range(2):
-        transport.hold_video(path)
+        transport.set_path_full(path, True, subscription.link.now)
         assert subscription.frames(DELTA_FRAME, KEY_FRAME) == []
     assert not subscription.asks_for_key_frame()
-    transport.release_video(path, subscription.link.now)
+    transport.set_path_full(path, False, subscription.link.now)
     assert subscription.asks_for_key_frame()
     assert subscription.wakes_publisher()
     assert subscription.frames(DELTA_FRAME, KEY_FRAME, DELTA_FRAME) == [path] * 2
-    transport.release_video(path, subscription.link.now)
+    transport.set_path_full(path, False, subscription.link.now)
     assert not subscription.wakes_publisher()
 
 
 def test_how_full_another_path_is_changes_nothing(subscription: Subscription) -> None:
     transport, path = subscription.link.transport, subscription.link.path
-    transport.hold_video(OTHER)
+    transport.set_path_full(OTHER, True, subscription.link.now)
     assert subscription.frames(DELTA_FRAME) == [path]
-    transport.hold_video(path)
-    transport.release_video(OTHER, subscription.link.now)
+    transport.set_path_full(path, True, subscription.link.now)
+    transport.set_path_full(OTHER, False, subscription.link.now)
     assert subscription.frames(DELTA_FRAME) == []
 
 
 def test_video_goes_on_when_the_client_moves_away_from_a_full_path(subscription: Subscription) -> None:
     link = subscription.link
-    link.transport.hold_video(link.path)
+    link.transport.set_path_full(link.path, True, link.now)
     assert subscription.frames(DELTA_FRAME) == []
     for nominate in (False, True):
         link.transport.receive(link.client.check(nominate=nominate), OTHER, link.now)
@@ -91,6 +91,6 @@ def test_video_goes_on_when_the_client_moves_away_from_a_full_path(subscription:
     assert subscription.wakes_publisher()
     assert subscription.frames(DELTA_FRAME, KEY_FRAME) == [OTHER]
     # What becomes of the old one is no concern any more.
-    link.transport.hold_video(link.path)
-    link.transport.release_video(link.path, link.now)
+    link.transport.set_path_full(link.path, True, link.now)
+    link.transport.set_path_full(link.path, False, link.now)
     assert subscription.frames(DELTA_FRAME) == [OTHER]

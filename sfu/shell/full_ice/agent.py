@@ -142,7 +142,7 @@ class FullIce:
 
     def settle(self) -> None:
         """Let the server carry out what came of a batch."""
-        self._steps.settle(trio.current_time())
+        self._steps.flush(trio.current_time())
 
     def drop(self, reason: str) -> None:
         """Count a datagram that was dropped."""

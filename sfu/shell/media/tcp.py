@@ -18,9 +18,9 @@ Strangers reach this port, so everything is bounded:
 import errno
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import trio
 
@@ -29,7 +29,7 @@ from sfu.ice.path import Address, IcePath
 from sfu.shell.config.values import HostPort
 from sfu.shell.logs import get_logger
 from sfu.shell.media.tcp_connection import TcpMediaConnection
-from sfu.shell.media.udp import BATCH, Receive
+from sfu.shell.media.udp import BATCH
 
 log = get_logger(__name__)
 
@@ -51,23 +51,26 @@ EXHAUSTED_PAUSE: Final = 0.1
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-@dataclass(frozen=True, slots=True)
-class Handlers:
-    """What is done with what comes. None of them may block."""
+class MediaHandler(Protocol):
+    """What receives the datagrams of the connections, and what is told of them. No method may block."""
 
-    receive: Receive
-    """Takes a datagram."""
-    after_batch: Callable[[float], None]
-    """Called once per wake-up, with the time: here the caller flushes what it wants to send."""
-    is_claimed: Callable[[IcePath], bool]
-    """Whether a path leads to somebody, by an authenticated check."""
-    lose: Callable[[IcePath], None]
-    """The connection that was this path has ended, whoever ended it."""
-    hold: Callable[[IcePath], None]
-    """Too much waits on this path: no video frame should begin there. Called with every flush while that is so,
-    in the middle of sending: nothing may be sent in it."""
-    release: Callable[[IcePath], None]
-    """Nothing waits on this path any more."""
+    def receive(self, data: bytes, path: IcePath, now: float) -> None:
+        """Take a datagram."""
+
+    def flush(self, now: float) -> None:
+        """Send what the datagrams so far led to: called once per wake-up."""
+
+    def is_claimed(self, path: IcePath) -> bool:
+        """Return whether an authenticated check has shown that the path belongs to a peer."""
+
+    def lose_path(self, path: IcePath) -> None:
+        """Note that the connection with this path has ended, whichever side ended it."""
+
+    def set_path_full(self, path: IcePath, full: bool) -> None:
+        """Note whether too much waits on this path: then no video frame should begin there.
+
+        `full` is said with every flush while it is true, in the middle of sending: nothing may be sent in it.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class IceTcp:
         self.address = None if listener is None else Address(*listener.getsockname()[:2])
         """What the socket is bound to; `None` if the port is off."""
         self._max_connections = max_connections
-        self._running: tuple[trio.Nursery, Handlers] | None = None
+        self._running: tuple[trio.Nursery, MediaHandler] | None = None
         self._connections: dict[IcePath, TcpMediaConnection] = {}
         self._waiting: dict[TcpMediaConnection, None] = {}  # oldest first
         self._unflushed: dict[TcpMediaConnection, None] = {}
@@ -130,16 +133,16 @@ class IceTcp:
             sock.close()
             raise
 
-    async def run(self, handlers: Handlers) -> None:
+    async def run(self, handler: MediaHandler) -> None:
         """Accept and read connections until cancelled, which closes all. If the port is off, return at once."""
         if self._listener is None:
             await trio.lowlevel.checkpoint()
             return
         try:
             async with trio.open_nursery() as nursery:
-                self._running = nursery, handlers
-                nursery.start_soon(self._sweep, handlers)
-                await self._accept(self._listener, nursery, handlers)
+                self._running = nursery, handler
+                nursery.start_soon(self._sweep, handler)
+                await self._accept(self._listener, nursery, handler)
         finally:
             self._running = None
 
@@ -185,21 +188,21 @@ class IceTcp:
         unflushed, self._unflushed = self._unflushed, {}
         for connection in unflushed:
             assert self._running is not None, "there are connections only while it runs"
-            nursery, handlers = self._running
+            nursery, handler = self._running
             if not connection.flush():
-                nursery.start_soon(self._drain, connection, handlers)
+                nursery.start_soon(self._drain, connection, handler)
             if connection.is_full:
-                handlers.hold(connection.path)
+                handler.set_path_full(connection.path, True)
 
-    async def _drain(self, connection: TcpMediaConnection, handlers: Handlers) -> None:
+    async def _drain(self, connection: TcpMediaConnection, handler: MediaHandler) -> None:
         """Send what waits on a connection, until nothing does or the connection has ended."""
         await connection.drain()
         if self._connections.get(connection.path) is connection:
-            handlers.release(connection.path)
+            handler.set_path_full(connection.path, False)
 
     # --- receiving ---
 
-    async def _accept(self, listener: socket.socket, nursery: trio.Nursery, handlers: Handlers) -> None:
+    async def _accept(self, listener: socket.socket, nursery: trio.Nursery, handler: MediaHandler) -> None:
         """Accept for ever; only here and in `flush` tasks are started."""
         while True:
             await trio.lowlevel.wait_readable(listener)
@@ -223,26 +226,26 @@ class IceTcp:
                 self._drops["broken"] += 1
                 sock.close()
                 continue
-            self._admit(connection, handlers)
-            nursery.start_soon(self._serve, connection, handlers)
+            self._admit(connection, handler)
+            nursery.start_soon(self._serve, connection, handler)
 
-    def _admit(self, connection: TcpMediaConnection, handlers: Handlers) -> None:
+    def _admit(self, connection: TcpMediaConnection, handler: MediaHandler) -> None:
         """Make room for a connection and note it."""
         if len(self._waiting) >= MAX_WAITING or len(self._connections) >= self._max_connections:
-            self._end(next(iter(self._waiting)), "waiting-full", handlers)
+            self._end(next(iter(self._waiting)), "waiting-full", handler)
         before = self._connections.get(connection.path)
         if before is not None:
             # For the kernel it has ended, or this one would not be here; its task has yet to hear of it.
-            self._end(before, "replaced", handlers)
+            self._end(before, "replaced", handler)
         self._connections[connection.path] = connection
         self._waiting[connection] = None
 
-    async def _serve(self, connection: TcpMediaConnection, handlers: Handlers) -> None:
+    async def _serve(self, connection: TcpMediaConnection, handler: MediaHandler) -> None:
         """Read a connection until its end: the boundary that no error passes."""
         reason = None
         try:
             with connection.scope:
-                await self._read(connection, handlers)
+                await self._read(connection, handler)
         except BadPacket as error:
             reason = error.reason
         except OSError:
@@ -251,9 +254,9 @@ class IceTcp:
             reason = "error"
             log.exception("connection failed", path=str(connection.path))
         finally:
-            self._end(connection, reason, handlers)
+            self._end(connection, reason, handler)
 
-    async def _read(self, connection: TcpMediaConnection, handlers: Handlers) -> None:
+    async def _read(self, connection: TcpMediaConnection, handler: MediaHandler) -> None:
         path = connection.path
         while (datagrams := await connection.read()) is not None:
             now = trio.current_time()
@@ -261,28 +264,28 @@ class IceTcp:
                 for number, data in enumerate(datagrams, 1):
                     self._packets_in += 1
                     self._bytes_in += len(data)
-                    handlers.receive(data, path, now)
+                    handler.receive(data, path, now)
                     if number % BATCH == 0:
-                        handlers.after_batch(now)
+                        handler.flush(now)
                         await trio.lowlevel.checkpoint()
                         now = trio.current_time()
             finally:
-                handlers.after_batch(now)
-            if connection in self._waiting and handlers.is_claimed(path):
+                handler.flush(now)
+            if connection in self._waiting and handler.is_claimed(path):
                 del self._waiting[connection]
 
-    async def _sweep(self, handlers: Handlers) -> None:
+    async def _sweep(self, handler: MediaHandler) -> None:
         """End connections that lead to nobody."""
         while True:
             await trio.sleep(SWEEP_INTERVAL)
             now = trio.current_time()
             for connection in tuple(self._connections.values()):
-                if handlers.is_claimed(connection.path):
+                if handler.is_claimed(connection.path):
                     connection.claimed_at = now
                 elif now >= connection.claimed_at + UNCLAIMED_TIMEOUT:
-                    self._end(connection, "unclaimed", handlers)
+                    self._end(connection, "unclaimed", handler)
 
-    def _end(self, connection: TcpMediaConnection, reason: str | None, handlers: Handlers) -> None:
+    def _end(self, connection: TcpMediaConnection, reason: str | None, handler: MediaHandler) -> None:
         """End a connection and its task; harmless when it has ended. Without a `reason` the client ended it."""
         if self._connections.get(connection.path) is not connection:
             return
@@ -293,4 +296,4 @@ class IceTcp:
         self._unflushed.pop(connection, None)
         connection.scope.cancel(reason or "the client has closed the connection")
         connection.close()
-        handlers.lose(connection.path)
+        handler.lose_path(connection.path)

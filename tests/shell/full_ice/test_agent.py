@@ -80,7 +80,7 @@ class Ours:
         self.datagrams.append((data, path))
         self._wake()
 
-    def settle(self, _now: float) -> None:
+    def flush(self, _now: float) -> None:
         self.settled += 1
 
     def count_ice_drop(self, reason: str) -> None:

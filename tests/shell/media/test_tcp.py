@@ -15,7 +15,7 @@ import sfu.shell.media.tcp
 from sfu.ice.framing import LENGTH, MAX_FRAME, Deframer
 from sfu.ice.path import Address, IcePath
 from sfu.shell.config.values import HostPort
-from sfu.shell.media.tcp import EXHAUSTED_PAUSE, SWEEP_INTERVAL, UNCLAIMED_TIMEOUT, Handlers, IceTcp
+from sfu.shell.media.tcp import EXHAUSTED_PAUSE, SWEEP_INTERVAL, UNCLAIMED_TIMEOUT, IceTcp
 from sfu.shell.media.tcp_connection import FULL, MEDIA_BUFFER, RESERVE, TcpMediaConnection, plain_address
 from sfu.shell.media.udp import BATCH
 
@@ -41,17 +41,6 @@ class Desk:
         self._changed = trio.Event()
         self._streams: list[trio.SocketStream] = []
 
-    @property
-    def handlers(self) -> Handlers:
-        return Handlers(
-            receive=self.receive,
-            after_batch=self.after_batch,
-            is_claimed=self.claimed.__contains__,
-            lose=self.lose,
-            hold=lambda path: self.told.append(f"hold {path}"),
-            release=lambda path: self.told.append(f"release {path}"),
-        )
-
     async def until(self, *, received: int = 0, lost: int = 0) -> None:
         """Wait until that many datagrams have been received and connections lost."""
         with trio.fail_after(3600):
@@ -76,13 +65,19 @@ class Desk:
         self.received.append((data, path))
         self.in_batch[-1] += 1
 
-    def after_batch(self, _now: float) -> None:
+    def flush(self, _now: float) -> None:
         self.in_batch.append(0)
         self._wake()
 
-    def lose(self, path: IcePath) -> None:
+    def lose_path(self, path: IcePath) -> None:
         self.lost.append(path)
         self._wake()
+
+    def is_claimed(self, path: IcePath) -> bool:
+        return path in self.claimed
+
+    def set_path_full(self, path: IcePath, full: bool) -> None:
+        self.told.append(f"{'full' if full else 'drained'} {path}")
 
     def _wake(self) -> None:
         self._changed.set()
@@ -98,7 +93,7 @@ async def running(
     with port or IceTcp.open(HostPort(HOST, 0), max_connections=max_connections) as port:
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(port.run, desk.handlers)
+                nursery.start_soon(port.run, desk)
                 yield port, desk
                 nursery.cancel_scope.cancel("the test is over")
         finally:
@@ -273,7 +268,7 @@ async def test_slow_reader_is_held_then_loses_media_and_nobody_waits(mock_clock:
         assert total > MEDIA_BUFFER - 2 * len(MEDIA)
         assert FULL < held_at < total
         assert total - held_at == pytest.approx(MEDIA_BUFFER - FULL, abs=3 * len(MEDIA))
-        assert set(desk.told) == {f"hold {path}"}
+        assert set(desk.told) == {f"full {path}"}
         # Checks are still answered, and reports sent.
         for datagram in (CHECK, REPORT) * (RESERVE // len(CHECK) // 3):
             port.put(memoryview(datagram), path)
@@ -286,7 +281,7 @@ async def test_slow_reader_is_held_then_loses_media_and_nobody_waits(mock_clock:
             received += deframer.receive(bytes(await stream.receive_some()))
         assert received == sent
         await trio.testing.wait_all_tasks_blocked()
-        assert desk.told[-1] == f"release {path}"
+        assert desk.told[-1] == f"drained {path}"
         assert desk.told.count(desk.told[-1]) == 1
         port.put(memoryview(MEDIA), path)
         port.flush()
@@ -326,7 +321,7 @@ async def test_connection_closed_while_data_waits_leaves_nothing(mock_clock: Moc
         await desk.until(lost=1)
         await trio.testing.wait_all_tasks_blocked()
         assert trio.lowlevel.current_statistics().tasks_living == tasks - 1
-        assert not any(told.startswith("release") for told in desk.told)
+        assert not any(told.startswith("drained") for told in desk.told)
 
 
 async def test_connection_that_is_ended_before_its_task_begins(mock_clock: MockClock) -> None:
@@ -386,14 +381,14 @@ async def test_the_same_addresses_again_replace_a_connection(mock_clock: MockClo
         with near, far:
             new = TcpMediaConnection.__new__(TcpMediaConnection)
             new._socket, new._buffer, new.path, new.scope = near, bytearray(), old.path, trio.CancelScope()
-            port._admit(new, desk.handlers)
+            port._admit(new, desk)
             assert await is_closed(stream)
             await trio.testing.wait_all_tasks_blocked()
             # The old one's task has ended, and has not taken the new one with it.
             assert port._connections == {old.path: new}
             assert desk.lost == [old.path]
             assert port.statistics().drops == {"replaced": 1}
-            port._end(new, None, desk.handlers)
+            port._end(new, None, desk)
 
 
 async def test_a_bug_costs_one_connection(mock_clock: MockClock) -> None:
@@ -445,7 +440,7 @@ async def test_cancelling_closes_everything(mock_clock: MockClock) -> None:
     desk = Desk()
     with IceTcp.open(HostPort(HOST, 0), max_connections=10) as port:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(port.run, desk.handlers)
+            nursery.start_soon(port.run, desk)
             streams = [await desk.connect(port) for _ in range(3)]
             for stream in streams:
                 await stream.send_all(framed(CHECK))
@@ -464,7 +459,7 @@ async def test_cancelling_closes_everything(mock_clock: MockClock) -> None:
 async def test_port_that_is_off(autojump_clock: MockClock) -> None:
     with IceTcp.open(None, max_connections=10) as port:
         assert port.address is None
-        await port.run(Desk().handlers)
+        await port.run(Desk())
 
 
 def test_port_that_is_taken() -> None:
