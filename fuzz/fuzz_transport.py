@@ -113,7 +113,7 @@ class Script:
             ssrc=7,
             rtx_ssrc=8,
             cname="x",
-            outlet=self.transport.outlet,
+            send_context=self.transport.send_context,
             random=self.random.randbytes,
         )
         self.slot.negotiate([VP8], {}, "9")
@@ -192,9 +192,9 @@ class Script:
         assert len(list(transport.streams)) <= 4
         inbound = transport._channel._inbound
         assert inbound is None or inbound.ssrc_count <= MAX_INBOUND_SSRCS + MAX_REPORTERS
-        outlet: SendContext = transport.outlet
-        assert (outlet.srtp is None) == (outlet.path is None)
-        assert outlet.path == (transport.selected if outlet.srtp else None)
+        send_context: SendContext = transport.send_context
+        assert (send_context.srtp is None) == (send_context.path is None)
+        assert send_context.path == (transport.selected if send_context.srtp else None)
 
     def end(self) -> None:
         """Close; then nothing may be left."""
@@ -203,7 +203,7 @@ class Script:
         self.settle()
         assert transport.ended
         assert transport.next_timeout() is None
-        assert transport.outlet.srtp is None
+        assert transport.send_context.srtp is None
         assert list(transport.streams) == []
         assert self.slot.source is None
         assert self.table.routes() == 0

@@ -165,7 +165,7 @@ def test_files_of_the_page_have_their_question() -> None:
     assert named == {path.name for path in (ROOT / "web" / "src").rglob("*.ts*")}
 
 
-@pytest.mark.parametrize("script", ["conference", "dtls"])
+@pytest.mark.parametrize("script", ["conference", "dtls", "transport"])
 def test_figures_show_the_tables(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(DIAGRAMS)
     drawn = runpy.run_path(str(DIAGRAMS / "pages.py"))["drawn"]

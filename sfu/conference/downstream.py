@@ -152,7 +152,7 @@ class Downstream:
                 ssrc=slot.ssrc,
                 rtx_ssrc=slot.rtx_ssrc,
                 cname=slot.cname,
-                outlet=self._transport.outlet,
+                send_context=self._transport.send_context,
                 random=self._random,
             )
             self._streams[slot.ssrc] = stream

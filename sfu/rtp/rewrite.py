@@ -122,6 +122,15 @@ class SequenceMap:
                 return out - segment.offset
         return None
 
+    def find(self, number: int, newest: int) -> tuple[int, int | None]:
+        """Return the outgoing number that a receiver means by these 16 bits, and the source number behind it.
+
+        `newest` is the highest source number seen. The second one is `None` as in `inverse`.
+        """
+        newest_out = self.next_out(newest) - 1
+        out = newest_out - ((newest_out - number) & 0xFFFF)
+        return out, self.inverse(out)
+
 
 class TimestampMap:
     """Source RTP timestamps to outgoing ones, without a jump when the source changes.
@@ -130,12 +139,15 @@ class TimestampMap:
     time that has passed, in ticks of the RTP clock.
     """
 
-    __slots__ = ("_last", "offset")
+    __slots__ = ("_last", "is_open", "offset")
 
     offset: int
     """What to add to a source timestamp, modulo 2**32. The forwarding loop reads it directly."""
+    is_open: bool
+    """Whether a source has begun and not ended."""
 
     def __init__(self) -> None:
+        self.is_open = False
         self._last: tuple[int, float] | None = None
         # The first source's own timestamps are as random as RFC 3550 section 5.1 wants them.
         self.offset = 0
@@ -143,9 +155,18 @@ class TimestampMap:
     def end(self, source: int, now: float) -> None:
         """Remember the newest timestamp of the source that ends, and when its packet came."""
         self._last = (self.map(source), now)
+        self.is_open = False
+
+    @property
+    def has_ended_before(self) -> bool:
+        """Whether this is not the first source."""
+        return self._last is not None
 
     def begin(self, source: int, clock_rate: int, now: float) -> None:
         """A packet with timestamp `source` is the first of a new source. `clock_rate` in ticks per second."""
+        if self.is_open:
+            return
+        self.is_open = True
         if self._last is None:
             return
         last, at = self._last

@@ -19,13 +19,12 @@ from typing import Final
 
 from sfu.rtp.libsrtp import BINDING
 from sfu.transport.egress import Egress
-from sfu.transport.receive_stream import MediaPacket
-from sfu.transport.send_stream import SendStream
+from sfu.transport.receive_stream import Forwarder, MediaPacket
 
 _protect: Final = BINDING.protect
 
 
-def fan_out(media: MediaPacket, senders: Iterable[SendStream], egress: Egress, now: float) -> None:
+def fan_out(media: MediaPacket, senders: Iterable[Forwarder], egress: Egress, now: float) -> None:
     """Put a packet into the outgoing batch once for every sender that wants it.
 
     `senders` are those bound to the packet's source: `ReceiveStream.senders`. The caller flushes the batch
@@ -35,18 +34,18 @@ def fan_out(media: MediaPacket, senders: Iterable[SendStream], egress: Egress, n
     sequence = media.sequence
     in_order = media.in_order
     timestamp = rtp.timestamp
-    slots, pointers, lengths, paths = egress.slots, egress.pointers, egress.lengths, egress.paths
+    buffers, pointers, lengths, paths = egress.buffers, egress.pointers, egress.lengths, egress.paths
     capacity, length = egress.capacity, egress.length
     protect = _protect
     translation = None
     index = egress.count
     for sender in senders:
-        outlet = sender.outlet
-        srtp = outlet.srtp
-        if in_order and sender.steady and srtp is not None:
+        send_context = sender.send_context
+        srtp = send_context.srtp
+        if in_order and sender.fast_path and srtp is not None:
             if sender.translation is not translation:
                 translation = sender.translation
-                assert translation is not None  # steady says so
+                assert translation is not None  # fast_path says so
                 if translation.rtp is not rtp:
                     translation.render(rtp)
                 suffix = translation.suffix
@@ -55,7 +54,7 @@ def fan_out(media: MediaPacket, senders: Iterable[SendStream], egress: Egress, n
                 first, second = translation.first, translation.second
             if suffix is not None:
                 pack_into(
-                    slots[index],
+                    buffers[index],
                     0,
                     first,
                     second,
@@ -69,7 +68,7 @@ def fan_out(media: MediaPacket, senders: Iterable[SendStream], egress: Egress, n
                     sender.refused("srtp-failed")
                     continue
                 lengths[index] = length[0]
-                paths[index] = outlet.path
+                paths[index] = send_context.path
                 sender.packets += 1
                 sender.octets += payload_size
                 index += 1

@@ -5,7 +5,7 @@
                       datagrams <─ RTCP <─┘ <─ what the streams have to say
 
 What is forwarded *to* the peer does not pass through here: `fan_out` writes it straight into the outgoing
-batch, through the `SendStream`s that were made here and their common `outlet`.
+batch, through the `SendStream`s that were made here and their common `send_context`.
 """
 
 from collections import Counter
@@ -123,9 +123,9 @@ class PeerTransport:
         return self._channel.ice.selected
 
     @property
-    def outlet(self) -> SendContext:
+    def send_context(self) -> SendContext:
         """Where media to the peer leaves; open while it may."""
-        return self._channel.outlet
+        return self._channel.send_context
 
     @property
     def streams(self) -> Iterable[ReceiveStream]:
@@ -199,7 +199,7 @@ class PeerTransport:
         self._follow(now)
 
     def add_sender(self, stream: SendStream) -> None:
-        """RTCP of and about this outgoing stream, which leaves through `outlet`, passes here from now on.
+        """RTCP of and about this outgoing stream, which leaves through `send_context`, passes here from now on.
 
         Its SSRCs are from `make_ssrc`. Another one with the same SSRC would begin with other sequence numbers,
         and repeat SRTP nonces, so that is a `ValueError`. `bind` it to another source, or to none, for as long
@@ -232,20 +232,18 @@ class PeerTransport:
         self._follow(now)
 
     def set_path_full(self, path: IcePath, full: bool, now: float) -> None:
-        """Note whether more waits on `path` than should (TCP). It has an effect on the selected path only.
+        """The connection of `path` (TCP) has more data waiting than it should have, or has drained.
 
-        While it is full, no video frame begins. Afterwards videos go on, with key frames where frames were left
-        out. Nothing has to be sent for it when it becomes full.
+        This has no effect unless `path` is the selected one. While it is full, no video frame begins. When it
+        has drained, videos go on, with key frames where frames were dropped.
         """
-        if path != self.outlet.path or full is self.outlet.full:
+        context = self.send_context
+        if path != context.path or full is context.full:
             return
-        self.outlet.full = full
+        context.full = full
         for sender in self.senders:
-            if full:
-                sender.hold()
-                continue
-            sender.release(now)
-            if sender.source is not None:
+            sender.path_full_changed(now)
+            if sender.source is not None and not full:
                 self._events.append(KeyFrameRequested(sender.source))
 
     def follow_ice(self, now: float) -> None:
@@ -352,13 +350,13 @@ class PeerTransport:
         control.receive(data, now)
         self._rtcp_packets += 1
         self._follow_key_frame_requests()
-        if control.repetitions:
-            self._send(control.repetitions, rtcp=False)
-            control.repetitions.clear()
+        if control.retransmissions:
+            self._send(control.retransmissions, rtcp=False)
+            control.retransmissions.clear()
 
     def _send(self, packets: Iterable[bytes], *, rtcp: bool) -> None:
         """Encrypt and queue; without keys, or without consent to send, this is not the time."""
-        srtp, path = self.outlet.srtp, self.outlet.path
+        srtp, path = self.send_context.srtp, self.send_context.path
         if srtp is None or path is None:
             return
         protect = srtp.protect_rtcp if rtcp else srtp.protect
@@ -375,7 +373,7 @@ class PeerTransport:
             self._events.append(event)
             if isinstance(event, Secured):
                 self._control.start(now)
-            if isinstance(event, Secured | PathSelected) and self.outlet.srtp is not None:
+            if isinstance(event, Secured | PathSelected) and self.send_context.srtp is not None:
                 self._control.begin_anew(now)
                 self._follow_key_frame_requests()
         if self.ended:

@@ -5,10 +5,11 @@ or not at all when it is a duplicate or holds only padding. What the publisher h
 `feedback` (NACK, PLI, FIR) and `report_block`.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from sfu.rtp.history import DEPTH, PacketHistory
@@ -30,12 +31,11 @@ from sfu.rtp.rtx import unwrap_rtx
 from sfu.rtp.statistics import ReceptionStatistics
 from sfu.sdp.codecs import Codec
 from sfu.sdp.mline import MediaKind
+from sfu.transport.egress import Egress
 from sfu.transport.key_frame_requests import KeyFrameRequests
+from sfu.transport.send_context import SendContext
 from sfu.transport.stream_statistics import ReceiveStatistics
 from sfu.transport.translation import Key, Translation, translation_key
-
-if TYPE_CHECKING:
-    from sfu.transport.send_stream import SendStream
 
 
 class SenderClock(NamedTuple):
@@ -47,6 +47,12 @@ class SenderClock(NamedTuple):
     """The same instant in the stream's RTP clock."""
     arrival: float
     """When the report came, in our clock."""
+
+    def at(self, now: float, clock_rate: int) -> tuple[int, int]:
+        """Return NTP time and RTP timestamp advanced by the time since the report came."""
+        elapsed = now - self.arrival
+        ntp_time = (self.ntp_time + round(elapsed * 2**32)) & 0xFFFF_FFFF_FFFF_FFFF
+        return ntp_time, self.rtp_timestamp + round(elapsed * clock_rate)
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +69,55 @@ class MediaPacket:
     """Whether it is newer than every packet before it; false for a late or recovered one."""
     key_frame: bool
     """Whether a decoder can start with it; always true for audio."""
+
+
+class Forwarder(ABC):
+    """A stream that forwards a published stream to one receiver: a `SendStream`, as its source sees it.
+
+    The forwarding loop (`sfu.transport.fan_out`) reads and counts in these attributes for each packet. Those
+    without a docstring are the loop's alone.
+    """
+
+    __slots__ = (
+        "fast_path",
+        "octets",
+        "packets",
+        "send_context",
+        "sequence_offset",
+        "ssrc",
+        "timestamp_offset",
+        "translation",
+    )
+
+    ssrc: int
+    send_context: SendContext
+    fast_path: bool
+    """Whether the loop may send packets that are in order by itself."""
+    translation: Translation | None
+    sequence_offset: int
+    timestamp_offset: int
+    packets: int
+    octets: int
+
+    @abstractmethod
+    def forward(self, media: MediaPacket, egress: Egress, now: float) -> None:
+        """Send one packet of the source, if it can and should be sent."""
+
+    @abstractmethod
+    def refused(self, reason: str) -> None:
+        """Count a packet that libsrtp refused in the forwarding loop. The receiver sees a gap."""
+
+    @abstractmethod
+    def bind(self, source: "ReceiveStream | None", now: float) -> None:
+        """Send this published stream from now on, or nothing. Binding the same one again changes nothing."""
+
+    @abstractmethod
+    def source_negotiated(self) -> None:
+        """The source has other codecs or extension ids from now on."""
+
+    @abstractmethod
+    def source_restarted(self) -> None:
+        """The source's sequence numbers and timestamps begin again."""
 
 
 class ReceiveStream:
@@ -91,7 +146,7 @@ class ReceiveStream:
         self.mid = mid
         self.rid = rid
         self.local_ssrc = local_ssrc
-        self.senders: list[SendStream] = []
+        self.senders: list[Forwarder] = []
         """The streams that forward this one. `SendStream.bind` keeps it; give it to `fan_out`."""
         self.newest = -1
         """Highest `MediaPacket.sequence` so far."""

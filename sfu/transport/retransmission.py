@@ -10,6 +10,7 @@ all repetitions together stay below what the stream itself sends, and what is lo
 """
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Final
 
 from sfu.rtp.extension_block import Elements
@@ -34,6 +35,21 @@ MAX_TRACKED: Final = 1024
 """Packets whose repetitions are remembered. More than a history holds, so none is forgotten too early."""
 
 
+class NackRefusal(Enum):
+    """Why a packet that was asked for is not sent again. The values are reasons in `SendStatistics.dropped`."""
+
+    NO_HISTORY = "nack-no-history"
+    """No source is bound, or its packets are not kept."""
+    UNKNOWN = "nack-unknown"
+    """The packet was never sent, or is no longer kept."""
+    LIMIT = "nack-limit"
+    """Asked for too often, too fast, or too much: see `RetransmissionLimit`."""
+    CODEC = "nack-codec"
+    """The receiver has not negotiated its codec any more."""
+    CHANGED = "nack-changed"
+    """Without RTX only, when the packet would not be the same to the last bit: see `Retransmitter`."""
+
+
 class RetransmissionLimit:
     """The limits for one outgoing stream."""
 
@@ -54,7 +70,7 @@ class RetransmissionLimit:
         """A repetition cannot have been missed before it could arrive; half, as the measured time varies."""
         self.interval = max(MIN_INTERVAL, seconds / 2)
 
-    def lookups(self, asked: int, packets_sent: int) -> int:
+    def take_lookups(self, asked: int, packets_sent: int) -> int:
         """How many of `asked` numbers may be looked up now; they count as looked up.
 
         `packets_sent` is what the stream has sent so far without repetitions: each may be asked for as often
@@ -67,7 +83,7 @@ class RetransmissionLimit:
         self._lookups -= allowed
         return allowed
 
-    def allow(self, sequence: int, size: int, octets_sent: int, now: float) -> bool:
+    def take(self, sequence: int, size: int, octets_sent: int, now: float) -> bool:
         """Whether packet `sequence` of `size` bytes may be repeated now; True counts it as repeated.
 
         `octets_sent` is what the stream has sent so far without repetitions.
@@ -90,8 +106,18 @@ class RetransmissionLimit:
 class Retransmitter:
     """Makes the repetitions of one outgoing stream."""
 
-    __slots__ = ("_first_alike", "_rtx_sequence_number", "_rtx_ssrc", "_rtx_types", "octets", "packets")
+    __slots__ = (
+        "_first_alike",
+        "_rtx_sequence_number",
+        "_rtx_ssrc",
+        "_rtx_types",
+        "limit",
+        "octets",
+        "packets",
+    )
 
+    limit: RetransmissionLimit
+    """How much may be sent again now. Ask it before."""
     packets: int
     """Repetitions made."""
     octets: int
@@ -99,6 +125,7 @@ class Retransmitter:
 
     def __init__(self, rtx_ssrc: int | None, random: Callable[[int], bytes]) -> None:
         """`random` gives that many unpredictable bytes; the first RTX sequence number comes from it."""
+        self.limit = RetransmissionLimit()
         self._rtx_ssrc = rtx_ssrc
         self._rtx_types: dict[int, int] = {}
         self._rtx_sequence_number = int.from_bytes(random(2)) & 0x7FFF
@@ -119,8 +146,8 @@ class Retransmitter:
         """
         self._first_alike = sequence
 
-    def repeat(self, packet: RtpPacket, sequence: int, mid: Elements) -> bytes | None:
-        """A plain packet that repeats `packet`; `None` if that cannot be done any more.
+    def retransmit(self, packet: RtpPacket, sequence: int, mid: Elements) -> bytes | NackRefusal:
+        """A plain packet that repeats `packet`; a refusal if that cannot be done any more.
 
         `packet` is as it was sent, `sequence` its outgoing number, `mid` the element that RTX packets carry.
         """
@@ -131,7 +158,7 @@ class Retransmitter:
             self._rtx_sequence_number = (number + 1) & 0xFFFF
             packet = wrap_rtx(packet, payload_type=rtx_type, ssrc=self._rtx_ssrc, sequence_number=number)
         elif sequence < self._first_alike:
-            return None
+            return NackRefusal.CHANGED
         data = packet.serialize()
         self.packets += 1
         self.octets += len(data)

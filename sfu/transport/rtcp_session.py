@@ -45,7 +45,7 @@ class RtcpSession:
         """What the peer says of how the outgoing streams arrive."""
         self.key_frame_requests: list[ReceiveStream] = []
         """Published streams of which the peer wants a key frame, as often as it said so; taken by the owner."""
-        self.repetitions: list[bytes] = []
+        self.retransmissions: list[bytes] = []
         """Plain RTP packets that answer NACKs; taken by the owner."""
         self._streams = streams
         self._drops = drops
@@ -69,7 +69,7 @@ class RtcpSession:
                 case GenericNack():
                     sender = self._sender(packet.media_ssrc)
                     if sender is not None:
-                        self.repetitions += sender.receive_nack(packet.lost, now)
+                        self.retransmissions += sender.receive_nack(packet.lost, now)
                 case PictureLossIndication():
                     self._receive_key_frame_request(packet.media_ssrc, now)
                 case FullIntraRequest():
@@ -154,7 +154,7 @@ class RtcpSession:
         return datagrams
 
     def _reports(self, now: float) -> list[bytes]:
-        reports = [(sender.sender_report(now), sender.cname) for sender in self.senders.values()]
+        reports = [(sender.make_sender_report(now), sender.cname) for sender in self.senders.values()]
         blocks = [stream.report_block(now) for stream in self._streams.streams()]
         return compound.reports(
             [(report, cname) for report, cname in reports if report is not None],

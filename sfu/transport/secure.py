@@ -49,7 +49,7 @@ class SecureChannel:
     ) -> None:
         """`key_log` is given DTLS's secrets, for Wireshark (see `DtlsConnection`)."""
         self.ice = ice
-        self.outlet = SendContext()
+        self.send_context = SendContext()
         """Open from `Secured` on, while ICE has a path."""
         self.drops: Counter[str] = Counter()
         """Datagrams dropped here, by reason; ICE and DTLS count their own."""
@@ -208,14 +208,13 @@ class SecureChannel:
             match event:
                 case PathSelected(path):
                     if self._outbound is not None:
-                        self.outlet.open(self._outbound, path)
+                        self.send_context.open(self._outbound, path)
                 case StateChanged(IceState.FAILED):
-                    # RFC 7675 section 5.1: without consent nothing is sent. The context stays, since a new one
-                    # with the same keys would count from zero again and repeat nonces.
-                    self.outlet.srtp = self.outlet.path = None
-                case PathRetired(path) if path == self.outlet.path:
-                    # Its connection has ended, and there is no other. The context stays, as above.
-                    self.outlet.srtp = self.outlet.path = None
+                    # RFC 7675 section 5.1: without consent nothing is sent.
+                    self.send_context.suspend()
+                case PathRetired(path) if path == self.send_context.path:
+                    # Its connection has ended, and there is no other.
+                    self.send_context.suspend()
         if self._role == "client" and not self._started and self.ice.selected is not None:
             # As client only now: a first flight without a path would be lost, and cost a second to repeat.
             self._started = True
@@ -253,7 +252,7 @@ class SecureChannel:
             self._inbound = InboundSrtp(profile, keys.remote_key, keys.remote_salt)
             self._outbound = OutboundSrtp(profile, keys.local_key, keys.local_salt)
             if self.ice.selected is not None:
-                self.outlet.open(self._outbound, self.ice.selected)
+                self.send_context.open(self._outbound, self.ice.selected)
             self._events.append(Secured(profile, self._completed.cipher_suite))
 
     def _fail(self, reason: str, detail: str, now: float) -> None:
@@ -267,7 +266,7 @@ class SecureChannel:
         if path is not None:
             self._farewell += [(data, path) for data in self.dtls.outgoing(now)]
         self.ended = True
-        self.outlet.close()
+        self.send_context.close()
         for context in (self._inbound, self._outbound):
             if context is not None:
                 context.close()

@@ -1,7 +1,7 @@
-"""Where one peer's protected packets leave: its SRTP context and its selected path.
+"""What is needed to send to one peer: its SRTP context and its selected path.
 
-A peer's transport has one outlet and all streams that are sent to the peer hold it, so a change of path or
-the end of the transport is said once and is true at once for every stream.
+A peer's transport has one `SendContext`, and all streams that are sent to the peer hold it. So a new path, or
+the end of the transport, is set once and is true at once for every stream.
 """
 
 from sfu.ice.path import IcePath
@@ -9,16 +9,16 @@ from sfu.rtp.srtp import OutboundSrtp
 
 
 class SendContext:
-    """The outgoing end of one peer's transport. Closed at first, and closed for good after `close`."""
+    """The sending side of one peer's transport. It begins closed, and is not opened again after `close`."""
 
     __slots__ = ("full", "path", "srtp")
 
     srtp: OutboundSrtp | None
-    """`None` before DTLS has given keys and after the end: then nothing is sent."""
+    """`None` before DTLS has made keys, while there is no path, and after the end: nothing is sent then."""
     path: IcePath | None
-    """Where to send; `None` only while `srtp` is."""
+    """Where to send; `None` exactly while `srtp` is."""
     full: bool
-    """Whether more waits on that path than should, its connection (TCP) being slow: see `SendStream.hold`."""
+    """Whether the path's connection (TCP) is slower than its media. `SendStream` then drops video."""
 
     def __init__(self) -> None:
         self.srtp = None
@@ -26,14 +26,22 @@ class SendContext:
         self.full = False
 
     def open(self, srtp: OutboundSrtp, path: IcePath) -> None:
-        """From now on packets go out, protected by `srtp`, which the outlet closes at its end."""
+        """Send from now on, protected by `srtp`. A new path is not full. `close` will close `srtp`."""
         self.srtp = srtp
         self.path = path
         self.full = False
 
-    def close(self) -> None:
-        """Free the SRTP context. Streams that still hold the outlet send nothing any more."""
-        if self.srtp is not None:
-            self.srtp.close()
+    def suspend(self) -> None:
+        """Send nothing until `open`, because there is no path.
+
+        The SRTP context is kept by its owner: a new one with the same keys would count from zero again and
+        repeat nonces.
+        """
         self.srtp = None
         self.path = None
+
+    def close(self) -> None:
+        """Free the SRTP context. Streams that still hold this object send nothing from now on."""
+        if self.srtp is not None:
+            self.srtp.close()
+        self.suspend()

@@ -1,20 +1,14 @@
-"""One outgoing stream: a slot in a subscriber's session through which one published stream at a time goes.
+"""One outgoing stream of a subscriber: one published stream at a time goes through it.
 
-A slot keeps its SSRC for its whole life, because libwebrtc ties what it plays to the SSRC in SDP; so what goes
-through it changes while sequence numbers and timestamps run on. For video it begins at a key frame::
+It keeps its SSRC as long as its m-line exists, because libwebrtc ties what it plays to the SSRC in SDP. So the
+published stream may change while sequence numbers and timestamps run on. `send_state` has the states.
 
-            bind(source)              key frame                  bind(other)
-    idle ----------------> waiting ----------------> forwarding ---------------> waiting ...
-                              ^    resume     pause  |
-                              +--------- paused <----+
-
-`sfu.transport.fan_out` writes the packets of a stream that is *steady* by itself, straight into the outgoing
-batch. `SendStream.forward` is the complete way, which every stream's first packets take, and late ones.
+`fan_out` itself writes the packets of a stream that is on the fast path. `SendStream.forward` handles all
+others: the first packets of a stream, late ones, and those that cannot be sent (`SendStream._overload`).
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 from sfu.errors import BadPacket
 from sfu.rtp import extensions
@@ -25,40 +19,28 @@ from sfu.rtp.rtcp import ReportBlock, SenderReport
 from sfu.sdp.codecs import Codec
 from sfu.sdp.mline import MediaKind
 from sfu.transport.egress import Egress
-from sfu.transport.receive_stream import MediaPacket, ReceiveStream
+from sfu.transport.receive_stream import Forwarder, MediaPacket, ReceiveStream
 from sfu.transport.reception_reports import Progress, ReceptionReports
-from sfu.transport.retransmission import RetransmissionLimit, Retransmitter
+from sfu.transport.retransmission import NackRefusal, Retransmitter
 from sfu.transport.send_context import SendContext
+from sfu.transport.send_state import TRANSITIONS, SendEvent, SendState
 from sfu.transport.stream_statistics import SendStatistics
-from sfu.transport.translation import Translation
-
-MID_PACKETS: Final = 50
-"""Packets at the start of a slot that carry its MID, unless a receiver report comes first. The SSRC stands in
-SDP as well, so this is for receivers that get media before they have applied the description. RTX packets
-always carry it: Firefox drops them otherwise."""
+from sfu.transport.translation import MID_PACKETS, Translation, mid_element
 
 
-class SendStream:
-    """One outgoing stream of one subscriber's transport.
-
-    The attributes without a docstring of their own are the forwarding loop's and change with every event here.
-    """
+class SendStream(Forwarder):
+    """One outgoing stream of one subscriber's transport."""
 
     __slots__ = (
-        "_asked",
-        "_changed_source",
         "_clock_rate",
         "_codecs",
         "_dropped",
         "_extension_ids",
         "_frame",
         "_key_frame_requests",
-        "_limit",
         "_mid_element",
         "_mid_packets",
         "_nacked",
-        "_new_source",
-        "_paused",
         "_reports",
         "_retransmitter",
         "_sequences",
@@ -66,27 +48,15 @@ class SendStream:
         "cname",
         "kind",
         "mid",
-        "octets",
-        "outlet",
-        "packets",
         "rtx_ssrc",
-        "sequence_offset",
         "source",
-        "ssrc",
-        "steady",
-        "timestamp_offset",
-        "translation",
+        "state",
     )
 
-    steady: bool
-    """Whether the forwarding loop may send packets that are in order by itself."""
+    state: SendState
+    """Changes only by `_enter`."""
     source: ReceiveStream | None
-    """The stream that goes through this slot. Change it with `bind`."""
-    translation: Translation | None
-    sequence_offset: int
-    timestamp_offset: int
-    packets: int
-    octets: int
+    """The published stream that is sent. Change it with `bind`."""
 
     def __init__(
         self,
@@ -95,7 +65,7 @@ class SendStream:
         ssrc: int,
         rtx_ssrc: int | None,
         cname: str,
-        outlet: SendContext,
+        send_context: SendContext,
         random: Callable[[int], bytes],
     ) -> None:
         """`random` gives that many unpredictable bytes; the first sequence numbers come from it."""
@@ -103,16 +73,13 @@ class SendStream:
         self.ssrc = ssrc
         self.rtx_ssrc = rtx_ssrc
         self.cname = cname
-        self.outlet = outlet
+        self.send_context = send_context
         self.mid: str | None = None
         self.source = None
-        self.translation = None
-        self.steady = False
-        self._paused = False
-        self._asked = False
-        self._frame = 0  # RTP timestamp of the frame that is sent to its end while the outlet is full
-        self._new_source = True
-        self._changed_source = False
+        self.translation: Translation | None = None
+        self.state = SendState.IDLE
+        self.fast_path = False
+        self._frame = 0  # RTP timestamp of the frame that is completed while the path is full
         self._codecs: tuple[Codec, ...] = ()
         self._extension_ids: dict[str, int] = {}
         self._clock_rate = 0
@@ -123,129 +90,100 @@ class SendStream:
         self.sequence_offset = self.timestamp_offset = 0
         self._mid_element: Elements = ()
         self._mid_packets = MID_PACKETS
-        self._limit = RetransmissionLimit()
         self._retransmitter = Retransmitter(rtx_ssrc, random)
         self._reports = ReceptionReports()
         self.packets = self.octets = self._nacked = self._key_frame_requests = 0
         self._dropped: Counter[str] = Counter()
 
-    # What the session decides.
+    # What the session decides
 
     def negotiate(self, codecs: Sequence[Codec], extension_ids: Mapping[str, int], mid: str | None) -> None:
-        """What the subscriber negotiated for this slot: codecs, {URI: id} of extensions, the m-line's mid.
-
-        Of extensions those with an id from 1 to 14 are used: others fit no one-byte header (RFC 8285).
-        """
+        """Use what the subscriber negotiated: codecs, {URI: id} of extensions, the m-line's mid."""
         self._codecs = tuple(codecs)
         self._retransmitter.negotiate(codecs)
-        self._extension_ids = {
-            uri: identifier for uri, identifier in extension_ids.items() if 0 < identifier < 15
-        }
+        # Others do not fit a one-byte header (RFC 8285 section 4.2).
+        self._extension_ids = {uri: id_ for uri, id_ in extension_ids.items() if 0 < id_ < 15}
         self._leave_out_descriptors()
         self.mid = mid
-        identifier = self._extension_ids.get(extensions.MID.uri)
-        self._mid_element = ()
-        # A mid comes from the peer's description and may be any token, of any length; where it does not fit a
-        # one-byte element, the SSRC has to do.
-        if identifier is not None and mid is not None and len(mid) <= 16:
-            self._mid_element = ((identifier, extensions.MID.encode(mid)),)
+        self._mid_element = mid_element(mid, self._extension_ids)
         self.source_negotiated()
 
     def bind(self, source: ReceiveStream | None, now: float) -> None:
-        """Send this stream from now on, or nothing. The same one again changes nothing."""
         if source is self.source:
             return
         if self.source is not None:
-            self.source_restarted()
+            self._leave_source(self.source)
             self.source.senders.remove(self)
         self.source = source
-        if source is not None:
-            self._clock_rate = source.clock_rate
+        if source is None:
+            self._enter(SendEvent.UNBOUND)
+        else:
             source.senders.append(self)
-            self._ask(now)
+            self._clock_rate = source.clock_rate
+            self._enter(SendEvent.BOUND)
+            self._request_if_useful(now)
         self.source_negotiated()
 
     def pause(self) -> None:
-        """Send nothing until `resume`. The receiver will see no gap."""
-        self._paused = True
-        self._close_gate()
+        """Send nothing until `resume`. The receiver sees no gap."""
+        if self.state not in (SendState.PAUSED, SendState.IDLE_PAUSED):
+            if self.source is not None:
+                self._sequences.end(self.source.newest)
+            self._enter(SendEvent.PAUSED)
 
     def resume(self, now: float) -> None:
-        """Go on, with video from the next key frame, which is asked for."""
-        if self._paused:
-            self._paused = False
-            self._ask(now)
+        """Send again: a video from the next key frame on, which is requested."""
+        if self.state in (SendState.PAUSED, SendState.IDLE_PAUSED):
+            self._enter(SendEvent.RESUMED)
+            self._request_if_useful(now)
 
-    # What the outlet tells.
+    # What the transport tells
 
-    def hold(self) -> None:
-        """The outlet is full. Of a video the frame that has begun goes on to its end, and no other begins.
-
-        Half a frame is of no use, and those after it are of none without it; audio is little, and goes on.
-        """
-        if self.source is not None and self._is_held:
+    def path_full_changed(self, now: float) -> None:
+        """`send_context.full` is another: see `_overload` for what is dropped while it is true."""
+        if self.source is not None:
             self._frame = self.source.newest_timestamp
-            self.steady = False
+        self._derive_fast_path()
+        self._request_if_useful(now)
 
-    def release(self, now: float) -> None:
-        """The outlet is no longer full. A video of which frames were left out goes on from a key frame."""
-        if not self._sequences.is_open:
-            self._ask(now)
-
-    # What the source tells.
+    # What the source tells
 
     def source_negotiated(self) -> None:
-        """Codecs or extensions of either side have changed: find the translation anew."""
+        """Choose the translation again, since codecs or extensions of either side have changed."""
         before = self.translation
         self.translation = (
             None if self.source is None else self.source.translation(self._codecs, self._extension_ids)
         )
         if self.translation is not before:
             self._looks_different()
-        self._settle()
+        self._derive_fast_path()
 
     def source_restarted(self) -> None:
-        """The source's numbers and timestamps begin anew; for us it is another source."""
-        assert self.source is not None
-        if not self._new_source:
-            self._timestamps.end(self.source.newest_timestamp, self.source.newest_arrival)
-            self._changed_source = True
-            self._leave_out_descriptors()
-        self._close_gate()
-        self._sequences.forget_source()
-        self._new_source = True
+        """For this stream it is another source."""
+        assert self.source is not None, "a source restarts those that are bound to it"
+        self._leave_source(self.source)
+        self._enter(SendEvent.RESTARTED)
         self.source_negotiated()
 
-    # Packets.
+    # Packets
 
     def forward(self, media: MediaPacket, egress: Egress, now: float) -> None:
-        """Send one packet of the source, if it is to be sent: the complete way."""
-        translation, srtp, path = self.translation, self.outlet.srtp, self.outlet.path
-        if translation is None or self._paused:
+        translation, srtp, path = self.translation, self.send_context.srtp, self.send_context.path
+        if translation is None or self.state is SendState.PAUSED:
             return
-        if srtp is None or path is None:
-            # Nor is the gate opened: the key frame would be lost. Left open, the gap would be as long as the
-            # silence; from 2**15 numbers on SRTP guesses the rollover counter wrong (RFC 3711 section 3.3.1).
-            self._dropped["not-connected"] += 1
-            self._close_gate()
-            self._asked = False
-            return
-        if self._is_held and not self._goes_on(media):
-            self._dropped["outlet-full"] += 1
-            self._sequences.end(media.sequence - 1)
-            self._asked = False
+        if self._overload(media) or srtp is None or path is None:
             return
         translated = translation.translate(media.rtp)
         if translated is None:
-            self._leave_out(media, "codec")
+            self._overload(media, "codec")
             return
-        if not self._sequences.is_open:
+        if self.state is not SendState.FORWARDING:
             if not media.key_frame:
                 self._dropped["before-key-frame"] += 1
-                if not self._asked:
-                    self._ask(now)
+                if self.state is SendState.WAITING:
+                    self._request_if_useful(now)
                 return
-            self._open_gate(media, now)
+            self._begin(media, now)
         sequence = self._sequences.map(media.sequence)
         if sequence is None:
             self._dropped["late"] += 1
@@ -254,36 +192,79 @@ class SendStream:
         if self._mid_packets:
             translated.extensions += self._mid_element
             self._mid_packets -= 1
-            # This one carried the MID and a repetition would not.
+            # This packet carried the MID, and its retransmission would not.
             self._looks_different()
         try:
             egress.put(srtp.protect(translated.serialize()), path)
         except BadPacket as error:
-            self._leave_out(media, error.reason)
+            self._overload(media, error.reason)
             return
         self.packets += 1
         self.octets += len(translated.payload)
-        self._settle()
+        self._derive_fast_path()
 
     def refused(self, reason: str) -> None:
-        """The forwarding loop could not send a packet."""
         self._dropped[reason] += 1
 
-    # RTCP.
+    def _overload(self, media: MediaPacket, refusal: str = "") -> bool:
+        """The overload policy: return whether a packet is dropped, after changing the stream accordingly.
+
+        Nothing is queued and nothing waits. A dropped packet is counted by its reason.
+
+        * `refusal` is given: the receiver has not negotiated the codec, or the packet is too long for SRTP. It
+          alone is left out. The next one takes its number, so that the receiver does not ask for it.
+        * There is no SRTP context and no path: the stream is blocked. A key frame is not sent on either, and
+          is requested when there is a connection. If the stream went on, the gap would be as long as the
+          silence; from 2**15 numbers on SRTP guesses the rollover counter wrong (RFC 3711 section 3.3.1).
+        * The path is full: audio is little, and goes on. Of a video the frame that has begun is completed, and
+          earlier losses are repaired, since half a frame is of no use. Then the stream is blocked. It goes on
+          from a key frame when the path has drained, since later frames are of no use without the dropped ones.
+        """
+        if refusal:
+            self._dropped[refusal] += 1
+            if media.in_order and self.state is SendState.FORWARDING:
+                self._sequences.skip(media.sequence)
+                self.sequence_offset = self._sequences.offset
+        elif self.send_context.srtp is None:
+            self._dropped["not-connected"] += 1
+            self._block(media.stream.newest)
+        elif self._is_held and not self._completes(media):
+            self._dropped["outlet-full"] += 1
+            self._block(media.sequence - 1)
+        else:
+            return False
+        return True
+
+    def _completes(self, media: MediaPacket) -> bool:
+        """Whether a packet belongs to a frame that was sent in part: one that has begun, or is repaired."""
+        known = not media.in_order or media.rtp.timestamp == self._frame
+        return known and self.state is SendState.FORWARDING
+
+    def _block(self, last: int) -> None:
+        """Send nothing after source number `last` before a key frame, which is yet to be requested."""
+        if self.state is not SendState.WAITING:
+            self._sequences.end(last)
+            self._enter(SendEvent.BLOCKED)
+
+    @property
+    def _is_held(self) -> bool:
+        return self.send_context.full and self.kind == "video"
+
+    # RTCP
 
     def receive_nack(self, lost: Sequence[int], now: float) -> list[bytes]:
         """The receiver misses these sequence numbers. Returns plain RTP packets to protect and send."""
         answers: list[bytes] = []
-        allowed = self._limit.lookups(len(lost), self.packets)
+        allowed = self._retransmitter.limit.take_lookups(len(lost), self.packets)
         self._nacked += len(lost)
         if allowed < len(lost):
-            self._dropped["nack-limit"] += len(lost) - allowed
+            self._dropped[NackRefusal.LIMIT.value] += len(lost) - allowed
         for number in lost[:allowed]:
-            answer = self._repeat(number, now)
-            if isinstance(answer, bytes):
-                answers.append(answer)
+            answer = self._retransmit(number, now)
+            if isinstance(answer, NackRefusal):
+                self._dropped[answer.value] += 1
             else:
-                self._dropped[answer] += 1
+                answers.append(answer)
         return answers
 
     def receive_key_frame_request(self, now: float) -> None:
@@ -292,16 +273,16 @@ class SendStream:
         self.request_key_frame(now)
 
     def request_key_frame(self, now: float) -> None:
-        """Ask the publisher for a key frame, if one would be sent on."""
-        if self.source is not None and not self._paused and not self._is_held:
+        """Ask the publisher for a key frame, unless the stream is paused or the path is full."""
+        if self.source is not None and self.state is not SendState.PAUSED and not self._is_held:
             self.source.request_key_frame(now)
 
     def receive_report(self, block: ReportBlock, now: float) -> Progress:
-        """A report block of the receiver about this stream's SSRC. Returns what is new in it."""
+        """Take a report block of the receiver about this stream's SSRC. Returns what is new in it."""
         self._mid_packets = min(self._mid_packets, 1)  # it has found its m-line; one more ends the phase
         progress = self._reports.receive(block, now)
-        if self.round_trip is not None:
-            self._limit.set_round_trip(self.round_trip)
+        if progress.round_trip is not None:
+            self._retransmitter.limit.set_round_trip(progress.round_trip)
         return progress
 
     @property
@@ -309,23 +290,18 @@ class SendStream:
         """Interarrival jitter in seconds, as the receiver's latest report says."""
         return self._reports.jitter / self._clock_rate if self._clock_rate else 0.0
 
-    @property
-    def round_trip(self) -> float | None:
-        """Seconds to the receiver and back, from its reports; `None` before it is known."""
-        return self._reports.round_trip
+    def make_sender_report(self, now: float) -> SenderReport | None:
+        """Return the report that lets the receiver play this stream in sync; `None` while nothing is sent.
 
-    def sender_report(self, now: float) -> SenderReport | None:
-        """The report that lets the receiver play this stream in sync; `None` while nothing goes out.
-
-        It is the publisher's own report carried on: same wall clock, so that all streams of one publisher
-        agree, with the RTP timestamp as this slot counts, both advanced by the time since it came.
+        It is the publisher's latest report, advanced by the time since it came: the wall clock is the
+        publisher's, so that all streams of one publisher agree; the RTP timestamp is this stream's. The report
+        is remembered as sent, for the round trip time.
         """
         clock = None if self.source is None else self.source.sender_clock
-        if clock is None or not self._sequences.is_open:
+        if clock is None or self.state is not SendState.FORWARDING:
             return None
-        elapsed = now - clock.arrival
-        ntp_time = (clock.ntp_time + round(elapsed * 2**32)) & 0xFFFF_FFFF_FFFF_FFFF
-        timestamp = self._timestamps.map(clock.rtp_timestamp + round(elapsed * self._clock_rate))
+        ntp_time, source_timestamp = clock.at(now, self._clock_rate)
+        timestamp = self._timestamps.map(source_timestamp)
         self._reports.sent(ntp_time, now)
         return SenderReport(
             self.ssrc, ntp_time, timestamp, self.packets & 0xFFFF_FFFF, self.octets & 0xFFFF_FFFF
@@ -337,8 +313,8 @@ class SendStream:
         return SendStatistics(
             packets=self.packets,
             octets=self.octets,
-            repeated=self._retransmitter.packets,
-            repeated_octets=self._retransmitter.octets,
+            retransmitted=self._retransmitter.packets,
+            retransmitted_octets=self._retransmitter.octets,
             nacked=self._nacked,
             key_frame_requests=self._key_frame_requests,
             fraction_lost=reports.fraction_lost,
@@ -348,55 +324,49 @@ class SendStream:
             dropped=dict(self._dropped),
         )
 
-    # Inside.
+    # Inside
 
-    def _ask(self, now: float) -> None:
-        """Ask for a key frame if it could be sent on; otherwise `forward` asks when it could."""
-        self._asked = self.outlet.srtp is not None and not self._is_held
-        if self._asked and self.source is not None and not self._paused:
+    def _enter(self, event: SendEvent) -> None:
+        """Go where `TRANSITIONS` leads. Raises `KeyError` for an event that cannot happen in this state."""
+        self.state = TRANSITIONS[self.state, event]
+        self._derive_fast_path()
+
+    def _derive_fast_path(self) -> None:
+        forwards = self.state is SendState.FORWARDING and self.translation is not None
+        self.fast_path = forwards and not self._mid_packets and not self._is_held
+
+    def _request_if_useful(self, now: float) -> None:
+        """If the stream waits for a key frame that could be sent on, request it; else `forward` does later."""
+        if self.state not in (SendState.WAITING, SendState.REQUESTED):
+            return
+        if self.source is not None and self.send_context.srtp is not None and not self._is_held:
+            self._enter(SendEvent.KEY_FRAME_REQUESTED)
             self.source.request_key_frame(now)
 
-    def _leave_out_descriptors(self) -> None:
-        """Pass on no dependency descriptors but those of the first source.
-
-        The next one numbers its frames anew. libwebrtc would take its key frames for older ones and drop them
-        until the numbers have caught up; without descriptors it goes by the payload, and starts anew.
-        """
-        if self._changed_source:
-            self._extension_ids.pop(extensions.DEPENDENCY_DESCRIPTOR.uri, None)
-
-    def _open_gate(self, media: MediaPacket, now: float) -> None:
-        if self._new_source:
-            self._timestamps.begin(media.rtp.timestamp, self._clock_rate, now)
-            self._new_source = False
+    def _begin(self, media: MediaPacket, now: float) -> None:
+        """Forward from this packet on."""
+        self._timestamps.begin(media.rtp.timestamp, self._clock_rate, now)
         self._sequences.begin(media.sequence)
         self.sequence_offset = self._sequences.offset
         self.timestamp_offset = self._timestamps.offset
+        self._enter(SendEvent.KEY_FRAME)
 
-    def _close_gate(self) -> None:
-        if self.source is not None:
-            self._sequences.end(self.source.newest)
-        self.steady = False
+    def _leave_source(self, source: ReceiveStream) -> None:
+        """From now on, sequence numbers and timestamps have another meaning."""
+        if self._timestamps.is_open:
+            self._timestamps.end(source.newest_timestamp, source.newest_arrival)
+            self._leave_out_descriptors()
+        self._sequences.end(source.newest)
+        self._sequences.forget_source()
 
-    def _settle(self) -> None:
-        open_ = self._sequences.is_open and self.translation is not None
-        self.steady = open_ and not self._mid_packets and not self._is_held
+    def _leave_out_descriptors(self) -> None:
+        """Pass on no dependency descriptors except those of the first source.
 
-    @property
-    def _is_held(self) -> bool:
-        return self.outlet.full and self.kind == "video"
-
-    def _goes_on(self, media: MediaPacket) -> bool:
-        """Whether a packet is of a frame that has been sent in part: that has begun, or is repaired late."""
-        known = not media.in_order or media.rtp.timestamp == self._frame
-        return known and self._sequences.is_open
-
-    def _leave_out(self, media: MediaPacket, reason: str) -> None:
-        """Not this packet; the next one closes up, so that the receiver does not ask for it."""
-        self._dropped[reason] += 1
-        if media.in_order and self._sequences.is_open:
-            self._sequences.skip(media.sequence)
-            self.sequence_offset = self._sequences.offset
+        The next source numbers its frames from a new beginning. libwebrtc would take its key frames for older
+        ones, and drop them until the numbers have caught up. Without descriptors it reads the payload instead.
+        """
+        if self._timestamps.has_ended_before:
+            self._extension_ids.pop(extensions.DEPENDENCY_DESCRIPTOR.uri, None)
 
     def _label(self, packet: RtpPacket, sequence: int) -> None:
         packet.ssrc = self.ssrc
@@ -408,21 +378,19 @@ class SendStream:
         if self.source is not None:
             self._retransmitter.looks_different(self._sequences.next_out(self.source.newest))
 
-    def _repeat(self, number: int, now: float) -> bytes | str:
-        """The packet that the receiver knows by this number once more, or the reason why not."""
+    def _retransmit(self, number: int, now: float) -> bytes | NackRefusal:
+        """Return the packet that the receiver knows by this number, or why it is not sent again."""
         source, translation = self.source, self.translation
         if source is None or translation is None or source.history is None:
-            return "nack-no-history"
-        newest = self._sequences.next_out(source.newest) - 1
-        sequence = newest - ((newest - number) & 0xFFFF)
-        original = self._sequences.inverse(sequence)
+            return NackRefusal.NO_HISTORY
+        sequence, original = self._sequences.find(number, source.newest)
         data = None if original is None else source.history.get(original, now)
         if data is None:
-            return "nack-unknown"
-        if not self._limit.allow(sequence, len(data), self.octets, now):
-            return "nack-limit"
+            return NackRefusal.UNKNOWN
+        if not self._retransmitter.limit.take(sequence, len(data), self.octets, now):
+            return NackRefusal.LIMIT
         packet = translation.translate(RtpPacket.parse(data))
         if packet is None:
-            return "nack-codec"
+            return NackRefusal.CODEC
         self._label(packet, sequence)
-        return self._retransmitter.repeat(packet, sequence, self._mid_element) or "nack-changed"
+        return self._retransmitter.retransmit(packet, sequence, self._mid_element)

@@ -39,9 +39,9 @@ class SendStatistics:
     """RTP packets sent, repetitions not counted."""
     octets: int
     """Their payload bytes."""
-    repeated: int
+    retransmitted: int
     """Packets sent again."""
-    repeated_octets: int
+    retransmitted_octets: int
     """Bytes of those, header included."""
     nacked: int
     """Packets that the receiver asked for, repetitions counted."""

@@ -39,8 +39,8 @@ class SendTotals:
 
     packets: int = 0
     octets: int = 0
-    repeated: int = 0
-    repeated_octets: int = 0
+    retransmitted: int = 0
+    retransmitted_octets: int = 0
     nacked: int = 0
     key_frame_requests: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
@@ -49,8 +49,8 @@ class SendTotals:
         """Add a stream, or the sum of several."""
         self.packets += other.packets
         self.octets += other.octets
-        self.repeated += other.repeated
-        self.repeated_octets += other.repeated_octets
+        self.retransmitted += other.retransmitted
+        self.retransmitted_octets += other.retransmitted_octets
         self.nacked += other.nacked
         self.key_frame_requests += other.key_frame_requests
         self.dropped.update(other.dropped)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from sfu.errors import BadPacket
 from sfu.rtp import extensions
+from sfu.rtp.extension_block import Elements
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.red import parse_red, serialize_red
 from sfu.rtp.srtp import MAX_PLAINTEXT
@@ -38,6 +39,11 @@ HOP_BY_HOP: Final = frozenset(
 )
 """Extensions that say something about the way from the publisher to us: names of its m-lines and layers,
 times and numbers of its sending. Passed on they would be wrong."""
+
+MID_PACKETS: Final = 50
+"""Packets at the start of an outgoing stream that carry its MID, unless a receiver report comes first. The SSRC
+is in SDP as well, so this is for receivers that get media before they have applied the description. RTX packets
+always carry the MID: Firefox drops them otherwise."""
 
 Key = tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
 """What two receivers must have in common to share a translation."""
@@ -68,6 +74,18 @@ def translation_key(
         if uri in extension_ids and uri not in HOP_BY_HOP
     )
     return tuple(payload_types), tuple(identifiers)
+
+
+def mid_element(mid: str | None, extension_ids: Mapping[str, int]) -> Elements:
+    """Return the MID header extension (RFC 9143) for a receiver with these {URI: id}, or nothing.
+
+    A mid comes from the peer's description and may be any token of any length. If it does not fit a one-byte
+    element, the receiver has to go by the SSRC.
+    """
+    identifier = extension_ids.get(extensions.MID.uri)
+    if identifier is None or mid is None or len(mid) > 16:
+        return ()
+    return ((identifier, extensions.MID.encode(mid)),)
 
 
 class Translation:

@@ -153,7 +153,7 @@ async def test_receives(implementation: Implementation, build_folder: Path) -> N
         frames = caller.received("video")
         await caller.until(lambda: caller.received("video") > frames + 25)
         if implementation.asks_again:
-            await until(lambda: running.statistics().sent.repeated)
+            await until(lambda: running.statistics().sent.retransmitted)
         else:
             assert running.statistics().sent.nacked == 0
         await until(lambda: running.statistics().rtcp_packets)

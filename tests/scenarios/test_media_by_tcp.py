@@ -64,7 +64,7 @@ async def test_a_connection_that_ends_takes_its_path_with_it() -> None:
         alice.hang_up()
         await becomes(lambda: transport.selected, None)
         assert server.sfu.conference.statistics().routes == routes - 1
-        assert transport.outlet.path is None
+        assert transport.send_context.path is None
 
         assert server.ice_tcp.address is not None
         with socket.create_connection(server.ice_tcp.address) as sock:

@@ -144,7 +144,7 @@ async def test_nothing_is_left(autojump_clock: MockClock, phase: Step, end: Step
         assert remains(server) == (0, 0, 0)
         assert not server.sfu.conference.rooms
         assert all(transport.ended for transport in all_transports)
-        assert all(transport.outlet.srtp is None for transport in all_transports)
+        assert all(transport.send_context.srtp is None for transport in all_transports)
 
 
 async def test_the_room_goes_on_when_one_ends(autojump_clock: MockClock) -> None:

@@ -34,7 +34,7 @@ from sfu.shell.media.udp import Receive
 from sfu.shell.server import Server
 from sfu.shell.store.interface import Store
 from sfu.shell.store.memory import MemoryStore
-from sfu.transport.egress import SLOT_SIZE, Egress
+from sfu.transport.egress import PACKET_BUFFER_SIZE, Egress
 
 ADDRESS = Address("192.0.2.1", 7882)
 MAX_MESSAGE = 1 << 20
@@ -67,7 +67,7 @@ class MemoryMedia:
         for index in range(egress.count):
             path = egress.paths[index]
             assert path is not None
-            data = FFI().buffer(egress.memory + index * SLOT_SIZE, egress.lengths[index])[:]
+            data = FFI().buffer(egress.memory + index * PACKET_BUFFER_SIZE, egress.lengths[index])[:]
             if path in self.clients:
                 self.clients[path](data)
 

@@ -11,7 +11,7 @@ from sfu.rtp import extensions
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.srtp import PROFILES, InboundSrtp, OutboundSrtp
 from sfu.sdp.codecs import Codec
-from sfu.transport.egress import SLOT_SIZE, Egress
+from sfu.transport.egress import PACKET_BUFFER_SIZE, Egress
 from sfu.transport.receive_stream import MediaPacket, ReceiveStream
 from sfu.transport.send_context import SendContext
 from sfu.transport.send_stream import SendStream
@@ -87,7 +87,7 @@ class Wire:
         for index in range(egress.count):
             path = egress.paths[index]
             assert path is not None
-            memory = egress.memory + index * SLOT_SIZE
+            memory = egress.memory + index * PACKET_BUFFER_SIZE
             self.sent.append((FFI().buffer(memory, egress.lengths[index])[:], path))
 
 
@@ -111,18 +111,18 @@ class Subscriber:
         self._material = (profile, b"k" * row.key_length, b"s" * row.salt_length)
         self.inbound = InboundSrtp(*self._material)
         self.path = IcePath(None, Address("192.0.2.7", next(self._ports)))
-        self.outlet = SendContext()
+        self.send_context = SendContext()
         if connected:
             self.connect()
         self.stream = SendStream(
-            kind=kind, ssrc=ssrc, rtx_ssrc=ssrc + 1, cname="alice", outlet=self.outlet, random=bytes
+            kind=kind, ssrc=ssrc, rtx_ssrc=ssrc + 1, cname="alice", send_context=self.send_context, random=bytes
         )
         theirs = Codec(100, "VP8", 90000, feedback=FEEDBACK, rtx_payload_type=101)
         self.stream.negotiate(codecs or (theirs if kind == "video" else OPUS,), ids, mid)
 
     def connect(self) -> None:
         """DTLS is done, a path is selected."""
-        self.outlet.open(OutboundSrtp(*self._material), self.path)
+        self.send_context.open(OutboundSrtp(*self._material), self.path)
 
     def read(self, wire: Wire) -> list[RtpPacket]:
         """Decrypt what has been sent to this subscriber since the last time."""

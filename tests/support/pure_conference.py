@@ -32,7 +32,7 @@ from sfu.dtls import Certificate
 from sfu.ice.candidate import host_candidates
 from sfu.ice.path import Address, IcePath
 from sfu.rtp.packet import RtpPacket
-from sfu.transport.egress import SLOT_SIZE, Egress
+from sfu.transport.egress import PACKET_BUFFER_SIZE, Egress
 
 SERVER = Address("192.0.2.1", 7882)
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -119,7 +119,7 @@ class PureConference:
     def _send(self, egress: Egress) -> None:
         for index in range(egress.count):
             path = egress.paths[index]
-            data = FFI().buffer(egress.memory + index * SLOT_SIZE, egress.lengths[index])[:]
+            data = FFI().buffer(egress.memory + index * PACKET_BUFFER_SIZE, egress.lengths[index])[:]
             client = next((client for client in self.clients if client.path == path), None)
             if client is None:
                 self.nobody += 1

@@ -90,7 +90,7 @@ class Link:
     def connect(self) -> "Link":
         """Exchange descriptions and run until media may flow."""
         self.describe()
-        self.run_until(lambda: self.client.connected and self.transport.outlet.srtp is not None, 30.0)
+        self.run_until(lambda: self.client.connected and self.transport.send_context.srtp is not None, 30.0)
         return self
 
     def pump(self) -> None:

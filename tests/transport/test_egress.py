@@ -5,7 +5,7 @@ from cffi import FFI
 
 from sfu.ice.path import Address, IcePath
 from sfu.rtp.srtp import MAX_PLAINTEXT, MAX_TRAILER
-from sfu.transport.egress import SLOT_SIZE, Egress
+from sfu.transport.egress import PACKET_BUFFER_SIZE, Egress
 
 PATHS = [IcePath(None, Address("192.0.2.1", port)) for port in range(1, 4)]
 
@@ -20,8 +20,8 @@ class Wire:
     def send(self, egress: Egress) -> None:
         self.batches.append(egress.count)
         for index in range(egress.count):
-            data = FFI().buffer(egress.memory + index * SLOT_SIZE, egress.lengths[index])[:]
-            assert bytes(egress.slots[index][: len(data)]) == data
+            data = FFI().buffer(egress.memory + index * PACKET_BUFFER_SIZE, egress.lengths[index])[:]
+            assert bytes(egress.buffers[index][: len(data)]) == data
             assert FFI().buffer(egress.pointers[index], len(data))[:] == data
             self.sent.append((data, egress.paths[index]))
 
@@ -39,18 +39,18 @@ def test_datagrams_come_out_in_order_and_full_batches_flush_themselves() -> None
     assert egress.paths == [None] * 3
 
 
-def test_a_slot_holds_its_size_and_not_a_byte_more() -> None:
+def test_a_buffer_holds_its_size_and_not_a_byte_more() -> None:
     wire = Wire()
     egress = Egress(wire.send, capacity=2)
-    egress.put(bytes(SLOT_SIZE), PATHS[0])
-    with pytest.raises(ValueError, match="longer than a slot"):
-        egress.put(bytes(SLOT_SIZE + 1), PATHS[0])
+    egress.put(bytes(PACKET_BUFFER_SIZE), PATHS[0])
+    with pytest.raises(ValueError, match="longer than a buffer"):
+        egress.put(bytes(PACKET_BUFFER_SIZE + 1), PATHS[0])
     egress.flush()
-    assert [len(data) for data, _ in wire.sent] == [SLOT_SIZE]
+    assert [len(data) for data, _ in wire.sent] == [PACKET_BUFFER_SIZE]
 
 
-def test_a_slot_has_room_for_the_longest_packet_and_what_srtp_writes_behind_it() -> None:
-    assert SLOT_SIZE >= MAX_PLAINTEXT + MAX_TRAILER
+def test_a_buffer_has_room_for_the_longest_packet_and_what_srtp_writes_behind_it() -> None:
+    assert PACKET_BUFFER_SIZE >= MAX_PLAINTEXT + MAX_TRAILER
 
 
 def test_the_batch_is_empty_even_when_sending_raised() -> None:

@@ -14,7 +14,7 @@ from sfu.transport.fan_out import fan_out
 
 
 def room(count: int, wire: Wire, **options: str) -> tuple[Publisher, list[Subscriber]]:
-    """A publisher and subscribers whose streams are steady."""
+    """A publisher and subscribers whose streams are fast_path."""
     publisher = Publisher(published())
     subscribers = [Subscriber(profile=options.get("profile", "AEAD_AES_128_GCM")) for _ in range(count)]
     for subscriber in subscribers:
@@ -22,7 +22,7 @@ def room(count: int, wire: Wire, **options: str) -> tuple[Publisher, list[Subscr
         subscriber.stream.receive_report(ReportBlock(7000, 0, 0, 0, 0, 0, 0), 0.0)
     fan_out(publisher.send(KEY_FRAME), publisher.stream.senders, wire.egress, 0.0)
     for subscriber in subscribers:
-        assert subscriber.stream.steady
+        assert subscriber.stream.fast_path
         assert len(subscriber.read(wire)) == 1
     return publisher, subscribers
 
@@ -98,7 +98,7 @@ def test_what_one_receiver_cannot_get_does_not_disturb_the_others() -> None:
     wire = Wire()
     publisher, subscribers = room(4, wire)
     gone, unwilling, broken, well = subscribers
-    gone.outlet.close()
+    gone.send_context.close()
     unwilling.stream.negotiate((OPUS,), {}, None)
     # What libsrtp refuses: a number from before its window.
     broken.stream.sequence_offset -= 5000
@@ -123,7 +123,7 @@ def test_the_portable_binding_writes_the_same_bytes(monkeypatch: pytest.MonkeyPa
     wire = Wire()
     publisher, subscribers = room(2, wire)
     portable = portable_binding()
-    sessions = {id(subscriber.outlet.srtp): subscriber.outlet.srtp for subscriber in subscribers}
+    sessions = {id(subscriber.send_context.srtp): subscriber.send_context.srtp for subscriber in subscribers}
     by_context = {srtp.context: srtp for srtp in sessions.values() if srtp is not None}
 
     def protect(context: object, memory: object, length: object) -> int:

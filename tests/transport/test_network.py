@@ -103,7 +103,7 @@ def test_call_survives(seed: int, renominates: bool) -> None:
         restart_if_failed(link)
     link.run(1.0)
     assert link.transport.state is IceState.COMPLETED
-    assert link.transport.selected == link.path == link.transport.outlet.path
+    assert link.transport.selected == link.path == link.transport.send_context.path
     link.media.clear()
     last = publisher.send()
     link.client.send_rtcp([ReceiverReport(1)])

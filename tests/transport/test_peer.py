@@ -72,7 +72,7 @@ class Call:
             ssrc=SLOT_SSRC,
             rtx_ssrc=SLOT_RTX_SSRC,
             cname="somebody",
-            outlet=self.subscriber.transport.outlet,
+            send_context=self.subscriber.transport.send_context,
             random=self.subscriber.random.randbytes,
         )
         self.slot.negotiate([VP8], {}, "5")
@@ -82,7 +82,7 @@ class Call:
 
     def _send(self, egress: Egress) -> None:
         for index in range(egress.count):
-            data = bytes(egress.slots[index][: egress.lengths[index]])
+            data = bytes(egress.buffers[index][: egress.lengths[index]])
             self.subscriber.client.receive(data, self.publisher.now)
 
     def send(self, *packets: RtpPacket) -> None:
@@ -323,7 +323,7 @@ def test_a_slot_that_is_gone_leaves_its_counts_and_nothing_else(call: Call) -> N
     call.run(0.05)
     call.subscriber.client.rtp.pop()  # its repetition, which has made libsrtp know the SSRC of RTX
     sent = call.subscriber.transport.statistics().sent
-    srtp = call.subscriber.transport.outlet.srtp
+    srtp = call.subscriber.transport.send_context.srtp
     assert srtp is not None
     call.subscriber.transport.remove_sender(call.slot, call.publisher.now)
     assert srtp._session is not None
@@ -407,12 +407,13 @@ def test_sender_reports_and_their_answers_give_the_round_trip(call: Call) -> Non
     early = ReportBlock(SLOT_SSRC, 0, 0, 1, 0, 0, 0)
     call.subscriber.client.send_rtcp([ReceiverReport(1, (early,))])
     call.subscriber.run(0.01)
-    assert call.slot.round_trip is None
+    assert call.slot.statistics().round_trip is None
     other = ReportBlock(0x9999, 0, 0, 1, 0, last, 0)
     call.subscriber.client.send_rtcp([ReceiverReport(1, (other, own))])
     call.subscriber.run(0.01)
-    assert call.slot.round_trip is not None
-    assert call.slot.round_trip < 1.6
+    round_trip = call.slot.statistics().round_trip
+    assert round_trip is not None
+    assert round_trip < 1.6
 
 
 def test_round_trip_to_who_both_sends_and_receives_times_its_nacks(call: Call) -> None:
@@ -427,7 +428,7 @@ def test_round_trip_to_who_both_sends_and_receives_times_its_nacks(call: Call) -
     subscriber.client.send_rtcp([SenderReport(SSRC, 1, 2, 3, 4, (block,)), SenderReport(0x9999, 1, 2, 3, 4)])
     subscriber.run(0.01)
     assert stream.sender_clock is not None
-    assert stream._missing.retry_after == call.slot.round_trip
+    assert stream._missing.retry_after == call.slot.statistics().round_trip
 
 
 def test_subscriber_gets_a_picture_that_stands_still(publisher: Link) -> None:
@@ -441,7 +442,7 @@ def test_subscriber_gets_a_picture_that_stands_still(publisher: Link) -> None:
         ssrc=SLOT_SSRC,
         rtx_ssrc=None,
         cname="somebody",
-        outlet=subscriber.transport.outlet,
+        send_context=subscriber.transport.send_context,
         random=subscriber.random.randbytes,
     )
     slot.negotiate([VP8], {}, "5")
@@ -457,7 +458,7 @@ def test_subscriber_that_moves_gets_media_at_its_new_address(call: Call) -> None
     moved = IcePath(call.subscriber.path.local, call.subscriber.path.remote._replace(port=50999))
     call.subscriber.path = moved
     call.subscriber.run(3.0)
-    assert call.slot.outlet.path == moved
+    assert call.slot.send_context.path == moved
 
 
 def test_subscriber_that_moves_gets_a_key_frame_soon(call: Call) -> None:

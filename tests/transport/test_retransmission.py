@@ -13,45 +13,45 @@ from sfu.transport.retransmission import (
 def test_one_packet_is_repeated_only_so_fast_and_so_often() -> None:
     limit = RetransmissionLimit()
     now = 1.0
-    assert limit.allow(7, 100, 0, now)
-    assert not limit.allow(7, 100, 0, now + MIN_INTERVAL / 2)
-    assert limit.allow(8, 100, 0, now)
+    assert limit.take(7, 100, 0, now)
+    assert not limit.take(7, 100, 0, now + MIN_INTERVAL / 2)
+    assert limit.take(8, 100, 0, now)
     for _ in range(MAX_REPEATS - 1):
         now += MIN_INTERVAL
-        assert limit.allow(7, 100, 0, now)
-    assert not limit.allow(7, 100, 0, now + 100)
+        assert limit.take(7, 100, 0, now)
+    assert not limit.take(7, 100, 0, now + 100)
 
 
 def test_the_interval_follows_the_round_trip() -> None:
     limit = RetransmissionLimit()
     limit.set_round_trip(0.2)
-    assert limit.allow(7, 100, 0, 0.0)
-    assert not limit.allow(7, 100, 0, 0.09)
-    assert limit.allow(7, 100, 0, 0.1)
+    assert limit.take(7, 100, 0, 0.0)
+    assert not limit.take(7, 100, 0, 0.09)
+    assert limit.take(7, 100, 0, 0.1)
     limit.set_round_trip(0.0)
     assert limit.interval == MIN_INTERVAL
 
 
 def test_all_together_stay_below_what_is_sent() -> None:
     limit = RetransmissionLimit()
-    repeated = sum(1000 for number in range(10_000) if limit.allow(number, 1000, 0, 0.0))
+    repeated = sum(1000 for number in range(10_000) if limit.take(number, 1000, 0, 0.0))
     assert BURST - 1000 < repeated <= BURST
-    assert not limit.allow(99_999, 1000, 500, 0.0)
-    assert limit.allow(99_999, 1000, 2000, 0.0)
+    assert not limit.take(99_999, 1000, 500, 0.0)
+    assert limit.take(99_999, 1000, 2000, 0.0)
 
 
 def test_what_is_looked_up_follows_what_is_sent() -> None:
     limit = RetransmissionLimit()
-    assert limit.lookups(MAX_LOOKUPS - 1, 0) == MAX_LOOKUPS - 1
-    assert limit.lookups(10, 0) == 1
-    assert limit.lookups(10, 0) == 0
-    assert limit.lookups(25, 2) == 2 * MAX_REPEATS
-    assert limit.lookups(10_000, 1_000_000) == MAX_LOOKUPS
+    assert limit.take_lookups(MAX_LOOKUPS - 1, 0) == MAX_LOOKUPS - 1
+    assert limit.take_lookups(10, 0) == 1
+    assert limit.take_lookups(10, 0) == 0
+    assert limit.take_lookups(25, 2) == 2 * MAX_REPEATS
+    assert limit.take_lookups(10_000, 1_000_000) == MAX_LOOKUPS
 
 
 def test_only_so_many_packets_are_remembered() -> None:
     limit = RetransmissionLimit()
     for number in range(MAX_TRACKED + 1):
-        assert limit.allow(number, 1, 0, 0.0)
-    assert limit.allow(0, 1, 0, 0.0)  # forgotten
-    assert not limit.allow(MAX_TRACKED, 1, 0, 0.0)
+        assert limit.take(number, 1, 0, 0.0)
+    assert limit.take(0, 1, 0, 0.0)  # forgotten
+    assert not limit.take(MAX_TRACKED, 1, 0, 0.0)

@@ -35,9 +35,9 @@ def drops(link: Link) -> dict[str, int]:
 
 def sends_along(link: Link) -> IcePath | None:
     """Where media to the client would go."""
-    outlet = link.transport.outlet
-    assert (outlet.srtp is None) == (outlet.path is None)
-    return outlet.path
+    send_context = link.transport.send_context
+    assert (send_context.srtp is None) == (send_context.path is None)
+    return send_context.path
 
 
 def test_nothing_is_sent_twice() -> None:
@@ -64,13 +64,13 @@ def test_call_is_secured_with_every_profile(profile: SrtpProtectionProfile) -> N
     secured = [event for event in link.events if isinstance(event, Secured)]
     assert [event.srtp_profile for event in secured] == [profile.name]
     assert link.transport.selected == link.path
-    assert link.transport.outlet.path == link.path
+    assert link.transport.send_context.path == link.path
     assert drops(link) == {}
 
 
 def test_client_that_is_passive_is_called() -> None:
     link = Link(client=client(dtls_role="server")).connect()
-    assert link.transport.outlet.path == link.path
+    assert link.transport.send_context.path == link.path
 
 
 def test_first_description_may_be_active_and_the_next_passive() -> None:
@@ -90,7 +90,7 @@ def test_client_that_changes_its_mind_before_there_is_a_path_is_waited_for() -> 
     passive = dataclasses.replace(link.remote_of_client(), setup="passive")
     link.transport.set_remote(passive, link.now)
     link.connect()
-    assert link.transport.outlet.path == link.path
+    assert link.transport.send_context.path == link.path
 
 
 def test_handshake_may_be_over_before_the_description_comes() -> None:
@@ -100,12 +100,12 @@ def test_handshake_may_be_over_before_the_description_comes() -> None:
     link.client.send_rtp(RTP)
     link.run(0.1)
     assert not any(isinstance(event, Secured) for event in link.events)
-    assert link.transport.outlet.srtp is None
+    assert link.transport.send_context.srtp is None
     assert drops(link) == {"srtp-before-keys": 1}
     link.transport.set_remote(link.remote_of_client(), link.now)
     link.pump()
     assert isinstance(link.events[-1], Secured)
-    assert link.transport.outlet.srtp is not None
+    assert link.transport.send_context.srtp is not None
 
 
 def test_lost_path_stops_sending_until_another_is_checked() -> None:
@@ -113,7 +113,7 @@ def test_lost_path_stops_sending_until_another_is_checked() -> None:
     link = Link()
     link.path = IcePath(None, ELSEWHERE, transport="tcp")
     link.connect()
-    before = link.transport.outlet.srtp
+    before = link.transport.send_context.srtp
     assert sends_along(link) == link.path
     link.transport.lose_path(link.path, link.now)
     assert sends_along(link) is None
@@ -123,7 +123,7 @@ def test_lost_path_stops_sending_until_another_is_checked() -> None:
     link.path = IcePath(None, Address("203.0.113.9", 60001), transport="tcp")
     link.run(3.0)
     assert sends_along(link) == link.path
-    assert link.transport.outlet.srtp is before
+    assert link.transport.send_context.srtp is before
     link.client.send_rtp(RTP)
     link.run(0.1)
     assert not link.transport.ended
@@ -150,7 +150,7 @@ def test_wrong_fingerprint_ends_the_transport(late: bool) -> None:
     assert link.client.dtls.state is ConnectionState.FAILED
     assert not any(isinstance(event, Secured) for event in link.events)
     assert link.transport.ended
-    assert link.transport.outlet.srtp is None
+    assert link.transport.send_context.srtp is None
     before = drops(link).get("transport-ended", 0)
     link.client.send_rtp(RTP)
     link.client.stop_checking()
@@ -188,7 +188,7 @@ def test_one_of_several_fingerprints_is_enough() -> None:
     link.transport.set_remote(
         dataclasses.replace(remote, fingerprints=(unknown, *remote.fingerprints)), link.now
     )
-    link.run_until(lambda: link.transport.outlet.srtp is not None, 5.0)
+    link.run_until(lambda: link.transport.send_context.srtp is not None, 5.0)
 
 
 def test_dtls_and_media_from_an_unvalidated_path_are_dropped() -> None:
@@ -256,7 +256,7 @@ def test_peer_that_closes_is_reported() -> None:
     link.run(0.1)
     assert TransportClosed() in link.events
     assert link.transport.ended
-    assert link.transport.outlet.srtp is None
+    assert link.transport.send_context.srtp is None
     assert link.transport.state is IceState.CLOSED
 
 
@@ -302,7 +302,7 @@ def test_silence_disconnects_and_a_check_reconnects() -> None:
     link.client.stop_checking()
     link.run(DISCONNECTED_AFTER + 1)
     assert link.transport.state is IceState.DISCONNECTED
-    assert link.transport.outlet.path == link.path
+    assert link.transport.send_context.path == link.path
     link.client.send_rtcp([ReceiverReport(1)])
     link.run(0.1)
     assert link.events[-1] == StateChanged(IceState.COMPLETED)
@@ -314,14 +314,14 @@ def test_lost_consent_stops_sending_and_a_restart_brings_it_back() -> None:
     link.run(FAILED_AFTER + 1)
     assert link.transport.state is IceState.FAILED
     assert not link.transport.ended
-    assert link.transport.outlet.srtp is None
+    assert link.transport.send_context.srtp is None
     assert link.transport.selected is None
     link.transport.restart_ice(Credentials("again", "a new password of some length"), link.now)
     link.client.restart_ice()
     link.describe()
     link.run_until(lambda: link.transport.state is IceState.COMPLETED, 5.0)
-    assert link.transport.outlet.srtp is not None
-    assert link.transport.outlet.path == link.path
+    assert link.transport.send_context.srtp is not None
+    assert link.transport.send_context.path == link.path
     link.client.send_rtcp([ReceiverReport(1)])
     link.run(0.1)
     assert link.transport.statistics().rtcp_packets == 1
@@ -334,12 +334,12 @@ def test_restart_while_the_call_goes_on() -> None:
     link.transport.restart_ice(new, link.now)
     assert link.transport.credentials == new
     assert link.transport.ufrags() == [old.ufrag, new.ufrag]
-    assert link.transport.outlet.path == link.path
+    assert link.transport.send_context.path == link.path
     link.client.restart_ice()
     link.path = IcePath(link.path.local, ELSEWHERE)
     link.describe()
     link.run(1.0)
-    assert link.transport.outlet.path == link.path
+    assert link.transport.send_context.path == link.path
     assert link.transport.ufrags() == [new.ufrag]
     link.client.send_rtcp([ReceiverReport(1)])
     link.run(0.1)
@@ -352,7 +352,7 @@ def test_address_change_moves_the_call_with_its_next_check() -> None:
     link.events.clear()
     link.run(5.0)
     assert link.events == [PathValidated(link.path), PathSelected(link.path)]
-    assert link.transport.outlet.path == link.path
+    assert link.transport.send_context.path == link.path
 
 
 def test_data_channel_messages_are_dropped() -> None:
@@ -370,12 +370,12 @@ def test_keys_that_come_while_consent_is_lost_wait_for_a_path() -> None:
     link.run(FAILED_AFTER + 1)
     link.transport.set_remote(link.remote_of_client(), link.now)
     assert isinstance(link.transport.events()[-1], Secured)
-    assert link.transport.outlet.srtp is None
+    assert link.transport.send_context.srtp is None
     link.transport.restart_ice(Credentials("again", "a new password of some length"), link.now)
     link.client.restart_ice()
     link.describe()
     link.run(0.5)
-    assert link.transport.outlet.path == link.path
+    assert link.transport.send_context.path == link.path
 
 
 def test_channel_without_keys_has_nothing_to_forget_and_when_ended_nothing_to_do() -> None:

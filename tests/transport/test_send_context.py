@@ -6,14 +6,14 @@ from sfu.transport.send_context import SendContext
 
 
 def test_open_and_close() -> None:
-    outlet = SendContext()
-    outlet.close()
-    assert outlet.path is None
+    send_context = SendContext()
+    send_context.close()
+    assert send_context.path is None
     subscriber = Subscriber()
-    outlet, srtp = subscriber.outlet, subscriber.outlet.srtp
+    send_context, srtp = subscriber.send_context, subscriber.send_context.srtp
     assert srtp is not None
-    assert outlet.path == subscriber.path
-    outlet.close()
-    assert outlet.srtp is None
-    assert outlet.path is None
+    assert send_context.path == subscriber.path
+    send_context.close()
+    assert send_context.srtp is None
+    assert send_context.path is None
     assert srtp.context is None

@@ -27,7 +27,7 @@ from sfu.sdp.codecs import Codec
 from sfu.transport.egress import Egress
 from sfu.transport.fan_out import fan_out
 from sfu.transport.receive_stream import ReceiveStream
-from sfu.transport.send_stream import MID_PACKETS
+from sfu.transport.translation import MID_PACKETS
 
 NO_RTX = Codec(100, "VP8", 90000, feedback=FEEDBACK)
 
@@ -103,14 +103,14 @@ def test_a_lost_path_leaves_no_gap_as_long_as_the_silence() -> None:
     """A gap of 2**15 packets has SRTP guess the rollover counter wrong, and nonces repeat (RFC 3711 3.3.1)."""
     publisher, subscriber, wire = call()
     send(publisher, subscriber, wire, KEY_FRAME)
-    srtp, path = subscriber.outlet.srtp, subscriber.outlet.path
+    srtp, path = subscriber.send_context.srtp, subscriber.send_context.path
     assert srtp is not None
     assert path is not None
-    subscriber.outlet.srtp = subscriber.outlet.path = None
+    subscriber.send_context.suspend()
     for _ in range(66):
         send(publisher, subscriber, wire)
         publisher.number = (publisher.number + 999) & 0xFFFF
-    subscriber.outlet.open(srtp, path)
+    subscriber.send_context.open(srtp, path)
     publisher.stream.feedback(1.0)
     send(publisher, subscriber, wire, DELTA_FRAME, 2.0)
     assert publisher.stream.feedback(2.0) == [PictureLossIndication(5, 1000)]
@@ -189,7 +189,7 @@ def test_another_source_continues_numbers_and_time() -> None:
     assert {first.ssrc, second.ssrc} == {7000}
     subscriber.stream.bind(None, 3.0)
     assert subscriber.stream.source is None
-    assert not subscriber.stream.steady
+    assert not subscriber.stream.fast_path
 
 
 def test_dependency_descriptors_are_those_of_the_first_source_alone() -> None:
@@ -269,9 +269,9 @@ def test_a_packet_that_grew_too_long_is_counted() -> None:
 def test_mid_stands_in_the_first_packets_and_then_the_stream_is_steady() -> None:
     publisher, subscriber, wire = call()
     for count in range(MID_PACKETS):
-        assert not subscriber.stream.steady
+        assert not subscriber.stream.fast_path
         send(publisher, subscriber, wire, DELTA_FRAME if count else KEY_FRAME)
-    assert subscriber.stream.steady
+    assert subscriber.stream.fast_path
     send(publisher, subscriber, wire)
     packets = subscriber.read(wire)
     assert [packet.extension(9) for packet in packets] == [b"v0"] * MID_PACKETS + [None]
@@ -282,7 +282,7 @@ def test_a_receiver_report_ends_the_mid_phase() -> None:
     send(publisher, subscriber, wire, KEY_FRAME)
     subscriber.stream.receive_report(ReportBlock(7000, 64, 3, 0, 900, 0, 0), 0.0)
     send(publisher, subscriber, wire)
-    assert subscriber.stream.steady
+    assert subscriber.stream.fast_path
     statistics = subscriber.stream.statistics()
     assert (statistics.fraction_lost, statistics.lost, statistics.jitter_seconds) == (0.25, 3, 0.01)
     assert statistics.round_trip is None
@@ -307,7 +307,7 @@ def test_nothing_goes_out_before_anything_is_bound() -> None:
     publisher, subscriber, wire = Publisher(published()), Subscriber(), Wire()
     subscriber.stream.forward(publisher.send(KEY_FRAME), wire.egress, 0.0)
     assert subscriber.read(wire) == []
-    assert subscriber.stream.sender_report(0.0) is None
+    assert subscriber.stream.make_sender_report(0.0) is None
     subscriber.stream.receive_key_frame_request(0.0)
     subscriber.stream.receive_report(ReportBlock(7000, 0, 0, 0, 5, 0, 0), 0.0)
     subscriber.stream.pause()
@@ -334,11 +334,8 @@ class Slow:
     def full(self, full: bool) -> None:
         """Say so, as the transport does."""
         stream = self.subscriber.stream
-        stream.outlet.full = full
-        if full:
-            stream.hold()
-        else:
-            stream.release(0.0)
+        stream.send_context.full = full
+        stream.path_full_changed(0.0)
 
     def frame(self, start: bytes = DELTA_FRAME, size: int = 1) -> None:
         """Send a frame in `size` packets."""
@@ -360,7 +357,7 @@ class Slow:
 def test_while_the_way_is_full_a_frame_goes_on_to_its_end_and_no_other_begins() -> None:
     call = Slow()
     stream = call.subscriber.stream
-    assert stream.steady
+    assert stream.fast_path
     call.piece(DELTA_FRAME, 0, 3)
     call.full(True)
     call.piece(DELTA_FRAME, 1, 3)
@@ -379,7 +376,7 @@ def test_while_the_way_is_full_a_frame_goes_on_to_its_end_and_no_other_begins() 
     call.frame()
     call.frame(KEY_FRAME, 2)
     call.frame()
-    assert stream.steady
+    assert stream.fast_path
     packets = call.subscriber.read(call.wire)
     assert numbers(packets) == [4, 5, 6]
     assert packets[0].payload.startswith(KEY_FRAME)
@@ -411,7 +408,7 @@ def test_audio_goes_on_when_the_way_is_full() -> None:
     call = Slow("audio")
     call.full(True)
     call.frame(b"opus")
-    assert call.subscriber.stream.steady
+    assert call.subscriber.stream.fast_path
     assert numbers(call.subscriber.read(call.wire)) == [1]
 
 
@@ -471,8 +468,8 @@ def test_nacked_packets_are_repeated_by_rtx_with_the_mid() -> None:
     assert (original.timestamp, original.marker) == (sent.timestamp, sent.marker)
     assert RtpPacket.parse(second).sequence_number == 1
     statistics = subscriber.stream.statistics()
-    assert (statistics.nacked, statistics.repeated) == (2, 2)
-    assert statistics.repeated_octets == len(first) + len(second)
+    assert (statistics.nacked, statistics.retransmitted) == (2, 2)
+    assert statistics.retransmitted_octets == len(first) + len(second)
     assert statistics.packets == MID_PACKETS + 1
 
 
@@ -558,13 +555,13 @@ def test_a_packet_of_a_codec_that_has_gone_is_not_repeated() -> None:
 def test_sender_reports_carry_the_publishers_clock_on() -> None:
     publisher, subscriber, wire = call()
     send(publisher, subscriber, wire, KEY_FRAME, 1.0)
-    assert subscriber.stream.sender_report(1.0) is None
+    assert subscriber.stream.make_sender_report(1.0) is None
     ntp_time = 0xE000_0000 << 32
     publisher.stream.receive_sender_report(SenderReport(1000, ntp_time, 9000, 1, 1), 2.0)
-    report = subscriber.stream.sender_report(2.5)
+    report = subscriber.stream.make_sender_report(2.5)
     assert report == SenderReport(7000, ntp_time + (1 << 31), 9000 + 45000, 1, len(KEY_FRAME))
     subscriber.stream.pause()
-    assert subscriber.stream.sender_report(3.0) is None
+    assert subscriber.stream.make_sender_report(3.0) is None
 
 
 def test_sender_reports_after_a_switch_are_in_the_slots_own_time() -> None:
@@ -573,9 +570,9 @@ def test_sender_reports_after_a_switch_are_in_the_slots_own_time() -> None:
     other = Publisher(published(2000), timestamp=500)
     subscriber.stream.bind(other.stream, 1.0)
     other.stream.receive_sender_report(SenderReport(2000, 1 << 40, 500, 1, 1), 2.0)
-    assert subscriber.stream.sender_report(2.0) is None
+    assert subscriber.stream.make_sender_report(2.0) is None
     send(other, subscriber, wire, KEY_FRAME, 2.0)
-    report = subscriber.stream.sender_report(2.0)
+    report = subscriber.stream.make_sender_report(2.0)
     assert report is not None
     assert report.rtp_timestamp == subscriber.read(wire)[-1].timestamp
 
@@ -583,15 +580,15 @@ def test_sender_reports_after_a_switch_are_in_the_slots_own_time() -> None:
 def test_round_trips_are_measured_against_our_own_record() -> None:
     publisher, subscriber, wire = call(mid_packets=0)
     publisher.stream.receive_sender_report(SenderReport(1000, 77 << 40, 9000, 1, 1), 1.0)
-    report = subscriber.stream.sender_report(1.0)
+    report = subscriber.stream.make_sender_report(1.0)
     assert report is not None
     compact = compact_ntp(report.ntp_time)
     subscriber.stream.receive_report(ReportBlock(7000, 0, 0, 0, 0, compact, 65536 // 2), 1.75)
-    assert subscriber.stream.round_trip == 0.25
+    assert subscriber.stream.statistics().round_trip == 0.25
     subscriber.stream.receive_report(ReportBlock(7000, 0, 0, 0, 0, compact, 65536 * 9), 1.75)
-    assert subscriber.stream.round_trip == 0.0
+    assert subscriber.stream.statistics().round_trip == 0.0
     subscriber.stream.receive_report(ReportBlock(7000, 0, 0, 0, 0, compact + 1, 0), 9.0)
-    assert subscriber.stream.round_trip == 0.0
+    assert subscriber.stream.statistics().round_trip == 0.0
     send(publisher, subscriber, wire)
 
 
@@ -633,7 +630,7 @@ def test_one_outgoing_number_never_stands_for_two_packets(steps: list[str], with
     """The promise that SRTP depends on (a repeated nonce), whatever happens to the stream."""
     publishers = [Publisher(published(1000)), Publisher(published(2000), first=65500)]
     subscriber = Subscriber(codecs=() if with_rtx else (NO_RTX,))
-    stream, srtp, current, ids = subscriber.stream, subscriber.outlet.srtp, 0, True
+    stream, srtp, current, ids = subscriber.stream, subscriber.send_context.srtp, 0, True
     assert srtp is not None
     seen: dict[tuple[int, int], bytes] = {}
 
@@ -643,7 +640,7 @@ def test_one_outgoing_number_never_stands_for_two_packets(steps: list[str], with
 
     def collect(egress: Egress) -> None:
         for index in range(egress.count):
-            protected = bytes(egress.slots[index][: egress.lengths[index]])
+            protected = bytes(egress.buffers[index][: egress.lengths[index]])
             record(subscriber.inbound.unprotect(protected))
 
     egress = Egress(collect, 1)
@@ -667,19 +664,19 @@ def test_one_outgoing_number_never_stands_for_two_packets(steps: list[str], with
             publisher.number = (publisher.number + 0x8000) & 0xFFFF
             publisher.receive(publisher.packet(), now)
         elif step == "offline":
-            subscriber.outlet.srtp = subscriber.outlet.path = None
+            subscriber.send_context.suspend()
         elif step == "online":
-            subscriber.outlet.open(srtp, subscriber.path)
+            subscriber.send_context.open(srtp, subscriber.path)
         elif step == "pause":
             stream.pause()
         elif step == "resume":
             stream.resume(now)
         elif step == "full":
-            stream.outlet.full = True
-            stream.hold()
+            stream.send_context.full = True
+            stream.path_full_changed(now)
         elif step == "free":
-            stream.outlet.full = False
-            stream.release(now)
+            stream.send_context.full = False
+            stream.path_full_changed(now)
         elif step == "switch":
             current = 1 - current
             stream.bind(publishers[current].stream, now)

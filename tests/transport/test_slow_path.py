@@ -23,7 +23,7 @@ class Subscription:
             ssrc=0x2221,
             rtx_ssrc=None,
             cname="somebody",
-            outlet=self.link.transport.outlet,
+            send_context=self.link.transport.send_context,
             random=self.link.random.randbytes,
         )
         self.slot.negotiate([VP8], {}, None)

@@ -59,7 +59,7 @@ class PeerSockets:
 
     def _send(self, egress: Egress) -> None:
         for index in range(egress.count):
-            data = bytes(egress.slots[index][: egress.lengths[index]])
+            data = bytes(egress.buffers[index][: egress.lengths[index]])
             reason = self._send_one(data, egress.paths[index])
             if reason is None:
                 self._packets_out += 1

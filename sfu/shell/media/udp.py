@@ -23,7 +23,7 @@ import trio
 from sfu.ice.path import Address, IcePath
 from sfu.shell.media.mmsg import MISUSE, Destination, ReceiveBatch, SendBatch
 from sfu.shell.media.sockaddr import Ipv4Format, Ipv6Format, SockaddrFormat
-from sfu.transport.egress import SLOT_SIZE, Egress, Sink
+from sfu.transport.egress import PACKET_BUFFER_SIZE, Egress, Sink
 
 BATCH: Final = 32
 """Datagrams per wake-up. At 32 a system call is cheap enough, and 32 packets times a fan-out of 50 keep
@@ -143,7 +143,7 @@ class MediaSocket:
         """The batch that everything is sent through; `Egress.flush` sends it from this socket."""
         self._sink = sink
         self._has_others = False
-        self._send_batch = SendBatch(self.egress.memory, self.egress.capacity, SLOT_SIZE)
+        self._send_batch = SendBatch(self.egress.memory, self.egress.capacity, PACKET_BUFFER_SIZE)
         self._packets_in = self._bytes_in = self._packets_out = self._bytes_out = 0
         self._drops: Counter[str] = Counter()
 
@@ -232,7 +232,7 @@ class MediaSocket:
         for index, path in enumerate(egress.paths[: egress.count]):
             if path is not None and path.transport != "udp":
                 self._send_run(first, lengths[first:index])
-                self._sink.put(egress.slots[index][: lengths[index]], path)
+                self._sink.put(egress.buffers[index][: lengths[index]], path)
                 first = index + 1
         self._send_run(first, lengths[first:])
         self._sink.flush()

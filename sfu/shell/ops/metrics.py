@@ -280,7 +280,7 @@ METRICS: Final[tuple[MetricDefinition, ...]] = (
         "counter",
         "sfu_packets_repeated_total",
         "Packets sent to subscribers again.",
-        lambda s: s.totals.sent.repeated,
+        lambda s: s.totals.sent.retransmitted,
     ),
     # The state store.
     MetricDefinition(
