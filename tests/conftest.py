@@ -2,7 +2,9 @@
 
 from importlib.util import find_spec
 
+import pytest
 from hypothesis import settings
+from support.captures import missing_captures
 
 # How long one example takes depends on what else the machine is doing, and says nothing about the code.
 settings.register_profile("sfu", deadline=None)
@@ -29,3 +31,9 @@ def pytest_report_header() -> list[str]:
     return (
         [f"trio-asyncio is not installed: left out are {', '.join(collect_ignore)}"] if collect_ignore else []
     )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say so where the tests have not read the complete captures."""
+    if line := missing_captures():
+        terminalreporter.write_line(line)

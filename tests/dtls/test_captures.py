@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from dtls.support import connection
-from support.captures import VECTORS, capture_folder
+from support.captures import VECTORS
 
 from sfu.dtls import ConnectionState
 from sfu.dtls.fragments import Reassembler, parse_fragment
@@ -16,8 +16,7 @@ from sfu.dtls.messages import HandshakeType, ServerHello, ServerKeyExchange
 from sfu.dtls.record import parse_record
 
 HELLOS = sorted(path.name[: -len("-0.bin")] for path in (VECTORS / "dtls").glob("*-client-hello-0.bin"))
-FOLDER = capture_folder()
-PCAPS = sorted((FOLDER / "dtls").glob("*.pcap")) if FOLDER else []
+PCAPS = sorted((VECTORS / "dtls").glob("*.pcap"))
 
 
 def first_flight(name: str) -> list[bytes]:

@@ -1,7 +1,7 @@
-from pathlib import Path
 from typing import Protocol
 
 import pytest
+from support.captures import VECTORS
 
 from sfu.dtls.alerts import DecodeError, IllegalParameter
 from sfu.dtls.extensions import ExtensionType, UseSrtp, decode_u16_list
@@ -21,8 +21,6 @@ from sfu.dtls.messages import (
 )
 from sfu.dtls.record import ContentType, parse_record
 from sfu.errors import BadPacket
-
-VECTORS = Path(__file__).parents[1] / "vectors" / "dtls"
 
 
 class Message(Protocol):
@@ -72,7 +70,7 @@ def messages_of(*datagrams: bytes) -> list[HandshakeMessage]:
 def captured() -> dict[str, HandshakeMessage]:
     """Every handshake message of the vectors, by name."""
     found = {}
-    for path in sorted(VECTORS.glob("*.bin")):
+    for path in sorted((VECTORS / "dtls").glob("*.bin")):
         if path.stem.endswith("hello-1"):
             continue
         datagrams = [path.read_bytes()]

@@ -1,17 +1,16 @@
 import contextlib
-import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.captures import VECTORS
 
 from sfu.errors import BadPacket
 from sfu.ice.candidate import MAX_LENGTH, Candidate, host_candidates, parse_trickled, tcp_passive_candidates
 from sfu.ice.path import Address
 
-CAPTURES = Path(os.environ.get("SFU_CAPTURES") or Path(__file__).parents[3] / "shared" / "captures")
-LINES = (Path(__file__).parents[1] / "vectors" / "ice" / "candidates.txt").read_text().splitlines()
+LINES = (VECTORS / "ice" / "candidates.txt").read_text().splitlines()
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -21,8 +20,8 @@ def test_lines_of_real_clients_survive_a_round_trip(line: str) -> None:
     assert str(candidate).lower() == line.removeprefix("a=").lower()
 
 
-@pytest.mark.parametrize("file", sorted((CAPTURES / "sdp").glob("*.sdp")), ids=lambda file: file.stem)
-def test_every_candidate_of_the_captures_parses(file: Path) -> None:
+@pytest.mark.parametrize("file", sorted((VECTORS / "sdp").glob("*.sdp")), ids=lambda file: file.stem)
+def test_every_candidate_of_recorded_descriptions_parses(file: Path) -> None:
     for line in file.read_text().splitlines():
         if line.startswith("a=candidate:"):
             candidate = Candidate.parse(line)

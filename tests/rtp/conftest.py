@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.captures import VECTORS, capture_folder, rtpdump_records
+from support.captures import VECTORS, name_of, notes_of, read, rtpdump_records, whole
 
 from sfu.rtp.packet import RtpPacket
 
 
 @dataclass(frozen=True)
 class Capture:
-    """One recording: trimmed, from tests/vectors/rtp, or whole, from the capture folder."""
+    """One recording, trimmed or whole."""
 
-    path: Path
+    name: str
     media: tuple[bytes, ...]
     """RTP datagrams in order of arrival."""
     control: tuple[bytes, ...]
@@ -37,11 +37,11 @@ class Capture:
 
 
 @cache
-def read(path: Path) -> Capture:
-    records = list(rtpdump_records(path.read_bytes()))
-    about = path.with_suffix(".json")
+def load(path: Path) -> Capture:
+    records = list(rtpdump_records(read(path)))
+    about = notes_of(path)
     return Capture(
-        path,
+        name_of(path),
         tuple(record.data for record in records if not record.is_rtcp),
         tuple(record.data for record in records if record.is_rtcp),
         json.loads(about.read_text()) if about.exists() else {},
@@ -49,46 +49,45 @@ def read(path: Path) -> Capture:
 
 
 def recordings(*, described: bool = False, counted: bool = False, name: str = "*") -> list[Any]:
-    """Test parameters: the trimmed recordings, and the whole ones where they are at hand.
+    """Test parameters: the trimmed recordings and the whole ones.
 
     `described` leaves out those of clients of which nothing more is known than their packets, `counted` also
-    the trimmed ones, which nobody has counted.
+    the trimmed ones, whose packets the recorder has not counted.
     """
-    complete = capture_folder()
     trimmed = [] if counted else sorted((VECTORS / "rtp").glob(f"{name}.rtpdump"))
-    whole = sorted((complete / "rtp").glob(f"{name}.rtpdump")) if complete else []
-    if described or counted:
-        whole = [path for path in whole if path.with_suffix(".json").exists()]
+    complete = whole("rtp", f"{name}.rtpdump")
     return [pytest.param(path, id=f"trimmed-{path.stem}") for path in trimmed] + [
-        pytest.param(path, id=f"whole-{path.stem}") for path in whole
+        pytest.param(path, id=f"whole-{stem}")
+        for stem, path in complete.items()
+        if notes_of(path).exists() or not (described or counted)
     ]
 
 
 @pytest.fixture(params=recordings())
 def capture(request: pytest.FixtureRequest) -> Capture:
     """Each recording in turn."""
-    return read(request.param)
+    return load(request.param)
 
 
 @pytest.fixture(params=recordings(described=True))
 def described_capture(request: pytest.FixtureRequest) -> Capture:
     """Each recording of which it is known what extension ids and payload types stand for."""
-    return read(request.param)
+    return load(request.param)
 
 
 @pytest.fixture(params=recordings(counted=True))
 def counted_capture(request: pytest.FixtureRequest) -> Capture:
     """Each recording whose recorder counted what is in it; another program than this one."""
-    return read(request.param)
+    return load(request.param)
 
 
 @pytest.fixture(params=recordings(name="*nack-rtx"))
 def repaired_capture(request: pytest.FixtureRequest) -> Capture:
     """Each recording in which lost packets of one VP8 stream came again as RTX."""
-    return read(request.param)
+    return load(request.param)
 
 
 @pytest.fixture(scope="session")
 def trimmed() -> dict[str, Capture]:
     """The recordings in the repository by name."""
-    return {path.stem: read(path) for path in sorted((VECTORS / "rtp").glob("*.rtpdump"))}
+    return {path.stem: load(path) for path in sorted((VECTORS / "rtp").glob("*.rtpdump"))}

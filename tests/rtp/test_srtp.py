@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pylibsrtp import Policy, Session
-from support.captures import VECTORS, capture_folder, pcap_udp_payloads, rtpdump_records
+from support.captures import VECTORS, notes_of, pcap_udp_payloads, read, rtpdump_records, whole
 
 from sfu.errors import BadPacket
 from sfu.rtp import srtp
@@ -21,10 +22,13 @@ PORTABLE_MAX = 1356
 BINDINGS = [pytest.param(BINDING, id="default"), pytest.param(portable_binding(), id="portable")]
 
 
-def captured() -> list[Path]:
-    complete = capture_folder()
-    folders = [VECTORS / "srtp"] + ([complete / "srtp"] if complete else [])
-    return [pcap for folder in folders for pcap in sorted(folder.glob("*.pcap"))]
+def recordings() -> list[Any]:
+    """Encrypted recordings with the same packets in plaintext."""
+    plain = whole("rtp", "*-srtpkeys-*.rtpdump")
+    return [
+        pytest.param(path, path.with_suffix(".rtpdump"), id=f"trimmed-{path.stem}")
+        for path in sorted((VECTORS / "srtp").glob("*.pcap"))
+    ] + [pytest.param(path, plain[name], id=f"whole-{name}") for name, path in whole("srtp", "*.pcap").items()]
 
 
 def packet(sequence_number: int = 1, ssrc: int = 7, size: int = 100) -> bytes:
@@ -49,20 +53,19 @@ def reason(call: Callable[[bytes], bytes], data: bytes) -> str:
 
 
 @pytest.mark.parametrize("binding", BINDINGS)
-@pytest.mark.parametrize("pcap", captured(), ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
-def test_what_a_browser_encrypted_decrypts_to_the_known_plaintext(pcap: Path, binding: Binding) -> None:
-    plain = pcap.with_suffix(".rtpdump")
-    if not plain.exists():  # the complete folder keeps them apart
-        plain = pcap.parent.parent / "rtp" / plain.name
-    keys = json.loads(plain.with_suffix(".json").read_text())
+@pytest.mark.parametrize(("pcap", "plain"), recordings())
+def test_what_a_browser_encrypted_decrypts_to_the_known_plaintext(
+    pcap: Path, plain: Path, binding: Binding
+) -> None:
+    keys = json.loads(notes_of(plain).read_text())
     name = keys["srtp"].removeprefix("SRTP_").replace("CM_SHA1", "CM_HMAC_SHA1")
     row = PROFILES[name]
     material = bytes.fromhex(keys["srtp_keymat_hex"])
     assert len(material) == 2 * (row.key_length + row.salt_length)
     salt = material[2 * row.key_length :][: row.salt_length]
     inbound = InboundSrtp(name, material[: row.key_length], salt, binding=binding)
-    ciphertexts = list(pcap_udp_payloads(pcap.read_bytes()))
-    records = list(rtpdump_records(plain.read_bytes()))
+    ciphertexts = list(pcap_udp_payloads(read(pcap)))
+    records = list(rtpdump_records(read(plain)))
     assert len(ciphertexts) == len(records) > 6
     for ciphertext, record in zip(ciphertexts, records, strict=True):
         unprotect = inbound.unprotect_rtcp if record.is_rtcp else inbound.unprotect

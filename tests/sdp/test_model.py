@@ -1,9 +1,7 @@
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.browser_model import CAPTURES, VECTOR_NAMES, vector
+from support.browser_model import VECTOR_NAMES, vector
 
 from sfu.errors import BadPacket
 from sfu.sdp.attributes import ExtMap, Fingerprint, Group
@@ -38,11 +36,6 @@ def check_whole(text: str) -> None:
 def test_vectors_survive_reading_and_printing(name: str) -> None:
     check_whole(vector(name))
     assert parsed(vector(name).replace("\r\n", "\n")) == parsed(vector(name))
-
-
-@pytest.mark.parametrize("path", CAPTURES.values(), ids=CAPTURES)
-def test_captures_survive_reading_and_printing(path: Path) -> None:
-    check_whole(path.read_bytes().decode())
 
 
 @pytest.mark.parametrize("name", ["chromium-offer-opus-dtx-red", "other-ndc-offer"])

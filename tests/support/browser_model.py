@@ -9,13 +9,12 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from support.captures import VECTORS, capture_folder
+from support.captures import VECTORS
 
 from sfu.sdp import BundleSession, LocalTransport, SessionDescription
 
 FOLDER = VECTORS / "sdp"
 VECTOR_NAMES = sorted(file.stem for file in FOLDER.glob("*.sdp"))
-CAPTURES = {file.stem: file for file in sorted((capture_folder() or FOLDER).glob("sdp/*.sdp"))}
 
 FINGERPRINT = "sha-256 " + ":".join(["AB"] * 32)
 CANDIDATE = "1 1 udp 2130706431 192.0.2.2 7882 typ host"

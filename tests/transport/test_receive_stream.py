@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.captures import VECTORS, capture_folder, rtpdump_records
+from support.captures import VECTORS, read, rtpdump_records, whole
 from support.media import DELTA_FRAME, KEY_FRAME, OPUS, PUBLISHER_IDS, VP8, Publisher, Subscriber, published
 
 from sfu.errors import BadPacket
@@ -355,19 +355,18 @@ def test_close_lets_the_subscribers_go() -> None:
     published(kind="audio").close(1.0)
 
 
-def captures() -> list[Path]:
-    complete = capture_folder()
-    folders = [VECTORS / "rtp"] + ([complete / "rtp"] if complete else [])
-    return [path for folder in folders for path in sorted(folder.glob("*.rtpdump"))]
+def recordings() -> dict[str, Path]:
+    trimmed = {f"trimmed-{path.stem}": path for path in sorted((VECTORS / "rtp").glob("*.rtpdump"))}
+    return trimmed | {f"whole-{name}": path for name, path in whole("rtp", "*.rtpdump").items()}
 
 
-@pytest.mark.parametrize("path", captures(), ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", recordings().values(), ids=recordings())
 def test_what_browsers_sent_comes_through(path: Path) -> None:
-    """Every stream of a capture as a published one: nothing but padding and duplicates stays behind."""
+    """Every stream of a recording as a published one: nothing but padding and duplicates stays behind."""
     streams: dict[int, ReceiveStream] = {}
     forwarded = padding = 0
     total = 0
-    for record in rtpdump_records(path.read_bytes()):
+    for record in rtpdump_records(read(path)):
         if record.is_rtcp:
             continue
         packet = RtpPacket.parse(record.data)
