@@ -1,4 +1,4 @@
-"""The command: flags, exit statuses, and one line for each mistake."""
+"""The command: its flags, its exit statuses, and the error line of each mistake."""
 
 import gc
 import resource
@@ -23,7 +23,7 @@ from sfu.shell.config.settings import ConfigError, Settings
 
 
 class FakeServer(ModuleType):
-    """Stands in for `sfu.shell.process`: notes its settings and ends as it is told."""
+    """Stands in for `sfu.shell.process`: keeps its settings, and fails with `failure` if it is set."""
 
     def __init__(self) -> None:
         super().__init__("sfu.shell.process")
@@ -31,7 +31,7 @@ class FakeServer(ModuleType):
         self.failure: BaseException | None = None
 
     async def serve(self, settings: Settings, *, task_status: trio.TaskStatus[str]) -> None:
-        """Be ready at once, and end."""
+        """Report a URL at once, and end."""
         self.settings = settings
         await trio.lowlevel.checkpoint()
         if self.failure is not None:
@@ -93,11 +93,11 @@ def test_token(server: FakeServer) -> None:
     ("arguments", "secret", "complaint"),
     [
         ([], "", "SFU_AUTH_SECRET is not set"),
-        ([], "short", "SFU_AUTH_SECRET=***: allowed is at least 32 bytes"),
-        (["--ttl", "0"], SECRET, "'0': allowed is a number with s, m, h or d"),
-        (["--ttl", "1y"], SECRET, "'1y': allowed is"),
-        (["--ttl", ""], SECRET, "'': allowed is"),
-        (["--publish", "audio,all"], SECRET, "allowed are audio, video and screen"),
+        ([], "short", "SFU_AUTH_SECRET=***: expected at least 32 bytes"),
+        (["--ttl", "0"], SECRET, "'0': expected a number followed by s, m, h or d"),
+        (["--ttl", "1y"], SECRET, "'1y': expected"),
+        (["--ttl", ""], SECRET, "'': expected"),
+        (["--publish", "audio,all"], SECRET, "expected audio, video and screen"),
     ],
 )
 def test_token_with_a_mistake(server: FakeServer, arguments: list[str], secret: str, complaint: str) -> None:
@@ -105,6 +105,28 @@ def test_token_with_a_mistake(server: FakeServer, arguments: list[str], secret: 
     assert result.exit_code == 2
     assert complaint in result.stderr
     assert result.stdout == ""
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sfu", "--version"], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.startswith("trio-sfu, version ")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["--version"], ["--max-rooms", "none"]])
+def test_help_and_wrong_settings_load_no_server(arguments: list[str]) -> None:
+    code = (
+        "import sys; from sfu.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: sys.stderr.write(' '.join(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=30
+    )
+    loaded = set(done.stderr.split())
+    assert "sfu.cli" in loaded
+    assert not loaded & {"trio", "sfu.sdp", "sfu.shell.process", "cffi", "cryptography", "jwt", "msgspec"}
 
 
 def test_version() -> None:
@@ -126,7 +148,7 @@ def test_help_names_every_setting() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--http-addr", "nowhere"], "trio-sfu: --http-addr='nowhere': allowed is HOST:PORT"),
+        (["--http-addr", "nowhere"], "trio-sfu: --http-addr='nowhere': expected HOST:PORT"),
         (["--config", "/does/not/exist"], "trio-sfu: SFU_CONFIG=/does/not/exist: cannot be read"),
     ],
 )
@@ -140,7 +162,7 @@ def test_wrong_setting_is_one_line_and_status_2(
     assert server.settings is None
 
 
-def test_setting_found_wrong_at_start_is_one_line_and_status_2(server: FakeServer) -> None:
+def test_setting_that_fails_at_the_start_is_one_line_and_status_2(server: FakeServer) -> None:
     wrong = ConfigError("SFU_UDP_ADDR=0.0.0.0:7882: Address already in use")
     server.failure = BaseExceptionGroup("start", [ExceptionGroup("inner", [wrong])])
     result = CliRunner().invoke(cli.main, [])
@@ -148,7 +170,7 @@ def test_setting_found_wrong_at_start_is_one_line_and_status_2(server: FakeServe
     assert result.stderr == "trio-sfu: SFU_UDP_ADDR=0.0.0.0:7882: Address already in use\n"
 
 
-def test_bug_of_ours_is_not_swallowed(server: FakeServer) -> None:
+def test_a_bug_is_not_hidden(server: FakeServer) -> None:
     server.failure = RuntimeError("a bug")
     result = CliRunner().invoke(cli.main, [])
     assert result.exit_code == 1
@@ -167,24 +189,24 @@ def test_unknown_command_and_flag_are_refused() -> None:
     assert CliRunner().invoke(cli.main, ["--no-such-flag"]).exit_code == 2
 
 
-def test_other_systems_get_a_clear_answer(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_systems_are_refused_with_a_reason(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     result = CliRunner().invoke(cli.main, [])
     assert result.exit_code == 1
-    assert "the server needs Linux" in result.stderr
+    assert "the server requires Linux" in result.stderr
     assert server.settings is None
 
 
-def test_windows_has_no_limits_of_files_and_gets_the_answer_too() -> None:
+def test_windows_is_refused_although_it_has_no_file_limits() -> None:
     code = (
         "import sys; sys.modules['resource'] = None; from sfu.cli import main; sys.platform = 'win32'; main([])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("Error: the server needs Linux"), done.stderr
+    assert done.stderr.startswith("Error: the server requires Linux"), done.stderr
 
 
-def test_soft_limit_of_files_is_raised(server: FakeServer) -> None:
+def test_soft_limit_on_open_files_is_raised(server: FakeServer) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
     assert CliRunner().invoke(cli.main, []).exit_code == 0
@@ -192,7 +214,7 @@ def test_soft_limit_of_files_is_raised(server: FakeServer) -> None:
     assert server.settings is not None
 
 
-def test_the_collector_of_garbage_does_not_look_at_what_the_start_has_made(server: FakeServer) -> None:
+def test_garbage_collection_skips_the_objects_of_the_start(server: FakeServer) -> None:
     before = len(gc.get_objects())
     assert CliRunner().invoke(cli.main, []).exit_code == 0
     assert gc.get_freeze_count() > 0.9 * before

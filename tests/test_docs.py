@@ -33,7 +33,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "web"
 def test_readme_has_every_setting_as_it_is() -> None:
     table = [
         f"| `{row.variable}` "
-        f"| {row.default_text if row.default in (None, ()) else f'`{row.default_text}`'} "
+        f"| {row.default_text if row.default in (None, (), '') else f'`{row.default_text}`'} "
         f"| {row.help} |"
         for row in rows()
     ]

@@ -66,7 +66,9 @@ IMPURE_NAMES = {
 
 FILES = sorted(path for path in ROOT.rglob("*.py") if "web" not in path.relative_to(ROOT).parts)
 PURE_FILES = [
-    path for path in FILES if path.relative_to(ROOT).parts[0] not in ("shell", "cli.py", "__init__.py")
+    path
+    for path in FILES
+    if path.relative_to(ROOT).parts[0] not in ("shell", "cli.py", "__init__.py", "__main__.py")
 ]
 
 

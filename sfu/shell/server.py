@@ -27,7 +27,6 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
 from sfu.conference.errors import Unavailable
-from sfu.conference.limits import Limits
 from sfu.conference.messages import Join
 from sfu.conference.peer import Peer
 from sfu.conference.rate import TokenBucket
@@ -86,19 +85,10 @@ class Server:
         """Where every peer has sockets of its own; else all share one."""
         self._candidates = candidates(settings, media, self.ice_tcp.address)
         self._certificate = Certificate.generate(datetime.now(UTC), os.urandom)
-        limits = Limits(
-            max_rooms=settings.max_rooms,
-            max_peers_per_room=settings.max_peers_per_room,
-            max_tracks_per_peer=settings.max_tracks_per_peer,
-            max_id_length=settings.max_id_length,
-            messages_per_second=settings.messages_per_second,
-            messages_burst=settings.messages_burst,
-            session_ttl=settings.session_ttl_sec,
-        )
         self.token_verifier = make_token_verifier(settings, timeouts)
         """Decides who may join."""
         self.conference = Conference(
-            limits,
+            settings.limits,
             self._make_connection,
             media.egress,
             os.urandom,

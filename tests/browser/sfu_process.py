@@ -138,7 +138,7 @@ async def open_sfu(
         "PYTHONUNBUFFERED": "1",
         **(settings or {}),
     }
-    command = [sys.executable, *options, "-m", "sfu.cli"]
+    command = [sys.executable, *options, "-m", "sfu"]
     with tempfile.TemporaryDirectory(prefix="sfu-server-") as folder:
         async with running(command, Path(folder), env=env, host=host) as child:
             with trio.fail_after(START_SECONDS):

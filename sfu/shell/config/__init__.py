@@ -1,1 +1,1 @@
-"""Settings: the table of them, their value types, and where their values come from."""
+"""Settings: their table, their types, and where their values come from."""

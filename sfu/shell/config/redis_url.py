@@ -1,4 +1,4 @@
-"""Where Redis is: what `SFU_REDIS_URL` says."""
+"""The address of Redis, as in the setting `SFU_REDIS_URL`."""
 
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -9,19 +9,19 @@ DEFAULT_PORT: Final = 6379
 FORMS: Final = (
     "redis://[[user]:password@]host[:port][/db], rediss://… for TLS, or unix://[[user]:password@]/path[?db=N]"
 )
-"""What is allowed, for error messages."""
+"""The expected forms, for error messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """How to reach Redis. Its text has no password in it."""
+    """How to reach Redis. Its text does not contain the password."""
 
     scheme: Literal["redis", "rediss", "unix"]
     host: str = ""
-    """Of ``redis`` and ``rediss``: a name or an address, without brackets."""
+    """With ``redis`` and ``rediss``: a name or an IP address, without brackets."""
     port: int = DEFAULT_PORT
     path: str = ""
-    """Of ``unix``: the socket."""
+    """With ``unix``: the path of the socket."""
     db: int = 0
     username: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -34,12 +34,12 @@ class RedisAddress:
 
 
 def parse_address(text: str) -> RedisAddress:
-    """Return what a URL says.
+    """Read a URL.
 
-    User and password may be percent-encoded; the user may be missing, as in ``redis://:password@host``.
+    User and password may be percent-encoded. The user may be missing, as in ``redis://:password@host``.
 
     Raises:
-        ValueError: it is none of `FORMS`.
+        ValueError: the URL has none of the `FORMS`.
     """
     url = urlsplit(text)
     username = unquote(url.username) if url.username else None
@@ -49,7 +49,7 @@ def parse_address(text: str) -> RedisAddress:
     match url.scheme:
         case "unix":
             if url.hostname or not url.path.startswith("/"):
-                raise ValueError("a socket's path is absolute")
+                raise ValueError("the path of a socket must be absolute")
             name, _, number = (url.query or "db=0").partition("=")
             if name != "db":
                 raise ValueError("unknown parameter")
@@ -75,5 +75,5 @@ def _port(url: SplitResult) -> int:
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 6):
-        raise ValueError("not the number of a database")
+        raise ValueError("not a database number")
     return int(text)

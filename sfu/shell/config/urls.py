@@ -1,7 +1,7 @@
-"""Where something can be fetched: http and https URLs (RFC 3986, RFC 9110 section 4.2), read strictly.
+"""HTTP URLs, read strictly (RFC 3986, RFC 9110 section 4.2).
 
-What is allowed is what an operator would write into a setting and a server into a redirect. User names,
-other schemes and names that are not ASCII (an international one has its ``xn--`` form) are not.
+They come from a setting or from a redirect. Only http and https are allowed, no user names, and no characters
+outside ASCII. (An international host name has an ASCII form with ``xn--``.)
 """
 
 import ipaddress
@@ -23,11 +23,11 @@ class HttpUrl(NamedTuple):
     """A name in lower case or a textual IP address, without brackets."""
     port: int
     target: str
-    """Path and query, as they stand in the request line."""
+    """Path and query, as in the request line."""
 
     @property
     def authority(self) -> str:
-        """Host and port, as they stand in the header ``Host``."""
+        """Host and port, as in the header ``Host``."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -36,9 +36,9 @@ class HttpUrl(NamedTuple):
 
 
 def parse_http_url(text: str) -> HttpUrl:
-    """Read a URL; a fragment is dropped, since it is never sent. Raises `ValueError`."""
+    """Read a URL. A fragment is dropped: it is never sent to a server. Raises `ValueError`."""
     if not _VISIBLE.fullmatch(text):
-        raise ValueError("characters that a URL does not have")
+        raise ValueError("a character that is not allowed in a URL")
     parts = urlsplit(text)
     host = parts.hostname or ""
     if parts.scheme not in _PORTS or "@" in parts.netloc:
@@ -48,16 +48,16 @@ def parse_http_url(text: str) -> HttpUrl:
     elif not _NAME.fullmatch(host):
         raise ValueError("not a host name")
     else:
-        host.encode("idna")  # for its check of the labels' lengths
+        host.encode("idna")  # checks the lengths of the labels
     port = _PORTS[parts.scheme] if parts.port is None else parts.port
     if not port:
-        raise ValueError("no such port")
+        raise ValueError("port 0")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return HttpUrl(parts.scheme, host, port, target)
 
 
 def resolve(base: HttpUrl, reference: str) -> HttpUrl:
-    """Return where a reference that was found at `base` leads (RFC 3986 section 5). Raises `ValueError`."""
+    """Resolve a reference that was found at `base` (RFC 3986 section 5). Raises `ValueError`."""
     if not _VISIBLE.fullmatch(reference):
-        raise ValueError("characters that a URL does not have")
+        raise ValueError("a character that is not allowed in a URL")
     return parse_http_url(urljoin(str(base), reference))

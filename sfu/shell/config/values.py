@@ -1,4 +1,4 @@
-"""What kinds of values a setting may have, and how a text becomes one of them."""
+"""The types of settings: how the text of each becomes a value."""
 
 import ipaddress
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from sfu.shell.config.urls import HttpUrl, parse_http_url
 
 
 class HostPort(NamedTuple):
-    """An address to listen on."""
+    """An address to listen on or to connect to."""
 
     host: str
     """A textual IP address, without brackets, or (for TCP) a host name."""
     port: int
-    """0 lets the system choose."""
+    """0 means that the system chooses it."""
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -30,23 +30,23 @@ class IceUrl(NamedTuple):
     """A name or a textual IP address, without brackets."""
     port: int
     transport: str
-    """``udp`` or ``tcp``: how it is reached; ``turns`` is TLS over TCP."""
+    """``udp`` or ``tcp``: the transport to it. ``turns`` is TLS over TCP."""
     text: str
-    """As it was written, for clients."""
+    """As the operator wrote it. Clients get it like this."""
 
     def __str__(self) -> str:
         return self.text
 
 
 class SettingType(NamedTuple):
-    """How the text of a setting becomes its value."""
+    """The type of a setting: how its text becomes a value."""
 
     parse: Callable[[str], Any]
-    """Returns the value; raises `ValueError` for text that is not allowed."""
-    allowed: str
-    """What is allowed, for error messages and ``--help``."""
+    """Returns the value; raises `ValueError` for other text."""
+    expected: str
+    """What is expected, for error messages: "expected …"."""
     metavar: str
-    """One word that stands for the value in ``--help``."""
+    """Placeholder for the value in ``--help``."""
 
 
 def _parse_host_port(text: str) -> HostPort:
@@ -57,7 +57,7 @@ def _parse_host_port(text: str) -> HostPort:
         raise ValueError("an IPv6 address needs brackets")
     if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError("not HOST:PORT")
-    host.encode("idna")  # for its check of the labels' lengths, which else fails when the name is looked up
+    host.encode("idna")  # checks the lengths of the labels, as a lookup of the name would
     return HostPort(host, int(port))
 
 
@@ -74,7 +74,7 @@ def _parse_list(text: str) -> tuple[str, ...]:
 def _parse_ips(text: str) -> tuple[str, ...]:
     addresses = [ipaddress.ip_address(part) for part in _parse_list(text)]
     if any(address.is_unspecified or "%" in str(address) for address in addresses):
-        raise ValueError("a wildcard is no destination, and an interface means nothing to others")
+        raise ValueError("clients can use neither a wildcard address nor an interface name")
     return tuple(str(address) for address in addresses)
 
 
@@ -87,7 +87,7 @@ def _parse_origin(text: str) -> str:
     scheme, separator, host = text.lower().partition("://")
     if not (scheme and separator and host and "/" not in host):
         raise ValueError("not an origin")
-    # As browsers write it (RFC 6454 section 6.2), or it would match nothing.
+    # In the form that browsers send (RFC 6454 section 6.2).
     return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS.get(scheme, ''))}"
 
 
@@ -100,11 +100,11 @@ def _parse_ice_url(text: str, schemes: tuple[str, ...]) -> IceUrl:
     scheme = scheme.lower()
     address, question, query = rest.partition("?")
     if not separator or scheme not in schemes or address.startswith("//") or "@" in address:
-        raise ValueError("not such a URL")
+        raise ValueError("not a URL of this scheme")
     transport = "tcp" if scheme == "turns" else "udp"
     if question:
         name, _, transport = query.partition("=")
-        # TURN over DTLS exists (RFC 7350), but neither in browsers nor in aioice.
+        # Neither browsers nor aioice support TURN over DTLS (RFC 7350).
         if scheme == "stun" or name != "transport" or transport not in ("udp", "tcp")[scheme == "turns" :]:
             raise ValueError("not a transport")
     default = 5349 if scheme == "turns" else 3478
@@ -126,10 +126,10 @@ def _parse_turn_urls(text: str) -> tuple[IceUrl, ...]:
 def _parse_file(text: str) -> Path:
     try:
         path = Path(text).expanduser()
-        there = path.is_file()
-    except (OSError, RuntimeError) as error:  # too long, not for us to see, or in nobody's home
+        exists = path.is_file()
+    except (OSError, RuntimeError) as error:  # the path is too long, not readable, or in an unknown user's home
         raise ValueError("no such file") from error
-    if not there:
+    if not exists:
         raise ValueError("no such file")
     return path
 
@@ -138,29 +138,31 @@ def _parse_file_or_url(text: str) -> Path | HttpUrl:
     return parse_http_url(text) if "://" in text else _parse_file(text)
 
 
-HOST_PORT: Final = SettingType(_parse_host_port, "HOST:PORT such as 127.0.0.1:8080 or [::]:8080", "HOST:PORT")
-IP_PORT: Final = SettingType(_parse_ip_port, "IP:PORT such as 0.0.0.0:7882 or [::]:7882", "IP:PORT")
+HOST_PORT: Final = SettingType(
+    _parse_host_port, "HOST:PORT, for example 127.0.0.1:8080 or [::]:8080", "HOST:PORT"
+)
+IP_PORT: Final = SettingType(_parse_ip_port, "IP:PORT, for example 0.0.0.0:7882 or [::]:7882", "IP:PORT")
 IP_PORT_OR_OFF: Final = SettingType(
     lambda text: None if text == "off" else _parse_ip_port(text),
-    "IP:PORT such as 0.0.0.0:7881 or [::]:7881, or off",
+    "IP:PORT, for example 0.0.0.0:7881 or [::]:7881, or off",
     "IP:PORT|off",
 )
 IPS: Final = SettingType(_parse_ips, "IP addresses separated by commas", "IP,…")
 ORIGINS: Final = SettingType(
-    _parse_origins, "origins such as https://example.org separated by commas, or *", "ORIGIN,…"
+    _parse_origins, "origins separated by commas, for example https://example.org, or *", "ORIGIN,…"
 )
 STUN_URLS: Final = SettingType(
-    _parse_stun_urls, "stun:HOST[:PORT] (3478 without a port), several separated by commas", "URL,…"
+    _parse_stun_urls, "one or more stun:HOST[:PORT], separated by commas (default port 3478)", "URL,…"
 )
 TURN_URLS: Final = SettingType(
     _parse_turn_urls,
-    "turn:HOST[:PORT][?transport=udp|tcp] (3478 without a port) or turns:HOST[:PORT][?transport=tcp] (5349), "
-    "several separated by commas",
+    "one or more turn:HOST[:PORT][?transport=udp|tcp] (default port 3478) or "
+    "turns:HOST[:PORT][?transport=tcp] (default port 5349), separated by commas",
     "URL,…",
 )
-FILE: Final = SettingType(_parse_file, "the path of a file that exists", "FILE")
+FILE: Final = SettingType(_parse_file, "the path of an existing file", "FILE")
 FILE_OR_URL: Final = SettingType(
-    _parse_file_or_url, "the path of a file that exists, or https://HOST[:PORT][/PATH] (or http)", "FILE|URL"
+    _parse_file_or_url, "the path of an existing file, or https://HOST[:PORT][/PATH] (or http)", "FILE|URL"
 )
 
 
@@ -171,10 +173,10 @@ def _parse_secret(text: str) -> str:
 
 
 MIN_SECRET: Final = 32
-"""Bytes of a shared secret: as many as HS256's hash has (RFC 7518 section 3.2)."""
+"""Bytes of a shared secret: at least the size of HS256's hash (RFC 7518 section 3.2)."""
 
 SECRET: Final = SettingType(
-    _parse_secret, f"at least {MIN_SECRET} bytes, as `openssl rand -hex 32` gives", "SECRET"
+    _parse_secret, f"at least {MIN_SECRET} bytes, for example the output of `openssl rand -hex 32`", "SECRET"
 )
 
 
@@ -201,7 +203,7 @@ BOOLEAN: Final = SettingType(_parse_boolean, "true or false", "true|false")
 
 
 def integer(low: int, high: int) -> SettingType:
-    """Return the kind of a whole number from `low` to `high`."""
+    """Return the type of a whole number from `low` to `high`."""
 
     def parse(text: str) -> int:
         number = int(text)
@@ -213,12 +215,12 @@ def integer(low: int, high: int) -> SettingType:
 
 
 def choice(*words: str) -> SettingType:
-    """Return the kind of a setting that is one of `words`."""
+    """Return the type of a setting that is one of `words`."""
 
     def parse(text: str) -> str:
         word = text.strip().lower()
         if word not in words:
-            raise ValueError("not one of them")
+            raise ValueError("not one of the words")
         return word
 
     return SettingType(parse, " or ".join(words), "|".join(words))

@@ -1,4 +1,4 @@
-"""Redis URLs: what each says, and what is refused."""
+"""Redis URLs: which are read, and which are refused."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ from sfu.shell.config.redis_url import RedisAddress, parse_address
         ("unix://:x@/run/a%20b.sock?db=7", RedisAddress("unix", path="/run/a b.sock", db=7, password="x")),
     ],
 )
-def test_what_urls_say(text: str, address: RedisAddress) -> None:
+def test_valid_urls(text: str, address: RedisAddress) -> None:
     assert parse_address(text) == address
 
 
@@ -46,7 +46,7 @@ def test_what_urls_say(text: str, address: RedisAddress) -> None:
         "unix:///run/redis.sock?7",
     ],
 )
-def test_what_is_none_is_refused(text: str) -> None:
+def test_invalid_urls(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_address(text)
 

@@ -1,4 +1,4 @@
-"""URLs: what is read of them, and what is not allowed."""
+"""HTTP URLs: which are read, and which are refused."""
 
 import contextlib
 
@@ -19,7 +19,7 @@ from sfu.shell.config.urls import HttpUrl, parse_http_url, resolve
         ("http://[::1]:81/?q", HttpUrl("http", "::1", 81, "/?q"), "http://[::1]:81/?q"),
     ],
 )
-def test_what_is_allowed(text: str, url: HttpUrl, written: str | None) -> None:
+def test_valid_urls(text: str, url: HttpUrl, written: str | None) -> None:
     assert parse_http_url(text) == url
     if written is not None:
         assert str(url) == written
@@ -52,7 +52,7 @@ NOT_ALLOWED = [
 
 
 @pytest.mark.parametrize("text", NOT_ALLOWED)
-def test_what_is_not_allowed(text: str) -> None:
+def test_invalid_urls(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its text is for people
         parse_http_url(text)
 
@@ -72,13 +72,13 @@ def test_references(reference: str, leads: str) -> None:
 
 
 @pytest.mark.parametrize("reference", ["", "file:///etc/passwd", "data:,x", "/a b", "//user@host/"])
-def test_references_that_lead_nowhere(reference: str) -> None:
+def test_invalid_references(reference: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its text is for people
         resolve(parse_http_url("https://example.org/"), reference)
 
 
 @given(st.text(max_size=80) | st.text(max_size=60).map("https://a".__add__))
-def test_whatever_is_read_is_read_again(text: str) -> None:
+def test_a_url_survives_writing_and_reading(text: str) -> None:
     with contextlib.suppress(ValueError):
         url = parse_http_url(text)
         assert parse_http_url(str(url)) == url
