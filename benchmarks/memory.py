@@ -22,12 +22,12 @@ import trio
 from benchmarks.crowd import all_connected
 from benchmarks.modes import MODES, open_crowd, open_server
 from benchmarks.usage import resident_bytes
-from sfu.shell.signaling import KEEPALIVE
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
 
 SIZES: Final = (10, 100, 200)
 """Peers at which memory is read."""
 
-SETTLE: Final = KEEPALIVE + 3.0
+SETTLE: Final = DEFAULT_TIMEOUTS.signaling_keepalive + 3.0
 """Seconds from the last connection until memory is read. After a ping, nothing holds the long messages of the
 beginning any more."""
 

@@ -101,7 +101,7 @@ class PeerTask:
             self._attached = trio.Event()
             signaling = self._signaling
             assert signaling is not None, "a WebSocket was attached"
-            await signaling.run(self._receive)
+            await signaling.read(self._receive)
             if signaling is self._signaling:
                 self._steps.suspend(self.peer)
                 log.info("peer suspended", peer=self.peer.id, room=self.peer.room_id)

@@ -1,56 +1,47 @@
-"""One client's WebSocket: from the upgrade to its end.
+"""The WebSocket of one client.
 
-Before the join a client is nobody: it may ping and it may try to join. From the join on the connection is a
-`Signaling`. The peer's task reads it, and pings after silence; the task that had it until then writes, and
-closes it in the end. Most connections are idle most of the time, and one more task that waits would take 3 KiB.
+Before the join, the task of the HTTP connection reads and writes (`sfu.shell.join`). After it, the peer's task
+reads, and pings the client when it is silent; the connection's task writes, and closes the WebSocket at the
+end. Most connections are idle most of the time, and another waiting task would take 3 KiB each.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from sfu.conference.envelope import BadMessage, parse, serialize
-from sfu.conference.errors import Conflict, Refused, TooManyRequests
-from sfu.conference.messages import ClientMessage, Join, Ping, Pong, ServerMessage, refusal
-from sfu.conference.rate import TokenBucket, weight_of
-from sfu.shell.logs import get_logger
+from sfu.conference.envelope import serialize
+from sfu.conference.messages import ServerMessage
+from sfu.shell.config.timeouts import Timeouts
 
 OUTBOX: Final = 1024
-"""Messages that may wait for one client. Joining a full room takes a few hundred; a client further behind than
-this does not read."""
-
-JOIN_TIMEOUT: Final = 60.0
-"""Seconds that a client may stay silent before it has joined."""
-
-KEEPALIVE: Final = 15.0
-"""Seconds of silence after which a client is pinged: proxies drop connections idle for 30 s or 60 s."""
-
-STALL_TIMEOUT: Final = 20.0
-"""Seconds that a ping or a message may take to get through before the client counts as gone."""
-
-REFUSED_FOR_GOOD: Final = (401, 403)
-"""Codes after which another try on the same connection is pointless (SPEC section 2)."""
-
-CLOSE_TIMEOUT: Final = 2.0
-"""Seconds for a client's last messages and the closing handshake."""
+"""Messages that may wait for one client. Joining a full room takes a few hundred. A client that is further
+behind than this does not read."""
 
 NORMAL_CLOSURE: Final = 1000
 """The WebSocket close code of an ordinary end (RFC 6455 section 7.4.1)."""
 
-POLICY_VIOLATION: Final = 1008
-"""The WebSocket close code for those (RFC 6455 section 7.4.1)."""
-
-log = get_logger(__name__)
-
 
 class Signaling:
-    """The WebSocket of a client that has joined."""
+    """The WebSocket of one client, and the messages that wait for it."""
 
-    def __init__(self, websocket: WebSocketConnection) -> None:
+    __slots__ = (
+        "_code",
+        "_outbox",
+        "_reading",
+        "_reason",
+        "_retired",
+        "_timeouts",
+        "_wake",
+        "_websocket",
+        "_writing",
+    )
+
+    def __init__(self, websocket: WebSocketConnection, timeouts: Timeouts) -> None:
         self._websocket = websocket
+        self._timeouts = timeouts
         self._outbox: list[ServerMessage] = []
         self._wake = trio.Event()
         """Set when there is something to do for `write`."""
@@ -59,33 +50,44 @@ class Signaling:
         self._retired = False
         self._code, self._reason = NORMAL_CLOSURE, ""
 
-    def retire(self, code: int, reason: str) -> None:
-        """Note that the peer is done with this WebSocket: `run` ends, and `write` closes it with `code`."""
-        self._code, self._reason = code, reason
-        self._retired = True
-        self._reading.cancel(reason)
-        self._writing.deadline = min(self._writing.deadline, trio.current_time() + CLOSE_TIMEOUT)
-        self._wake.set()
+    async def send(self, message: ServerMessage) -> None:
+        """Send one message now, stamped with the wall-clock time.
+
+        Raises:
+            ConnectionClosed: the client is gone.
+            trio.TooSlowError: the client did not read it within `Timeouts.signaling_stall`.
+        """
+        with trio.fail_after(self._timeouts.signaling_stall):
+            await self._websocket.send_message(serialize(message, datetime.now(UTC)))
 
     def post(self, message: ServerMessage) -> None:
-        """Queue a message. A client that leaves its outbox full is cut off."""
+        """Queue a message. A client with a full outbox is disconnected."""
         if len(self._outbox) >= OUTBOX:
             self._reading.cancel("the client does not read")
             return
         self._outbox.append(message)
         self._wake.set()
 
-    async def write(self) -> None:
-        """Send what is posted, until the peer is done with the WebSocket; then what still waits, and close it.
+    def retire(self, code: int, reason: str) -> None:
+        """End the use of this WebSocket: `read` returns, and `write` closes the WebSocket with `code`."""
+        self._code, self._reason = code, reason
+        self._retired = True
+        self._reading.cancel(reason)
+        close_deadline = trio.current_time() + self._timeouts.websocket_close
+        self._writing.deadline = min(self._writing.deadline, close_deadline)
+        self._wake.set()
 
-        That takes `CLOSE_TIMEOUT` at most. It is for the task that serves the connection, not for the peer's:
-        what is on its way when the peer ends, or goes on elsewhere, gets there.
+    async def write(self) -> None:
+        """Send the queued messages until `retire`; then send what is left, and close the WebSocket.
+
+        After `retire` this takes `Timeouts.websocket_close` at most. It runs in the connection's task, not in
+        the peer's: the last messages arrive although the peer has ended, or goes on with another WebSocket.
         """
         with self._writing:
             try:
                 while self._outbox or not self._retired:
                     if self._outbox:
-                        await send(self._websocket, self._outbox.pop(0))
+                        await self.send(self._outbox.pop(0))
                     else:
                         self._wake = trio.Event()
                         await self._wake.wait()
@@ -96,99 +98,35 @@ class Signaling:
                     await self._wake.wait()
             await self._websocket.aclose(self._code, self._reason)
 
-    async def run(self, handle: Callable[[str | bytes], float]) -> None:
-        """Give each message to `handle`, until the connection has ended or stalled.
+    async def read(self, handle: Callable[[str | bytes], float]) -> None:
+        """Give each message to `handle`, until the connection has ended, stalled, or was retired.
 
-        `handle` returns for how many seconds not to read: what the client sends meanwhile waits in its own
-        memory, as TCP tells it to.
+        `handle` returns for how many seconds not to read. What the client sends meanwhile waits in the client's
+        memory, by TCP's flow control.
         """
-
-        def take(text: str | bytes) -> float:
-            # It may have been handed over in the very step in which the peer went on with a newer WebSocket.
-            return 0.0 if self._retired else handle(text)
-
         with self._reading:
             async with trio.open_nursery() as nursery:
                 try:
-                    await self._read(take, nursery)
+                    while True:
+                        pause = 0.0
+                        with trio.move_on_after(self._timeouts.signaling_keepalive) as silence:
+                            # No variable for the message: until the next message comes, it would keep a
+                            # description of 4 KB in memory.
+                            pause = self._deliver(await self._websocket.get_message(), handle)
+                        if silence.cancelled_caught:
+                            nursery.start_soon(self._ping)
+                        if pause:
+                            await trio.sleep(pause)
                 except ConnectionClosed:
                     self._reading.cancel("the client closed the connection")
 
-    async def _read(self, handle: Callable[[str | bytes], float], nursery: trio.Nursery) -> None:
-        while True:
-            pause = 0.0
-            with trio.move_on_after(KEEPALIVE) as silence:
-                # No variable for the message: it would hold a description of 4 KB until the next one comes.
-                pause = handle(await self._websocket.get_message())
-            if silence.cancelled_caught:
-                nursery.start_soon(self._ping)
-            if pause:
-                await trio.sleep(pause)
+    def _deliver(self, text: str | bytes, handle: Callable[[str | bytes], float]) -> float:
+        # A message may arrive in the step in which the peer goes on with a newer WebSocket.
+        return 0.0 if self._retired else handle(text)
 
     async def _ping(self) -> None:
         try:
-            with trio.fail_after(STALL_TIMEOUT):
+            with trio.fail_after(self._timeouts.signaling_stall):
                 await self._websocket.ping()
         except (ConnectionClosed, trio.TooSlowError):
             self._reading.cancel("the client does not answer")
-
-
-async def send(websocket: WebSocketConnection, message: ServerMessage) -> None:
-    """Send one message, stamped with the wall-clock time.
-
-    Raises:
-        ConnectionClosed: nobody is there any more.
-        trio.TooSlowError: it did not get through within `STALL_TIMEOUT`.
-    """
-    with trio.fail_after(STALL_TIMEOUT):
-        await websocket.send_message(serialize(message, datetime.now(UTC)))
-
-
-async def greet(
-    websocket: WebSocketConnection,
-    join: Callable[[Join], Awaitable[None]],
-    bucket: TokenBucket,
-    count: Callable[[str | None, str], None],
-) -> bool:
-    """Serve a client that is nobody yet; return True when `join` has taken it in, False when it is gone.
-
-    `join` raises `Refused` to refuse; the client may try again, except where that is pointless. `bucket` says
-    how fast it may speak until then. `count` is told the type and the result of every message.
-    """
-    try:
-        while True:
-            await trio.sleep(bucket.pause())
-            with trio.fail_after(JOIN_TIMEOUT):
-                text = await websocket.get_message()
-            may_pass = bucket.take(trio.current_time(), weight_of(text))
-            try:
-                message: ClientMessage = parse(text)
-                untimely: Refused | None = None
-                if not may_pass:
-                    untimely = TooManyRequests("too many messages: slow down")
-                elif not isinstance(message, Join | Ping | Pong):
-                    untimely = Conflict("join a room first")
-                if untimely is not None:
-                    count(message.message_type, str(untimely.code))
-                    await send(websocket, refusal(untimely, message.message_type))
-                    continue
-                if isinstance(message, Join):
-                    await join(message)
-                    count(Join.message_type, "ok")
-                    return True
-                count(message.message_type, "ok")
-                if isinstance(message, Ping):
-                    await send(websocket, Pong(message.data))
-            except BadMessage as error:
-                count(error.message_type, str(error.code))
-                await send(websocket, refusal(error, error.message_type))
-            except Refused as error:
-                count(Join.message_type, str(error.code))
-                log.info("join refused", code=error.code, reason=str(error))
-                await send(websocket, refusal(error, Join.message_type))
-                if error.code in REFUSED_FOR_GOOD:
-                    with trio.move_on_after(CLOSE_TIMEOUT):
-                        await websocket.aclose(POLICY_VIOLATION, str(error))
-                    return False
-    except (ConnectionClosed, trio.TooSlowError):
-        return False

@@ -137,7 +137,7 @@ async def test_sessions_come_and_go_and_leave_nothing(mock_clock: MockClock) -> 
         statistics = conference.statistics()
         assert (statistics.resumes, statistics.failed_resumes) == (2 * SESSIONS, 0)
         assert len({member.session_id for member in members}) == SESSIONS
-        assert len(server.sfu.tasks_per_room()) == SESSIONS // 10
+        assert len(server.sfu.rooms.per_room()) == SESSIONS // 10
         assert server.sfu.store.statistics().sessions == SESSIONS
         assert await labels(server)
         mock_clock.jump(GRACE)

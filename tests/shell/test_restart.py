@@ -117,7 +117,7 @@ async def test_who_does_not_come_back_leaves_nothing_behind(autojump_clock: Mock
         await alice.say("leave")
         await alice.until(lambda: alice.closed)
         await trio.sleep(10)
-        assert server.sfu.tasks == 0
+        assert server.sfu.rooms.running == 0
         assert server.sfu.conference.statistics().rooms == 0
         assert memory.sessions == {}
 
@@ -127,9 +127,9 @@ async def test_a_room_of_restored_sessions_alone_ends_with_them(autojump_clock: 
     await live_and_die(memory, "alice", "bob")
     async with in_memory_server(MemoryStore("one", memory), **(LASTING | {"room_ttl_sec": 5})) as server:
         await trio.sleep(1)
-        assert server.sfu.tasks == 3
+        assert server.sfu.rooms.running == 3
         await trio.sleep(90)
-        assert server.sfu.tasks == 0
+        assert server.sfu.rooms.running == 0
         assert server.sfu.conference.statistics().rooms == 0
         assert memory.sessions == {}
 
@@ -290,7 +290,7 @@ async def test_a_store_that_cannot_be_asked_keeps_nobody_out(autojump_clock: Moc
         assert (await again.resume(bob.heard("join")[0]))["resumed"] is True
         unknown = {"sessionId": "0" * 32, "sessionToken": "0"}
         assert (await carl.resume(unknown))["resumed"] is False
-        assert server.sfu.http._ready().status == "degraded"
+        assert server.sfu.readiness().status == "degraded"
 
 
 async def test_a_drain_ends_when_all_have_gone(autojump_clock: MockClock) -> None:
@@ -303,12 +303,12 @@ async def test_a_drain_ends_when_all_have_gone(autojump_clock: MockClock) -> Non
             await alice.until(lambda: alice.heard("server-draining"))
             await bob.until(lambda: bob.heard("server-draining"))
             assert bob.heard("server-draining") == [{"deadlineMs": 20_000}]
-            assert server.sfu.http._ready() == (False, "draining")
+            assert server.sfu.readiness() == (False, "draining")
             started = trio.current_time()
             await trio.sleep(5)
-            assert server.sfu.tasks == 3
+            assert server.sfu.rooms.running == 3
         await trio.sleep(1)
-        assert server.sfu.tasks == 0
+        assert server.sfu.rooms.running == 0
         assert trio.current_time() - started < 7
     assert [kept.record.suspended for kept in memory.sessions.values()] == [True, True]
 

@@ -13,9 +13,12 @@ from trio.testing import MockClock
 from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
 from sfu.ice.path import IcePath
-from sfu.shell.server import OBSERVE_INTERVAL
-from sfu.shell.signaling import JOIN_TIMEOUT, KEEPALIVE, OUTBOX, STALL_TIMEOUT
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
+from sfu.shell.signaling import OUTBOX
 from sfu.transport.peer import PeerTransport
+
+UNRESPONSIVE = DEFAULT_TIMEOUTS.signaling_stall + DEFAULT_TIMEOUTS.signaling_keepalive
+"""Seconds until a client that does not read or answer is disconnected, at most."""
 
 
 def transports(server: InMemoryServer) -> list[PeerTransport]:
@@ -27,7 +30,7 @@ def transports(server: InMemoryServer) -> list[PeerTransport]:
 def remains(server: InMemoryServer) -> tuple[int, int, int]:
     """Peers, ways for datagrams to find them, and tasks (of peers and rooms) that there are."""
     statistics = server.sfu.conference.statistics()
-    return statistics.peers, statistics.routes, server.sfu.tasks
+    return statistics.peers, statistics.routes, server.sfu.rooms.running
 
 
 async def call(alice: Client, bob: Client) -> None:
@@ -167,9 +170,9 @@ async def test_a_room_outlives_its_last_peer_by_its_time_to_live(autojump_clock:
         await trio.sleep(59)
         async with server.client("alice") as alice:
             await alice.join()
-            assert server.sfu.tasks == 2
+            assert server.sfu.rooms.running == 2
         await trio.sleep(59)
-        assert server.sfu.tasks == 1
+        assert server.sfu.rooms.running == 1
         await trio.sleep(5)
         assert remains(server) == (0, 0, 0)
         assert not server.sfu.conference.rooms
@@ -183,9 +186,9 @@ async def test_rooms_that_are_only_remembered_keep_nobody_out(autojump_clock: Mo
                 assert server.sfu.conference.statistics().rooms <= 2
                 await alice.say("leave")
                 await alice.until(lambda alice=alice: alice.closed)  # type: ignore[misc]
-                assert server.sfu.tasks <= 3
+                assert server.sfu.rooms.running <= 3
         await trio.sleep(301)
-        assert server.sfu.tasks == 0
+        assert server.sfu.rooms.running == 0
         assert server.sfu.conference.statistics().rooms == 0
 
 
@@ -194,7 +197,7 @@ async def test_rooms_that_are_only_remembered_keep_nobody_out(autojump_clock: Mo
 
 async def test_a_client_that_never_joins_is_dropped(autojump_clock: MockClock) -> None:
     async with in_memory_server() as server, server.client("alice") as alice:
-        await alice.until(lambda: alice.closed, JOIN_TIMEOUT + 5)
+        await alice.until(lambda: alice.closed, DEFAULT_TIMEOUTS.join + 5)
 
 
 async def test_before_the_join_only_ping_and_join_are_served(autojump_clock: MockClock) -> None:
@@ -251,7 +254,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_disturbs_nobody(autoju
         alice.reads = False
         await alice.say("join", roomId="room", userId="alice")
         await bob.join()
-        await bob.until(lambda: bob.heard("peer-left"), STALL_TIMEOUT + KEEPALIVE + 60)
+        await bob.until(lambda: bob.heard("peer-left"), UNRESPONSIVE + 60)
 
 
 async def test_a_flood_to_a_slow_reader_is_bounded(autojump_clock: MockClock) -> None:
@@ -263,7 +266,7 @@ async def test_a_flood_to_a_slow_reader_is_bounded(autojump_clock: MockClock) ->
         for number in range(3 * OUTBOX):
             on = bool(number % 2)
             await bob.say("media-state", micEnabled=on, cameraEnabled=on, screenEnabled=False)
-        await bob.until(lambda: bob.heard("peer-left"), STALL_TIMEOUT + KEEPALIVE + 60)
+        await bob.until(lambda: bob.heard("peer-left"), UNRESPONSIVE + 60)
 
 
 async def test_who_is_shown_the_door_is_told_why(autojump_clock: MockClock) -> None:
@@ -391,7 +394,7 @@ async def test_the_debug_log_says_how_much_there_is(autojump_clock: MockClock) -
     with capture_logs() as captured:
         async with in_memory_server(log_level="debug") as server, server.client("alice") as alice:
             await alice.join()
-            await trio.sleep(OBSERVE_INTERVAL + 1)
+            await trio.sleep(DEFAULT_TIMEOUTS.observe_interval + 1)
     lines = [entry for entry in captured if entry["event"] == "running"]
     assert [(line["rooms"], line["peers"]) for line in lines] == [(1, 1)]
     assert lines[0]["tasks"] > 1

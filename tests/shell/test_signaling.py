@@ -6,13 +6,16 @@ from typing import cast
 import msgspec
 import pytest
 import trio
+from support.in_memory_server import in_memory_server
 from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_websocket import WebSocketConnection
 
-from sfu.conference.errors import Forbidden
-from sfu.conference.messages import Join, Pong
-from sfu.conference.rate import TokenBucket
-from sfu.shell.signaling import CLOSE_TIMEOUT, STALL_TIMEOUT, Signaling, greet
+from sfu.conference.messages import Pong
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
+from sfu.shell.signaling import Signaling
+
+CLOSE_TIMEOUT = DEFAULT_TIMEOUTS.websocket_close
+STALL_TIMEOUT = DEFAULT_TIMEOUTS.signaling_stall
 
 
 class Line:
@@ -25,6 +28,7 @@ class Line:
         self.arrive, self._messages = trio.open_memory_channel[str](1)
         self.sent: list[str] = []
         self._taken = taken
+        self.closed = None
 
     async def get_message(self) -> str:
         """Return the next message."""
@@ -58,9 +62,9 @@ async def test_what_comes_in_the_step_in_which_a_newer_one_took_over_is_not_hear
         return 0.0
 
     line = Line()
-    signaling = Signaling(cast(WebSocketConnection, line))
+    signaling = Signaling(cast(WebSocketConnection, line), DEFAULT_TIMEOUTS)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(signaling.run, hear)
+        nursery.start_soon(signaling.read, hear)
         await wait_all_tasks_blocked()
         line.arrive.send_nowait("in time")
         await wait_all_tasks_blocked()
@@ -75,10 +79,10 @@ async def test_what_is_on_its_way_when_the_peer_ends_still_arrives(
 ) -> None:
     """And what waits behind it; but nobody is waited for who does not read it."""
     line = Line(taken)
-    signaling = Signaling(cast(WebSocketConnection, line))
+    signaling = Signaling(cast(WebSocketConnection, line), DEFAULT_TIMEOUTS)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(signaling.write)
-        nursery.start_soon(signaling.run, lambda _: 0.0)
+        nursery.start_soon(signaling.read, lambda _: 0.0)
         for number in range(3):
             signaling.post(Pong(msgspec.Raw(b"%d" % number)))
         await trio.sleep(0.2)
@@ -90,11 +94,11 @@ async def test_what_is_on_its_way_when_the_peer_ends_still_arrives(
 
 async def test_who_does_not_read_is_left_to_the_peer(autojump_clock: MockClock) -> None:
     """Which is told by the end of `run`, and says with which code to close."""
-    signaling = Signaling(cast(WebSocketConnection, Line()))
+    signaling = Signaling(cast(WebSocketConnection, Line()), DEFAULT_TIMEOUTS)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(signaling.write)
         signaling.post(Pong(msgspec.Raw(b"1")))
-        await signaling.run(lambda _: 0.0)
+        await signaling.read(lambda _: 0.0)
         assert trio.current_time() == pytest.approx(STALL_TIMEOUT)
         signaling.post(Pong(msgspec.Raw(b"2")))
         await wait_all_tasks_blocked()
@@ -107,15 +111,10 @@ async def test_a_client_that_may_not_join_and_does_not_read_that_is_not_waited_f
     autojump_clock: MockClock, taken: int, patience: float
 ) -> None:
     """Nor one that reads it and then does not close."""
-
-    async def join(_request: Join) -> None:
-        await trio.lowlevel.checkpoint()
-        raise Forbidden("not you")
-
     line = Line(taken)
     line.arrive.send_nowait('{"type": "join", "data": {"roomId": "r", "userId": "u"}}')
-    begin = trio.current_time()
-    with trio.fail_after(60):
-        websocket = cast(WebSocketConnection, line)
-        assert not await greet(websocket, join, TokenBucket(20, 40, begin), lambda *_: None)
-    assert trio.current_time() == pytest.approx(begin + patience)
+    async with in_memory_server(auth_secret="0" * 32) as server:
+        begin = trio.current_time()
+        with trio.fail_after(60):
+            await server.sfu.joins.serve_websocket(cast(WebSocketConnection, line))
+        assert trio.current_time() == pytest.approx(begin + patience)

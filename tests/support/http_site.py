@@ -12,7 +12,6 @@ from sfu.shell.config.settings import Settings
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.config.values import HostPort
 from sfu.shell.http.fragments import MAX_FRAGMENTS
-from sfu.shell.http.handshake import RequestInfo
 from sfu.shell.http.public import (
     MAX_WAITING,
     HttpServer,
@@ -37,7 +36,7 @@ UPGRADE = (
 """Headers of a request that opens a WebSocket."""
 
 
-async def echo(websocket: WebSocketConnection, _info: RequestInfo) -> None:
+async def echo(websocket: WebSocketConnection) -> None:
     """Return each message in capitals."""
     while True:
         await websocket.send_message((await websocket.get_message()).upper())

@@ -28,7 +28,7 @@ from sfu.shell.config.settings import Settings
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.config.values import HostPort
 from sfu.shell.http.connection import HttpConnection
-from sfu.shell.http.handshake import RequestInfo, opening
+from sfu.shell.http.handshake import opening
 from sfu.shell.http.websocket import ReplayStream, run_websocket
 from sfu.shell.media.udp import Receive
 from sfu.shell.server import Server
@@ -38,7 +38,6 @@ from sfu.transport.egress import PACKET_BUFFER_SIZE, Egress
 
 ADDRESS = Address("192.0.2.1", 7882)
 MAX_MESSAGE = 1 << 20
-INFO = RequestInfo(target="/ws", origin=None, user_agent="test", remote="192.0.2.7")
 CERTIFICATE = Certificate.generate(datetime(2026, 1, 2, tzinfo=UTC), os.urandom)
 """Of all clients: making one takes time and proves nothing here."""
 
@@ -112,16 +111,15 @@ class InMemoryServer:
                 nursery.cancel_scope.cancel("the client is gone")
 
     async def _serve(self, stream: trio.abc.Stream) -> None:
-        async def talk(websocket: WebSocketConnection) -> None:
-            await self.sfu.talk(websocket, INFO)
-
         # As the HTTP front does it: the frames are counted from the first byte behind the request on.
         exchange = HttpConnection(cast(trio.SocketStream, stream))
         request = await exchange.next_request()
         assert request is not None
         try:
             unread = ReplayStream(stream, opening(request), exchange.unparsed())
-            await run_websocket(unread, MAX_MESSAGE, talk, DEFAULT_TIMEOUTS.websocket_close)
+            await run_websocket(
+                unread, MAX_MESSAGE, self.sfu.joins.serve_websocket, DEFAULT_TIMEOUTS.websocket_close
+            )
         finally:
             await trio.aclose_forcefully(stream)
 

@@ -155,7 +155,7 @@ class RealServer:
             "rooms": conference.rooms,
             "peers": conference.peers,
             "routes": conference.routes,
-            "peer and room tasks": self.sfu.tasks,
+            "peer and room tasks": self.sfu.rooms.running,
             "trio tasks": trio.lowlevel.current_statistics().tasks_living,
             "connections": http.connections,
             "websockets": http.websockets,

@@ -17,6 +17,18 @@ class Timeouts:
     flush: float = 3.0
     """For the store to write what is still waiting when the server stops."""
 
+    observe_interval: float = 10.0
+    """Between two lines of the debug log with the numbers of rooms, peers and tasks."""
+
+    # Signaling.
+    join: float = 60.0
+    """For a client that has not joined to send its next message."""
+    signaling_keepalive: float = 15.0
+    """After a client's last message until it is pinged. Proxies drop connections that are idle for 30 s or
+    60 s."""
+    signaling_stall: float = 20.0
+    """For a client to read a message or answer a ping, before it counts as disconnected."""
+
     # HTTP.
     http_head: float = 10.0
     """From accepting a connection (TLS handshake included) to its first complete request."""

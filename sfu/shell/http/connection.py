@@ -47,15 +47,6 @@ class HttpConnection:
         self._is_head = False
         """Whether the last request was HEAD, which is answered without a body."""
 
-    def remote_host(self) -> str:
-        """Return the client's IP address; an empty string if the client has disconnected."""
-        stream = self.stream
-        plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-        try:
-            return str(plain.socket.getpeername()[0])
-        except OSError:
-            return ""
-
     def unparsed(self) -> bytes:
         """Return the bytes that were received after the last request."""
         return self._machine.trailing_data[0]

@@ -2,27 +2,12 @@
 
 import base64
 import binascii
-from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import h11
 
 from sfu.shell.http.responses import Response, text
-
-
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
-    """What is known of the request that opened a WebSocket."""
-
-    target: str
-    """Path and query as sent."""
-    origin: str | None
-    """The origin of the page that opened it; `None` for programs that are not browsers."""
-    user_agent: str
-    """Empty if it was not sent."""
-    remote: str
-    """The client's IP address, or the proxy's."""
 
 
 def header(request: h11.Request, name: bytes) -> str | None:

@@ -30,7 +30,7 @@ from sfu.shell.config.settings import ConfigError, Settings, as_config_error
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.http.connection import HttpConnection, HttpStream, serve_requests
 from sfu.shell.http.fragments import MAX_FRAGMENTS
-from sfu.shell.http.handshake import RequestInfo, header, opening, refusal
+from sfu.shell.http.handshake import header, opening, refusal
 from sfu.shell.http.responses import Response, as_json, text
 from sfu.shell.http.static import StaticSite
 from sfu.shell.http.websocket import ReplayStream, run_websocket
@@ -43,7 +43,7 @@ MAX_WAITING: Final = 512
 
 _NETWORK_ERRORS: Final = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed, ssl.SSLError)
 
-WebSocketHandler = Callable[[WebSocketConnection, RequestInfo], Awaitable[None]]
+WebSocketHandler = Callable[[WebSocketConnection], Awaitable[None]]
 """Serves one client. The WebSocket is closed when it returns."""
 
 Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
@@ -139,7 +139,7 @@ class HttpServer:
         """
         self._settings = settings
         self._site = StaticSite(static_root)
-        self._handler = websocket_handler
+        self._websocket_handler = websocket_handler
         self._ready = ready
         self._timeouts = timeouts
         self._max_waiting = max_waiting
@@ -188,9 +188,9 @@ class HttpServer:
         try:
             # `_requests` returns before the WebSocket begins, so that h11's state and the headers do not take
             # memory as long as it lasts.
-            upgrade = await self._requests(HttpConnection(stream, self._timeouts))
-            if upgrade is not None:
-                await self._websocket(*upgrade)
+            websocket_stream = await self._requests(HttpConnection(stream, self._timeouts))
+            if websocket_stream is not None:
+                await self._websocket(websocket_stream)
         except* _NETWORK_ERRORS:
             self._drops["broken"] += 1
         except* Exception:
@@ -201,19 +201,12 @@ class HttpServer:
             # Without TLS's close_notify: sending it would have to be waited for, and HTTP marks its own ends.
             await trio.aclose_forcefully(stream)
 
-    async def _requests(self, connection: HttpConnection) -> tuple[ReplayStream, RequestInfo] | None:
-        """Answer requests; return the stream and the request if one of them opens a WebSocket."""
+    async def _requests(self, connection: HttpConnection) -> ReplayStream | None:
+        """Answer requests; return the stream that begins with the request of a WebSocket, if one came."""
         request = await serve_requests(connection, self._answer, wait=self._wait, count=self._count)
         if request is None:
             return None
-        info = RequestInfo(
-            target=request.target.decode("latin-1"),
-            origin=header(request, b"origin"),
-            user_agent=header(request, b"user-agent") or "",
-            remote=connection.remote_host(),
-        )
-        stream = ReplayStream(connection.stream, opening(request), connection.unparsed(), self._max_fragments)
-        return stream, info
+        return ReplayStream(connection.stream, opening(request), connection.unparsed(), self._max_fragments)
 
     @contextmanager
     def _wait(self, timeout: float) -> Iterator[None]:
@@ -249,15 +242,11 @@ class HttpServer:
             return as_json(status, {"status": readiness.status})
         return self._site.get(path, header(request, b"if-none-match"))
 
-    async def _websocket(self, stream: ReplayStream, info: RequestInfo) -> None:
+    async def _websocket(self, stream: ReplayStream) -> None:
         self._count(HTTPStatus.SWITCHING_PROTOCOLS)
         self._websockets += 1
-
-        def handle(websocket: WebSocketConnection) -> Awaitable[None]:
-            return self._handler(websocket, info)
-
         try:
             limit, close_timeout = self._settings.max_message_bytes, self._timeouts.websocket_close
-            await run_websocket(stream, limit, handle, close_timeout)
+            await run_websocket(stream, limit, self._websocket_handler, close_timeout)
         finally:
             self._websockets -= 1

@@ -92,7 +92,7 @@ async def take_snapshot(server: Server, socket: MeasuredSocket, meter: Meter, la
         conference=conference.statistics(),
         totals=totals,
         peers=peers,
-        tasks=server.tasks_per_room(),
+        tasks=server.rooms.per_room(),
         socket=socket.statistics(),
         ice_tcp=server.ice_tcp.statistics(),
         http=server.http.statistics(),

@@ -54,7 +54,7 @@ async def join(client: Client, **data: Any) -> list[int]:
 
 def status(server: InMemoryServer) -> str:
     """What ``/readyz`` says."""
-    readiness = server.sfu._readiness()
+    readiness = server.sfu.readiness()
     assert readiness.ready
     return readiness.status
 

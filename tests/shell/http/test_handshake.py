@@ -8,7 +8,6 @@ from support.http_site import (
     LOCAL,
     PATIENCE,
     UPGRADE,
-    echo,
     http_site,
     open_client,
     parse_response,
@@ -16,27 +15,18 @@ from support.http_site import (
     until,
     without,
 )
-from trio_websocket import WebSocketConnection
 
 from sfu.shell.config.settings import Settings
-from sfu.shell.http.handshake import RequestInfo
 
 
-async def test_websocket_and_what_its_request_said(root: Path) -> None:
-    seen: list[RequestInfo] = []
-
-    async def handler(websocket: WebSocketConnection, info: RequestInfo) -> None:
-        seen.append(info)
-        await echo(websocket, info)
-
-    async with http_site(root, handler=handler) as site:
-        headers = [(b"Origin", f"http://127.0.0.1:{site.port}".encode()), (b"User-Agent", b"test/1")]
+async def test_a_websocket_opens(root: Path) -> None:
+    async with http_site(root) as site:
+        headers = [(b"Origin", f"http://127.0.0.1:{site.port}".encode())]
         async with open_client(site.websocket_url + "?x=1", extra_headers=headers) as websocket:
             await websocket.send_message("hello")
             assert await websocket.get_message() == "HELLO"
             statistics = site.server.statistics()
             assert (statistics.websockets, statistics.waiting) == (1, 0)
-    assert seen == [RequestInfo("/ws?x=1", f"http://127.0.0.1:{site.port}", "test/1", "127.0.0.1")]
     assert site.drops() == {}
 
 

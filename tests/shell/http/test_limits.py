@@ -8,7 +8,6 @@ from support.http_site import LOCAL, PATIENCE, http_site, open_client, parse_res
 
 from sfu.shell.config.settings import Settings
 from sfu.shell.config.timeouts import Timeouts
-from sfu.shell.http.connection import HttpConnection
 from sfu.shell.http.public import MAX_WAITING
 
 
@@ -142,8 +141,3 @@ async def test_more_connections_than_allowed_are_closed_at_once(root: Path) -> N
             assert await websocket.get_message() == "B"
         await until(site, lambda counters: counters.connections == 0)
         assert parse_response(await site.ask(request("/healthz")))[0] == 200
-
-
-async def test_client_that_has_gone_has_no_address() -> None:
-    async with trio.SocketStream(trio.socket.socket()) as unconnected:
-        assert HttpConnection(unconnected).remote_host() == ""

@@ -20,7 +20,6 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from sfu.shell.config.settings import Settings
 from sfu.shell.config.timeouts import Timeouts
-from sfu.shell.http.handshake import RequestInfo
 from sfu.shell.http.websocket import ReplayStream
 
 
@@ -128,7 +127,7 @@ async def test_cancelled_server_says_goodbye(root: Path, reading: bool, patience
 async def test_ping_that_crosses_our_goodbye_is_no_error(root: Path) -> None:
     """Neither is anything else that would be answered: the client still gets to read why we close."""
 
-    async def handler(websocket: WebSocketConnection, _info: RequestInfo) -> None:
+    async def handler(websocket: WebSocketConnection) -> None:
         with trio.move_on_after(0.5):
             await websocket.aclose(4000, "replaced")
 
@@ -146,7 +145,7 @@ async def test_ping_that_crosses_our_goodbye_is_no_error(root: Path) -> None:
 
 
 async def test_bug_in_the_handler_is_logged_and_ends_one_connection(root: Path, events: list[LogEntry]) -> None:
-    async def handler(_websocket: WebSocketConnection, _info: RequestInfo) -> None:
+    async def handler(_websocket: WebSocketConnection) -> None:
         await trio.lowlevel.checkpoint()
         raise RuntimeError("a bug")
 

@@ -173,7 +173,7 @@ async def test_what_a_call_shows(autojump_clock: MockClock) -> None:
         assert scrape.value("sfu_rooms") == 1
         assert scrape.value("sfu_peers") == scrape.value("sfu_active_sessions_total") == 2
         assert scrape.value("sfu_suspended_sessions_total") == 0
-        tasks = watch.server.sfu.tasks_per_room()["room"]
+        tasks = watch.server.sfu.rooms.per_room()["room"]
         assert scrape.value("sfu_tasks_per_room", room="room") == tasks
         assert tasks == 3  # the room's, and one of each peer
         assert scrape.value("sfu_ice_connection_state", state="completed") == 2

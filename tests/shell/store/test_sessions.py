@@ -25,10 +25,10 @@ async def test_a_lost_websocket_ends_signaling_alone(autojump_clock: MockClock) 
         server.client("bob") as bob,
     ):
         await call(alice, bob)
-        tasks = server.sfu.tasks
+        tasks = server.sfu.rooms.running
         await bob.vanish()
         await alice.until(lambda: alice.heard("peer-suspended"))
-        assert server.sfu.tasks == tasks
+        assert server.sfu.rooms.running == tasks
         bob.send(bob.browser.transceivers[0], KEY_FRAME)
         await alice.until(lambda: alice.machine.rtp)
         async with server.client("bob") as again:
@@ -38,7 +38,7 @@ async def test_a_lost_websocket_ends_signaling_alone(autojump_clock: MockClock) 
             await alice.until(lambda: alice.heard("peer-resumed"))
             bob.send(bob.browser.transceivers[0], KEY_FRAME)
             await alice.until(lambda: len(alice.machine.rtp) == 2)
-            assert server.sfu.tasks == tasks
+            assert server.sfu.rooms.running == tasks
 
 
 async def test_the_newest_connection_wins_and_the_old_one_is_closed(autojump_clock: MockClock) -> None:
@@ -83,5 +83,5 @@ async def test_a_suspended_session_ends_with_the_server(autojump_clock: MockCloc
         await bob.vanish()
         await bob.until(lambda: bob.closed)
         server.sfu.stop()
-    assert server.sfu.tasks == 0
+    assert server.sfu.rooms.running == 0
     assert server.sfu.conference.statistics().routes == 0
