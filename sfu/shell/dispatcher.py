@@ -171,4 +171,4 @@ class Dispatcher:
         try:
             self._conference.remove(peer, "internal error", now)
         except Exception:
-            log.exception("failed peer does not end in order", peer=peer.id, room=peer.room_id)
+            log.exception("failed peer could not be closed", peer=peer.id, room=peer.room_id)

@@ -32,7 +32,7 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
         async with trio.open_nursery() as beside:
             beside.start_soon(_stop_at_signals, server, signals)
             operators = await beside.start(Admin(settings, server, media).serve)
-            log.info("answering operators", url=operators)
+            log.info("admin port open", url=operators)
             if not server.token_verifier.required:
                 log.warning("anyone can join any room: neither SFU_AUTH_SECRET nor SFU_AUTH_JWKS is set")
             if settings.redis_address is None:

@@ -89,7 +89,7 @@ class Server:
                 await self.store.flush()
             if flushing.cancelled_caught:
                 waiting = self.store.statistics().backlog
-                log.warning("stopping though not all sessions are stored", waiting=waiting)
+                log.warning("stopping with unsaved sessions", waiting=waiting)
             root.cancel_scope.cancel("the server stops")
 
     def __init__(

@@ -92,7 +92,7 @@ async def test_a_turn_server_dies_in_a_call(chromium: Chromium, tmp_path: Path) 
     async with coturn(tmp_path / "one", host=REACHED) as one, coturn(tmp_path / "other", host=REACHED) as other:
         settings = {**RELAY, **one.settings(), "SFU_TURN_URLS": f"{one.turn()},{other.turn()}"}
         async with open_sfu(settings) as server:
-            server.expected_log.append("TURN server of no use")
+            server.expected_log.append("TURN server not usable")
             anna, ben = await call(server, "failover", (chromium, "Anna"), (chromium, "Ben"))
             await everybody_sees_everybody(anna, ben)
             await one.die()

@@ -109,7 +109,7 @@ class Call:
 
     async def counter(self, name: str) -> int:
         """Return a counter of the server's metrics."""
-        ready = next(record for record in self.server.log() if record["event"] == "answering operators")
+        ready = next(record for record in self.server.log() if record["event"] == "admin port open")
         where = urlsplit(ready["url"])
         assert where.hostname is not None
         assert where.port is not None

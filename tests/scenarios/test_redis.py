@@ -178,7 +178,7 @@ async def test_what_waits_is_written_before_the_end(redis: RedisServer) -> None:
 
 async def test_a_halted_redis_holds_up_no_end_for_long(redis: RedisServer) -> None:
     async with open_sfu({"SFU_REDIS_URL": str(redis.address)}) as server:
-        server.expected_log.append("stopping though not all sessions are stored")
+        server.expected_log.append("stopping with unsaved sessions")
         async with open_websocket_url(server.url.replace("http", "ws") + "/ws") as websocket:
             await enter(websocket, ROOM)
             await found(lambda: sessions(redis))

@@ -239,4 +239,4 @@ async def test_a_call_goes_on_while_redis_refuses(
             await server.becomes_ready("ok")
             await server.written()
             assert session(carl) in sessions(redis)
-            assert log[-1]["event"] == "redis: changes are written again"
+            assert log[-1]["event"] == "session changes are written to Redis again"

@@ -214,7 +214,7 @@ class _Generation:
                 try:
                     protocol, candidate = await self._loop.run(self._sockets.open_host, self._loop, host)
                 except OSError as error:
-                    self._agent.warn("no socket on an address of ours", host=host, reason=str(error))
+                    self._agent.warn("no socket on a local address", host=host, reason=str(error))
                     continue
                 self._found(candidate.to_sdp())
                 if settings.stun_urls:
@@ -233,7 +233,7 @@ class _Generation:
                     address = str(found[0][4][0]), url.port
                     candidate = await self._loop.run(self._sockets.ask_stun, protocol, address)
             except (OSError, LoopError, stun.TransactionError, trio.TooSlowError) as error:
-                log.info("STUN server of no use", url=str(url), host=host, reason=_reason(error))
+                log.info("STUN server not usable", url=str(url), host=host, reason=_reason(error))
                 continue
             if candidate is not None:
                 self._found(candidate.to_sdp())
@@ -248,7 +248,7 @@ class _Generation:
                 with trio.fail_after(SERVER_TIMEOUT):
                     candidate = await self._loop.run(self._sockets.open_relay, url, user, password)
             except (OSError, LoopError, stun.TransactionError, trio.TooSlowError) as error:
-                self._agent.warn("TURN server of no use", url=str(url), reason=_reason(error))
+                self._agent.warn("TURN server not usable", url=str(url), reason=_reason(error))
                 continue
             self._found(candidate.to_sdp())
             return
@@ -286,7 +286,7 @@ class _Generation:
         try:
             host = await self._loop.run(resolve, name)
         except (OSError, LoopError) as error:
-            log.info("no mDNS here", reason=_reason(error))
+            log.info("mDNS not available", reason=_reason(error))
             host = None
         self._names.discard(candidate.address)
         if host is None:

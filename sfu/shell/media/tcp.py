@@ -252,7 +252,7 @@ class IceTcp:
             reason = "broken"
         except Exception:
             reason = "error"
-            log.exception("connection failed", path=str(connection.path))
+            log.exception("TCP media connection failed", path=str(connection.path))
         finally:
             self._end(connection, reason, handler)
 

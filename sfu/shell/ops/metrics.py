@@ -1,7 +1,7 @@
-"""Every metric of the server: one row of a table, with its meaning and where its value comes from.
+"""The table of all metrics: the name, the meaning and the source of each.
 
-A label set is there exactly as long as its peer, track or room, because each answer is made from what is there
-and nothing is kept. To add a series, write its row here, and its line in ``docs/operations.md``.
+A label set exists exactly as long as its peer, track or room: the values are read from the objects that exist,
+and nothing is kept. To add a metric, write its row here and its line in ``docs/operations.md``.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,18 +20,18 @@ Values = Iterable[tuple[Labels, Value]]
 
 @dataclass(frozen=True, slots=True)
 class MetricDefinition:
-    """One metric."""
+    """One metric of the table."""
 
     kind: Literal["gauge", "counter", "histogram"]
     name: str
     help: str
     read: Callable[[Snapshot], Value | Values]
-    """Returns the value; with labels, one for each set of them that there is. A histogram's is a
+    """Returns the value, or with labels one value for each label set. The value of a histogram is a
     `Distribution`."""
     labels: Labels = ()
 
     def values(self, snapshot: Snapshot) -> Values:
-        """Return the value for each set of labels."""
+        """Return the label sets and their values."""
         read = self.read(snapshot)
         return [((), read)] if isinstance(read, int | float | Distribution) else read
 
@@ -69,15 +69,13 @@ def _drops(snapshot: Snapshot) -> Values:
 
 
 METRICS: Final[tuple[MetricDefinition, ...]] = (
-    # Who is there.
+    # Rooms and sessions.
     MetricDefinition(
         "gauge", "sfu_build_info", "Always 1.", lambda _: [((version("trio-sfu"),), 1)], ("version",)
     ),
+    MetricDefinition("gauge", "sfu_rooms", "Rooms, including empty ones.", lambda s: s.conference.rooms),
     MetricDefinition(
-        "gauge", "sfu_rooms", "Rooms, empty ones that still live included.", lambda s: s.conference.rooms
-    ),
-    MetricDefinition(
-        "gauge", "sfu_peers", "Peers in all rooms, suspended ones included.", lambda s: s.conference.peers
+        "gauge", "sfu_peers", "Peers in all rooms, including suspended ones.", lambda s: s.conference.peers
     ),
     MetricDefinition(
         "gauge",
@@ -88,7 +86,7 @@ METRICS: Final[tuple[MetricDefinition, ...]] = (
     MetricDefinition(
         "gauge",
         "sfu_suspended_sessions_total",
-        "Sessions whose client is away and may come back.",
+        "Sessions whose client has lost its connection and may resume.",
         lambda s: s.conference.suspended,
     ),
     MetricDefinition(
@@ -97,133 +95,131 @@ METRICS: Final[tuple[MetricDefinition, ...]] = (
     MetricDefinition(
         "counter",
         "sfu_session_recovery_failures_total",
-        "Joins that named a session and could not resume it.",
+        "Joins that named a session but could not resume it.",
         lambda s: s.conference.failed_resumes,
     ),
     MetricDefinition(
-        "gauge", "sfu_tasks_per_room", "Tasks of a room and of its peers.", lambda s: _each(s.tasks), ("room",)
+        "gauge", "sfu_tasks_per_room", "Tasks of a room and its peers.", lambda s: _each(s.tasks), ("room",)
     ),
-    # Their connections.
-    MetricDefinition(
-        "gauge", "sfu_ice_connection_state", "Peers by the state of their ICE agent.", _ice_states, ("state",)
-    ),
+    # Connections.
+    MetricDefinition("gauge", "sfu_ice_connection_state", "Peers by ICE state.", _ice_states, ("state",)),
     MetricDefinition(
         "counter",
         "sfu_ice_restarts_total",
-        "ICE restarts begun by either side.",
+        "ICE restarts started by either side.",
         lambda s: s.totals.ice_restarts,
     ),
     MetricDefinition(
         "counter",
         "sfu_ice_path_changes_total",
-        "Changes of the path that media takes to a peer, with or without a restart.",
+        "Changes of the network path to a peer, with or without an ICE restart.",
         lambda s: s.totals.path_changes,
     ),
     MetricDefinition(
         "counter",
         "sfu_dtls_handshakes_total",
-        "DTLS handshakes ended: ok, or the reason of the failure.",
+        "DTLS handshakes by result: ok, or the reason of the failure.",
         lambda s: _each(s.conference.handshakes),
         ("result",),
     ),
     MetricDefinition(
-        "counter", "sfu_offers_sent_total", "Offers made by the server.", lambda s: s.totals.offers_sent
+        "counter", "sfu_offers_sent_total", "Offers sent to clients.", lambda s: s.totals.offers_sent
     ),
     MetricDefinition(
         "counter",
         "sfu_offers_ignored_total",
-        "Clients' offers that crossed one of the server's.",
+        "Offers of clients ignored because they crossed an offer of the server.",
         lambda s: s.totals.offers_ignored,
     ),
     MetricDefinition(
         "counter",
         "sfu_answers_missed_total",
-        "The server's offers that were not answered in time.",
+        "Offers of the server that were not answered in time.",
         lambda s: s.totals.answers_missed,
     ),
     MetricDefinition(
         "counter",
         "sfu_signaling_messages_total",
-        "Clients' messages by type (? if unknown) and result: ok or the code of the error.",
+        "Messages of clients by type (? if unknown) and result: ok or the error code.",
         lambda s: s.conference.messages.items(),
         ("type", "result"),
     ),
     MetricDefinition(
         "counter",
         "sfu_auth_refusals_total",
-        "Joins refused for want of a good token, by reason.",
+        "Joins rejected by token verification, by reason.",
         lambda s: _each(s.refusals),
         ("reason",),
     ),
     MetricDefinition(
-        "gauge", "sfu_auth_keys", "Public keys that check tokens.", lambda s: s.keys.keys if s.keys else ()
+        "gauge", "sfu_auth_keys", "Public keys that verify tokens.", lambda s: s.keys.keys if s.keys else ()
     ),
     MetricDefinition(
         "gauge",
         "sfu_auth_keys_unused",
-        "Keys of the set of public keys that are not used, by reason.",
+        "Keys of the key set (JWKS) that are not used, by reason.",
         lambda s: _each(s.keys.unused) if s.keys else (),
         ("reason",),
     ),
     MetricDefinition(
         "gauge",
         "sfu_auth_keys_age_seconds",
-        "Time since the set of public keys was read.",
+        "Time since the key set (JWKS) was read.",
         lambda s: () if s.keys is None or s.keys.age is None else s.keys.age,
     ),
     MetricDefinition(
         "counter",
         "sfu_auth_key_reads_total",
-        "Tries to read the set of public keys: ok, or the reason of the failure.",
+        "Reads of the key set (JWKS) by result: ok, or the reason of the failure.",
         lambda s: _each(s.keys.reads) if s.keys else (),
         ("result",),
     ),
-    # Their media.
+    # Media.
     MetricDefinition(
         "gauge",
         "sfu_subscriptions_active",
-        "Tracks that are negotiated to be forwarded to a peer.",
+        "Tracks that are negotiated for forwarding to a peer, over all peers.",
         lambda s: sum(peer.connection.subscriptions for peer in s.peers),
     ),
     MetricDefinition(
         "counter",
         "sfu_subscription_changes_total",
-        "Subscriptions made and ended.",
+        "Subscriptions started and ended.",
         lambda s: _each({"subscribe": s.totals.subscribed, "unsubscribe": s.totals.unsubscribed}),
         ("action",),
     ),
     MetricDefinition(
         "gauge",
         "sfu_track_bitrate_bytes",
-        "Payload bytes per second that a peer publishes (in) or is sent (out), over the last 5 s.",
+        "Payload bytes per second that a peer publishes (in) or receives (out), over 5 s.",
         _byte_rates,
         ("peer", "track", "direction"),
     ),
     MetricDefinition(
         "gauge",
         "sfu_packet_loss_ratio",
-        "Share of packets lost on the way to a peer, 0 to 1, by its reports of the last 5 s.",
+        "Share of packets lost on the way to a peer, 0 to 1, from its RTCP reports of 5 s.",
         _losses,
         ("peer",),
     ),
     MetricDefinition(
         "histogram",
         "sfu_jitter_ms",
-        "Interarrival jitter at a peer, by its reports.",
+        "Interarrival jitter at a peer, from its RTCP reports.",
         lambda s: [((peer.id,), peer.connection.transport.quality.jitter) for peer in s.peers],
         ("peer",),
     ),
     MetricDefinition(
         "histogram",
         "sfu_rtt_ms",
-        "Round trip time to a peer, by its reports.",
+        "Round-trip time to a peer, from its RTCP reports.",
         lambda s: [((peer.id,), peer.connection.transport.quality.round_trip) for peer in s.peers],
         ("peer",),
     ),
     MetricDefinition(
         "counter",
         "sfu_rtp_packets_total",
-        "RTP packets decrypted (in) and forwarded (out), repetitions on the way out not counted.",
+        "RTP packets decrypted (in) and forwarded (out), without retransmissions to subscribers.",
         lambda s: _each({"in": s.totals.rtp_packets, "out": s.totals.sent.packets}),
         ("direction",),
     ),
@@ -237,111 +233,109 @@ METRICS: Final[tuple[MetricDefinition, ...]] = (
     MetricDefinition(
         "counter",
         "sfu_rtcp_compounds_received_total",
-        "RTCP compounds decrypted.",
+        "RTCP compound packets decrypted.",
         lambda s: s.totals.rtcp_packets,
     ),
     MetricDefinition(
         "counter",
         "sfu_pli_requests_total",
-        "Key frames asked of publishers, by PLI or FIR.",
+        "Key frames requested from publishers by PLI or FIR.",
         lambda s: s.totals.received.key_frame_requests,
     ),
     MetricDefinition(
         "counter",
         "sfu_pli_received_total",
-        "Key frames that subscribers asked for, by PLI or FIR.",
+        "Key frames that subscribers requested by PLI or FIR.",
         lambda s: s.totals.sent.key_frame_requests,
     ),
     MetricDefinition(
         "counter",
         "sfu_nack_requests_total",
-        "Packets asked of publishers again, by NACK; repeated requests count.",
+        "Packets requested again from publishers by NACK; each request counts.",
         lambda s: s.totals.received.nacked,
     ),
     MetricDefinition(
         "counter",
         "sfu_nack_received_total",
-        "Packets that subscribers asked for again, by NACK; repeated requests count.",
+        "Packets that subscribers requested again by NACK; each request counts.",
         lambda s: s.totals.sent.nacked,
     ),
     MetricDefinition(
         "counter",
         "sfu_packets_repaired_total",
-        "Packets that came from publishers after they were asked for.",
+        "Packets that publishers retransmitted after a NACK.",
         lambda s: s.totals.received.repaired,
     ),
     MetricDefinition(
         "counter",
         "sfu_packets_given_up_total",
-        "Packets of publishers that never came.",
+        "Packets of publishers that never arrived.",
         lambda s: s.totals.received.given_up,
     ),
     MetricDefinition(
         "counter",
         "sfu_packets_repeated_total",
-        "Packets sent to subscribers again.",
+        "Packets retransmitted to subscribers.",
         lambda s: s.totals.sent.retransmitted,
     ),
     # The state store.
     MetricDefinition(
         "histogram",
         "sfu_redis_latency_ms",
-        "Round trips to Redis: from sending commands together until the last reply.",
+        "Round trips to Redis: from sending a pipeline of commands to its last reply.",
         lambda s: s.store.latency,
     ),
     MetricDefinition(
         "counter",
         "sfu_redis_errors_total",
-        "Connections to Redis that failed, and commands that it refused; the log says why.",
+        "Failed connections to Redis and commands that it refused; the log says why.",
         lambda s: sum(s.store.errors.values()),
     ),
     MetricDefinition(
         "histogram",
         "sfu_state_recovery_duration_ms",
-        "Time from Redis's first answer until the sessions of the last life were there.",
+        "Time from the first reply of Redis to the restored sessions, after a restart.",
         lambda s: s.store.recovery,
     ),
     MetricDefinition(
-        "gauge", "sfu_store_healthy", "Whether changes are written at once.", lambda s: s.store.healthy
+        "gauge", "sfu_store_healthy", "1 if session changes are written at once.", lambda s: s.store.healthy
     ),
+    MetricDefinition("gauge", "sfu_store_sessions", "Sessions kept in the store.", lambda s: s.store.sessions),
     MetricDefinition(
-        "gauge", "sfu_store_sessions", "Sessions that are kept at the store.", lambda s: s.store.sessions
-    ),
-    MetricDefinition(
-        "gauge", "sfu_store_backlog", "Of them, those yet to be written.", lambda s: s.store.backlog
+        "gauge", "sfu_store_backlog", "Sessions with unwritten changes.", lambda s: s.store.backlog
     ),
     MetricDefinition(
         "counter",
         "sfu_store_sessions_lost_total",
-        "Sessions that another server has claimed.",
+        "Sessions claimed by another server.",
         lambda s: s.store.lost,
     ),
     # The process and its ports.
     MetricDefinition(
         "counter",
         "sfu_udp_packets_total",
-        "Datagrams of the media socket.",
+        "Datagrams received (in) and sent (out) by the media socket.",
         lambda s: _each({"in": s.socket.packets_in, "out": s.socket.packets_out}),
         ("direction",),
     ),
     MetricDefinition(
         "counter",
         "sfu_udp_bytes_total",
-        "Bytes of the media socket's datagrams, without headers of UDP and IP.",
+        "Bytes of the media socket's datagrams, without UDP and IP headers.",
         lambda s: _each({"in": s.socket.bytes_in, "out": s.socket.bytes_out}),
         ("direction",),
     ),
     MetricDefinition(
         "gauge",
         "sfu_udp_buffer_bytes",
-        "Size of the media socket's buffers in the kernel, as granted.",
+        "Size of the media socket's kernel buffers, as granted.",
         lambda s: _each({"in": s.socket.receive_buffer, "out": s.socket.send_buffer}),
         ("direction",),
     ),
     MetricDefinition(
         "gauge",
         "sfu_ice_tcp_connections",
-        "TCP connections of the port for media: claimed (a peer's) and waiting (no authenticated check yet).",
+        "TCP media connections: claimed by a peer, or waiting for an authenticated check.",
         lambda s: _each(
             {"claimed": s.ice_tcp.connections - s.ice_tcp.waiting, "waiting": s.ice_tcp.waiting},
         ),
@@ -350,43 +344,43 @@ METRICS: Final[tuple[MetricDefinition, ...]] = (
     MetricDefinition(
         "counter",
         "sfu_ice_tcp_packets_total",
-        "Datagrams that came and went by TCP.",
+        "Datagrams received (in) and sent (out) over TCP media connections.",
         lambda s: _each({"in": s.ice_tcp.packets_in, "out": s.ice_tcp.packets_out}),
         ("direction",),
     ),
     MetricDefinition(
         "counter",
         "sfu_ice_tcp_bytes_total",
-        "Bytes of the datagrams that came and went by TCP, without framing and headers.",
+        "Bytes of the datagrams over TCP media connections, without framing and headers.",
         lambda s: _each({"in": s.ice_tcp.bytes_in, "out": s.ice_tcp.bytes_out}),
         ("direction",),
     ),
     MetricDefinition(
         "gauge",
         "sfu_routes",
-        "Paths and ICE user-name fragments that lead a datagram to its peer.",
+        "Network paths and ICE ufrags that route datagrams to their peers.",
         lambda s: s.conference.routes,
     ),
     MetricDefinition(
-        "gauge", "sfu_http_connections", "TCP connections of the public port.", lambda s: s.http.connections
+        "gauge", "sfu_http_connections", "TCP connections of the HTTP port.", lambda s: s.http.connections
     ),
-    MetricDefinition("gauge", "sfu_websockets", "Of those, WebSockets.", lambda s: s.http.websockets),
+    MetricDefinition("gauge", "sfu_websockets", "WebSockets of the HTTP port.", lambda s: s.http.websockets),
     MetricDefinition(
         "counter",
         "sfu_http_responses_total",
-        "Responses of the public port; 101 counts WebSockets.",
+        "Responses of the HTTP port by status; 101 counts WebSockets.",
         lambda s: [((str(int(status)),), count) for status, count in s.http.responses.items()],
         ("status",),
     ),
     MetricDefinition(
         "counter",
         "sfu_drops_total",
-        "What was dropped, by where (socket, route, transport, receive, send, tcp, http, store) and why.",
+        "Drops by place (socket, route, transport, receive, send, tcp, http, store) and reason.",
         _drops,
         ("place", "reason"),
     ),
     MetricDefinition(
-        "histogram", "sfu_event_loop_lag_ms", "How late a task runs that is due.", lambda s: s.lag
+        "histogram", "sfu_event_loop_lag_ms", "How much later than planned tasks run.", lambda s: s.lag
     ),
 )
-"""In the order in which they are written."""
+"""In the order of the output."""

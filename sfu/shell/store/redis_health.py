@@ -42,7 +42,7 @@ class RedisHealth:
         if now >= self._report_at.get(kind, now):
             self._report_at[kind] = now + REPORT_INTERVAL
             log.warning(
-                "redis: changes of sessions wait in memory",
+                "session changes cannot be written to Redis",
                 redis=self._redis,
                 kind=kind,
                 reason=detail,
@@ -55,7 +55,7 @@ class RedisHealth:
         self.failures = 0
         if self._since is not None:
             away = round(trio.current_time() - self._since, 1)
-            log.info("redis: changes are written again", redis=self._redis, away_s=away)
+            log.info("session changes are written to Redis again", redis=self._redis, away_s=away)
             self._since = None
             self._report_at.clear()
 

@@ -51,7 +51,7 @@ class Sessions:
                 session_id, partial(resume_record, request=request, following=following)
             )
         except StoreUnavailable as error:
-            log.info("session not asked for", reason=str(error))
+            log.info("session lookup failed", reason=str(error))
             record = None
         if record is not None:
             return Proof.of_claimed(record, following)

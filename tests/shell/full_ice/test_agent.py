@@ -626,7 +626,7 @@ async def test_a_server_that_refuses_leaves_the_other_candidates(tmp_path: Path)
             assert [one.type for one in running.found(local.ufrag)] == ["host"]
             await talk(running, await running.meet(local, peer), peer)
     [warning] = [entry for entry in log if entry["log_level"] == "warning"]
-    assert warning["event"] == "TURN server of no use"
+    assert warning["event"] == "TURN server not usable"
     assert "401" in warning["reason"]
     assert "not the password" not in str(warning)
 
@@ -658,7 +658,7 @@ async def test_an_address_that_is_not_ours_is_no_candidate_and_no_obstacle() -> 
             assert [one.address.host for one in running.found(local.ufrag)] == [HOST]
             await talk(running, await running.meet(local, peer), peer)
     [warning] = [entry for entry in log if entry["log_level"] == "warning"]
-    assert (warning["event"], warning["host"]) == ("no socket on an address of ours", "192.0.2.1")
+    assert (warning["event"], warning["host"]) == ("no socket on a local address", "192.0.2.1")
 
 
 async def test_candidates_of_one_kind_have_different_priorities() -> None:

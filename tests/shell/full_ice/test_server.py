@@ -71,7 +71,7 @@ async def test_candidates_of_both_sides_follow_as_messages(
                 "turn_password": PASSWORD,
             }
             async with full_ice_server(**relayed) as server:
-                server.expected = frozenset({"TURN server of no use"})
+                server.expected = frozenset({"TURN server not usable"})
                 before = server.remains()
                 async with server.ice_client("alice") as alice, server.ice_client("bob") as bob:
                     await call(alice, bob)

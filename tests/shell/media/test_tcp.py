@@ -401,7 +401,7 @@ async def test_a_bug_costs_one_connection(mock_clock: MockClock) -> None:
             stream = await desk.connect(port)
             await stream.send_all(framed(CHECK))
             assert await is_closed(stream)
-        assert [entry["event"] for entry in log] == ["connection failed"]
+        assert [entry["event"] for entry in log] == ["TCP media connection failed"]
         assert port.statistics().drops == {"error": 1}
         desk.bug = None
         await other.send_all(framed(CHECK))

@@ -282,7 +282,7 @@ async def test_away_at_the_start(tmp_path: Path, log: list[LogEntry]) -> None:
             await written(store)
             assert stored(redis, 1)
             assert store.healthy
-            assert log[-1]["event"] == "redis: changes are written again"
+            assert log[-1]["event"] == "session changes are written to Redis again"
 
 
 async def test_who_flushes_does_not_wait_for_the_next_try(
@@ -327,7 +327,7 @@ async def test_each_kind_of_trouble_is_told_once(
         assert warnings(log) == ["connection", "auth"]
         redis.client.config_set("requirepass", "")
         await written(store)
-        assert log[-1]["event"] == "redis: changes are written again"
+        assert log[-1]["event"] == "session changes are written to Redis again"
 
 
 async def test_a_claim_waits_for_the_recovery_and_not_for_ever(
