@@ -8,6 +8,7 @@ Imports between our packages point one way; the order is the table below.
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -77,10 +78,16 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return the parsed source of a module."""
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path) -> Iterator[str]:
     """Yield the full name of everything that a module imports, `a.b.c` for ``from a.b import c``."""
     package = ["sfu", *path.relative_to(ROOT).parts[:-1]]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -90,7 +97,7 @@ def imports(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", PURE_FILES, ids=name_of)
 def test_packages_are_pure(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     assert not {name.partition(".")[0] for name in imports(path)} & IMPURE
     for node in ast.walk(tree):
         assert not isinstance(node, ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith | ast.Await)
@@ -121,3 +128,8 @@ def test_pure_packages_load_without_trio() -> None:
     code = "import sys, sfu.conference, sfu.transport; print('trio' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_module_is_longer_than_400_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
