@@ -50,15 +50,15 @@ class Peer:
         """What it publishes, by track id; dormant tracks too."""
         self.reclaim_deadline: float | None = None
         """When tracks that are still dormant end."""
-        self.wishes: dict[str, SubscriptionRecord] = {}
+        self.preferences: dict[str, SubscriptionRecord] = {}
         """What its client has said about others' tracks, by track id; else the server's default counts."""
-        self.wishes_deadline: float | None = None
-        """When wishes about tracks that are not there yet are given up."""
+        self.preferences_deadline: float | None = None
+        """When preferences about tracks that are not there yet are given up."""
         self.restored = False
         """Whether it is of an earlier life of the server, and its client has not come back since."""
-        self.farewell: list[tuple[bytes, IcePath]] = []
+        self.closing_datagrams: list[tuple[bytes, IcePath]] = []
         """The last datagrams of a connection that was replaced."""
-        self.last_ice_requests: list[IceRequest] = []
+        self.closing_ice_requests: list[IceRequest] = []
         """Those of a connection that was replaced: that what it held be released."""
         self._messages: list[ServerMessage] = []
 
@@ -78,12 +78,12 @@ class Peer:
 
     def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
         """Return the datagrams to send that are not forwarded media."""
-        datagrams, self.farewell = self.farewell, []
+        datagrams, self.closing_datagrams = self.closing_datagrams, []
         return datagrams + self.connection.outgoing(now)
 
     def take_ice_requests(self) -> list[IceRequest]:
         """Return what whoever has the sockets of full ICE agents is to do."""
-        requests, self.last_ice_requests = self.last_ice_requests, []
+        requests, self.closing_ice_requests = self.closing_ice_requests, []
         return requests + self.connection.take_ice_requests()
 
     def next_timeout(self) -> float | None:
@@ -94,7 +94,7 @@ class Peer:
             connection.next_timeout(),
             self.session.deadline,
             self.reclaim_deadline,
-            self.wishes_deadline,
+            self.preferences_deadline,
         )
         return min((time for time in times if time is not None), default=None)
 
@@ -130,7 +130,7 @@ class Peer:
             media_state=self.media_state,
             suspended=self.suspended,
             tracks=tuple(TrackRecord(track.id, track.kind, track.source) for track in self.tracks.values()),
-            subscriptions=tuple(self.wishes.values()),
+            subscriptions=tuple(self.preferences.values()),
         )
 
     def info(self) -> PeerInfo:

@@ -30,12 +30,12 @@ class Publications:
 
     def __init__(
         self,
-        members: Roster,
+        roster: Roster,
         subscriptions: Subscriptions,
         limits: Limits,
         random: Callable[[int], bytes],
     ) -> None:
-        self._members = members
+        self._roster = roster
         self._subscriptions = subscriptions
         self._limits = limits
         self._random = random
@@ -141,7 +141,7 @@ class Publications:
     def _publish(self, peer: Peer, receiver: Receiver, source: Source, now: float) -> None:
         track = Track(self._random(8).hex(), peer.id, receiver.kind, source)
         peer.tracks[track.id] = track
-        self._members.note_change(peer)
+        self._roster.note_change(peer)
         self._carry(peer, track, receiver, now)
         self._announce(track)
 
@@ -171,15 +171,15 @@ class Publications:
         peer.tell(track.published(to_publisher=True))
 
     def _announce(self, track: Track) -> None:
-        self._members.tell(self._members.others(track.publisher_id), track.published())
+        self._roster.tell(self._roster.others(track.publisher_id), track.published())
         self._subscriptions.begin(track)
 
     def _unpublish(self, peer: Peer, track: Track, now: float, departure: Departure = Departure.LEFT) -> None:
         del peer.tracks[track.id]
-        self._members.note_change(peer)
+        self._roster.note_change(peer)
         peer.tell(track.unpublished(to_publisher=True))
         self._subscriptions.end(track, now, departure)
-        self._members.tell(self._members.others(peer.id), track.unpublished())
+        self._roster.tell(self._roster.others(peer.id), track.unpublished())
 
 
 def _carries(receiver: Receiver, track: Track, sources: dict[str, Source]) -> bool:

@@ -77,50 +77,50 @@ class Room:
     ) -> None:
         self.id = room_id
         self._context = context
-        self._members = Roster(context.marks)
-        self._subscriptions = Subscriptions(self._members, automatic=context.auto_subscribe)
-        self._publications = Publications(self._members, self._subscriptions, context.limits, context.random)
+        self._roster = Roster(context.marks)
+        self._subscriptions = Subscriptions(self._roster, automatic=context.auto_subscribe)
+        self._publications = Publications(self._roster, self._subscriptions, context.limits, context.random)
 
     # --- coming and going ---
 
     @property
     def peers(self) -> dict[str, Peer]:
         """Who is in the room, by peer id."""
-        return self._members.peers
+        return self._roster.peers
 
     def find_user(self, user_id: str) -> Peer | None:
         """Return the peer of a user, if that is in the room."""
-        return self._members.find_user(user_id)
+        return self._roster.find_user(user_id)
 
     def add(self, peer: Peer, token: str) -> None:
         """Let `peer` in: it is acknowledged, told the room, and gets the tracks that it is to receive.
 
         `token` is its session's, which nobody but the client ever gets to see.
         """
-        self._members.tell(self.peers.values(), peer.joined())
+        self._roster.tell(self.peers.values(), peer.joined())
         self.peers[peer.id] = peer
         self._context.table.add(peer)
-        self._subscriptions.provide(peer)
-        self._members.note_change(peer)
-        self._welcome(peer, token, resumed=False, keep=False)
+        self._subscriptions.subscribe_to_room(peer)
+        self._roster.note_change(peer)
+        self._send_room_state(peer, token, resumed=False, keep=False)
 
     def restore(self, peer: Peer, record: SessionRecord, deadline: float, now: float) -> None:
         """Let in `peer`, of an earlier life of the server: it is away, and expires at `deadline`.
 
-        Its wishes wait for the tracks that they are about for as long as these may yet come back as well.
+        Its preferences wait for the tracks that they are about for as long as these may yet come back as well.
         """
         peer.restored = True
         peer.media_state = record.media_state
-        peer.wishes = {wish.track_id: wish for wish in record.subscriptions}
+        peer.preferences = {preference.track_id: preference for preference in record.subscriptions}
         peer.session.suspend(deadline)
         peer.connection.close(now)  # it never was; the next is a new one
-        self._members.tell(self.peers.values(), peer.joined())
+        self._roster.tell(self.peers.values(), peer.joined())
         self.peers[peer.id] = peer
         self._publications.restore(peer, record.tracks)
-        self._members.tell(self._members.others(peer.id), peer.away())
+        self._roster.tell(self._roster.others(peer.id), peer.away())
         self._subscriptions.wait(peer, max(deadline, now + self._context.limits.session_ttl))
-        self._members.note_change(peer)
-        self._members.touch(peer)
+        self._roster.note_change(peer)
+        self._roster.touch(peer)
 
     def suspend(self, peer: Peer, deadline: float) -> None:
         """`peer` has no signaling any more. Its media goes on; without a resume it expires at `deadline`."""
@@ -128,9 +128,9 @@ class Room:
             return
         peer.session.suspend(deadline)
         peer.reclaim_deadline = None  # the session's is what counts now
-        self._members.note_change(peer)
-        self._members.touch(peer)
-        self._members.tell(self._members.others(peer.id), peer.away())
+        self._roster.note_change(peer)
+        self._roster.touch(peer)
+        self._roster.tell(self._roster.others(peer.id), peer.away())
 
     def resume(
         self, peer: Peer, token: str, connection: Connection | None, now: float, *, was_away: bool
@@ -148,10 +148,10 @@ class Room:
         else:
             self._replace_connection(peer, connection, now)
         self._publications.expect(peer, now)
-        self._members.note_change(peer)
-        self._welcome(peer, token, resumed=True, keep=connection is None)
+        self._roster.note_change(peer)
+        self._send_room_state(peer, token, resumed=True, keep=connection is None)
         if was_away:
-            self._members.tell(self._members.others(peer.id), peer.back())
+            self._roster.tell(self._roster.others(peer.id), peer.back())
 
     def lose_connection(self, peer: Peer, now: float) -> None:
         """The connection of `peer` has ended: the client has closed it, or DTLS has failed.
@@ -174,7 +174,7 @@ class Room:
         del self.peers[peer.id]
         peer.session.end(reason)
         self._context.marks.changed.discard(peer)
-        self._members.touch(peer)
+        self._roster.touch(peer)
         self._context.table.remove(peer)
         self._publications.end(peer, now, departure)
         if departure is Departure.LEFT:
@@ -183,12 +183,12 @@ class Room:
         else:
             for other in self.peers.values():
                 self._subscriptions.wait(other, now + self._context.limits.session_ttl)
-        self._members.tell(self.peers.values(), peer.left())
+        self._roster.tell(self.peers.values(), peer.left())
         self._close(peer.connection, now)
 
     def drain(self, deadline_ms: int) -> None:
         """Tell the clients that the server is about to stop."""
-        self._members.tell(self.peers.values(), ServerDraining(deadline_ms))
+        self._roster.tell(self.peers.values(), ServerDraining(deadline_ms))
 
     def handle_timeout(self, peer: Peer, now: float) -> None:
         """Do what is due for `peer` itself; its connection has timers of its own."""
@@ -197,10 +197,10 @@ class Room:
             return
         if peer.reclaim_deadline is not None and now >= peer.reclaim_deadline:
             self._publications.give_up(peer, now)
-        if peer.wishes_deadline is not None and now >= peer.wishes_deadline:
+        if peer.preferences_deadline is not None and now >= peer.preferences_deadline:
             self._subscriptions.give_up(peer)
 
-    def _welcome(self, peer: Peer, token: str, *, resumed: bool, keep: bool) -> None:
+    def _send_room_state(self, peer: Peer, token: str, *, resumed: bool, keep: bool) -> None:
         peer.tell(
             Joined(
                 peer_id=peer.id,
@@ -212,24 +212,24 @@ class Room:
                 ice_servers=self._context.ice_servers,
             )
         )
-        others = tuple(other.info() for other in self._members.others(peer.id))
+        others = tuple(other.info() for other in self._roster.others(peer.id))
         peer.tell(RoomState(others, self._subscriptions.describe(peer)))
         for track in peer.tracks.values():
             if track.mid is not None:
                 peer.tell(track.published(to_publisher=True))  # its answer may have got lost
-        self._members.touch(peer)
+        self._roster.touch(peer)
 
     def _replace_connection(self, peer: Peer, connection: Connection, now: float) -> None:
         """Go on with a new connection: its subscriptions, and its tracks once they are published again."""
         old = peer.connection
         self._close(old, now)
-        peer.farewell += old.outgoing(now)
-        peer.last_ice_requests += old.take_ice_requests()
+        peer.closing_datagrams += old.outgoing(now)
+        peer.closing_ice_requests += old.take_ice_requests()
         self._context.table.remove(peer)
         peer.connection = connection
         self._context.table.add(peer)
         self._publications.sleep(peer, now)
-        self._subscriptions.provide(peer)
+        self._subscriptions.subscribe_to_room(peer)
 
     def _close(self, connection: Connection, now: float) -> None:
         if not connection.closed:
@@ -246,7 +246,7 @@ class Room:
         """
         peer.connection.known = True
         if peer.session.confirm():
-            self._members.note_change(peer)
+            self._roster.note_change(peer)
         match message:
             case Offer() | Answer() | IceRestartRequest() if peer.connection.closed:
                 raise Conflict("your connection has ended: join again with a new one")
@@ -260,8 +260,8 @@ class Room:
                 peer.connection.restart_ice()
             case MediaState():
                 state = peer.set_media_state(message)
-                self._members.note_change(peer)
-                self._members.tell(self._members.others(peer.id), state)
+                self._roster.note_change(peer)
+                self._roster.tell(self._roster.others(peer.id), state)
             case Subscribe():
                 self._subscriptions.subscribe(peer, message)
             case Unsubscribe():
@@ -276,7 +276,7 @@ class Room:
                 pass
             case Join():
                 raise Conflict("already in a room: leave it first")
-        self._members.touch(peer)
+        self._roster.touch(peer)
 
     def offer_if_due(self, peer: Peer, now: float) -> bool:
         """Send `peer` an offer, if what it should receive has changed and it may be asked now: whether so."""
@@ -350,4 +350,4 @@ class Room:
     def _touch_publisher(self, track: Track) -> None:
         publisher = self.peers.get(track.publisher_id)
         if publisher is not None:
-            self._members.touch(publisher)
+            self._roster.touch(publisher)

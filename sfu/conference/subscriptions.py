@@ -1,10 +1,10 @@
-"""Who receives which track of a room.
+"""Which peer receives which track of a room.
 
-Two things decide: what the receiver's client has said about the track (`Peer.wishes`), and, where it has said
-nothing, the server's default. Wishes outlive connections, and those about tracks that are not there yet wait
-for them: after a restart of the server sessions come back one after the other, in any order.
+The preference that a client has stated for a track decides (`Peer.preferences`); without one, the server's
+default does. Preferences survive a connection. They may also name tracks that are not there yet: after a
+restart of the server, sessions are restored one by one in any order.
 
-This is about wishes. How one becomes an m-line and a stream is `sfu.conference.downstream`'s part.
+This module keeps preferences. `sfu.conference.downstream` turns them into m-lines and streams.
 """
 
 from sfu.conference.errors import Conflict, Forbidden, NotFound
@@ -21,9 +21,9 @@ OWN_TRACK = "this track is your own"
 class Subscriptions:
     """The subscriptions of one room."""
 
-    def __init__(self, members: Roster, *, automatic: bool) -> None:
+    def __init__(self, roster: Roster, *, automatic: bool) -> None:
         """With `automatic` everybody receives every track about which they have said nothing."""
-        self._members = members
+        self._roster = roster
         self._automatic = automatic
 
     # --- what clients ask ---
@@ -53,29 +53,29 @@ class Subscriptions:
             peer.connection.downstream.unsubscribe(track, now)
 
     def switch_layer(self, peer: Peer, request: LayerSwitch) -> None:
-        """Keep the wish for a layer of a track that is received, or will be.
+        """Keep the preference for a layer of a track that is received, or will be.
 
         Raises:
             Refused: the track is the peer's own, or not received.
         """
-        track = self._members.find_track(request.track_id)
-        wish = peer.wishes.get(request.track_id)
+        track = self._roster.find_track(request.track_id)
+        preference = peer.preferences.get(request.track_id)
         if track is not None and track.publisher_id == peer.id:
             raise Conflict(OWN_TRACK)
         if track is not None and self._wants(peer, track):
             publisher_id = track.publisher_id
-        elif track is None and wish is not None and wish.wanted:
-            publisher_id = wish.peer_id
+        elif track is None and preference is not None and preference.wanted:
+            publisher_id = preference.peer_id
         else:
             raise NotFound("you do not receive this track")
         self._note(peer, SubscriptionRecord(request.track_id, publisher_id, request.target_rid))
 
     def _find(self, peer: Peer, track_id: str, peer_id: str) -> Track | None:
         """Return the track of a request; None for one that is expected to come back, with its publisher."""
-        track = self._members.find_track(track_id)
+        track = self._roster.find_track(track_id)
         if track is None:
-            wish = peer.wishes.get(track_id)
-            if wish is not None and wish.peer_id == peer_id:
+            preference = peer.preferences.get(track_id)
+            if preference is not None and preference.peer_id == peer_id:
                 return None
         elif track.publisher_id == peer.id:
             raise Conflict(OWN_TRACK)
@@ -83,11 +83,11 @@ class Subscriptions:
             return track
         raise NotFound("this peer has no such track")
 
-    def _note(self, peer: Peer, wish: SubscriptionRecord) -> None:
-        if peer.wishes.get(wish.track_id) != wish:
-            peer.wishes[wish.track_id] = wish
-            self._members.note_change(peer)
-        peer.tell(SubscriptionAck(wish.track_id, success=True))
+    def _note(self, peer: Peer, preference: SubscriptionRecord) -> None:
+        if peer.preferences.get(preference.track_id) != preference:
+            peer.preferences[preference.track_id] = preference
+            self._roster.note_change(peer)
+        peer.tell(SubscriptionAck(preference.track_id, success=True))
 
     # --- what happens to tracks and peers ---
 
@@ -96,63 +96,72 @@ class Subscriptions:
         infos = []
         for subscription in peer.connection.subscriptions:
             track = subscription.track
-            wish = peer.wishes.get(track.id)
-            infos.append(SubscriptionInfo(track.id, track.publisher_id, wish.layer if wish else None))
+            preference = peer.preferences.get(track.id)
+            infos.append(
+                SubscriptionInfo(track.id, track.publisher_id, preference.layer if preference else None)
+            )
         return tuple(infos)
 
-    def provide(self, peer: Peer) -> None:
+    def subscribe_to_room(self, peer: Peer) -> None:
         """Put on the peer's connection, which is new, all that it is to receive."""
-        for other in self._members.others(peer.id):
+        for other in self._roster.others(peer.id):
             for track in other.tracks.values():
                 self._follow(peer, track)
 
     def begin(self, track: Track) -> None:
         """A track is there: give it to those who want it."""
-        for other in self._members.others(track.publisher_id):
+        for other in self._roster.others(track.publisher_id):
             self._follow(other, track)
 
     def renew(self, track: Track, now: float) -> None:
         """The codecs of a track are others: who receives it gets it in a slot that fits those."""
-        for other in self._members.others(track.publisher_id):
+        for other in self._roster.others(track.publisher_id):
             other.connection.downstream.renew(track, now)
-            self._members.touch(other)
+            self._roster.touch(other)
 
     def end(self, track: Track, now: float, departure: Departure) -> None:
         """Stop forwarding a track that has ended: its session goes on if the publisher has `MOVED`."""
-        for other in self._members.others(track.publisher_id):
+        for other in self._roster.others(track.publisher_id):
             other.connection.downstream.unsubscribe(track, now)
-            self._members.touch(other)
-            if departure is Departure.LEFT and other.wishes.pop(track.id, None) is not None:
-                self._members.note_change(other)
+            self._roster.touch(other)
+            if departure is Departure.LEFT and other.preferences.pop(track.id, None) is not None:
+                self._roster.note_change(other)
 
     def forget_publisher(self, peer_id: str) -> None:
         """A publisher is gone for good: none of its tracks is waited for."""
-        for peer in self._members.peers.values():
-            self._forget(peer, [wish.track_id for wish in peer.wishes.values() if wish.peer_id == peer_id])
+        for peer in self._roster.peers.values():
+            self._forget(
+                peer,
+                [
+                    preference.track_id
+                    for preference in peer.preferences.values()
+                    if preference.peer_id == peer_id
+                ],
+            )
 
     def wait(self, peer: Peer, deadline: float) -> None:
-        """Keep wishes about tracks that are not there until `deadline`, for their publishers to come back."""
-        if peer.wishes:
-            peer.wishes_deadline = max(deadline, peer.wishes_deadline or deadline)
-            self._members.touch(peer)
+        """Keep preferences for tracks that are not there until `deadline`: their publishers may come back."""
+        if peer.preferences:
+            peer.preferences_deadline = max(deadline, peer.preferences_deadline or deadline)
+            self._roster.touch(peer)
 
     def give_up(self, peer: Peer) -> None:
-        """Forget wishes about tracks that are not there."""
-        peer.wishes_deadline = None
-        self._forget(peer, [one for one in peer.wishes if self._members.find_track(one) is None])
+        """Forget preferences about tracks that are not there."""
+        peer.preferences_deadline = None
+        self._forget(peer, [one for one in peer.preferences if self._roster.find_track(one) is None])
 
     def _forget(self, peer: Peer, track_ids: list[str]) -> None:
         for track_id in track_ids:
-            del peer.wishes[track_id]
+            del peer.preferences[track_id]
         if track_ids:
-            self._members.note_change(peer)
+            self._roster.note_change(peer)
 
     def _wants(self, peer: Peer, track: Track) -> bool:
-        wish = peer.wishes.get(track.id)
-        return peer.grants.subscribe and (self._automatic if wish is None else wish.wanted)
+        preference = peer.preferences.get(track.id)
+        return peer.grants.subscribe and (self._automatic if preference is None else preference.wanted)
 
     def _follow(self, peer: Peer, track: Track) -> None:
         # A closed connection is that of a session which has yet to come back; it gets another.
         if self._wants(peer, track) and not peer.connection.closed:
             peer.connection.downstream.subscribe(track)
-            self._members.touch(peer)
+            self._roster.touch(peer)

@@ -57,7 +57,7 @@ def measure(conference: PureConference, bob: PureClient) -> dict[str, int]:
         "characters": len(sdp),
         "slots": len(connection.sdp.senders),
         "streams": len(list(connection.transport.senders)),
-        "wishes": len(bob.peer.wishes),
+        "preferences": len(bob.peer.preferences),
         "subscriptions": len(connection.subscriptions),
         "objects": len(gc.get_objects()),
     }

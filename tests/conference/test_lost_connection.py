@@ -79,7 +79,7 @@ def test_nothing_is_forwarded_to_it_and_nothing_offered() -> None:
     alice.publish("audio")
     conference.run(ANSWER_TIMEOUT + 1)
     assert len(bob.heard("offer")) == offers
-    # It is told of the room as before, and its wishes are kept.
+    # It is told of the room as before, and its preferences are kept.
     assert len(bob.heard("track-published")) == 3
     bob.say("unsubscribe", trackId=track.id, peerId=alice.peer.id)
     assert bob.heard("subscription-ack")[-1]["success"]

@@ -32,7 +32,7 @@ class Negotiating(RuleBasedStateMachine):
         self.ids: dict[str, str] = {}
         self.epoch = (0, 0)
 
-    # --- wishes of all sides ---
+    # --- preferences of all sides ---
 
     @rule(source=SOURCE)
     def publish(self, source: str) -> None:

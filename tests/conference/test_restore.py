@@ -166,7 +166,7 @@ def test_who_is_there_is_told_of_who_is_restored() -> None:
     assert len(alice.peer.connection.subscriptions) == 2
 
 
-def test_a_wish_waits_for_its_publisher() -> None:
+def test_a_preference_waits_for_its_publisher() -> None:
     alice, bob = call(PureConference(), "alice", "bob")
     (_, video) = published(bob)
     alice.say("subscribe", trackId=video, peerId=bob.peer.id, layer="l")
@@ -185,7 +185,7 @@ def test_a_wish_waits_for_its_publisher() -> None:
     assert back.peer.record().subscriptions
 
 
-def test_a_wish_whose_publisher_never_comes_is_given_up() -> None:
+def test_a_preference_whose_publisher_never_comes_is_given_up() -> None:
     alice, bob = call(PureConference(), "alice", "bob")
     for track in published(bob):
         alice.say("unsubscribe", trackId=track, peerId=bob.peer.id)
@@ -197,10 +197,10 @@ def test_a_wish_whose_publisher_never_comes_is_given_up() -> None:
     conference.run(2.0)
     assert back.peer.record().subscriptions == ()
     assert back.peer in conference.machine.take_changed().changed
-    assert back.peer.wishes_deadline is None
+    assert back.peer.preferences_deadline is None
 
 
-def test_a_wish_whose_publisher_left_meanwhile_is_given_up_at_once() -> None:
+def test_a_preference_whose_publisher_left_meanwhile_is_given_up_at_once() -> None:
     alice, bob = call(PureConference(), "alice", "bob")
     (audio, video) = published(bob)
     alice.say("unsubscribe", trackId=audio, peerId=bob.peer.id)
@@ -281,7 +281,7 @@ def shape(conference: PureConference) -> object:
                 frozenset(peer.record().subscriptions),
                 frozenset(subscription.track.id for subscription in peer.connection.subscriptions),
                 peer.session.deadline,
-                peer.wishes_deadline,
+                peer.preferences_deadline,
             )
             for peer in room.peers.values()
         }
@@ -519,8 +519,8 @@ def test_a_surrendered_session_is_gone_here_and_untouched_there() -> None:
     # The end of what went takes nothing from what came, which has the same id.
     conference.machine.remove(bob.peer, "server stopping", conference.now, Departure.MOVED)
     assert conference.machine.rooms[alice.peer.room_id].peers[record.peer_id] is back.peer
-    wishes = {info["trackId"]: info["layer"] for info in _subscriptions(conference, alice)}
-    assert wishes == {audio: None, video: "l"}
+    preferences = {info["trackId"]: info["layer"] for info in _subscriptions(conference, alice)}
+    assert preferences == {audio: None, video: "l"}
 
 
 def _subscriptions(conference: PureConference, client: PureClient) -> list[dict[str, Any]]:

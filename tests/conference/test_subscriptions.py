@@ -103,7 +103,7 @@ def test_a_word_ends_with_its_track() -> None:
     ask(bob, "unsubscribe", trackId=track_of(alice), peerId=alice.peer.id)
     alice.browser.transceivers[0].sends = False
     alice.offer()
-    assert bob.peer.wishes == {}
+    assert bob.peer.preferences == {}
     alice.browser.transceivers[0].sends = True
     alice.offer()
     conference.run(1.0)
@@ -189,8 +189,8 @@ def test_asking_twice_changes_the_layer_alone() -> None:
     for layer in ("h", "l", None):
         assert ask(bob, "subscribe", **request, **({"layer": layer} if layer else {}))["success"]
         conference.run(0.5)
-        (wish,) = bob.peer.record().subscriptions
-        assert wish.layer == layer
+        (preference,) = bob.peer.record().subscriptions
+        assert preference.layer == layer
     assert len(bob.heard("offer")) == offers
     for _ in range(2):
         assert ask(bob, "unsubscribe", **request)["success"]
@@ -254,8 +254,8 @@ def test_the_layer_of_what_is_not_received_is_refused() -> None:
     alice, bob = call(conference, "video")
     ask(bob, "unsubscribe", trackId=track_of(alice), peerId=alice.peer.id)
     assert not ask(bob, "layer-switch", trackId=track_of(alice), targetRid="m")["success"]
-    (wish,) = bob.peer.record().subscriptions
-    assert not wish.wanted
+    (preference,) = bob.peer.record().subscriptions
+    assert not preference.wanted
 
 
 @pytest.mark.parametrize(

@@ -233,8 +233,8 @@ class LossySignalingCall:
         }
         others = (peer for peer in self._peers() if peer is not self.peer)
         tracks = {track for peer in others for track in peer.tracks.values()}
-        wishes = self.peer.wishes
-        wanted = {track for track in tracks if track.id not in wishes or wishes[track.id].wanted}
+        preferences = self.peer.preferences
+        wanted = {track for track in tracks if track.id not in preferences or preferences[track.id].wanted}
         assert {subscription.track for subscription in connection.subscriptions} == wanted
         assert all(one.slot is not None and one.slot.active for one in connection.subscriptions)
         # What it publishes.

@@ -26,7 +26,7 @@ class Passer(PureClient):
         """No packets: who gets which track is decided without."""
 
 
-class Wishing(RuleBasedStateMachine):
+class Preferring(RuleBasedStateMachine):
     """One room and everybody in it."""
 
     @initialize(automatic=st.booleans())
@@ -122,8 +122,8 @@ class Wishing(RuleBasedStateMachine):
         answer = client.heard("subscription-ack")[-1]
         assert answer["success"] == (track.publisher_id != client.peer.id)
         if answer["success"]:
-            wish = SubscriptionRecord(track.id, track.publisher_id, layer if wanted else None, wanted)
-            self.said[client.peer.id][track.id] = wish
+            preference = SubscriptionRecord(track.id, track.publisher_id, layer if wanted else None, wanted)
+            self.said[client.peer.id][track.id] = preference
 
     @precondition(lambda self: self.present() and self.tracks())
     @rule(who=WHO, which=WHO)
@@ -142,8 +142,10 @@ class Wishing(RuleBasedStateMachine):
         living = {track.id for track in self.tracks()}
         for client in self.clients():
             said = self.said[client.peer.id]
-            assert client.peer.wishes == {name: wish for name, wish in said.items() if name in living}
-            self.said[client.peer.id] = dict(client.peer.wishes)
+            assert client.peer.preferences == {
+                name: preference for name, preference in said.items() if name in living
+            }
+            self.said[client.peer.id] = dict(client.peer.preferences)
 
     @invariant()
     def who_wants_a_track_gets_it_and_nobody_else(self) -> None:
@@ -216,12 +218,12 @@ class Wishing(RuleBasedStateMachine):
         return self.tracks()[which % len(self.tracks())]
 
     def wants(self, peer: Peer, track: Track) -> bool:
-        wish = self.said[peer.id].get(track.id)
-        return track.publisher_id != peer.id and (self.automatic if wish is None else wish.wanted)
+        preference = self.said[peer.id].get(track.id)
+        return track.publisher_id != peer.id and (self.automatic if preference is None else preference.wanted)
 
 
-TestWishing = Wishing.TestCase
-TestWishing.settings = settings(
+TestPreferring = Preferring.TestCase
+TestPreferring.settings = settings(
     max_examples=25,
     stateful_step_count=30,
     deadline=None,
