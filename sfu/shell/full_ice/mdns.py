@@ -18,6 +18,7 @@ from typing import Any, Final
 import dns.exception
 import dns.flags
 import dns.message
+import dns.name
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
@@ -60,18 +61,25 @@ class _Asking(mdns.MDnsProtocol):
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         """Take what somebody in the local network says. Never raises for it."""
         assert isinstance(data, bytes), "asyncio says str for nobody's sake"
-        try:
-            message = dns.message.from_wire(data, continue_on_error=True)
-        except dns.exception.DNSException:
+        if addr[1] != mdns.MDNS_PORT:  # section 6: answers come from this port, and from no other
             return
-        # Section 6: answers come from this port, and from no other.
-        if addr[1] != mdns.MDNS_PORT or not message.flags & dns.flags.QR:
-            return
-        for records in (*message.answer, *message.additional):
-            for host in _addresses(records):
-                for waiting in self.queries.pop(records.name, ()):
-                    if not waiting.done():
-                        waiting.set_result(host)
+        for name, host in read_answers(data):
+            for waiting in self.queries.pop(name, ()):
+                if not waiting.done():
+                    waiting.set_result(host)
+
+
+def read_answers(data: bytes) -> Iterator[tuple[dns.name.Name, str]]:
+    """Yield each name of a datagram with an address of its host; nothing if the datagram is not an answer."""
+    try:
+        message = dns.message.from_wire(data, continue_on_error=True)
+    except dns.exception.DNSException:
+        return
+    if not message.flags & dns.flags.QR:
+        return
+    for records in (*message.answer, *message.additional):
+        for host in _addresses(records):
+            yield records.name, host
 
 
 def _addresses(records: dns.rrset.RRset) -> Iterator[str]:
