@@ -13,7 +13,7 @@ from sfu.shell.auth.jwks import MAX_KEYS, MIN_RSA_BITS, PUBLIC, read_keys
 
 REASONS = {"symmetric", "private", "use", "algorithm", "weak", "malformed", "duplicate", "too-many"}
 
-TYPES = {
+TYPES: dict[str, type | tuple[type, ...]] = {
     "RS256": RSAPublicKey,
     "ES256": EllipticCurvePublicKey,
     "EdDSA": (Ed25519PublicKey, Ed448PublicKey),
