@@ -1,4 +1,4 @@
-"""One server in one process: what it is made of by the settings, its signals, and its operators' port."""
+"""One server in one process: its parts, made from the settings, its signals, and its admin port."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -17,10 +17,10 @@ log = get_logger(__name__)
 
 
 async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
-    """Run a server until SIGINT or SIGTERM; reports the page's URL when the ports are open.
+    """Run a server until SIGINT or SIGTERM; report the page's URL when the ports are open.
 
     Raises:
-        ConfigError: a port cannot be had, the certificate is no good, or a setting needs trio-asyncio and that
+        ConfigError: a port cannot be bound, the certificate is wrong, or a setting needs trio-asyncio and that
             cannot be imported.
     """
     _check_asyncio(settings)
@@ -31,8 +31,8 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
         server = Server(settings, media, open_store(settings), ice_tcp)
         async with trio.open_nursery() as beside:
             beside.start_soon(_stop_at_signals, server, signals)
-            operators = await beside.start(Admin(settings, server, media).serve)
-            log.info("admin port open", url=operators)
+            admin_url = await beside.start(Admin(settings, server, media).serve)
+            log.info("admin port open", url=admin_url)
             if not server.token_verifier.required:
                 log.warning("anyone can join any room: neither SFU_AUTH_SECRET nor SFU_AUTH_JWKS is set")
             if settings.redis_address is None:
@@ -60,12 +60,12 @@ def _check_asyncio(settings: Settings) -> None:
             import_module("sfu.shell.aio")
         except ImportError as error:
             raise ConfigError(
-                f"{PREFIX}{name} needs trio-asyncio, which cannot be imported: {error}"
+                f"{PREFIX}{name} requires trio-asyncio, which cannot be imported: {error}"
             ) from error
 
 
 async def _stop_at_signals(server: Server, signals: AsyncIterator[int]) -> None:
-    """Stop at the first signal, and hurry at the second. Later ones change nothing: what is left is bounded."""
+    """Stop at the first signal; at the second, no longer wait for clients. Later signals change nothing."""
     async for number in signals:
         log.info("stopping", signal=signal.Signals(number).name)
         server.stop()

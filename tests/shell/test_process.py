@@ -74,7 +74,7 @@ async def test_a_setting_that_needs_trio_asyncio_is_refused_by_name_without_it(
     with pytest.raises(ConfigError) as refused:
         await serve(load({**ANY_PORT, **settings}, {}))
     text = str(refused.value)
-    assert text.startswith(f"{name} needs trio-asyncio, which cannot be imported: ")
+    assert text.startswith(f"{name} requires trio-asyncio, which cannot be imported: ")
     assert "\n" not in text
 
 

@@ -1,1 +1,1 @@
-"""Join tokens: verifying and issuing them, and fetching the public keys that sign them."""
+"""Join tokens: verifying and making them, and reading the public keys that verify them."""

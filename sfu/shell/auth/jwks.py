@@ -1,6 +1,6 @@
-"""Sets of public keys (JWKS, RFC 7517): which keys of one are used, and why the others are not.
+"""Key sets (JWKS, RFC 7517): which of their keys are used, and why the others are not.
 
-A set may hold keys for other purposes, and keys that we do not know; they are passed over (RFC 7517 section 5).
+A set may contain keys for other purposes and of unknown types. They are ignored (RFC 7517 section 5).
 """
 
 from collections import Counter
@@ -14,35 +14,35 @@ import msgspec
 from sfu.errors import BadPacket
 
 PUBLIC: Final = ("RS256", "ES256", "EdDSA")
-"""Algorithms of tokens signed by a private key. Which one is decided by the key, never by the token."""
+"""Algorithms of tokens signed with a private key. The key decides which one is used, never the token."""
 
 MAX_BYTES: Final = 256 * 1024
-"""Of a set. With certificate chains beside them, a dozen keys take some 50 KB."""
+"""Bytes of a set. A dozen keys with their certificate chains take some 50 KB."""
 
 MAX_KEYS: Final = 64
-"""Of a set. Two or three are usual: one that signs, one that did, one that will."""
+"""Keys of a set that are used. Two or three are usual: the previous, the current and the next one."""
 
 MIN_RSA_BITS: Final = 2048
-"""RFC 7518 section 3.3."""
+"""Bits of an RSA key (RFC 7518 section 3.3)."""
 
 KeysById = Mapping[str | None, jwt.PyJWK]
-"""Keys by their ids. One of them may have none."""
+"""Keys by key id. One key may have no id."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """What a set has for us."""
+    """The usable keys of a set."""
 
     keys: KeysById
     unused: Mapping[str, int]
-    """How many of its keys are not used, by reason: ``symmetric`` (a secret, which a set that others can read
-    gives away), ``private`` (the same for the private half of a key), ``use`` (for encryption), ``algorithm``
-    (none of `PUBLIC`), ``weak`` (RSA with less than `MIN_RSA_BITS`), ``malformed``, ``duplicate`` (its id was
-    there), ``too-many``."""
+    """Number of keys that are not used, by reason: ``symmetric`` (a secret, which the set discloses to everyone
+    who reads it), ``private`` (the same for a private key), ``use`` (for encryption), ``algorithm`` (none of
+    `PUBLIC`), ``weak`` (RSA with less than `MIN_RSA_BITS`), ``malformed``, ``duplicate`` (another key has the
+    id), ``too-many``."""
 
 
 class _Unused(Exception):
-    """The text is the reason."""
+    """A key is not used. The text is the reason."""
 
 
 class _Set(msgspec.Struct):
@@ -53,7 +53,7 @@ def read_keys(data: bytes) -> KeySet:
     """Return the usable keys of a set; there may be none.
 
     Raises:
-        BadPacket: it is no set at all.
+        BadPacket: the data is not a key set.
     """
     try:
         entries = msgspec.json.decode(data, type=_Set).keys
@@ -92,7 +92,7 @@ def _read_key(entry: Any) -> jwt.PyJWK:
     try:
         key = jwt.PyJWK(entry)
     except (jwt.PyJWTError, TypeError, ValueError, AttributeError):
-        # PyJWT trusts the types of the members.
+        # PyJWT does not check the types of the members.
         raise _Unused("malformed") from None
     if key.algorithm_name not in PUBLIC:
         raise _Unused("algorithm")

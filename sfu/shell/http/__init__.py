@@ -1,1 +1,1 @@
-"""The public TCP port: HTTP/1.1, the page, health checks, and WebSocket upgrades."""
+"""HTTP/1.1: the public TCP port with the page, health checks and WebSockets; and fetching a document."""

@@ -143,14 +143,14 @@ class HttpConnection:
                     pass
 
 
-Answer = Callable[[h11.Request, str], Awaitable[Response | None]]
+RequestHandler = Callable[[h11.Request, str], Awaitable[Response | None]]
 """Returns the response to a request for a decoded URL path. `None` means that the connection changes its
 protocol. May raise `RequestRefused`."""
 
 
 async def serve_requests(
     connection: HttpConnection,
-    answer: Answer,
+    handle: RequestHandler,
     *,
     wait: Callable[[float], AbstractContextManager[object]] = trio.move_on_after,
     count: Callable[[HTTPStatus], None] | None = None,
@@ -161,7 +161,7 @@ async def serve_requests(
     the status of each response.
 
     Returns:
-        The request for which `answer` returned `None`, if there was one.
+        The request for which `handle` returned `None`, if there was one.
     """
     timeout = connection.timeouts.http_head
     while True:
@@ -173,7 +173,7 @@ async def serve_requests(
                 return None
             path = path_of(request)
             await connection.skip_body()
-            response = await answer(request, path)
+            response = await handle(request, path)
             if response is None:
                 return request
         except RequestRefused as refused:

@@ -1,4 +1,4 @@
-"""What the HTTP front answers: small, complete responses and the headers that all of them carry."""
+"""HTTP responses: small and complete, with the headers that all of them have."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""The page loads nothing from elsewhere, has no inline script or style, and cannot be framed."""
+"""The page loads nothing from other origins, has no inline scripts or styles, and cannot be framed."""
 
 COMMON_HEADERS: Final[Headers] = (
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
@@ -36,7 +36,7 @@ COMMON_HEADERS: Final[Headers] = (
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A status, headers beside the common ones, and the whole body."""
+    """A status, headers in addition to the common ones, and the whole body."""
 
     status: HTTPStatus
     headers: Headers = ()
@@ -44,13 +44,13 @@ class Response:
 
 
 def text(status: HTTPStatus, message: str, *headers: tuple[str, str]) -> Response:
-    """Return a plain-text response: a sentence for the person or program that asked."""
+    """Return a plain-text response with one sentence."""
     body = f"{message}\n".encode()
     return Response(status, (("Content-Type", "text/plain; charset=utf-8"), *_UNCACHED, *headers), body)
 
 
 def as_json(status: HTTPStatus, value: Mapping[str, object]) -> Response:
-    """Return a JSON object as a response."""
+    """Return a response with a JSON object."""
     body = json.dumps(value).encode() + b"\n"
     return Response(status, (("Content-Type", "application/json"), *_UNCACHED), body)
 

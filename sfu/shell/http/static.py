@@ -1,7 +1,7 @@
-"""The built page: files read once and served from memory.
+"""The built page: its files are read once and served from memory.
 
-Everything that can be asked for is in a table made at the start, so a request never touches the file
-system and no path, however it is written, leads out of the folder.
+All files that can be requested are in a table, which is made at the start. A request never uses the file
+system, so no path can lead out of the folder, however it is written.
 """
 
 import hashlib
@@ -30,10 +30,10 @@ CONTENT_TYPES: Final = {
     ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
 }
-"""By file name ending. The system's own table (`mimetypes`) differs between machines."""
+"""By file name extension. The system's own table (`mimetypes`) differs between machines."""
 
 HASHED_FOLDER: Final = "/assets/"
-"""Where the build puts files whose names contain a hash of their content: they never change."""
+"""The build puts files here whose names contain a hash of their content. They never change."""
 
 _NOT_BUILT: Final = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>trio-sfu</title>
@@ -53,10 +53,10 @@ class _File:
 
 
 class StaticSite:
-    """The files of one folder by URL path."""
+    """The files of one folder, by URL path."""
 
     def __init__(self, root: Path) -> None:
-        """Read all files below `root`; without an ``index.html`` there is a page that says how to build it."""
+        """Read all files below `root`. Without an ``index.html``, the page says how to build it."""
         self._files: dict[str, _File] = {}
         if root.is_dir():
             for path in sorted(root.rglob("*")):
@@ -64,13 +64,13 @@ class StaticSite:
                     url = "/" + path.relative_to(root).as_posix()
                     self._files[url] = _file(url, path.read_bytes())
         self.built = "/index.html" in self._files
-        """Whether there is a page."""
+        """Whether `root` contains the page."""
         if not self.built:
             self._files["/index.html"] = _file("/index.html", _NOT_BUILT)
         self._files["/"] = self._files["/index.html"]
 
     def get(self, path: str, if_none_match: str | None = None) -> Response:
-        """Return the response for a decoded URL path; `if_none_match` is the header of that name."""
+        """Return the response for a decoded URL path. `if_none_match` is the value of that header."""
         file = self._files.get(path)
         if file is None:
             return text(HTTPStatus.NOT_FOUND, "There is nothing here.")
@@ -82,7 +82,7 @@ class StaticSite:
 def _file(url: str, body: bytes) -> _File:
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     suffix = url[url.rfind(".") :]
-    # What may change is asked for again each time and answered by 304 while it has not changed.
+    # Browsers ask for other files each time, and get 304 while the file has not changed.
     caching = "public, max-age=31536000, immutable" if url.startswith(HASHED_FOLDER) else "no-cache"
     headers = (
         ("Content-Type", CONTENT_TYPES.get(suffix, "application/octet-stream")),
@@ -93,6 +93,6 @@ def _file(url: str, body: bytes) -> _File:
 
 
 def _matches(if_none_match: str, etag: str) -> bool:
-    """Compare weakly, as RFC 9110 section 13.1.2 demands for this header."""
+    """Compare weakly, as RFC 9110 section 13.1.2 requires for this header."""
     tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return "*" in tags or etag in tags

@@ -1,1 +1,1 @@
-"""The operators' port: metrics, the task tree, and what is measured for them."""
+"""The admin port: metrics, the task tree, and the measurements for them."""

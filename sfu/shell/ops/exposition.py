@@ -1,4 +1,4 @@
-"""Metrics as Prometheus reads them, written by its library from a `Snapshot`."""
+"""The metrics of a `Snapshot` in Prometheus's text format, written by its client library."""
 
 from collections.abc import Iterable
 from itertools import accumulate
@@ -20,11 +20,11 @@ from sfu.shell.ops.metrics import METRICS, MetricDefinition
 from sfu.shell.ops.snapshot import Snapshot
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-"""The text format. Gauges whose names end in ``_total``, which the specification has, are not OpenMetrics."""
+"""The text format. OpenMetrics does not allow gauges with names that end in ``_total``, as some of ours do."""
 
 
 class _Families(Collector):
-    """Lets the library write a snapshot."""
+    """Gives a snapshot to the library in its own types."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -35,7 +35,7 @@ class _Families(Collector):
 
 
 def family(definition: MetricDefinition, snapshot: Snapshot) -> Metric:
-    """Return one metric with all its values."""
+    """Return one metric with all its label sets and values."""
     if definition.kind == "histogram":
         histogram = HistogramMetricFamily(definition.name, definition.help, labels=definition.labels)
         for labels, value in definition.values(snapshot):
@@ -47,15 +47,15 @@ def family(definition: MetricDefinition, snapshot: Snapshot) -> Metric:
     make = CounterMetricFamily if definition.kind == "counter" else GaugeMetricFamily
     metric = make(definition.name, definition.help, labels=definition.labels)
     for labels, value in definition.values(snapshot):
-        assert not isinstance(value, Distribution), f"{definition.name} is no histogram"
+        assert not isinstance(value, Distribution), f"{definition.name} is not a histogram"
         metric.add_metric(labels, value)
     return metric
 
 
 def exposition(snapshot: Snapshot) -> bytes:
-    """Return the text that Prometheus reads: the table's metrics, then those of the process and of Python.
+    """Return the text for Prometheus: the metrics of the table, then those of the process and of Python.
 
-    Slow enough to be done by a thread of its own: 10 µs a line.
+    A line takes 10 µs, so the caller should run this in a thread.
     """
     return generate_latest(_Families(snapshot)) + generate_latest(_PROCESS)
 

@@ -14,8 +14,8 @@ from sfu.ice.events import IceState
 from sfu.shell.ops.snapshot import Snapshot
 
 Labels = tuple[str, ...]
-Value = float | Distribution
-Values = Iterable[tuple[Labels, Value]]
+MetricValue = float | Distribution
+MetricValues = Iterable[tuple[Labels, MetricValue]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,35 +25,35 @@ class MetricDefinition:
     kind: Literal["gauge", "counter", "histogram"]
     name: str
     help: str
-    read: Callable[[Snapshot], Value | Values]
+    read: Callable[[Snapshot], MetricValue | MetricValues]
     """Returns the value, or with labels one value for each label set. The value of a histogram is a
     `Distribution`."""
     labels: Labels = ()
 
-    def values(self, snapshot: Snapshot) -> Values:
+    def values(self, snapshot: Snapshot) -> MetricValues:
         """Return the label sets and their values."""
         read = self.read(snapshot)
         return [((), read)] if isinstance(read, int | float | Distribution) else read
 
 
-def _each(counts: Mapping[str, float]) -> Values:
+def _each(counts: Mapping[str, float]) -> MetricValues:
     return [((name,), count) for name, count in counts.items()]
 
 
-def _ice_states(snapshot: Snapshot) -> Values:
+def _ice_states(snapshot: Snapshot) -> MetricValues:
     states = [peer.connection.transport.state for peer in snapshot.peers]
     return [((state.value,), states.count(state)) for state in IceState]
 
 
-def _byte_rates(snapshot: Snapshot) -> Values:
+def _byte_rates(snapshot: Snapshot) -> MetricValues:
     return [item for peer in snapshot.peers for item in peer.byte_rates.items()]
 
 
-def _losses(snapshot: Snapshot) -> Values:
+def _losses(snapshot: Snapshot) -> MetricValues:
     return [((peer.id,), peer.loss) for peer in snapshot.peers if peer.loss is not None]
 
 
-def _drops(snapshot: Snapshot) -> Values:
+def _drops(snapshot: Snapshot) -> MetricValues:
     totals = snapshot.totals
     places: tuple[tuple[str, Mapping[str, int]], ...] = (
         ("socket", {**snapshot.socket.drops, "receive-buffer-full": snapshot.socket.kernel_drops}),

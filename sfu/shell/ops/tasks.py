@@ -1,7 +1,7 @@
-"""The tasks that are running, for operators: as a tree in text, and as a number.
+"""The running Trio tasks, for operators: as a tree in text, and as a number.
 
-The tree of tasks *is* the structure of the server (see `sfu.shell.server`): who is in which nursery says what
-lives as long as what, and where each one waits says what it is waiting for.
+The tree shows the structure of the server (see `sfu.shell.server`): which nursery each task runs in, and where
+each task waits.
 """
 
 from collections.abc import Iterator
@@ -13,24 +13,24 @@ import trio
 Task = trio.lowlevel.Task
 
 _TRAPS: Final = "trio._core._traps"
-"""Where every task that waits is in the end."""
+"""The innermost frame of every waiting task is in this module."""
 
 
 def count_tasks(task: Task) -> int:
-    """Return how many tasks live in the nurseries of `task`, it included."""
+    """Return the number of tasks in the nurseries of `task`, including `task` and all nurseries below."""
     return 1 + sum(count_tasks(child) for nursery in task.child_nurseries for child in nursery.child_tasks)
 
 
 def task_tree() -> str:
-    """Return all tasks of this Trio run, one per line: name, where it is in our code, and where it waits."""
+    """Return all tasks of this Trio run, one per line: its name, its place in our code, and where it waits."""
     root = trio.lowlevel.current_root_task()
-    assert root is not None, "whoever asks is a task, so there is a root"
+    assert root is not None, "the caller runs in a task, so there is a root task"
     return "\n".join([_line(root), *_branches(root, "")]) + "\n"
 
 
 def _branches(task: Task, indent: str) -> Iterator[str]:
     children = [
-        # Nurseries are nested, outermost first; a task lives in the innermost that it was started in.
+        # Nurseries are nested, outermost first. The level says which one a task was started in.
         (level, child)
         for level, nursery in enumerate(task.child_nurseries)
         for child in sorted(nursery.child_tasks, key=lambda child: child.name)
@@ -45,7 +45,7 @@ def _branches(task: Task, indent: str) -> Iterator[str]:
 def _line(task: Task) -> str:
     frames = [place for place in task.iter_await_frames() if _module(place[0]) != _TRAPS]
     ours = [place for place in frames if _module(place[0]).startswith("sfu.")]
-    # What stands innermost is mostly Trio's own sleeping or reading; what was asked for, ours says.
+    # The innermost frame is usually Trio's own sleeping or reading. Our innermost frame says what for.
     places = [_place(*place) for place in dict.fromkeys([*ours[-1:], *frames[-1:]])]
     return " ".join([task.name.strip(), *(f"@ {place}" for place in places)])
 
