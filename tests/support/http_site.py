@@ -109,7 +109,7 @@ async def http_site(
 async def open_client(
     url: str, context: ssl.SSLContext | None = None, extra_headers: list[tuple[bytes, bytes]] | None = None
 ) -> AsyncIterator[WebSocketConnection]:
-    """Open a WebSocket, and leave no socket behind: trio-websocket does when the server has closed first."""
+    """Open a WebSocket, and close its socket at the end. trio-websocket does not if the server closed first."""
     async with open_websocket_url(url, context, extra_headers=extra_headers) as websocket:
         try:
             yield websocket
@@ -119,7 +119,7 @@ async def open_client(
 
 
 async def until(site: HttpSite, condition: Callable[[HttpStatistics], bool]) -> None:
-    """Wait until `condition` holds of the counters, which have no events to wait for."""
+    """Poll the counters until `condition` holds. There is no event to wait for."""
     deadline = trio.current_time() + PATIENCE
     while not condition(site.server.statistics()):
         assert trio.current_time() < deadline, site.server.statistics()
@@ -127,7 +127,7 @@ async def until(site: HttpSite, condition: Callable[[HttpStatistics], bool]) -> 
 
 
 def request(path: str, *headers: str, method: str = "GET", last: bool = True) -> bytes:
-    """Return the bytes of a request; with `last` it asks the server to close afterwards."""
+    """Return the bytes of a request. With `last`, the server is to close the connection after it."""
     lines = [f"{method} {path} HTTP/1.1", "Host: sfu.example", *headers]
     if last:
         lines.append("Connection: close")

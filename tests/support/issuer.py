@@ -1,4 +1,4 @@
-"""Who issues tokens: its keys, and a little HTTP server on loopback that answers as tests write it."""
+"""A token issuer: its keys, and a small HTTP server on loopback with scripted responses."""
 
 import json
 import ssl
@@ -15,7 +15,7 @@ from jwt.algorithms import ECAlgorithm
 
 
 class Signer:
-    """A key that signs tokens, and its public half as it stands in a set."""
+    """A key that signs tokens, and its public half as a JWK."""
 
     def __init__(self, key_id: str) -> None:
         self.key_id = key_id
@@ -24,38 +24,38 @@ class Signer:
         self.public = {**public, "kid": key_id, "use": "sig", "alg": "ES256"}
 
     def token(self, user: str = "alice", room: str = "room") -> str:
-        """A token that lets a user in, on every clock."""
+        """Return a token for a user and a room that expires in the far future."""
         claims = {"room": room, "sub": user, "exp": 4e9}
         return jwt.encode(claims, self._key, "ES256", headers={"kid": self.key_id})
 
 
 def key_set(*signers: Signer) -> bytes:
-    """The set of some keys."""
+    """Return the key set (JWKS) of these signers."""
     return json.dumps({"keys": [signer.public for signer in signers]}).encode()
 
 
 def ok(body: bytes, *headers: str) -> bytes:
-    """The response that returns a document."""
+    """Return a response with a document."""
     head = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
 def moved(location: str, status: int = 302) -> bytes:
-    """The response that sends elsewhere."""
+    """Return a redirect."""
     return f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
 class Issuer:
-    """The server."""
+    """The issuer's HTTP server."""
 
     def __init__(self, port: int, context: ssl.SSLContext | None) -> None:
         self.url = f"{'http' if context is None else 'https'}://127.0.0.1:{port}"
         self.answers: dict[str, bytes] = {}
-        """What is sent, as it is, by path; then the connection ends, unless `holds`."""
+        """Raw responses by path. After a response the connection is closed, unless `holds` is set."""
         self.holds = False
         self.held = trio.Event()
         self.requests: list[str] = []
-        """Heads of requests."""
+        """The heads of the requests so far."""
         self.connections = 0
         self._context = context
 
@@ -68,7 +68,7 @@ class Issuer:
         try:
             await self._answer(stream)
         except trio.BrokenResourceError:
-            pass  # clients that go away in the middle are what some tests are about
+            pass  # some tests cancel the client in the middle
         finally:
             await trio.aclose_forcefully(stream)
             self.connections -= 1
@@ -89,7 +89,7 @@ class Issuer:
 
 @asynccontextmanager
 async def issuer(certificate: tuple[Path, Path] | None = None) -> AsyncIterator[Issuer]:
-    """Run a server, with TLS if there is a certificate."""
+    """Run an issuer's HTTP server, with TLS if there is a certificate."""
     context = None
     if certificate is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -103,7 +103,7 @@ async def issuer(certificate: tuple[Path, Path] | None = None) -> AsyncIterator[
 
 
 def make_certificate(folder: Path, address: str) -> tuple[Path, Path]:
-    """Make a certificate that signs itself, and its key, for a server at an IP address."""
+    """Make a self-signed certificate and its key for a server at an IP address."""
     cert, key = folder / f"{address}.pem", folder / f"{address}.key"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=test"
     subprocess.run(

@@ -1,4 +1,4 @@
-"""Sets of keys: which of them are used, and why others are not."""
+"""Key sets: which keys are used, and why others are not."""
 
 import contextlib
 import json
@@ -36,11 +36,11 @@ def read(*keys: Any) -> KeySet:
         (ED, "EdDSA"),
         ({**RSA, "alg": "RS256", "use": "sig", "key_ops": ["verify"]}, "RS256"),
         ({**ED448, "alg": "EdDSA"}, "EdDSA"),
-        # As Keycloak and Auth0 write them: with the certificate beside the key.
+        # As Keycloak and Auth0 write them: with the certificate.
         ({**RSA, "alg": "RS256", "use": "sig", "x5c": ["MIIC"], "x5t": "x", "x5t#S256": "y"}, "RS256"),
     ],
 )
-def test_keys_that_are_used(key: dict[str, Any], algorithm: str) -> None:
+def test_usable_keys(key: dict[str, Any], algorithm: str) -> None:
     found = read({**key, "kid": "one"})
     assert found.unused == {}
     assert found.keys["one"].algorithm_name == algorithm
@@ -80,13 +80,13 @@ def test_keys_that_are_used(key: dict[str, Any], algorithm: str) -> None:
         ({**P384, "alg": "ES256"}, "algorithm"),
     ],
 )
-def test_keys_that_are_not_used(key: Any, reason: str) -> None:
+def test_unusable_keys(key: Any, reason: str) -> None:
     assert read(key) == KeySet({}, {reason: 1})
     found = read(key, {**EC, "kid": "good"}, key)
     assert (list(found.keys), found.unused) == (["good"], {reason: 2})
 
 
-def test_of_two_keys_with_one_id_the_first_counts() -> None:
+def test_the_first_of_two_keys_with_the_same_id_is_used() -> None:
     found = read({**EC, "kid": "same"}, {**ED, "kid": "same"}, EC, ED)
     assert [(key_id, key.algorithm_name) for key_id, key in found.keys.items()] == [
         ("same", "ES256"),
@@ -95,7 +95,7 @@ def test_of_two_keys_with_one_id_the_first_counts() -> None:
     assert found.unused == {"duplicate": 2}
 
 
-def test_there_may_not_be_too_many() -> None:
+def test_the_number_of_keys_is_limited() -> None:
     found = read(*({**EC, "kid": str(number)} for number in range(MAX_KEYS + 3)))
     assert (len(found.keys), found.unused) == (MAX_KEYS, {"too-many": 3})
 
@@ -104,7 +104,7 @@ def test_there_may_not_be_too_many() -> None:
     "data",
     [b"", b"[]", b"{}", b'{"keys": {}}', b'{"keys": null}', b"<html>", b"\xff", b"[" * 100_000, b'{"keys": [}'],
 )
-def test_what_is_no_set(data: bytes) -> None:
+def test_data_that_is_not_a_key_set(data: bytes) -> None:
     with pytest.raises(BadPacket) as caught:
         read_keys(data)
     assert caught.value.reason == "format"
@@ -122,12 +122,12 @@ MEMBERS = ("kty", "alg", "kid", "use", "key_ops", "crv", "n", "e", "x", "y", "d"
     st.sampled_from([RSA, EC, ED]),
     st.dictionaries(st.sampled_from(MEMBERS), JSON | st.sampled_from(["RSA", "EC", "OKP", "P-256", "AQAB"])),
 )
-def test_no_key_does_harm(key: dict[str, Any], changes: dict[str, Any]) -> None:
+def test_any_key_is_used_or_counted_as_unused(key: dict[str, Any], changes: dict[str, Any]) -> None:
     found = read({**key, **changes})
     assert len(found.keys) + sum(found.unused.values()) == 1
 
 
 @given(st.binary(max_size=100) | JSON.map(lambda value: json.dumps({"keys": value}).encode()))
-def test_nothing_but_a_set_or_its_error_comes_of_nonsense(data: bytes) -> None:
+def test_any_bytes_are_a_key_set_or_a_bad_packet(data: bytes) -> None:
     with contextlib.suppress(BadPacket):
         read_keys(data)

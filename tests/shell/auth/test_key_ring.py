@@ -1,4 +1,4 @@
-"""Keys that are read again: when, how often, and what becomes of joins meanwhile. The clock jumps."""
+"""When and how often the key set is read, and what joins get meanwhile. The clock jumps."""
 
 from collections.abc import Callable, Iterator
 
@@ -19,7 +19,7 @@ OLD, NEW = Signer("old"), Signer("new")
 
 
 class Source:
-    """Where keys come from, and when they were read."""
+    """A source of keys that records when it is read."""
 
     def __init__(self) -> None:
         self.content: bytes | Exception = key_set(OLD)
@@ -27,7 +27,7 @@ class Source:
         self.times: list[float] = []
 
     async def read(self) -> bytes:
-        """Return the content, or raise it."""
+        """Return the content; raise it if it is an exception."""
         self.times.append(trio.current_time())
         await trio.sleep(self.takes)
         if isinstance(self.content, Exception):
@@ -37,13 +37,13 @@ class Source:
 
 @pytest.fixture
 def source() -> Source:
-    """A source with the old key."""
+    """Return a source with the old key."""
     return Source()
 
 
 @pytest.fixture
 def log() -> Iterator[list[LogEntry]]:
-    """What is logged."""
+    """Collect the log."""
     with capture_logs() as entries:
         yield entries
 
@@ -53,7 +53,7 @@ Start = Callable[[], KeyRing]
 
 @pytest.fixture
 def start(source: Source, nursery: trio.Nursery) -> Start:
-    """Begin to read keys; the delay of a retry is the longest there is."""
+    """Return a function that starts a key ring. Its retry delays are not shortened at random."""
 
     def begin() -> KeyRing:
         ring = KeyRing("https://issuer.example/keys", source.read, INTERVAL, lambda n: b"\xff" * n)
@@ -64,11 +64,11 @@ def start(source: Source, nursery: trio.Nursery) -> Start:
 
 
 def warnings(log: list[LogEntry]) -> list[LogEntry]:
-    """What an operator would have to look at."""
+    """Return the warnings and errors."""
     return [entry for entry in log if entry["log_level"] in ("warning", "error")]
 
 
-async def test_keys_are_read_at_the_start_and_every_so_often(
+async def test_keys_are_read_at_the_start_and_at_each_interval(
     autojump_clock: MockClock, start: Start, source: Source
 ) -> None:
     ring = start()
@@ -80,7 +80,7 @@ async def test_keys_are_read_at_the_start_and_every_so_often(
     assert ring.statistics() == key_ring.KeyStatistics(1, {}, {"ok": 3}, 5.0)
 
 
-async def test_what_was_read_already_is_not_read_at_the_start(
+async def test_a_set_that_was_given_is_not_read_at_the_start(
     source: Source, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ring = KeyRing("keys.json", source.read, INTERVAL, lambda n: bytes(n), read_keys(key_set(NEW)))
@@ -93,7 +93,7 @@ async def test_what_was_read_already_is_not_read_at_the_start(
     assert set(ring.keys) == {"old"}
 
 
-async def test_an_unknown_key_is_looked_for_at_once(
+async def test_an_unknown_key_triggers_a_read_at_once(
     autojump_clock: MockClock, start: Start, source: Source
 ) -> None:
     ring = start()
@@ -105,7 +105,7 @@ async def test_an_unknown_key_is_looked_for_at_once(
     assert ring.find("old") is not None
 
 
-async def test_keys_that_vanish_are_not_accepted_any_more(
+async def test_keys_that_leave_the_set_are_no_longer_accepted(
     autojump_clock: MockClock, start: Start, source: Source
 ) -> None:
     ring = start()
@@ -117,7 +117,7 @@ async def test_keys_that_vanish_are_not_accepted_any_more(
     assert ring.find("new") is not None
 
 
-async def test_a_thousand_unknown_keys_cause_one_read_in_a_while(
+async def test_a_thousand_unknown_keys_trigger_one_read_per_cooldown(
     autojump_clock: MockClock, start: Start, source: Source
 ) -> None:
     ring = start()
@@ -132,19 +132,19 @@ async def test_a_thousand_unknown_keys_cause_one_read_in_a_while(
     await trio.sleep(INTERVAL)
     before = len(source.times)
     await trio.sleep(INTERVAL)
-    assert len(source.times) <= before + 1  # nobody asks any more
+    assert len(source.times) <= before + 1  # no token names an unknown key any more
 
 
-async def test_a_key_is_unknown_when_it_was_looked_for(
+async def test_a_key_that_a_recent_read_did_not_find_is_unknown(
     autojump_clock: MockClock, start: Start, source: Source
 ) -> None:
     ring = start()
     await trio.sleep(100)
-    assert ring.request("made up")  # it may have come into use
+    assert ring.request("made up")  # it may be a new key
     await trio.sleep(1)
     assert source.times == [0, 100]
     assert not ring.request("made up")
-    assert ring.request("new")  # in use since a second ago, say
+    assert ring.request("new")  # it may have been added since then
     source.content = key_set(NEW)
     await ring.look_for("new")
     assert trio.current_time() == 101  # a join does not wait for the read that is not due yet
@@ -155,11 +155,11 @@ async def test_a_key_is_unknown_when_it_was_looked_for(
 
 
 @pytest.mark.parametrize("name", [None, "x" * (MAX_REQUESTED + 1), 7])
-async def test_what_is_no_name_of_a_key_is_not_looked_for(
+async def test_an_invalid_key_id_triggers_no_read(
     autojump_clock: MockClock, start: Start, source: Source, name: object
 ) -> None:
     ring = start()
-    assert ring.request(name)  # while there are no keys nobody can tell
+    assert ring.request(name)  # without keys, nothing is known
     await ring.look_for("old")
     source.content = key_set(OLD, NEW)
     await trio.sleep(100)
@@ -170,7 +170,7 @@ async def test_what_is_no_name_of_a_key_is_not_looked_for(
     assert source.times == [0, 100]
 
 
-async def test_a_join_waits_for_a_bounded_time(autojump_clock: MockClock, start: Start, source: Source) -> None:
+async def test_a_join_waits_for_a_limited_time(autojump_clock: MockClock, start: Start, source: Source) -> None:
     source.takes = 5.0
     ring = start()
     await ring.look_for("old")
@@ -182,7 +182,7 @@ async def test_a_join_waits_for_a_bounded_time(autojump_clock: MockClock, start:
     assert ring.find("old") is not None
 
 
-async def test_who_asks_during_a_read_is_served_by_it_or_by_the_next(
+async def test_a_key_requested_during_a_read_is_found_by_it_or_by_the_next(
     autojump_clock: MockClock, start: Start, source: Source
 ) -> None:
     source.takes = 2.0
@@ -203,10 +203,10 @@ async def test_who_asks_during_a_read_is_served_by_it_or_by_the_next(
     assert ring.find("new") is not None
 
 
-async def test_a_server_that_cannot_read_keys_tries_on(
+async def test_failed_reads_are_retried_with_growing_delays(
     autojump_clock: MockClock, start: Start, source: Source, log: list[LogEntry]
 ) -> None:
-    source.content = FetchFailed("connect", "nobody there")
+    source.content = FetchFailed("connect", "connection refused")
     ring = start()
     await trio.sleep(TIMES.key_cooldown * 10)
     gaps = [later - earlier for earlier, later in zip(source.times, source.times[1:], strict=False)]
@@ -220,7 +220,7 @@ async def test_a_server_that_cannot_read_keys_tries_on(
         "log_level": "warning",
         "source": "https://issuer.example/keys",
         "kind": "connect",
-        "reason": "nobody there",
+        "reason": "connection refused",
         "keys": 0,
     }
     assert 3 <= len(later) <= 5
@@ -244,7 +244,7 @@ async def test_a_server_that_cannot_read_keys_tries_on(
         (RuntimeError("a bug"), "error"),
     ],
 )
-async def test_keys_stay_while_they_cannot_be_read(
+async def test_keys_stay_while_reads_fail(
     autojump_clock: MockClock,
     start: Start,
     source: Source,
@@ -265,7 +265,7 @@ async def test_keys_stay_while_they_cannot_be_read(
     assert set(ring.keys) == {"new"}
 
 
-async def test_a_read_ends(autojump_clock: MockClock, start: Start, source: Source) -> None:
+async def test_a_read_has_a_time_limit(autojump_clock: MockClock, start: Start, source: Source) -> None:
     source.takes = 1e9
     ring = start()
     await trio.sleep(TIMES.key_read + 0.5)
@@ -274,7 +274,7 @@ async def test_a_read_ends(autojump_clock: MockClock, start: Start, source: Sour
     assert len(source.times) == 2
 
 
-async def test_a_key_that_is_asked_for_while_reads_fail_may_yet_come(
+async def test_a_key_requested_while_reads_fail_may_still_come(
     autojump_clock: MockClock, start: Start, source: Source
 ) -> None:
     ring = start()
@@ -287,7 +287,7 @@ async def test_a_key_that_is_asked_for_while_reads_fail_may_yet_come(
     assert ring.find("new") is not None
 
 
-async def test_a_set_without_a_usable_key_counts(
+async def test_a_set_without_a_usable_key_replaces_the_keys(
     autojump_clock: MockClock, start: Start, source: Source, log: list[LogEntry]
 ) -> None:
     ring = start()
@@ -313,7 +313,7 @@ async def test_changes_are_logged_once(
     assert [entry["keys"] for entry in log] == [["old"], ["old", "new"]]
 
 
-async def test_keys_by_plain_http_are_worth_a_warning(
+async def test_plain_http_is_warned_about(
     source: Source, nursery: trio.Nursery, autojump_clock: MockClock, log: list[LogEntry]
 ) -> None:
     ring = KeyRing("http://issuer.example/keys", source.read, INTERVAL, lambda n: bytes(n))

@@ -1,4 +1,4 @@
-"""Public keys at a whole server: what clients are told while there are none, and that keys may change."""
+"""Public keys in a whole server: what clients get while there are none, and how keys change."""
 
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,16 @@ OLD, NEW = Signer("old"), Signer("new")
 
 
 class Remote:
-    """Stands in for the network to the issuer."""
+    """Replaces `fetch`: the document at the issuer, and how long it takes."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.content: bytes | Exception = FetchFailed("connect", "nobody there")
+        self.content: bytes | Exception = FetchFailed("connect", "connection refused")
         self.takes = 0.0
         self.fetches = 0
         monkeypatch.setattr("sfu.shell.auth.tokens.fetch", self.fetch)
 
     async def fetch(self, url: HttpUrl, limit: int) -> bytes:
-        """Return the content, or raise it."""
+        """Return the content; raise it if it is an exception."""
         assert url == URL
         self.fetches += 1
         await trio.sleep(self.takes)
@@ -40,12 +40,12 @@ class Remote:
 
 @pytest.fixture
 def remote(monkeypatch: pytest.MonkeyPatch) -> Remote:
-    """Nobody answers, so far."""
+    """Return an issuer that does not answer yet."""
     return Remote(monkeypatch)
 
 
 async def join(client: Client, **data: Any) -> list[int]:
-    """Try to join; the codes of all errors so far."""
+    """Try to join; return the codes of all errors so far."""
     before = len(client.heard("error")) + len(client.heard("join"))
     await client.say("join", roomId="room", userId=client.user, **data)
     await client.until(lambda: len(client.heard("error")) + len(client.heard("join")) > before)
@@ -53,13 +53,13 @@ async def join(client: Client, **data: Any) -> list[int]:
 
 
 def status(server: InMemoryServer) -> str:
-    """What ``/readyz`` says."""
+    """Return what ``/readyz`` says."""
     readiness = server.sfu.readiness()
     assert readiness.ready
     return readiness.status
 
 
-async def test_who_joins_while_there_are_no_keys_may_try_again(
+async def test_a_join_without_keys_gets_503_and_may_try_again(
     autojump_clock: MockClock, remote: Remote
 ) -> None:
     async with in_memory_server(auth_jwks=URL) as server, server.client("alice") as alice:
@@ -78,7 +78,7 @@ async def test_who_joins_while_there_are_no_keys_may_try_again(
         assert server.sfu.conference.statistics().messages["join", "503"] == 1
 
 
-async def test_who_comes_right_at_the_start_waits_a_little(autojump_clock: MockClock, remote: Remote) -> None:
+async def test_a_join_at_the_start_waits_for_the_first_read(autojump_clock: MockClock, remote: Remote) -> None:
     remote.content, remote.takes = key_set(OLD), 2.0
     async with in_memory_server(auth_jwks=URL) as server, server.client("alice") as alice:
         assert await join(alice, token=OLD.token()) == []
@@ -122,7 +122,7 @@ async def test_a_session_is_resumed_without_keys(autojump_clock: MockClock, remo
 
 
 @pytest.mark.parametrize("there", [True, False])
-async def test_who_proves_no_session_waits_for_keys_whether_it_exists_or_not(
+async def test_a_join_with_a_wrong_session_token_waits_for_keys_whether_the_session_exists_or_not(
     autojump_clock: MockClock, remote: Remote, there: bool
 ) -> None:
     remote.content = key_set(OLD)
@@ -141,7 +141,7 @@ async def test_who_proves_no_session_waits_for_keys_whether_it_exists_or_not(
 
 
 async def answer(server: RealServer, signer: Signer) -> dict[str, Any]:
-    """Join by a WebSocket of one's own; what came of it."""
+    """Join on a new WebSocket; return whether it succeeded, or the error code."""
     async with server.websocket() as (websocket, _):
         await tell(websocket, "join", roomId="room", userId="alice", token=signer.token())
         heard = await hear(websocket, "join", "error")
@@ -149,7 +149,7 @@ async def answer(server: RealServer, signer: Signer) -> dict[str, Any]:
 
 
 async def test_an_issuer_with_https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of it on real ports: fetched with TLS after a redirect, changed, and gone again with the server."""
+    """On real ports: the keys are fetched with TLS after a redirect, and change."""
     certificate = make_certificate(tmp_path, "127.0.0.1")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     async with issuer(certificate) as login:

@@ -1,4 +1,4 @@
-"""Who may enter: every way in which a token can be wrong, and what grants allow, from the key to the offer."""
+"""Join tokens: every way in which one can be wrong, and what its grants allow in the server."""
 
 import hmac
 import json
@@ -45,23 +45,23 @@ PRIVATE_KEYS: dict[str, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519
 
 
 def verifier_of(secret: str | None = SECRET) -> TokenVerifier:
-    """A verifier whose clock stands still."""
+    """Return a verifier whose clock stands still."""
     return TokenVerifier(secret, clock=lambda: NOW)
 
 
 def join(token: str | None, room: str = "daily", user: str = "alice") -> Join:
-    """A request to enter."""
+    """Return a join."""
     return Join(room_id=room, user_id=user, token=token)
 
 
 def sign(**changes: Any) -> str:
-    """A token with some claims changed; `None` leaves one out."""
+    """Return a token with some claims changed; `None` leaves a claim out."""
     claims = {name: value for name, value in {**CLAIMS, **changes}.items() if value is not None}
     return jwt.encode(claims, SECRET, "HS256")
 
 
 def refused(verifier: TokenVerifier, request: Join) -> tuple[int, str]:
-    """Let a request be refused; the code, and the reason that was counted."""
+    """Expect a refusal; return its code and the reason that was counted."""
     with pytest.raises(Refused) as caught:
         verifier.authenticate(request)
     (reason,) = verifier.refusals()
@@ -69,7 +69,7 @@ def refused(verifier: TokenVerifier, request: Join) -> tuple[int, str]:
     return caught.value.code, reason
 
 
-def test_a_good_token() -> None:
+def test_a_valid_token() -> None:
     verifier = verifier_of()
     assert verifier.required
     assert verifier.authenticate(join(sign())) == Grants(EVERYTHING, subscribe=True, admin=False)
@@ -80,19 +80,19 @@ def test_a_good_token() -> None:
     assert verifier.refusals() == {}
 
 
-def test_without_keys_anybody_may_enter() -> None:
+def test_without_keys_every_join_is_allowed() -> None:
     verifier = verifier_of(None)
     assert not verifier.required
     assert verifier.authenticate(join(None)) == verifier.authenticate(join("nonsense")) == Grants()
 
 
 def unsigned() -> str:
-    """``alg: none``, RFC 7519 section 6."""
+    """Return a token with ``alg: none`` (RFC 7519 section 6)."""
     return jwt.encode(CLAIMS, "", "none")
 
 
 def cut(token: str) -> str:
-    """A token without its signature."""
+    """Return a token without its signature."""
     return token.rpartition(".")[0] + "."
 
 
@@ -122,26 +122,26 @@ def cut(token: str) -> str:
         (lambda: sign(sub="bob"), (403, "user")),
     ],
 )
-def test_a_bad_token(make: Callable[[], str | None], answer: tuple[int, str]) -> None:
+def test_an_invalid_token(make: Callable[[], str | None], answer: tuple[int, str]) -> None:
     assert refused(verifier_of(), join(make())) == answer
 
 
 @given(st.text(max_size=200) | st.builds(lambda a, b: f"{a}.{b}.", st.text(max_size=60), st.text(max_size=60)))
-def test_nothing_but_a_refusal_comes_of_nonsense(token: str) -> None:
+def test_any_text_is_refused(token: str) -> None:
     with pytest.raises(Unauthorized):
         verifier_of().authenticate(join(token))
 
 
-def test_every_changed_letter_is_noticed() -> None:
+def test_a_token_with_a_changed_character_is_refused() -> None:
     token = sign()
-    # But the last: two of its bits are beyond the signature's end.
+    # Not the last one: two of its bits are beyond the end of the signature.
     for index, letter in enumerate(token[:-1]):
         changed = token[:index] + ("A" if letter != "A" else "B") + token[index + 1 :]
         with pytest.raises(Unauthorized):
             verifier_of().authenticate(join(changed))
 
 
-def test_made_tokens_let_in() -> None:
+def test_a_made_token_is_accepted() -> None:
     token = make_token(
         SECRET, "daily", "alice", Grants(frozenset({"screen"}), False), ttl=60, clock=lambda: NOW
     )
@@ -155,7 +155,7 @@ def test_made_tokens_let_in() -> None:
 
 @pytest.fixture
 def jwks(tmp_path: Path) -> Callable[[Any], Settings]:
-    """Write a file of keys and return the settings that name it."""
+    """Return a function that writes a key set file and returns the settings that name it."""
 
     def write(content: Any) -> Settings:
         file = tmp_path / "jwks.json"
@@ -179,14 +179,12 @@ def test_public_keys(jwks: Callable[[Any], Settings], algorithm: str) -> None:
     assert refused(verifier, join(mixed)) == (401, "malformed")
 
 
-def test_a_token_that_names_none_of_several_keys(jwks: Callable[[Any], Settings]) -> None:
+def test_a_token_without_a_key_id_and_several_keys(jwks: Callable[[Any], Settings]) -> None:
     token = jwt.encode(LATER, RSA, "RS256")
     assert refused(make_token_verifier(jwks(KEY_SET)), join(token)) == (401, "unknown-key")
 
 
-async def test_a_key_that_is_not_there_is_looked_for(
-    jwks: Callable[[Any], Settings], nursery: trio.Nursery
-) -> None:
+async def test_an_unknown_key_triggers_a_read(jwks: Callable[[Any], Settings], nursery: trio.Nursery) -> None:
     verifier = make_token_verifier(jwks(KEY_SET))
     assert verifier.key_ring is not None
     nursery.start_soon(verifier.key_ring.run)
@@ -196,7 +194,7 @@ async def test_a_key_that_is_not_there_is_looked_for(
     assert verifier.key_ring.statistics().reads == {"ok": 2}
 
 
-async def test_a_file_may_change(jwks: Callable[[Any], Settings], nursery: trio.Nursery) -> None:
+async def test_a_changed_file_is_read_again(jwks: Callable[[Any], Settings], nursery: trio.Nursery) -> None:
     verifier = make_token_verifier(jwks({"keys": [{**PUBLIC_KEYS["ES256"], "kid": "old"}]}))
     assert verifier.key_ring is not None
     nursery.start_soon(verifier.key_ring.run)
@@ -208,7 +206,7 @@ async def test_a_file_may_change(jwks: Callable[[Any], Settings], nursery: trio.
     assert refused(verifier, old) == (401, "unknown-key")
 
 
-async def test_a_file_that_goes_away_or_grows_changes_nothing(jwks: Callable[[Any], Settings]) -> None:
+async def test_a_file_that_cannot_be_read_changes_nothing(jwks: Callable[[Any], Settings]) -> None:
     settings = jwks(KEY_SET)
     verifier = make_token_verifier(settings)
     assert verifier.key_ring is not None
@@ -224,7 +222,7 @@ async def test_a_file_that_goes_away_or_grows_changes_nothing(jwks: Callable[[An
         assert set(verifier.key_ring.keys) == set(PUBLIC_KEYS)
 
 
-async def test_what_needs_no_key_waits_for_none(autojump_clock: MockClock) -> None:
+async def test_a_token_that_needs_no_public_key_does_not_wait(autojump_clock: MockClock) -> None:
     """The keys are never read: a call that waits for them makes the clock jump."""
     verifier = make_token_verifier(
         Settings(auth_secret=SECRET, auth_jwks=parse_http_url("https://192.0.2.1/keys"))
@@ -239,13 +237,13 @@ async def test_what_needs_no_key_waits_for_none(autojump_clock: MockClock) -> No
     assert refused(verifier, public) == (503, "unavailable")
 
 
-def test_a_single_key_needs_no_name(jwks: Callable[[Any], Settings]) -> None:
+def test_a_single_key_needs_no_id(jwks: Callable[[Any], Settings]) -> None:
     verifier = make_token_verifier(jwks({"keys": [PUBLIC_KEYS["ES256"]]}))
     assert verifier.authenticate(join(jwt.encode(LATER, EC, "ES256"))) == Grants()
 
 
-def test_a_public_key_is_no_shared_secret(jwks: Callable[[Any], Settings]) -> None:
-    """The classic: HS256 with the text of the public key, which everybody has."""
+def test_a_public_key_is_not_accepted_as_a_shared_secret(jwks: Callable[[Any], Settings]) -> None:
+    """The classic attack: HS256 with the text of the public key, which is public."""
     verifier = make_token_verifier(jwks({"keys": [PUBLIC_KEYS["RS256"]]}))
     parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, LATER)]
     signed = b".".join(base64url_encode(part) for part in parts)
@@ -277,11 +275,11 @@ def test_a_secret_that_is_a_public_key_stops_the_start() -> None:
         make_token_verifier(Settings(auth_secret=json.dumps(PUBLIC_KEYS["RS256"])))
 
 
-# --- at the server ---
+# --- in a server ---
 
 
 def token_for(user: str, **grants: Any) -> str:
-    """A token that holds on the real clock."""
+    """Return a token that is valid on the real clock."""
     claims = {"room": "room", "sub": user, "exp": 4e9, "grants": grants}
     return jwt.encode(claims, SECRET, "HS256")
 
@@ -289,7 +287,7 @@ def token_for(user: str, **grants: Any) -> str:
 @pytest.mark.parametrize(
     ("token", "code"), [(None, 401), (sign(exp=1.0), 401), (token_for("bob"), 403), (sign(exp=4e9), 403)]
 )
-async def test_who_is_refused_is_told_and_cut_off(
+async def test_a_refused_client_gets_an_error_and_is_disconnected(
     autojump_clock: MockClock, token: str | None, code: int
 ) -> None:
     async with in_memory_server(auth_secret=SECRET) as server, server.client("alice") as alice:
@@ -308,7 +306,7 @@ async def enter(client: Any, **grants: Any) -> None:
     await client.until(lambda: client.heard("room-state"))
 
 
-async def test_who_may_not_receive_is_subscribed_to_nothing(autojump_clock: MockClock) -> None:
+async def test_a_peer_without_the_subscribe_grant_receives_nothing(autojump_clock: MockClock) -> None:
     async with (
         in_memory_server(auth_secret=SECRET) as server,
         server.client("alice") as alice,
@@ -326,7 +324,7 @@ async def test_who_may_not_receive_is_subscribed_to_nothing(autojump_clock: Mock
         assert [len(peer.connection.subscriptions) for peer in peers] == [1, 0]
 
 
-async def test_who_may_not_publish_is_refused(autojump_clock: MockClock) -> None:
+async def test_an_offer_without_the_publish_grant_is_refused(autojump_clock: MockClock) -> None:
     async with in_memory_server(auth_secret=SECRET) as server, server.client("alice") as alice:
         await enter(alice, publish=["audio"])
         await alice.publish("audio")

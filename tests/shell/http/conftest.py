@@ -10,7 +10,7 @@ from support.log_capture import LogEntry, capture_logs
 
 @pytest.fixture(autouse=True)
 def events() -> Iterator[list[LogEntry]]:
-    """Collect the log, which must be empty at the end: strangers do not write into it."""
+    """Collect the log. It must be empty at the end: clients cannot write into it."""
     with capture_logs() as captured:
         yield captured
     assert captured == []
@@ -18,7 +18,7 @@ def events() -> Iterator[list[LogEntry]]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return a small built page."""
+    """Return the folder of a small page."""
     folder = tmp_path / "web"
     (folder / "assets").mkdir(parents=True)
     (folder / "index.html").write_text("<!doctype html><title>page</title>")

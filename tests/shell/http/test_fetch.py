@@ -1,4 +1,4 @@
-"""Fetching a document: from a real server on loopback, and every way in which that fails."""
+"""Fetching a document from a real server on loopback, and every way in which that fails."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ LIMIT = 1000
 
 
 async def failure(url: str) -> tuple[str, str]:
-    """Fetch in vain; the reason and the text."""
+    """Expect a failure; return its reason and its text."""
     with pytest.raises(FetchFailed) as caught:
         await fetch(parse_http_url(url), LIMIT)
     return caught.value.reason, str(caught.value)
@@ -42,7 +42,7 @@ async def test_a_document(answer: bytes) -> None:
         await becomes(lambda: server.connections, 0)
 
 
-async def test_a_document_is_as_long_as_the_limit_at_most() -> None:
+async def test_the_size_of_a_document_is_limited() -> None:
     async with issuer() as server:
         server.answers = {"/most": ok(b"x" * LIMIT), "/more": ok(b"x" * (LIMIT + 1))}
         assert len(await fetch(parse_http_url(f"{server.url}/most"), LIMIT)) == LIMIT
@@ -67,7 +67,7 @@ async def test_a_document_is_as_long_as_the_limit_at_most() -> None:
         (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", "redirect"),
     ],
 )
-async def test_an_answer_that_is_no_document(answer: bytes, reason: str) -> None:
+async def test_a_response_that_is_not_a_document(answer: bytes, reason: str) -> None:
     async with issuer() as server:
         server.answers["/self"] = answer
         assert (await failure(f"{server.url}/self"))[0] == reason
@@ -82,14 +82,14 @@ async def test_a_redirect(status: int) -> None:
         assert await fetch(parse_http_url(f"{first.url}/a"), LIMIT) == b"keys"
 
 
-async def test_redirects_end() -> None:
+async def test_the_number_of_redirects_is_limited() -> None:
     async with issuer() as server:
         server.answers["/round"] = moved("/round")
         assert (await failure(f"{server.url}/round"))[0] == "redirect"
         assert len(server.requests) == MAX_REDIRECTS + 1
 
 
-async def test_nobody_there() -> None:
+async def test_connection_refused() -> None:
     async with issuer() as server:
         url = server.url
     assert (await failure(url))[0] == "connect"
@@ -97,7 +97,7 @@ async def test_nobody_there() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Of a server at 127.0.0.1."""
+    """Make a certificate for 127.0.0.1."""
     return make_certificate(tmp_path_factory.mktemp("tls"), "127.0.0.1")
 
 
@@ -110,7 +110,9 @@ async def test_https(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyP
         assert await fetch(parse_http_url(f"{server.url}/moved"), LIMIT) == b"keys"
 
 
-async def test_https_stays_https(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_https_is_never_redirected_to_http(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     async with issuer(certificate) as secure, issuer() as plain:
         plain.answers = {"/keys": ok(b"forged"), "/up": moved(f"{secure.url}/keys")}
@@ -143,7 +145,7 @@ HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
 
 
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 O", HALF, HALF + b"half"])
-async def test_whoever_waits_may_be_cancelled(sent: bytes) -> None:
+async def test_a_fetch_can_be_cancelled_at_any_point(sent: bytes) -> None:
     async with issuer() as server, trio.open_nursery() as nursery:
         server.answers["/"], server.holds = sent, True
         nursery.start_soon(fetch, parse_http_url(server.url), LIMIT)
@@ -152,7 +154,7 @@ async def test_whoever_waits_may_be_cancelled(sent: bytes) -> None:
         await becomes(lambda: server.connections, 0)
 
 
-async def test_whoever_waits_for_the_handshake_may_be_cancelled() -> None:
+async def test_a_fetch_can_be_cancelled_in_the_tls_handshake() -> None:
     async with issuer() as silent, trio.open_nursery() as nursery:
         nursery.start_soon(fetch, parse_http_url(silent.url.replace("http", "https", 1)), LIMIT)
         await becomes(lambda: silent.connections, 1)

@@ -9,7 +9,7 @@ from sfu.shell.http.fragments import Fragments
 
 
 def frame(opcode: int, payload: bytes = b"", *, last: bool = False) -> bytes:
-    """A frame as clients send it (RFC 6455 section 5.2), whose key is 0."""
+    """Return a frame of a client (RFC 6455 section 5.2) with masking key 0."""
     if len(payload) < 126:
         length = bytes([len(payload)])
     elif len(payload) < 1 << 16:

@@ -55,7 +55,7 @@ async def test_a_websocket_opens(root: Path) -> None:
         ([*UPGRADE, "Sec-WebSocket-Extensions: \xe4"], 101),
     ],
 )
-async def test_who_may_open_a_websocket(root: Path, headers: list[str], status: int) -> None:
+async def test_requests_that_may_open_a_websocket(root: Path, headers: list[str], status: int) -> None:
     async with http_site(root) as site:
         stream = await site.connect()
         async with stream:
@@ -70,8 +70,8 @@ async def test_who_may_open_a_websocket(root: Path, headers: list[str], status: 
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "DELETE"])
-async def test_websocket_begins_with_get(root: Path, method: str) -> None:
-    """Who asks otherwise is told so, and holds no connection."""
+async def test_other_methods_cannot_open_a_websocket(root: Path, method: str) -> None:
+    """They get 405, and the connection is closed."""
     async with http_site(root) as site:
         stream = await site.connect()
         async with stream:
@@ -83,8 +83,8 @@ async def test_websocket_begins_with_get(root: Path, method: str) -> None:
     assert fields["allow"] == "GET"
 
 
-async def test_host_that_is_no_name_changes_nothing(root: Path) -> None:
-    """It is compared with the origin, and not used otherwise."""
+async def test_host_that_is_not_a_name_is_accepted(root: Path) -> None:
+    """The host is only compared with the origin."""
     async with http_site(root) as site:
         stream = await site.connect()
         async with stream:

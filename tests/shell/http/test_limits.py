@@ -34,7 +34,7 @@ from sfu.shell.http.public import MAX_WAITING
         (request("/healthz", method="DELETE"), 405),
     ],
 )
-async def test_refusals(root: Path, request_bytes: bytes, status: int) -> None:
+async def test_requests_that_are_refused(root: Path, request_bytes: bytes, status: int) -> None:
     async with http_site(root) as site:
         answer = await site.ask(request_bytes)
         received, headers, body = parse_response(answer)
@@ -55,7 +55,7 @@ async def test_small_body_is_read_and_ignored(root: Path) -> None:
 
 
 async def test_nothing_is_read_behind_a_body_with_two_lengths(root: Path) -> None:
-    """A proxy that believes the other one would take what is there for somebody's own request."""
+    """A proxy that follows the other length would treat these bytes as the next client's request."""
     lengths = "Content-Length: 5", "Transfer-Encoding: chunked"
     async with http_site(root) as site:
         post = request("/", *lengths, method="POST", last=False) + b"0\r\n\r\n"
@@ -95,7 +95,7 @@ async def test_late_body_ends_at_its_deadline(root: Path) -> None:
         assert parse_response(answer)[0] == 408
 
 
-async def test_client_that_does_not_read_is_given_up(root: Path) -> None:
+async def test_client_that_does_not_read_is_dropped(root: Path) -> None:
     (root / "large.bin").write_bytes(bytes(32 << 20))
     async with http_site(root, timeouts=Timeouts(http_send=0.05)) as site:
         stream = await site.connect()
@@ -104,7 +104,7 @@ async def test_client_that_does_not_read_is_given_up(root: Path) -> None:
             await until(site, lambda counters: counters.connections == 0)
 
 
-async def test_a_thousand_half_open_connections_keep_nobody_out(root: Path) -> None:
+async def test_a_thousand_half_open_connections_do_not_keep_clients_out(root: Path) -> None:
     async with http_site(root) as site:
         streams = [await site.connect() for _ in range(1000)]
         for stream in streams[::2]:
@@ -118,7 +118,7 @@ async def test_a_thousand_half_open_connections_keep_nobody_out(root: Path) -> N
             await stream.aclose()
 
 
-async def test_oldest_waiting_connection_gives_way(root: Path) -> None:
+async def test_oldest_waiting_connection_is_dropped(root: Path) -> None:
     async with http_site(root, max_waiting=2) as site:
         first, second, third = [await site.connect() for _ in range(3)]
         async with first, second, third:

@@ -59,7 +59,7 @@ async def test_tls_handshake_has_a_deadline(root: Path, certificate: tuple[Path,
         assert site.drops() == {"timeout": 1}
 
 
-async def test_wrong_certificate_and_taken_port_name_their_settings(
+async def test_errors_about_certificate_and_port_name_the_settings(
     root: Path, certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
     cert, key = certificate
@@ -76,7 +76,7 @@ async def test_wrong_certificate_and_taken_port_name_their_settings(
             await open_listeners(Settings(http_addr=HostPort("127.0.0.1", site.port)))
 
 
-async def test_key_with_a_passphrase_is_refused_and_nobody_asked_for_it(
+async def test_key_with_a_passphrase_is_refused_without_asking_for_it(
     certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
     cert, key = certificate
@@ -93,7 +93,7 @@ async def test_key_with_a_passphrase_is_refused_and_nobody_asked_for_it(
         await open_listeners(Settings(http_addr=LOCAL, tls_cert=cert, tls_key=locked))
 
 
-async def test_url_of_a_wildcard_is_one_that_a_browser_trusts() -> None:
+async def test_url_of_a_wildcard_address_is_localhost() -> None:
     settings = Settings(http_addr=HostPort("0.0.0.0", 0))
     listeners = await open_listeners(settings)
     assert public_url(settings, listeners).startswith("http://localhost:")
@@ -112,7 +112,7 @@ async def test_url_of_an_ipv6_address_has_brackets() -> None:
         await listener.aclose()
 
 
-async def test_accepting_can_end_while_connections_live_on(root: Path) -> None:
+async def test_accepting_can_end_while_connections_go_on(root: Path) -> None:
     settings = Settings(http_addr=LOCAL)
     listeners = await open_listeners(settings)
     server = HttpServer(settings, root, echo, lambda: Readiness(True, "ok"))

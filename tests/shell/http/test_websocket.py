@@ -66,11 +66,11 @@ async def test_message_over_the_limit_is_answered_by_1009(root: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [0, 1])
-async def test_message_in_pieces(root: Path, more: int) -> None:
+async def test_the_number_of_fragments_is_limited(root: Path, more: int) -> None:
     async with http_site(root, max_fragments=50) as site:
         stream = await site.connect()
         async with stream:
-            # "h", and so many times nothing; "i" would be the end.
+            # "h", then empty fragments. "i" is the last one.
             await stream.send_all(request("/ws", *UPGRADE, last=False) + b"\x01\x81\0\0\0\0h")
             await stream.send_all(b"\0\x80\0\0\0\0" * (49 + more))
             received = b""
@@ -96,7 +96,7 @@ async def test_garbage_frames_end_their_connection_alone(root: Path, garbage: by
         assert await other.get_message() == "STILL HERE"
 
 
-async def test_tcp_connection_that_breaks_is_no_error(root: Path) -> None:
+async def test_tcp_reset_is_not_an_error(root: Path) -> None:
     async with http_site(root) as site:
         stream = await site.connect()
         await stream.send_all(request("/ws", *UPGRADE, last=False))
@@ -107,7 +107,7 @@ async def test_tcp_connection_that_breaks_is_no_error(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("reading", "patience"), [(True, PATIENCE), (False, 0.2)])
-async def test_cancelled_server_says_goodbye(root: Path, reading: bool, patience: float) -> None:
+async def test_cancelled_server_sends_a_close_frame(root: Path, reading: bool, patience: float) -> None:
     async with http_site(root, timeouts=Timeouts(websocket_close=patience)) as site:
         stream = await site.connect()
         async with stream:
@@ -118,14 +118,14 @@ async def test_cancelled_server_says_goodbye(root: Path, reading: bool, patience
             with trio.CancelScope(shield=True), trio.fail_after(2 * PATIENCE):
                 frame = bytes(await stream.receive_some())
                 assert frame == b"\x88\x02" + (1001).to_bytes(2, "big")
-                if reading:  # a client that answers is not waited for longer
+                if reading:  # the server does not wait longer for a client that answers
                     await stream.send_all(b"\x88\x82\0\0\0\0" + (1001).to_bytes(2, "big"))
                 assert await stream.receive_some() == b""
                 assert (trio.current_time() - started < patience) is reading
 
 
-async def test_ping_that_crosses_our_goodbye_is_no_error(root: Path) -> None:
-    """Neither is anything else that would be answered: the client still gets to read why we close."""
+async def test_ping_that_crosses_the_close_frame_is_not_an_error(root: Path) -> None:
+    """The client can still read the close frame, although its ping cannot be answered."""
 
     async def handler(websocket: WebSocketConnection) -> None:
         with trio.move_on_after(0.5):
@@ -161,14 +161,14 @@ async def test_bug_in_the_handler_is_logged_and_ends_one_connection(root: Path, 
     events.clear()
 
 
-async def test_replay_stream_is_a_stream() -> None:
+async def test_replay_stream() -> None:
     near, far = trio.testing.memory_stream_pair()
     stream = ReplayStream(near, b"request", b"rest")
     assert await stream.receive_some(4) == b"requ"
     assert await stream.receive_some() == b"est"
     with trio.move_on_after(0):
         await stream.receive_some()
-        pytest.fail("what is behind the request has to wait")
+        pytest.fail("bytes after the request must be held back")
     stream.opened.set()
     assert await stream.receive_some(1) == b"r"
     await far.send_all(b"new")

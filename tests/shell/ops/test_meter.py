@@ -1,4 +1,4 @@
-"""Rates and loss over an interval, on a clock that jumps; and how late the loop is."""
+"""Rates, loss and event loop lag, on a clock that jumps."""
 
 import pytest
 import trio
@@ -14,7 +14,7 @@ from sfu.transport.receive_stream import ReceiveStream
 
 
 def peer_id(server: InMemoryServer, user: str) -> str:
-    """Of the user's peer."""
+    """Return the id of the user's peer."""
     return next(
         peer.id
         for room in server.sfu.conference.rooms.values()
@@ -24,7 +24,7 @@ def peer_id(server: InMemoryServer, user: str) -> str:
 
 
 async def call(alice: Client, bob: Client) -> None:
-    """Alice sends a video to bob."""
+    """Let alice send a video to bob."""
     for client in (alice, bob):
         await client.join()
     await alice.publish("video")
@@ -35,7 +35,7 @@ async def call(alice: Client, bob: Client) -> None:
 
 
 async def report(server: InMemoryServer, client: Client, highest: int, lost: int) -> None:
-    """`client` says how what it receives arrives."""
+    """Let `client` send a receiver report."""
     ssrc = client.machine.rtp[0].ssrc
     client.machine.send_rtcp([ReceiverReport(1, (ReportBlock(ssrc, 0, lost, highest, 0, 0, 0),))])
     client._flush()
@@ -68,7 +68,7 @@ async def test_rates_of_tracks(autojump_clock: MockClock) -> None:
 
 
 async def test_a_stream_that_counts_from_0_again_has_no_rate_yet(autojump_clock: MockClock) -> None:
-    """As when its publisher pauses and goes on: the SSRC may be the same, and rates are never negative."""
+    """A publisher that pauses may go on with the same SSRC. Rates are never negative."""
     async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
         meter = Meter(server.sfu.conference)
@@ -124,7 +124,7 @@ async def test_readings_are_taken_at_an_interval(autojump_clock: MockClock) -> N
         assert all(meter.byte_rate(key) == 0 for key in keys)
 
 
-async def test_lag_is_what_others_take(mock_clock: MockClock) -> None:
+async def test_lag_is_the_time_of_other_work(mock_clock: MockClock) -> None:
     lag = LoopLag()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lag.run)

@@ -1,4 +1,4 @@
-"""Metrics: well formed, complete, and a label set goes with its peer, track or room."""
+"""Metrics: well formed, complete, and without label sets of peers, tracks and rooms that have ended."""
 
 import re
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ from sfu.state.statistics import LATENCY_BOUNDS, RECOVERY_BOUNDS, StoreStatistic
 
 
 class QuietSocket:
-    """Stands in for the media socket."""
+    """A media socket with constant counters."""
 
     def statistics(self) -> SocketStatistics:
         """Return constant counters."""
@@ -37,19 +37,19 @@ class QuietSocket:
 
 
 class Scrape:
-    """What one look at the metrics gave."""
+    """The metrics as a parser reads them."""
 
     def __init__(self, text: str) -> None:
         self.families = {family.name: family for family in text_string_to_metric_families(text)}
         self.samples: list[Sample] = [sample for family in self.families.values() for sample in family.samples]
 
     def value(self, name: str, **labels: str) -> float:
-        """Return the one value of these labels."""
+        """Return the value with exactly these labels."""
         (value,) = [sample.value for sample in self.samples if (sample.name, sample.labels) == (name, labels)]
         return value
 
     def labels(self, name: str) -> set[str]:
-        """Return all values that a label `name` has anywhere."""
+        """Return all values of the label `name`."""
         return {sample.labels[name] for sample in self.samples if name in sample.labels}
 
 
@@ -66,7 +66,7 @@ class Watch:
         return await take_snapshot(self.server.sfu, QuietSocket(), self.meter, self.lag)
 
     async def scrape(self) -> Scrape:
-        """Do what Prometheus does."""
+        """Read the metrics as Prometheus does."""
         return Scrape(exposition(await self.snapshot()).decode())
 
 
@@ -98,12 +98,12 @@ async def watched_call(**settings: Any) -> AsyncIterator[tuple[Watch, Client, Cl
 
 
 def peer_id(client: Client) -> str:
-    """Its own."""
+    """Return the id of a client's peer."""
     return str(client.heard("join")[0]["peerId"])
 
 
 class TroubledStore(MemoryStore):
-    """A store that has been through a lot."""
+    """A store that has failed in several ways."""
 
     def statistics(self) -> StoreStatistics:
         """Return constant counters."""
@@ -123,7 +123,7 @@ class TroubledStore(MemoryStore):
         )
 
 
-async def test_what_the_store_shows(autojump_clock: MockClock) -> None:
+async def test_metrics_of_the_store(autojump_clock: MockClock) -> None:
     async with in_memory_server(TroubledStore("metrics")) as server:
         scrape = await Watch(server).scrape()
     assert scrape.value("sfu_redis_errors_total") == 11
@@ -139,7 +139,7 @@ async def test_what_the_store_shows(autojump_clock: MockClock) -> None:
     assert scrape.value("sfu_drops_total", place="store", reason="too-many-sessions") == 1
 
 
-async def test_what_keys_show(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_metrics_of_public_keys(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
     async with in_memory_server() as server:
         assert (await Watch(server).scrape()).families["sfu_auth_keys"].samples == []
     content: list[bytes] = []
@@ -147,7 +147,7 @@ async def test_what_keys_show(autojump_clock: MockClock, monkeypatch: pytest.Mon
     async def fetch(_url: HttpUrl, _limit: int) -> bytes:
         await trio.lowlevel.checkpoint()
         if not content:
-            raise FetchFailed("connect", "nobody there")
+            raise FetchFailed("connect", "connection refused")
         return content[0]
 
     monkeypatch.setattr("sfu.shell.auth.tokens.fetch", fetch)
@@ -166,7 +166,7 @@ async def test_what_keys_show(autojump_clock: MockClock, monkeypatch: pytest.Mon
         assert 0 < scrape.value("sfu_auth_keys_age_seconds") < DEFAULT_TIMEOUTS.key_retry_max
 
 
-async def test_what_a_call_shows(autojump_clock: MockClock) -> None:
+async def test_metrics_of_a_call(autojump_clock: MockClock) -> None:
     async with watched_call() as (watch, alice, bob):
         scrape = await watch.scrape()
         (track,) = alice.heard("track-published")
@@ -204,7 +204,7 @@ async def test_what_a_call_shows(autojump_clock: MockClock) -> None:
         assert scrape.value("process_open_fds") > 0
 
 
-async def test_bounds_are_those_of_the_specification(autojump_clock: MockClock) -> None:
+async def test_histogram_bounds_are_those_of_the_specification(autojump_clock: MockClock) -> None:
     async with watched_call() as (watch, _, bob):
         scrape = await watch.scrape()
 
@@ -219,7 +219,7 @@ async def test_bounds_are_those_of_the_specification(autojump_clock: MockClock) 
         assert bounds("sfu_rtt_ms") == [10, 25, 50, 100, 200, 500, 1000, float("inf")]
 
 
-async def test_label_sets_go_with_their_peer_track_and_room(autojump_clock: MockClock) -> None:
+async def test_label_sets_end_with_their_peer_track_and_room(autojump_clock: MockClock) -> None:
     async with watched_call(room_ttl_sec=0, session_ttl_sec=1) as (watch, alice, bob):
         scrape = await watch.scrape()
         assert scrape.labels("peer") == {peer_id(alice), peer_id(bob)}
@@ -256,7 +256,7 @@ async def test_a_peer_that_leaves_while_counters_are_read_is_counted_once(autoju
             await trio.lowlevel.checkpoint()
 
         async with trio.open_nursery() as nursery:
-            # Runs at the first checkpoint, which comes after alice was looked at.
+            # Runs at the first checkpoint, after the counters of alice were read.
             nursery.start_soon(leave)
             during = await watch.snapshot()
         after = await watch.snapshot()
@@ -265,26 +265,26 @@ async def test_a_peer_that_leaves_while_counters_are_read_is_counted_once(autoju
         assert [peer.id for peer in during.peers] == [peer.id for peer in after.peers] == [peer_id(bob)]
 
 
-async def test_every_series_is_written_and_has_a_type(autojump_clock: MockClock) -> None:
+async def test_every_metric_is_written_with_its_type_and_help(autojump_clock: MockClock) -> None:
     async with watched_call() as (watch, _, _):
         text = exposition(await watch.snapshot()).decode()
         scrape = Scrape(text)
-        for series in METRICS:
-            family = scrape.families[series.name.removesuffix("_total" if series.kind == "counter" else "\0")]
-            assert (family.type, family.documentation) == (series.kind, series.help)
+        for metric in METRICS:
+            family = scrape.families[metric.name.removesuffix("_total" if metric.kind == "counter" else "\0")]
+            assert (family.type, family.documentation) == (metric.kind, metric.help)
             for sample in family.samples:
-                assert set(sample.labels) - {"le"} == set(series.labels)
+                assert set(sample.labels) - {"le"} == set(metric.labels)
         assert len(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)) == len(scrape.families)
 
 
-def test_names_follow_the_rules() -> None:
-    names = [series.name for series in METRICS]
+def test_metric_names_follow_the_rules() -> None:
+    names = [metric.name for metric in METRICS]
     assert len(set(names)) == len(names)
-    for series in METRICS:
-        assert re.fullmatch(r"sfu_[a-z_]+", series.name)
-        assert series.help.endswith(".")
-        if series.kind == "counter":
-            assert series.name.endswith("_total")
+    for metric in METRICS:
+        assert re.fullmatch(r"sfu_[a-z_]+", metric.name)
+        assert metric.help.endswith(".")
+        if metric.kind == "counter":
+            assert metric.name.endswith("_total")
 
 
 async def test_ids_of_clients_are_escaped(autojump_clock: MockClock) -> None:

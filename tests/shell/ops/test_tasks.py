@@ -1,4 +1,4 @@
-"""The task tree: everybody is in it once, under whoever opened the nursery."""
+"""The task tree: each task is in it once, below the task that opened its nursery."""
 
 import trio
 import trio.testing
@@ -35,8 +35,8 @@ async def test_tree_and_count() -> None:
     assert all("_core._traps" not in line for line in lines)
 
 
-async def test_a_task_that_has_not_begun_is_there() -> None:
+async def test_a_task_that_has_not_started_is_in_the_tree() -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(sleeper, name="not begun")
-        assert any("not begun" in line for line in task_tree().splitlines())
+        nursery.start_soon(sleeper, name="not started")
+        assert any("not started" in line for line in task_tree().splitlines())
         nursery.cancel_scope.cancel("the test is over")
