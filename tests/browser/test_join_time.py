@@ -8,7 +8,7 @@ from browser.chromium import Chromium
 from browser.participant import enter, join_to_first_frame
 from browser.sfu_process import SfuProcess
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.alone]
 
 JOINS = 5
 

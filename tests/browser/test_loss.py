@@ -10,7 +10,7 @@ from browser.participant import Participant, enter
 from browser.relay import LossyRelay, host_address, open_relay
 from browser.sfu_process import SfuProcess, free_udp_port, open_sfu
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.alone]
 
 LOSS = 0.05
 """Each way: a packet from publisher to receiver survives both with 90 % probability."""

@@ -20,7 +20,7 @@ from browser.participant import Participant, Snapshot, enter
 from browser.sfu_process import SfuProcess, open_sfu
 from browser.trusting import Opener, trusting_chromium, trusting_firefox
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.alone]
 
 HOLE = 0.4
 """Seconds without a packet or a picture that are no longer jitter, even on a busy machine."""

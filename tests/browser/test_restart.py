@@ -12,7 +12,7 @@ from browser.participant import Participant, Snapshot, Source, enter
 from browser.sfu_process import free_tcp_port, open_sfu
 from support.redis import RedisServer, needs_redis, redis_server
 
-pytestmark = [pytest.mark.browser, needs_redis]
+pytestmark = [pytest.mark.browser, pytest.mark.alone, needs_redis]
 
 TRACKS: tuple[Source, ...] = ("mic", "camera")
 

@@ -215,12 +215,14 @@ async def _survives_a_reload(
     assert seconds < 5
 
 
+@pytest.mark.alone
 async def test_reload_chromium(
     server: SfuProcess, chromium: Chromium, record_property: Callable[[str, object], None]
 ) -> None:
     await _survives_a_reload(server, chromium, "anna", record_property)
 
 
+@pytest.mark.alone
 async def test_reload_firefox(
     server: SfuProcess, firefox: Firefox, record_property: Callable[[str, object], None]
 ) -> None:
