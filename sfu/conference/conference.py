@@ -10,7 +10,7 @@ from sfu.conference.connection import Connection
 from sfu.conference.directory import Directory
 from sfu.conference.envelope import BadMessage, parse
 from sfu.conference.errors import Forbidden, Refused, TooManyRequests
-from sfu.conference.grants import Authenticate, let_anybody_in
+from sfu.conference.grants import Authenticate, allow_everyone
 from sfu.conference.limits import Limits
 from sfu.conference.messages import (
     CLIENT_MESSAGES,
@@ -93,7 +93,7 @@ class Conference:
         make_connection: Callable[[float], Connection],
         egress: Egress,
         random: Callable[[int], bytes],
-        authenticate: Authenticate = let_anybody_in,
+        authenticate: Authenticate = allow_everyone,
         *,
         auto_subscribe: bool = True,
         ice_servers: tuple[IceServer, ...] = (),

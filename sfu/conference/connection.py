@@ -284,4 +284,4 @@ class Connection:
                     if candidate is not None:
                         self.add_candidate(candidate)
         self.transport.set_receivers(self.sdp.receivers, now)
-        self.downstream.follow(now)
+        self.downstream.update_streams(now)

@@ -1,8 +1,8 @@
-"""What one client receives: tracks on their way to being m-lines, and m-lines to being streams.
+"""What one client receives: which track is forwarded on which m-line and outgoing stream.
 
-    wished for ──> given a slot, in the next description ──> agreed to by the client ──> forwarded
+    subscribed ──> assigned an m-line in the next description ──> accepted by the client ──> forwarded
 
-A slot (`sfu.sdp.Sender`) and its stream are used again for other tracks; a subscription has them for a while.
+An m-line (`sfu.sdp.Sender`) and its outgoing stream are reused for other tracks after a subscription has ended.
 """
 
 from collections.abc import Callable
@@ -16,19 +16,19 @@ from sfu.transport.send_stream import SendStream
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """A track on its way to one client, and how far it has come."""
+    """A track that one client is to receive, and how far its negotiation has come."""
 
     track: Track
     slot: Sender | None = None
-    """The m-line that carries it, from the description on in which it is first named."""
+    """The m-line that carries it, from the first description on that names it."""
     stream: SendStream | None = None
-    """What forwards it, while the client agrees to the slot."""
+    """The outgoing stream, while the client accepts the m-line."""
     rejected: bool = False
-    """Whether the client refused the m-line: it has none of the track's codecs, or so it seems."""
+    """Whether the client rejected the m-line, presumably since it has none of the track's codecs."""
 
 
 class Downstream:
-    """The subscriptions of one connection, with their slots and streams."""
+    """The subscriptions of one connection, with their m-lines and outgoing streams."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Downstream:
         random: Callable[[int], bytes],
         request: Callable[[], None],
     ) -> None:
-        """`request` is called when something is to be negotiated."""
+        """`request` is called when there is something to negotiate."""
         self.subscribed = 0
         """Subscriptions made."""
         self.unsubscribed = 0
@@ -51,18 +51,18 @@ class Downstream:
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
-        """What the client receives, or will."""
+        """What the client receives, or will receive."""
         return tuple(self._subscriptions.values())
 
     @property
     def forwarded(self) -> int:
-        """How many of these are forwarded now."""
+        """How many subscriptions are forwarded now."""
         return sum(subscription.stream is not None for subscription in self._subscriptions.values())
 
-    # --- what is wished ---
+    # --- subscriptions ---
 
     def subscribe(self, track: Track) -> None:
-        """Forward `track` to this client as soon as that is negotiated; harmless when it is subscribed."""
+        """Forward `track` to this client as soon as it is negotiated. Doing it twice is harmless."""
         if track.id in self._subscriptions:
             return
         self._subscriptions[track.id] = Subscription(track)
@@ -70,15 +70,15 @@ class Downstream:
         self._request()
 
     def unsubscribe(self, track: Track, now: float) -> None:
-        """Stop forwarding `track` at once; its slot is free for another from now on."""
+        """Stop forwarding `track` at once, and free its m-line for another track."""
         subscription = self._subscriptions.pop(track.id, None)
         if subscription is None:
             return
         self.unsubscribed += 1
         self._free(subscription, now)
 
-    def renew(self, track: Track, now: float) -> None:
-        """The codecs of `track` have changed: forward it again as soon as the client has agreed to those."""
+    def renegotiate(self, track: Track, now: float) -> None:
+        """Forward `track`, whose codecs have changed, again as soon as the client has accepted them."""
         subscription = self._subscriptions.get(track.id)
         if subscription is not None:
             self._free(subscription, now)
@@ -86,16 +86,16 @@ class Downstream:
             self._request()
 
     def close(self, now: float) -> None:
-        """End all subscriptions; nothing is negotiated any more."""
+        """End all subscriptions. Nothing is negotiated after this."""
         for subscription in self._subscriptions.values():
             self._stop(subscription, now)
         self.unsubscribed += len(self._subscriptions)
         self._subscriptions.clear()
 
-    # --- what negotiation makes of it ---
+    # --- negotiation ---
 
     def give_slots(self) -> None:
-        """Find an m-line for every subscription that has none; one for which there is none goes on waiting."""
+        """Find an m-line for every subscription that has none. Without a free m-line a subscription waits."""
         for subscription in self._subscriptions.values():
             track = subscription.track
             has_slot = subscription.slot is not None and not subscription.slot.stopped
@@ -108,10 +108,10 @@ class Downstream:
                     subscription.slot = None
 
     def note_rejections(self) -> None:
-        """Remember which tracks the client's answer refused: to offer them again and again is no help.
+        """Note which tracks the client's answer rejected, so that they are not offered again and again.
 
-        A line that it stops later than that is another matter, such as a page that tidies up: what was on it
-        is offered on another line.
+        A client that stops an m-line later has another reason: for example, its page removes unused elements.
+        The track is then offered on another m-line.
         """
         for subscription in self._subscriptions.values():
             slot = subscription.slot
@@ -123,7 +123,7 @@ class Downstream:
                 self._request()
 
     def reconsider_rejected(self, offer: SessionDescription) -> None:
-        """Try once more what was refused, where the client's offer names a codec of it now."""
+        """Offer rejected tracks again if the client's offer now names one of their codecs."""
         rejected = [subscription for subscription in self._subscriptions.values() if subscription.rejected]
         if not rejected:
             return
@@ -132,16 +132,16 @@ class Downstream:
         for subscription in rejected:
             subscription.rejected = not any(codec.identity in named for codec in subscription.track.codecs)
 
-    def follow(self, now: float) -> None:
-        """Forward what is now agreed, and nothing else."""
+    def update_streams(self, now: float) -> None:
+        """Forward exactly the subscriptions whose m-lines the client has accepted."""
         for subscription in self._subscriptions.values():
             slot = subscription.slot
             if slot is not None and slot.active:
                 self._start(subscription, slot, now)
             else:
                 self._stop(subscription, now)
-        living = {slot.ssrc for slot in self._sdp.senders}
-        for ssrc in [ssrc for ssrc in self._streams if ssrc not in living]:
+        in_use = {slot.ssrc for slot in self._sdp.senders}
+        for ssrc in [ssrc for ssrc in self._streams if ssrc not in in_use]:
             self._transport.remove_sender(self._streams.pop(ssrc), now)
 
     def _start(self, subscription: Subscription, slot: Sender, now: float) -> None:

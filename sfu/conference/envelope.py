@@ -1,7 +1,7 @@
-"""How messages are read from and written to the wire.
+"""The JSON form of signaling messages.
 
-Every message is ``{"type": …, "data": {…}, "timestamp": RFC 3339}`` with camelCase field names. `data` may be
-the object itself or a JSON string that holds it, as older clients send it.
+Every message is ``{"type": …, "data": {…}, "timestamp": RFC 3339}`` with camelCase field names. `data` is the
+object itself, or a JSON string that contains it, as older clients send it.
 """
 
 from datetime import datetime
@@ -26,7 +26,7 @@ class _ServerEnvelope(msgspec.Struct):
 
 
 class BadMessage(BadRequest):
-    """A message that cannot be understood. `message_type` is its type, as far as that could be read."""
+    """A message cannot be parsed. `message_type` is its type, if that could be parsed."""
 
     def __init__(self, text: str, message_type: str | None = None) -> None:
         super().__init__(text)
@@ -34,13 +34,13 @@ class BadMessage(BadRequest):
 
 
 def parse(text: str | bytes) -> ClientMessage:
-    """Read one message of a client.
+    """Parse one message of a client.
 
     Raises:
-        BadMessage: not JSON, no known `type`, or `data` that does not fit the type.
+        BadMessage: it is not JSON, its `type` is unknown, or its `data` does not fit the type.
     """
     try:
-        # As text: of what it hands on unread, msgspec does not look whether it is any.
+        # Decoded as text first: msgspec does not check that a `Raw` field is valid UTF-8.
         envelope = msgspec.json.decode(text if isinstance(text, str) else text.decode(), type=_Envelope)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadMessage(f"not a message: {error}") from None
@@ -59,6 +59,6 @@ def parse(text: str | bytes) -> ClientMessage:
 
 
 def serialize(message: ServerMessage, timestamp: datetime) -> str:
-    """Write one message to a client. `timestamp` is the wall-clock time of sending, with its zone."""
+    """Return one message to a client as JSON. `timestamp` is the wall-clock time of sending, with its zone."""
     data = message.data if isinstance(message, Ping | Pong) else message
     return msgspec.json.encode(_ServerEnvelope(message.message_type, data, timestamp)).decode()

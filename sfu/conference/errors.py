@@ -1,20 +1,20 @@
-"""Refusals: what a client asked for and does not get.
+"""Refused requests of clients.
 
-The exception class *is* the `code` of the `error` message (docs/signaling.md). Raising one never changes state:
-whoever raises has checked first.
+Each exception class stands for one `code` of the `error` message (docs/signaling.md). Code that raises one has
+not changed any state.
 """
 
 from typing import ClassVar
 
 
 class Refused(Exception):
-    """A request that is refused. The text is written for the person who uses the client."""
+    """A request is refused. The text is for the person who uses the client."""
 
     code: ClassVar[int]
 
 
 class BadRequest(Refused):
-    """The message breaks its format or carries a value out of range."""
+    """The message is malformed, or a value is out of range."""
 
     code = 400
 
@@ -32,24 +32,24 @@ class Forbidden(Refused):
 
 
 class NotFound(Refused):
-    """What the message is about is not there, or not any more."""
+    """What the message names does not exist, or no longer exists."""
 
     code = 404
 
 
 class Conflict(Refused):
-    """The message does not fit the state: before a join, a second join, an answer to no offer."""
+    """The message does not fit the state: for example, a message before the join, or a second join."""
 
     code = 409
 
 
 class TooManyRequests(Refused):
-    """The client sends faster than it may."""
+    """The client sends more messages than it may."""
 
     code = 429
 
 
 class Unavailable(Refused):
-    """The server or the room has no place left."""
+    """The server or the room is full, or cannot do it now."""
 
     code = 503

@@ -10,19 +10,19 @@ from sfu.sdp.mline import MediaKind
 PublishGrant = Literal["audio", "video", "screen"]
 
 EVERYTHING: frozenset[PublishGrant] = frozenset({"audio", "video", "screen"})
-"""All that can be published."""
+"""Everything that can be published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """Rights in one room. They last as long as the session: it proves by its own token what was proven once."""
+    """Rights in one room. They last as long as the session: its token proves what the join token proved."""
 
     publish: frozenset[PublishGrant] = EVERYTHING
-    """What may be published: ``screen`` is a shared screen with its sound, the others are all but that."""
+    """What may be published. ``screen`` is a shared screen with its sound; the others are everything else."""
     subscribe: bool = True
-    """Whether others' tracks may be received."""
+    """Whether tracks of others may be received."""
     admin: bool = False
-    """Whether others' presence may be managed."""
+    """Whether other peers may be managed. Nothing asks for this yet."""
 
     def may_publish(self, kind: MediaKind, source: Source) -> bool:
         """Return whether a track of this kind and source may be published."""
@@ -30,9 +30,10 @@ class Grants:
 
 
 Authenticate = Callable[[Join], Grants]
-"""Returns what the sender of a join may do; raises `Unauthorized` (who is it?) or `Forbidden` (not there)."""
+"""Returns what the sender of a join may do. Raises `Unauthorized` if it has not proven who it is, and
+`Forbidden` if it may not enter this room."""
 
 
-def let_anybody_in(_request: Join) -> Grants:
-    """Grant everything but administration to everybody: a server without authentication."""
+def allow_everyone(_request: Join) -> Grants:
+    """Grant everything except administration to every client. This is a server without authentication."""
     return Grants()

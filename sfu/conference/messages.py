@@ -1,7 +1,7 @@
-"""The signaling protocol: one class per message (docs/signaling.md). How they are written is `envelope`'s part.
+"""The signaling protocol: one class per message (docs/signaling.md). `envelope` parses and serializes them.
 
-To add a message, write its class and name it in `ClientMessage`, `ServerMessage` or both. Types, required
-fields and ranges stand in the annotations; msgspec holds the clients to them.
+To add a message, write its class and add it to `ClientMessage`, `ServerMessage` or both. The annotations state
+types, required fields and ranges; msgspec checks the messages of clients against them.
 """
 
 from typing import Annotated, ClassVar, Literal, get_args
@@ -14,14 +14,15 @@ from sfu.sdp.mline import MediaKind
 Source = Literal["mic", "camera", "screen"]
 
 MAX_SDP = 1_000_000
-"""Characters of one session description: what Chromium writes about 150 people seen and heard. It fits into
-`max_message_bytes` as that is by default, with two bytes for every character, so that JSON may escape all."""
+"""Characters of one session description. Chromium's description of 150 people with audio and video is as long.
+It fits into the default of `max_message_bytes` with two bytes for each character, as JSON escapes may need."""
 
 MAX_TRACK_SOURCES = 128
-"""Entries in an offer's `tracks`: well above what a peer may publish, so that *that* limit answers."""
+"""Entries in an offer's `tracks`. This is well above the number of tracks that a peer may publish, so that an
+offer with too many tracks is refused by that limit."""
 
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
-"""An id that a client chose. The setting `max_id_length` bounds it further."""
+"""An id that a client chose. The setting `max_id_length` limits it further."""
 
 Mid = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Layer = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_-]+\Z")]
@@ -32,16 +33,16 @@ Sdp = Annotated[str, msgspec.Meta(max_length=MAX_SDP)]
 
 
 class Message(msgspec.Struct, frozen=True, rename="camel"):
-    """Base of every message: its fields are what stands in `data`."""
+    """Base of every message. Its fields are those of `data`."""
 
     message_type: ClassVar[str]
 
 
 class Join(Message, frozen=True):
-    """C→S. The first message: enter a room, or come back to it.
+    """C→S. The first message: enter a room, or resume a session.
 
-    `session_id` and `session_token` prove the session to resume; `transport` says whether the client still has
-    the RTCPeerConnection that the session had.
+    `session_id` and `session_token` prove the session to resume. `transport` tells whether the client still has
+    the session's RTCPeerConnection.
     """
 
     message_type = "join"
@@ -52,18 +53,18 @@ class Join(Message, frozen=True):
     session_token: Text | None = None
     transport: Literal["new", "keep"] = "new"
     token: Annotated[str, msgspec.Meta(max_length=8192)] | None = None
-    """A signed token (JWT) that says who may enter, where the server asks for one."""
+    """A signed token (JWT) that allows the user to enter. Some servers require one."""
 
 
 class TrackSource(msgspec.Struct, frozen=True):
-    """What the m-line `mid` of a client's offer carries."""
+    """The source of the media on the m-line `mid` of a client's offer."""
 
     mid: Mid
     source: Source
 
 
 class Offer(Message, frozen=True, omit_defaults=True):
-    """Both ways. A description to be answered; `tracks` names the sources of what a client publishes."""
+    """Both ways. A description to be answered. `tracks` names the sources of what a client publishes."""
 
     message_type = "offer"
     sdp: Sdp
@@ -82,10 +83,10 @@ class Answer(Message, frozen=True, omit_defaults=True):
 
 
 class IceCandidate(Message, frozen=True):
-    """Both ways. A trickled candidate; an empty one is the end of candidates.
+    """Both ways. A trickled candidate. An empty one is the end of candidates.
 
-    A server that is ICE-lite sends no checks and so has no use for a client's candidates (RFC 8445 section
-    2.5), and its own stand in its descriptions. One with full agents uses and sends them.
+    An ICE-lite server sends no checks and does not need a client's candidates (RFC 8445 section 2.5). Its own
+    are in its descriptions. A server with full agents uses and sends candidates.
     """
 
     message_type = "ice-candidate"
@@ -97,7 +98,7 @@ class IceCandidate(Message, frozen=True):
 
 
 class MediaState(Message, frozen=True, omit_defaults=True):
-    """Both ways. What of its media a peer has switched on; the server adds whose state it is."""
+    """Both ways. Which media a peer has switched on. The server adds the peer's id."""
 
     message_type = "media-state"
     mic_enabled: bool
@@ -107,13 +108,13 @@ class MediaState(Message, frozen=True, omit_defaults=True):
 
 
 class IceRestartRequest(Message, frozen=True):
-    """C→S. The client's network has changed or is broken: offer new ICE credentials."""
+    """C→S. Asks for an offer with new ICE credentials, since the client's network has changed or fails."""
 
     message_type = "ice-restart-request"
 
 
 class IceRestartOffer(Message, frozen=True):
-    """S→C. An offer with new ICE credentials; the client answers as it answers every offer."""
+    """S→C. An offer with new ICE credentials. The client answers it as every offer."""
 
     message_type = "ice-restart-offer"
     sdp: str
@@ -122,17 +123,17 @@ class IceRestartOffer(Message, frozen=True):
 
 
 class Subscribe(Message, frozen=True):
-    """C→S. Receive a track, or change the layer of one that is received; answered by a `SubscriptionAck`."""
+    """C→S. Receive a track, or change its layer. Answered by a `SubscriptionAck`."""
 
     message_type = "subscribe"
     track_id: Text
     peer_id: Text
     layer: Layer | None = None
-    """The highest layer wanted; None for the best that there is."""
+    """The highest layer to receive; None for the best that there is."""
 
 
 class Unsubscribe(Message, frozen=True):
-    """C→S. Receive a track no longer, until it is subscribed to; answered by a `SubscriptionAck`."""
+    """C→S. Stop receiving a track until the next `Subscribe`. Answered by a `SubscriptionAck`."""
 
     message_type = "unsubscribe"
     track_id: Text
@@ -140,7 +141,7 @@ class Unsubscribe(Message, frozen=True):
 
 
 class LayerSwitch(Message, frozen=True):
-    """C→S. Receive no higher layer of a track than this; answered by a `SubscriptionAck`."""
+    """C→S. Receive no higher layer of a track than this. Answered by a `SubscriptionAck`."""
 
     message_type = "layer-switch"
     track_id: Text
@@ -148,7 +149,7 @@ class LayerSwitch(Message, frozen=True):
 
 
 class SubscriptionAck(Message, frozen=True, omit_defaults=True):
-    """S→C. Whether a request about a subscription is granted; `reason` says why not."""
+    """S→C. The result of a request about a subscription. `reason` tells why it was refused."""
 
     message_type = "subscription-ack"
     track_id: str
@@ -157,20 +158,20 @@ class SubscriptionAck(Message, frozen=True, omit_defaults=True):
 
 
 class ServerDraining(Message, frozen=True):
-    """S→C. The server is about to stop: come back within `deadline_ms`, and the session goes on elsewhere."""
+    """S→C. The server stops. A client that joins again within `deadline_ms` resumes its session elsewhere."""
 
     message_type = "server-draining"
     deadline_ms: int
 
 
 class Leave(Message, frozen=True):
-    """C→S. End the peer's presence for good."""
+    """C→S. End the session."""
 
     message_type = "leave"
 
 
 class Ping(msgspec.Struct, frozen=True):
-    """Both ways. Liveness; `data` is anything and comes back in the `Pong`."""
+    """Both ways. A test of the connection. The `Pong` returns `data`, which may be anything."""
 
     message_type: ClassVar[str] = "ping"
     data: msgspec.Raw
@@ -184,7 +185,7 @@ class Pong(msgspec.Struct, frozen=True):
 
 
 class IceServer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """STUN or TURN servers with the same credentials, as RTCPeerConnection's `iceServers` have them."""
+    """STUN or TURN servers with the same credentials, in the form of RTCPeerConnection's `iceServers`."""
 
     urls: tuple[str, ...]
     username: str | None = None
@@ -194,8 +195,7 @@ class IceServer(msgspec.Struct, frozen=True, omit_defaults=True):
 class Joined(Message, frozen=True):
     """S→C. Acknowledges a `Join`; a `RoomState` follows.
 
-    `transport` says what the client's own came to: "keep" that the connection goes on, "new" that the client
-    has to make one.
+    `transport` is "keep" if the client's RTCPeerConnection goes on, "new" if the client must make a new one.
     """
 
     message_type = "join"
@@ -210,7 +210,7 @@ class Joined(Message, frozen=True):
 
 
 class TrackInfo(msgspec.Struct, frozen=True, rename="camel"):
-    """A published track as others see it."""
+    """A published track, as described to others."""
 
     track_id: str
     kind: MediaKind
@@ -219,7 +219,7 @@ class TrackInfo(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PeerMediaState(msgspec.Struct, frozen=True, rename="camel"):
-    """What of its media a peer has switched on, inside a `PeerInfo`."""
+    """Which media a peer has switched on, inside a `PeerInfo`."""
 
     mic_enabled: bool
     camera_enabled: bool
@@ -227,7 +227,7 @@ class PeerMediaState(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PeerInfo(msgspec.Struct, frozen=True, rename="camel"):
-    """A peer as others see it."""
+    """A peer, as described to others."""
 
     peer_id: str
     user_id: str
@@ -238,7 +238,7 @@ class PeerInfo(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class SubscriptionInfo(msgspec.Struct, frozen=True, rename="camel"):
-    """A track that the reader of the message receives, or will once it is negotiated."""
+    """A track that the receiver of the message receives, or will receive once it is negotiated."""
 
     track_id: str
     peer_id: str
@@ -246,7 +246,7 @@ class SubscriptionInfo(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class RoomState(Message, frozen=True):
-    """S→C. Everybody else in the room, and the reader's own subscriptions."""
+    """S→C. The other peers in the room, and the receiver's own subscriptions."""
 
     message_type = "room-state"
     peers: tuple[PeerInfo, ...]
@@ -254,7 +254,7 @@ class RoomState(Message, frozen=True):
 
 
 class PeerNotice(Message, frozen=True):
-    """What is told of a peer that comes or goes."""
+    """Base of messages about a peer that comes or goes."""
 
     peer_id: str
     user_id: str
@@ -262,31 +262,31 @@ class PeerNotice(Message, frozen=True):
 
 
 class PeerJoined(PeerNotice, frozen=True):
-    """S→C. Somebody came."""
+    """S→C. A peer has joined."""
 
     message_type = "peer-joined"
 
 
 class PeerLeft(PeerNotice, frozen=True):
-    """S→C. Somebody left for good."""
+    """S→C. A peer has left; its session has ended."""
 
     message_type = "peer-left"
 
 
 class PeerSuspended(PeerNotice, frozen=True):
-    """S→C. Somebody's connection is gone; it may come back."""
+    """S→C. A peer has lost its signaling connection. It may resume its session."""
 
     message_type = "peer-suspended"
 
 
 class PeerResumed(PeerNotice, frozen=True):
-    """S→C. Somebody came back."""
+    """S→C. A peer has resumed its session."""
 
     message_type = "peer-resumed"
 
 
 class TrackNotice(Message, frozen=True, omit_defaults=True):
-    """What is told of a track that begins or ends; `mid` stands in the publisher's own copy alone."""
+    """Base of messages about a track that begins or ends. Only the publisher's own copy has `mid`."""
 
     track_id: str
     kind: MediaKind
@@ -297,7 +297,7 @@ class TrackNotice(Message, frozen=True, omit_defaults=True):
 
 
 class TrackPublished(TrackNotice, frozen=True):
-    """S→C. A track can be had."""
+    """S→C. A track is published."""
 
     message_type = "track-published"
 
@@ -309,7 +309,7 @@ class TrackUnpublished(TrackNotice, frozen=True):
 
 
 class Error(Message, frozen=True, omit_defaults=True):
-    """S→C. Something was refused; `type` is the message that it answers."""
+    """S→C. A message was refused. `type` is the type of that message."""
 
     message_type = "error"
     code: int
@@ -318,7 +318,7 @@ class Error(Message, frozen=True, omit_defaults=True):
 
 
 SubscriptionRequest = Subscribe | Unsubscribe | LayerSwitch
-"""What a `SubscriptionAck` answers, whatever becomes of it."""
+"""The messages that a `SubscriptionAck` answers, whether granted or refused."""
 
 ClientMessage = (
     Join
@@ -354,12 +354,12 @@ ServerMessage = (
 )
 
 CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {cls.message_type: cls for cls in get_args(ClientMessage)}
-"""What a client may send, by the envelope's `type`."""
+"""The messages of clients, by the envelope's `type`."""
 
 SERVER_MESSAGES: dict[str, type[ServerMessage]] = {cls.message_type: cls for cls in get_args(ServerMessage)}
-"""What the server may send, by the envelope's `type`."""
+"""The messages of the server, by the envelope's `type`."""
 
 
 def refusal(error: Refused, message_type: str | None = None) -> Error:
-    """Turn a refusal into the `error` message that answers a message of type `message_type`."""
+    """Return the `error` message that answers a refused message of type `message_type`."""
     return Error(code=error.code, message=str(error), type=message_type)

@@ -1,4 +1,4 @@
-"""A session's presence in its room: who it is, what it publishes, and what it is to be told."""
+"""A session in its room: its user, its tracks, its connection, and the messages that wait for its client."""
 
 from sfu.conference.connection import Connection
 from sfu.conference.grants import Grants
@@ -21,7 +21,7 @@ from sfu.ice.path import IcePath
 
 
 class Peer:
-    """One peer of one room. The room changes it; the shell takes its messages and datagrams."""
+    """One peer of one room. The room changes it. The shell takes its messages and datagrams."""
 
     def __init__(
         self,
@@ -40,26 +40,26 @@ class Peer:
         self.room_id = room_id
         self.session = session
         self.connection = connection
-        """The current one: a session may go through several."""
+        """The current one. A session may use several, one after the other."""
         self.grants = grants
-        """What it may do, for as long as its session lasts."""
+        """What it may do, as long as its session lasts."""
         self.bucket = bucket
-        """How fast its client may send messages."""
+        """Limits the rate of its client's messages."""
         self.media_state = PeerMediaState(mic_enabled=False, camera_enabled=False, screen_enabled=False)
         self.tracks: dict[str, Track] = {}
-        """What it publishes, by track id; dormant tracks too."""
+        """Its published tracks by track id, dormant ones included."""
         self.reclaim_deadline: float | None = None
-        """When tracks that are still dormant end."""
+        """When tracks that are still dormant then will end."""
         self.preferences: dict[str, SubscriptionRecord] = {}
-        """What its client has said about others' tracks, by track id; else the server's default counts."""
+        """Its client's preferences for tracks of others, by track id. The default applies to the rest."""
         self.preferences_deadline: float | None = None
-        """When preferences about tracks that are not there yet are given up."""
+        """When preferences for tracks that are not there are dropped."""
         self.restored = False
-        """Whether it is of an earlier life of the server, and its client has not come back since."""
+        """Whether its session was restored from the store and has not been resumed since."""
         self.closing_datagrams: list[tuple[bytes, IcePath]] = []
-        """The last datagrams of a connection that was replaced."""
+        """The last datagrams of a replaced connection."""
         self.closing_ice_requests: list[IceRequest] = []
-        """Those of a connection that was replaced: that what it held be released."""
+        """The last requests of a replaced connection, which release its sockets."""
         self._messages: list[ServerMessage] = []
 
     @property
@@ -69,7 +69,7 @@ class Peer:
 
     @property
     def suspended(self) -> bool:
-        """Whether its client is away."""
+        """Whether its client is disconnected."""
         return self.session.state is SessionState.SUSPENDED
 
     def track_on(self, mid: str | None) -> Track | None:
@@ -82,13 +82,13 @@ class Peer:
         return datagrams + self.connection.outgoing(now)
 
     def take_ice_requests(self) -> list[IceRequest]:
-        """Return what whoever has the sockets of full ICE agents is to do."""
+        """Return the requests to the shell, which has the sockets of full ICE agents."""
         requests, self.closing_ice_requests = self.closing_ice_requests, []
         return requests + self.connection.take_ice_requests()
 
     def next_timeout(self) -> float | None:
-        """Return when something of the peer is due, or None."""
-        # Who is away is offered nothing and answers nothing: its negotiation has no deadlines meanwhile.
+        """Return when `Conference.handle_timeout` is due for this peer, or None."""
+        # A disconnected client gets no offers and sends no answers, so negotiation has no deadline meanwhile.
         connection = self.connection.transport if self.suspended else self.connection
         times = (
             connection.next_timeout(),
@@ -99,25 +99,25 @@ class Peer:
         return min((time for time in times if time is not None), default=None)
 
     def ufrags(self) -> list[str]:
-        """Return the user-name fragments of connectivity checks that are for this peer."""
+        """Return the username fragments by which connectivity checks for this peer are recognized."""
         return self.connection.transport.ufrags()
 
     def tell(self, message: ServerMessage) -> None:
-        """Queue a message to the client. The shell takes the queue after every step, so it stays short.
+        """Queue a message to the client. The shell takes the queue at each flush, so it stays short.
 
-        A client that is away is told nothing: the room's state is what it gets when it comes back. Nor is
-        one that has ended: what happens to its tracks then concerns the others.
+        Nothing is queued for a disconnected client, which gets the state of the room when it resumes. Nor is
+        anything queued after the peer has ended.
         """
         if not self.suspended and self.ended is None:
             self._messages.append(message)
 
     def take_messages(self) -> list[ServerMessage]:
-        """Return the messages that wait, oldest first, and forget them."""
+        """Return and clear the queued messages, oldest first."""
         messages, self._messages = self._messages, []
         return messages
 
     def record(self) -> SessionRecord:
-        """Return what is to be stored of the session, so that `Conference.restore` can put it back."""
+        """Return the record of the session, from which `Admission.restore` can restore it."""
         return SessionRecord(
             session_id=self.session.id,
             tokens=self.session.tokens,
@@ -134,29 +134,29 @@ class Peer:
         )
 
     def info(self) -> PeerInfo:
-        """Describe the peer to somebody who comes later."""
+        """Describe the peer to one that joins later."""
         tracks = tuple(track.info() for track in self.tracks.values())
         return PeerInfo(
             self.id, self.user_id, self.name, self.media_state, suspended=self.suspended, tracks=tracks
         )
 
     def joined(self) -> PeerJoined:
-        """Announce the peer."""
+        """Return the announcement of the peer."""
         return PeerJoined(self.id, self.user_id, self.name)
 
     def left(self) -> PeerLeft:
-        """Announce that the peer is gone."""
+        """Return the announcement that the peer is gone."""
         return PeerLeft(self.id, self.user_id, self.name)
 
     def away(self) -> PeerSuspended:
-        """Announce that the peer is away."""
+        """Return the announcement that the peer is suspended."""
         return PeerSuspended(self.id, self.user_id, self.name)
 
     def back(self) -> PeerResumed:
-        """Announce that the peer is back."""
+        """Return the announcement that the peer has resumed its session."""
         return PeerResumed(self.id, self.user_id, self.name)
 
     def set_media_state(self, state: MediaState) -> MediaState:
-        """Take over what the client says of itself; return what others are told."""
+        """Store which devices the client says are on; return what the others are told."""
         self.media_state = PeerMediaState(state.mic_enabled, state.camera_enabled, state.screen_enabled)
         return MediaState(state.mic_enabled, state.camera_enabled, state.screen_enabled, self.id)

@@ -1,7 +1,7 @@
-"""What the peers of a room publish: from what they negotiate to send to tracks with ids.
+"""The tracks that the peers of a room publish.
 
-A track is known to others by its id, and the id holds as long as can be: over the end of a connection, when the
-track is *dormant* until it is published again, and over a change of m-line.
+Peers know a track by its id. The track keeps the id as long as possible: when its connection ends (it is then
+*dormant* until it is published again), and when it moves to another m-line.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ from sfu.sdp.grammar import sends
 from sfu.sdp.mline import MediaKind
 
 RECLAIM_TIMEOUT = 10.0
-"""Seconds that a session which has come back may take to publish its tracks again."""
+"""Seconds that a resumed session has to publish its tracks again."""
 
 DEFAULT_SOURCE: dict[str, Source] = {"audio": "mic", "video": "camera"}
 
@@ -40,13 +40,13 @@ class Publications:
         self._limits = limits
         self._random = random
 
-    # --- what is offered and agreed ---
+    # --- negotiation ---
 
     def check(self, peer: Peer, offer: SessionDescription, sources: dict[str, Source]) -> None:
-        """Refuse an offer that publishes more than `peer` may; `sources` are those it names, by mid.
+        """Check that `peer` may publish what it offers. `sources` are the sources named in the offer, by mid.
 
         Raises:
-            Forbidden: it is too much, or not granted.
+            Forbidden: there are too many tracks, or one that was not granted.
         """
         published = [
             media
@@ -60,24 +60,25 @@ class Publications:
         for media in published:
             kind: MediaKind = "audio" if media.kind == "audio" else "video"
             known = peer.track_on(media.mid)
-            # As it says now, as it said before, or as most do.
+            # As the offer says; or as an earlier offer said; or the usual one.
             source = sources.get(media.mid or "") or (known.source if known else DEFAULT_SOURCE[kind])
             if not peer.grants.may_publish(kind, source):
                 raise Forbidden(f"you may not publish {'a screen' if source == 'screen' else kind}")
 
-    def follow_offer(self, peer: Peer, sources: dict[str, Source], now: float) -> None:
-        """The client has described anew what it publishes: let `peer.tracks` be that."""
-        self._follow(peer, sources, now, leave_dormant=False)
+    def update_from_offer(self, peer: Peer, sources: dict[str, Source], now: float) -> None:
+        """Make `peer.tracks` what the client's offer publishes."""
+        self._update(peer, sources, now, leave_dormant=False)
 
-    def follow_answer(self, peer: Peer, now: float) -> None:
-        """The client has answered what we believe that it publishes.
+    def update_from_answer(self, peer: Peer, now: float) -> None:
+        """Make `peer.tracks` what the client's answer publishes.
 
-        Shortly after a resume, what it sends no longer may have been given up together with an offer of its
-        own, whose answer got lost; its next offer then brings the same sources on other m-lines.
+        Shortly after a resume a track that the answer does not publish stays, as dormant: the client may have
+        rolled back an offer whose answer was lost, and its next offer publishes the same sources on other
+        m-lines.
         """
-        self._follow(peer, {}, now, leave_dormant=peer.reclaim_deadline is not None)
+        self._update(peer, {}, now, leave_dormant=peer.reclaim_deadline is not None)
 
-    def _follow(self, peer: Peer, sources: dict[str, Source], now: float, *, leave_dormant: bool) -> None:
+    def _update(self, peer: Peer, sources: dict[str, Source], now: float, *, leave_dormant: bool) -> None:
         receivers = {receiver.mid: receiver for receiver in peer.connection.sdp.receivers if receiver.active}
         missing: list[Track] = []
         for track in peer.tracks.values():
@@ -95,46 +96,47 @@ class Publications:
                 self._publish(peer, receiver, source, now)
             else:
                 missing.remove(known)
-                self._bring_back(peer, known, receiver, now)
+                self._republish(peer, known, receiver, now)
         for track in missing:
             if track.mid is None:
-                continue  # dormant already, until the deadline
+                continue  # dormant already; it ends at the deadline
             if leave_dormant:
-                track.sleep(now)
+                track.make_dormant(now)
             else:
                 self._unpublish(peer, track, now)
 
-    # --- tracks come and go ---
+    # --- begin and end of tracks ---
 
     def restore(self, peer: Peer, records: Iterable[TrackRecord]) -> None:
-        """Let a session of an earlier life have its tracks, dormant."""
+        """Give a restored session its tracks, as dormant ones."""
         for record in records:
             track = Track(record.track_id, peer.id, record.kind, record.source)
             peer.tracks[track.id] = track
             self._announce(track)
 
-    def sleep(self, peer: Peer, now: float) -> None:
-        """The connection of `peer` is gone, and its tracks may come back on the next."""
+    def make_dormant(self, peer: Peer, now: float) -> None:
+        """Make all tracks of `peer` dormant: its connection has ended, and the next may publish them again."""
         for track in peer.tracks.values():
-            track.sleep(now)
+            track.make_dormant(now)
 
-    def expect(self, peer: Peer, now: float) -> None:
-        """The client of `peer` may publish its tracks again from now on, and has to soon.
+    def start_reclaim_timer(self, peer: Peer, now: float) -> None:
+        """Give the client of `peer` `RECLAIM_TIMEOUT` to publish its dormant tracks again.
 
-        It is back, or its connection has ended; while it is away, it has the time of its session.
+        It begins when the session is resumed, or when the connection of a connected client ends. While the
+        client is disconnected, the deadline of the session counts instead.
         """
         if peer.tracks:
             peer.reclaim_deadline = now + RECLAIM_TIMEOUT
 
-    def give_up(self, peer: Peer, now: float) -> None:
-        """End the tracks that were not published again."""
+    def end_dormant(self, peer: Peer, now: float) -> None:
+        """End the tracks that were not published again in time."""
         peer.reclaim_deadline = None
         for track in tuple(peer.tracks.values()):
             if track.mid is None:
                 self._unpublish(peer, track, now)
 
     def end(self, peer: Peer, now: float, departure: Departure) -> None:
-        """End all tracks of `peer`, which has left its room."""
+        """End all tracks of `peer`, which is no longer in the room."""
         for track in tuple(peer.tracks.values()):
             self._unpublish(peer, track, now, departure)
 
@@ -142,49 +144,49 @@ class Publications:
         track = Track(self._random(8).hex(), peer.id, receiver.kind, source)
         peer.tracks[track.id] = track
         self._roster.note_change(peer)
-        self._carry(peer, track, receiver, now)
+        self._negotiated(peer, track, receiver, now)
         self._announce(track)
 
     def _add_codecs(self, track: Track, receiver: Receiver, now: float) -> None:
-        """A track goes on where it is: let others agree to the codecs that may come now and could not before.
+        """Renegotiate a track with its receivers if the publisher has added codecs.
 
-        Those that may come no longer do no harm; besides, Firefox answers our offers with one codec of many.
+        Codecs that were dropped do no harm. Besides, Firefox answers our offers with one codec of many.
         """
         known = {codec.identity for codec in track.codecs}
         if any(codec.identity not in known for codec in receiver.codecs):
-            track.carry(receiver.mid, receiver.codecs)
-            self._subscriptions.renew(track, now)
+            track.negotiated(receiver.mid, receiver.codecs)
+            self._subscriptions.renegotiate(track, now)
 
-    def _bring_back(self, peer: Peer, track: Track, receiver: Receiver, now: float) -> None:
-        """A known track is published again: others go on receiving it, in the same slots where that fits."""
-        track.sleep(now)  # the stream of its old m-line may be another track's by now
+    def _republish(self, peer: Peer, track: Track, receiver: Receiver, now: float) -> None:
+        """Publish a known track on another m-line. With the same codecs, its receivers keep their m-lines."""
+        track.make_dormant(now)  # its old m-line may carry another track by now
         same = {codec.identity for codec in track.codecs} == {codec.identity for codec in receiver.codecs}
-        self._carry(peer, track, receiver, now)
+        self._negotiated(peer, track, receiver, now)
         if not same:
-            self._subscriptions.renew(track, now)
+            self._subscriptions.renegotiate(track, now)
 
-    def _carry(self, peer: Peer, track: Track, receiver: Receiver, now: float) -> None:
-        track.carry(receiver.mid, receiver.codecs)
+    def _negotiated(self, peer: Peer, track: Track, receiver: Receiver, now: float) -> None:
+        track.negotiated(receiver.mid, receiver.codecs)
         for stream in peer.connection.transport.streams:
             if (stream.mid, stream.kind) == (track.mid, track.kind):
-                track.start(stream, now)  # it ran already, as another source or on another m-line
+                track.start(stream, now)  # the stream ran before, as another source or on another m-line
         peer.tell(track.published(to_publisher=True))
 
     def _announce(self, track: Track) -> None:
         self._roster.tell(self._roster.others(track.publisher_id), track.published())
-        self._subscriptions.begin(track)
+        self._subscriptions.subscribe_peers(track)
 
     def _unpublish(self, peer: Peer, track: Track, now: float, departure: Departure = Departure.LEFT) -> None:
         del peer.tracks[track.id]
         self._roster.note_change(peer)
         peer.tell(track.unpublished(to_publisher=True))
-        self._subscriptions.end(track, now, departure)
+        self._subscriptions.end_track(track, now, departure)
         self._roster.tell(self._roster.others(peer.id), track.unpublished())
 
 
 def _carries(receiver: Receiver, track: Track, sources: dict[str, Source]) -> bool:
-    """Whether what comes on the m-line of a track is that track still.
+    """Return whether the m-line of a track still carries that track.
 
-    A client that took its offer back may use the mid once more, for something else.
+    A client that has rolled back its offer may use the mid again for something else.
     """
     return receiver.kind == track.kind and sources.get(receiver.mid, track.source) == track.source

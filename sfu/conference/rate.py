@@ -1,17 +1,17 @@
-"""How often a client may speak."""
+"""The rate limit of a client's signaling messages."""
 
 MESSAGE_WEIGHT = 16 * 1024
-"""Characters that count as one message for the rate: reading a description that long takes some 3 ms.
-So a client's share of the server's time does not depend on how long its messages are."""
+"""Characters that count as one message. Parsing a description that long takes about 3 ms. So a client's share
+of the server's time does not depend on the length of its messages."""
 
 
 def weight_of(text: str | bytes) -> float:
-    """Return as how many messages a message counts."""
+    """Return how many messages this message counts as."""
     return max(1.0, len(text) / MESSAGE_WEIGHT)
 
 
 class TokenBucket:
-    """Lets `rate` events a second pass on average, and `burst` at once."""
+    """Allows `rate` events per second on average, and `burst` at once."""
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
         self._rate = rate
@@ -21,10 +21,10 @@ class TokenBucket:
         self._refused = False
 
     def take(self, now: float, weight: float = 1.0) -> bool:
-        """Return whether one more event may pass at `now` (seconds), and if so count it.
+        """Count one event at `now` (seconds) if it is allowed; return whether it is.
 
-        One that weighs more than an ordinary event passes as easily; what it takes too much is owed, and paid
-        by the pause that follows.
+        A heavy event is allowed as easily as a light one. It may overdraw the bucket; `pause` then tells how
+        long to wait until that is repaid.
         """
         self._tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate)
         self._updated_at = now
@@ -35,9 +35,9 @@ class TokenBucket:
         return True
 
     def pause(self) -> float:
-        """Return for how many seconds not to listen: 0.0, except after a refusal or while something is owed.
+        """Return how many seconds not to read: 0.0, except after a refusal or while the bucket is overdrawn.
 
-        Whoever goes on speaking while refused would cost a refusal for every message. So one is refused, and
-        then nothing is heard until the next may pass.
+        Without the pause, a client that goes on sending would get a refusal for every message. With it, one
+        message is refused, and none is read until the next one is allowed.
         """
         return (1 - self._tokens) / self._rate if self._refused or self._tokens < 0 else 0.0

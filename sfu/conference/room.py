@@ -1,8 +1,8 @@
-"""A room: who is in it, what they publish, and who receives it.
+"""A room: its peers, what they publish, and who receives it.
 
-Every method is one complete step: it either refuses (`Refused`) and changes nothing, or leaves the room in
-order and the messages about it with the peers. Peers whose messages, datagrams or timers may have changed are
-put into `touched`, for the shell to look at.
+Every method is complete in itself. It raises `Refused` and changes nothing; or it changes the room and queues
+the messages about that with the peers. Peers whose messages, datagrams or timers may have changed are marked,
+for the shell to look at.
 """
 
 from collections.abc import Callable
@@ -68,34 +68,30 @@ class RoomContext:
 
 
 class Room:
-    """One room: its members, what they publish, and who receives it."""
+    """One room: its peers, their tracks, and their subscriptions."""
 
-    def __init__(
-        self,
-        room_id: str,
-        context: RoomContext,
-    ) -> None:
+    def __init__(self, room_id: str, context: RoomContext) -> None:
         self.id = room_id
         self._context = context
         self._roster = Roster(context.marks)
         self._subscriptions = Subscriptions(self._roster, automatic=context.auto_subscribe)
         self._publications = Publications(self._roster, self._subscriptions, context.limits, context.random)
 
-    # --- coming and going ---
+    # --- peers come and go ---
 
     @property
     def peers(self) -> dict[str, Peer]:
-        """Who is in the room, by peer id."""
+        """The peers in the room, by peer id."""
         return self._roster.peers
 
     def find_user(self, user_id: str) -> Peer | None:
-        """Return the peer of a user, if that is in the room."""
+        """Return the peer of a user, if it is in the room."""
         return self._roster.find_user(user_id)
 
     def add(self, peer: Peer, token: str) -> None:
-        """Let `peer` in: it is acknowledged, told the room, and gets the tracks that it is to receive.
+        """Let a new peer in, tell the others, and send it the state of the room.
 
-        `token` is its session's, which nobody but the client ever gets to see.
+        `token` is its session's, and is sent to its client only.
         """
         self._roster.tell(self.peers.values(), peer.joined())
         self.peers[peer.id] = peer
@@ -105,29 +101,29 @@ class Room:
         self._send_room_state(peer, token, resumed=False, keep=False)
 
     def restore(self, peer: Peer, record: SessionRecord, deadline: float, now: float) -> None:
-        """Let in `peer`, of an earlier life of the server: it is away, and expires at `deadline`.
+        """Let in the suspended peer of a restored session, which expires at `deadline`.
 
-        Its preferences wait for the tracks that they are about for as long as these may yet come back as well.
+        Its preferences are kept for as long as their tracks may yet be restored as well.
         """
         peer.restored = True
         peer.media_state = record.media_state
         peer.preferences = {preference.track_id: preference for preference in record.subscriptions}
         peer.session.suspend(deadline)
-        peer.connection.close(now)  # it never was; the next is a new one
+        peer.connection.close(now)  # it was never used; a resume brings a new one
         self._roster.tell(self.peers.values(), peer.joined())
         self.peers[peer.id] = peer
         self._publications.restore(peer, record.tracks)
         self._roster.tell(self._roster.others(peer.id), peer.away())
-        self._subscriptions.wait(peer, max(deadline, now + self._context.limits.session_ttl))
+        self._subscriptions.keep_until(peer, max(deadline, now + self._context.limits.session_ttl))
         self._roster.note_change(peer)
         self._roster.touch(peer)
 
     def suspend(self, peer: Peer, deadline: float) -> None:
-        """`peer` has no signaling any more. Its media goes on; without a resume it expires at `deadline`."""
+        """Note that `peer` has no signaling. Its media goes on; without a resume it expires at `deadline`."""
         if peer.ended is not None or peer.suspended:
             return
         peer.session.suspend(deadline)
-        peer.reclaim_deadline = None  # the session's is what counts now
+        peer.reclaim_deadline = None  # the session's deadline counts now
         self._roster.note_change(peer)
         self._roster.touch(peer)
         self._roster.tell(self._roster.others(peer.id), peer.away())
@@ -135,42 +131,42 @@ class Room:
     def resume(
         self, peer: Peer, token: str, connection: Connection | None, now: float, *, was_away: bool
     ) -> None:
-        """`peer` is back: with the connection that it had, or with a new one that continues the old.
+        """Go on with a resumed session: on its connection, or on a new one if `connection` is given.
 
-        `token` is what the client proves its session with next time. One that was not away is taken over from a
-        signaling connection that its client has given up; others need not know.
+        `token` proves the session next time. The others are told if the peer was suspended. If it was not, its
+        client has replaced the signaling connection before the server noticed that the old one was lost.
         """
         peer.restored = False
         if connection is None:
             peer.connection.repeat()
             if peer.connection.transport.state is IceState.FAILED:
-                peer.connection.restart_ice()  # nobody was there to be asked when that happened
+                peer.connection.restart_ice()  # a disconnected client could not be asked to
         else:
             self._replace_connection(peer, connection, now)
-        self._publications.expect(peer, now)
+        self._publications.start_reclaim_timer(peer, now)
         self._roster.note_change(peer)
         self._send_room_state(peer, token, resumed=True, keep=connection is None)
         if was_away:
             self._roster.tell(self._roster.others(peer.id), peer.back())
 
     def lose_connection(self, peer: Peer, now: float) -> None:
-        """The connection of `peer` has ended: the client has closed it, or DTLS has failed.
+        """Note that the connection of `peer` has ended: the client has closed it, or DTLS has failed.
 
-        Its session goes on, and so do its tracks, if the client soon comes back with another connection.
+        The session goes on. So do its tracks, if the client publishes them on another connection soon.
         """
         self._close(peer.connection, now)
-        self._publications.sleep(peer, now)
+        self._publications.make_dormant(peer, now)
         if not peer.suspended:
-            self._publications.expect(peer, now)
+            self._publications.start_reclaim_timer(peer, now)
 
     def remove(self, peer: Peer, reason: str, now: float, departure: Departure = Departure.LEFT) -> None:
-        """Take `peer` out: its tracks end, its connection says goodbye, others are told.
+        """Remove `peer`: end its tracks, close its connection, and tell the others.
 
         If it has `LEFT`, its session has ended. If it has `MOVED`, its session goes on elsewhere: its stored
         record stays, and others' preferences for its tracks are kept for the session's grace period.
         """
         if self.peers.get(peer.id) is not peer:
-            return  # out already; one that came back from elsewhere has the same id
+            return  # removed already; after a resume elsewhere, another peer may have its id
         del self.peers[peer.id]
         peer.session.end(reason)
         self._context.marks.changed.discard(peer)
@@ -182,23 +178,23 @@ class Room:
             self._subscriptions.forget_publisher(peer.id)
         else:
             for other in self.peers.values():
-                self._subscriptions.wait(other, now + self._context.limits.session_ttl)
+                self._subscriptions.keep_until(other, now + self._context.limits.session_ttl)
         self._roster.tell(self.peers.values(), peer.left())
         self._close(peer.connection, now)
 
     def drain(self, deadline_ms: int) -> None:
-        """Tell the clients that the server is about to stop."""
+        """Tell the clients that the server stops."""
         self._roster.tell(self.peers.values(), ServerDraining(deadline_ms))
 
     def handle_timeout(self, peer: Peer, now: float) -> None:
-        """Do what is due for `peer` itself; its connection has timers of its own."""
+        """Do what is due for `peer`. Its connection has its own timers."""
         if peer.session.is_expired(now):
             self.remove(peer, "expired", now)
             return
         if peer.reclaim_deadline is not None and now >= peer.reclaim_deadline:
-            self._publications.give_up(peer, now)
+            self._publications.end_dormant(peer, now)
         if peer.preferences_deadline is not None and now >= peer.preferences_deadline:
-            self._subscriptions.give_up(peer)
+            self._subscriptions.drop_unused(peer)
 
     def _send_room_state(self, peer: Peer, token: str, *, resumed: bool, keep: bool) -> None:
         peer.tell(
@@ -216,11 +212,13 @@ class Room:
         peer.tell(RoomState(others, self._subscriptions.describe(peer)))
         for track in peer.tracks.values():
             if track.mid is not None:
-                peer.tell(track.published(to_publisher=True))  # its answer may have got lost
+                peer.tell(
+                    track.published(to_publisher=True)
+                )  # the answer that told the client may have been lost
         self._roster.touch(peer)
 
     def _replace_connection(self, peer: Peer, connection: Connection, now: float) -> None:
-        """Go on with a new connection: its subscriptions, and its tracks once they are published again."""
+        """Go on with a new connection: with the same subscriptions, and with dormant tracks."""
         old = peer.connection
         self._close(old, now)
         peer.closing_datagrams += old.outgoing(now)
@@ -228,7 +226,7 @@ class Room:
         self._context.table.remove(peer)
         peer.connection = connection
         self._context.table.add(peer)
-        self._publications.sleep(peer, now)
+        self._publications.make_dormant(peer, now)
         self._subscriptions.subscribe_to_room(peer)
 
     def _close(self, connection: Connection, now: float) -> None:
@@ -242,7 +240,7 @@ class Room:
         """Do what a client's message asks.
 
         Raises:
-            Refused: it is not done, and why.
+            Refused: the message is not allowed, or does not fit the state.
         """
         peer.connection.known = True
         if peer.session.confirm():
@@ -279,7 +277,7 @@ class Room:
         self._roster.touch(peer)
 
     def offer_if_due(self, peer: Peer, now: float) -> bool:
-        """Send `peer` an offer, if what it should receive has changed and it may be asked now: whether so."""
+        """Send `peer` an offer if something is to be negotiated and it may be; return whether it was sent."""
         if peer.suspended:
             return False
         offer = peer.connection.make_offer(now)
@@ -303,7 +301,7 @@ class Room:
             return
         peer.tell(Answer(sdp=answer, type="answer", peer_id=peer.id))
         self._wake_publishers(peer)
-        self._publications.follow_offer(peer, sources, now)
+        self._publications.update_from_offer(peer, sources, now)
 
     def _handle_answer(self, peer: Peer, message: Answer, now: float) -> None:
         try:
@@ -312,7 +310,7 @@ class Room:
             raise BadRequest(f"answer: {error}") from None
         if applied:
             self._wake_publishers(peer)
-            self._publications.follow_answer(peer, now)
+            self._publications.update_from_answer(peer, now)
 
     def _add_candidate(self, peer: Peer, message: IceCandidate) -> None:
         try:
@@ -323,7 +321,7 @@ class Room:
             peer.connection.add_candidate(candidate)
 
     def tell_candidates(self, peer: Peer) -> None:
-        """Tell `peer` where else it may reach us, if that is due."""
+        """Send `peer` the candidates of ours that it has not been told, if they are due."""
         if not peer.suspended:
             for candidate in peer.connection.take_candidates():
                 peer.tell(candidate)
@@ -331,19 +329,19 @@ class Room:
     # --- media ---
 
     def start_stream(self, peer: Peer, stream: ReceiveStream, now: float) -> None:
-        """Forward a stream whose first packet has come. One that belongs to no track goes nowhere."""
+        """Forward a stream whose first packet has come. A stream of no track is not forwarded."""
         track = peer.track_on(stream.mid)
         if track is not None:
             track.start(stream, now)
 
     def wake_publisher(self, peer: Peer, stream: ReceiveStream) -> None:
-        """`peer` asked for a key frame of `stream`: let its publisher's timers be looked at."""
+        """Mark the publisher of `stream`: `peer` has requested a key frame, which changes its timers."""
         for subscription in peer.connection.subscriptions:
             if subscription.track.stream is stream:
                 self._touch_publisher(subscription.track)
 
     def _wake_publishers(self, peer: Peer) -> None:
-        """What `peer` receives has been negotiated: its new streams have asked for key frames."""
+        """Mark the publishers of all that `peer` receives: new streams have requested key frames."""
         for subscription in peer.connection.subscriptions:
             self._touch_publisher(subscription.track)
 

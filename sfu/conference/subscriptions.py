@@ -22,30 +22,30 @@ class Subscriptions:
     """The subscriptions of one room."""
 
     def __init__(self, roster: Roster, *, automatic: bool) -> None:
-        """With `automatic` everybody receives every track about which they have said nothing."""
+        """With `automatic`, a peer receives every track for which its client has stated no preference."""
         self._roster = roster
         self._automatic = automatic
 
-    # --- what clients ask ---
+    # --- requests of clients ---
 
     def subscribe(self, peer: Peer, request: Subscribe) -> None:
-        """Receive a track from now on. Asking again changes the layer.
+        """Make `peer` receive a track. A second request changes the layer.
 
         Raises:
-            Refused: receiving was not granted, the track is the peer's own, or there is none.
+            Refused: receiving was not granted, the track is the peer's own, or there is no such track.
         """
         if not peer.grants.subscribe:
             raise Forbidden("you may not receive tracks")
         track = self._find(peer, request.track_id, request.peer_id)
         self._note(peer, SubscriptionRecord(request.track_id, request.peer_id, request.layer))
         if track is not None:
-            self._follow(peer, track)
+            self._subscribe_if_wanted(peer, track)
 
     def unsubscribe(self, peer: Peer, request: Unsubscribe, now: float) -> None:
-        """Receive a track no longer, whatever the default is. Asking again changes nothing.
+        """Stop `peer` from receiving a track, whatever the default is. A second request changes nothing.
 
         Raises:
-            Refused: the track is the peer's own, or there is none.
+            Refused: the track is the peer's own, or there is no such track.
         """
         track = self._find(peer, request.track_id, request.peer_id)
         self._note(peer, SubscriptionRecord(request.track_id, request.peer_id, wanted=False))
@@ -53,10 +53,10 @@ class Subscriptions:
             peer.connection.downstream.unsubscribe(track, now)
 
     def switch_layer(self, peer: Peer, request: LayerSwitch) -> None:
-        """Keep the preference for a layer of a track that is received, or will be.
+        """Store which layer of a track `peer` prefers.
 
         Raises:
-            Refused: the track is the peer's own, or not received.
+            Refused: the track is the peer's own, or the peer does not receive it.
         """
         track = self._roster.find_track(request.track_id)
         preference = peer.preferences.get(request.track_id)
@@ -71,7 +71,11 @@ class Subscriptions:
         self._note(peer, SubscriptionRecord(request.track_id, publisher_id, request.target_rid))
 
     def _find(self, peer: Peer, track_id: str, peer_id: str) -> Track | None:
-        """Return the track of a request; None for one that is expected to come back, with its publisher."""
+        """Return the track of a request; None for one whose publisher may yet come back.
+
+        Raises:
+            Refused: the track is the peer's own, or there is no such track.
+        """
         track = self._roster.find_track(track_id)
         if track is None:
             preference = peer.preferences.get(track_id)
@@ -89,10 +93,10 @@ class Subscriptions:
             self._roster.note_change(peer)
         peer.tell(SubscriptionAck(preference.track_id, success=True))
 
-    # --- what happens to tracks and peers ---
+    # --- changes of tracks and peers ---
 
     def describe(self, peer: Peer) -> tuple[SubscriptionInfo, ...]:
-        """Return what `peer` receives, or will once it is negotiated."""
+        """Return what `peer` receives, or will receive once it is negotiated."""
         infos = []
         for subscription in peer.connection.subscriptions:
             track = subscription.track
@@ -103,24 +107,24 @@ class Subscriptions:
         return tuple(infos)
 
     def subscribe_to_room(self, peer: Peer) -> None:
-        """Put on the peer's connection, which is new, all that it is to receive."""
+        """Subscribe a peer with a new connection to all tracks of the room that it wants."""
         for other in self._roster.others(peer.id):
             for track in other.tracks.values():
-                self._follow(peer, track)
+                self._subscribe_if_wanted(peer, track)
 
-    def begin(self, track: Track) -> None:
-        """A track is there: give it to those who want it."""
+    def subscribe_peers(self, track: Track) -> None:
+        """Subscribe all peers that want it to a new track."""
         for other in self._roster.others(track.publisher_id):
-            self._follow(other, track)
+            self._subscribe_if_wanted(other, track)
 
-    def renew(self, track: Track, now: float) -> None:
-        """The codecs of a track are others: who receives it gets it in a slot that fits those."""
+    def renegotiate(self, track: Track, now: float) -> None:
+        """Negotiate a track again with its receivers, since its codecs have changed."""
         for other in self._roster.others(track.publisher_id):
-            other.connection.downstream.renew(track, now)
+            other.connection.downstream.renegotiate(track, now)
             self._roster.touch(other)
 
-    def end(self, track: Track, now: float, departure: Departure) -> None:
-        """Stop forwarding a track that has ended: its session goes on if the publisher has `MOVED`."""
+    def end_track(self, track: Track, now: float, departure: Departure) -> None:
+        """Stop forwarding a track. Preferences for it stay if its publisher has `MOVED`: it may come back."""
         for other in self._roster.others(track.publisher_id):
             other.connection.downstream.unsubscribe(track, now)
             self._roster.touch(other)
@@ -128,29 +132,22 @@ class Subscriptions:
                 self._roster.note_change(other)
 
     def forget_publisher(self, peer_id: str) -> None:
-        """A publisher is gone for good: none of its tracks is waited for."""
+        """Drop all preferences for tracks of a publisher whose session has ended."""
         for peer in self._roster.peers.values():
-            self._forget(
-                peer,
-                [
-                    preference.track_id
-                    for preference in peer.preferences.values()
-                    if preference.peer_id == peer_id
-                ],
-            )
+            self._drop(peer, [one.track_id for one in peer.preferences.values() if one.peer_id == peer_id])
 
-    def wait(self, peer: Peer, deadline: float) -> None:
-        """Keep preferences for tracks that are not there until `deadline`: their publishers may come back."""
+    def keep_until(self, peer: Peer, deadline: float) -> None:
+        """Keep preferences for tracks that are not there until `deadline`; their publishers may come back."""
         if peer.preferences:
             peer.preferences_deadline = max(deadline, peer.preferences_deadline or deadline)
             self._roster.touch(peer)
 
-    def give_up(self, peer: Peer) -> None:
-        """Forget preferences about tracks that are not there."""
+    def drop_unused(self, peer: Peer) -> None:
+        """Drop preferences for tracks that are not there."""
         peer.preferences_deadline = None
-        self._forget(peer, [one for one in peer.preferences if self._roster.find_track(one) is None])
+        self._drop(peer, [one for one in peer.preferences if self._roster.find_track(one) is None])
 
-    def _forget(self, peer: Peer, track_ids: list[str]) -> None:
+    def _drop(self, peer: Peer, track_ids: list[str]) -> None:
         for track_id in track_ids:
             del peer.preferences[track_id]
         if track_ids:
@@ -160,8 +157,8 @@ class Subscriptions:
         preference = peer.preferences.get(track.id)
         return peer.grants.subscribe and (self._automatic if preference is None else preference.wanted)
 
-    def _follow(self, peer: Peer, track: Track) -> None:
-        # A closed connection is that of a session which has yet to come back; it gets another.
+    def _subscribe_if_wanted(self, peer: Peer, track: Track) -> None:
+        # The connection of a restored session is closed until the client resumes it with a new one.
         if self._wants(peer, track) and not peer.connection.closed:
             peer.connection.downstream.subscribe(track)
             self._roster.touch(peer)

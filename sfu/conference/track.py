@@ -1,4 +1,4 @@
-"""A published track and the streams on which it goes out."""
+"""A published track, and the outgoing streams that forward it."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ from sfu.transport.send_stream import SendStream
 class Track:
     """One audio or video source of one peer, from its first negotiation to its last.
 
-    It outlives the RTP stream that feeds it: the stream is there from the publisher's first packet, and may be
-    another one after the publisher has changed its SSRC. It outlives the publisher's connection as well: when a
-    session comes back with a new one, the track is *dormant* until it is published again.
+    It lasts longer than its RTP stream, which begins with the publisher's first packet and is replaced when the
+    publisher changes its SSRC. It also lasts longer than the publisher's connection: when a session goes on
+    with a new connection, the track is *dormant* until it is published again.
     """
 
     def __init__(self, track_id: str, publisher_id: str, kind: MediaKind, source: Source) -> None:
@@ -28,51 +28,51 @@ class Track:
         self.codecs: tuple[Codec, ...] = ()
         """What the publisher may send, with its own payload types."""
         self.stream: ReceiveStream | None = None
-        """Where the media comes from, once it does."""
+        """The incoming stream; None before the first packet."""
         self.senders: list[SendStream] = []
-        """The slots that have been negotiated for it: they follow its stream."""
+        """The outgoing streams that forward it."""
 
-    def carry(self, mid: str, codecs: Sequence[Codec]) -> None:
-        """The publisher has negotiated the track on this m-line."""
+    def negotiated(self, mid: str, codecs: Sequence[Codec]) -> None:
+        """Note the m-line and the codecs on which the publisher has negotiated the track."""
         self.mid = mid
         self.codecs = tuple(codecs)
 
-    def sleep(self, now: float) -> None:
-        """The publisher sends it no longer, and may bring it back, on another m-line or connection."""
+    def make_dormant(self, now: float) -> None:
+        """Stop forwarding: the publisher may publish the track again on another m-line or connection."""
         self.mid = None
         self.stream = None
         for sender in self.senders:
             sender.bind(None, now)
 
     def start(self, stream: ReceiveStream, now: float) -> None:
-        """The publisher's first packet came, or the first of a new SSRC: forward it from now on."""
+        """Forward `stream` from now on: the publisher's first packet has come, or the first of a new SSRC."""
         self.stream = stream
         for sender in self.senders:
             sender.bind(stream, now)
 
     def add_sender(self, sender: SendStream, now: float) -> None:
-        """Send the track through `sender`; harmless when it is sent there already."""
+        """Forward the track on `sender`. Doing it twice is harmless."""
         if sender not in self.senders:
             self.senders.append(sender)
         sender.bind(self.stream, now)
 
     def remove_sender(self, sender: SendStream, now: float) -> None:
-        """Send the track through `sender` no longer."""
+        """Stop forwarding the track on `sender`."""
         self.senders.remove(sender)
         sender.bind(None, now)
 
     def info(self) -> TrackInfo:
-        """Describe the track to somebody who comes later."""
+        """Describe the track to a peer that joins later."""
         return TrackInfo(self.id, self.kind, self.source, ())
 
     def published(self, *, to_publisher: bool = False) -> TrackPublished:
-        """Announce the track; only the publisher is told its mid."""
+        """Return the announcement of the track. Only the publisher is told the mid."""
         return TrackPublished(
             self.id, self.kind, self.publisher_id, self.source, (), self.mid if to_publisher else None
         )
 
     def unpublished(self, *, to_publisher: bool = False) -> TrackUnpublished:
-        """Announce the end of the track; only the publisher is told its mid."""
+        """Return the announcement that the track has ended. Only the publisher is told the mid."""
         return TrackUnpublished(
             self.id, self.kind, self.publisher_id, self.source, (), self.mid if to_publisher else None
         )
