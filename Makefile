@@ -7,7 +7,7 @@ BIN := .venv/bin
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check fuzz fuzz-all bench clean
+.PHONY: help run test coverage check check-types check-style check-async check-web fuzz fuzz-all bench clean
 
 help: ## this text
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -19,14 +19,24 @@ test: .venv/test.stamp ## everything: checks, web, packaging, fuzzing, and all t
 	@tools/test
 
 coverage: .venv/test.stamp ## branch coverage by all tests but the browsers'; not part of make test, as it doubles their time
-	$(BIN)/pytest -q --numprocesses auto --dist worksteal --cov --cov-report=term --ignore tests/browser
+	$(BIN)/pytest -q -p pytest_cov.plugin --numprocesses auto --dist worksteal --cov --cov-report=term --ignore tests/browser
 
 check: .venv/test.stamp web/node_modules/.stamp ## linters and types only: ruff, flake8-async, mypy, tsc, eslint
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync check-types check-style check-async check-web
+
+check-types:
+	$(BIN)/mypy
+check-style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	tools/flake8
-	$(BIN)/mypy
-	cd web && ../tools/npm run check
+check-async:
+	$(BIN)/python tools/check_async.py
+# eslint's rules look at types of other files too, so all of it is checked when any file of the page changed.
+check-web: web/node_modules/.checked
+
+web/node_modules/.checked: web/node_modules/.stamp $(WEB_SOURCES)
+	cd web && ../tools/npm run --silent check
+	@touch $@
 
 S ?= 60
 fuzz: .venv/test.stamp ## fuzz parsers: T=name (default: each of them), S=seconds for each (60)
@@ -40,7 +50,7 @@ bench: .venv/bench.stamp ## CPU per forwarded packet, join time, memory per peer
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove everything that was built or installed here
-	rm -rf .venv build dist sfu/web web/node_modules .coverage .coverage.* .hypothesis
+	rm -rf .venv .cache build dist sfu/web web/node_modules .coverage .coverage.* .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache *.egg-info tests/interop/clients/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
