@@ -136,7 +136,7 @@ class Stream:
 
     def ask(self) -> None:
         """The requests that are due."""
-        numbers = self.missing.due(self.now)
+        numbers = self.missing.take_due(self.now)
         assert list(numbers) == sorted(set(numbers))
         assert self.new.isdisjoint(numbers)
         for number in numbers:
@@ -148,7 +148,7 @@ class Stream:
     def feed_back(self) -> None:
         """The feedback that is due."""
         packets: list[RtcpPacket] = []
-        for message in self.arrivals.feedback(self.now, sender_ssrc=1, media_ssrc=2):
+        for message in self.arrivals.take_feedback(self.now, sender_ssrc=1, media_ssrc=2):
             assert isinstance(message, TransportWideFeedback)
             assert all(isfinite(arrival or 0.0) for _, arrival in message.arrivals())
             packets.append(message)

@@ -26,7 +26,7 @@ from sfu.sdp.attributes import Fingerprint
 from sfu.sdp.codecs import Codec
 from sfu.sdp.mline import Receiver
 from sfu.sdp.transport import RemoteTransport
-from sfu.transport.demux import TransportTable
+from sfu.transport.demux import RouteTable
 from sfu.transport.peer import PeerTransport
 from sfu.transport.send_context import SendContext
 from sfu.transport.send_stream import SendStream
@@ -122,8 +122,8 @@ class Script:
             self.transport._channel.dtls = FinishedDtls(certificate.der)  # type: ignore[assignment]
         algorithm, value = certificate.fingerprint().split()
         self.remote = RemoteTransport("them", "password", (Fingerprint(algorithm, value),), "active")
-        self.table: TransportTable[PeerTransport] = TransportTable()
-        self.table.add(self.transport)
+        self.table: RouteTable[PeerTransport] = RouteTable()
+        self.table.add(self.transport, self.transport.ufrags())
         self.srtp = OutboundSrtp("AEAD_AES_128_GCM", *FROM_PEER)
 
     def step(self, what: int, detail: int, data: bytes) -> None:

@@ -98,10 +98,6 @@ class Peer:
         )
         return min((time for time in times if time is not None), default=None)
 
-    def ufrags(self) -> list[str]:
-        """Return the username fragments by which connectivity checks for this peer are recognized."""
-        return self.connection.transport.ufrags()
-
     def tell(self, message: ServerMessage) -> None:
         """Queue a message to the client. The shell takes the queue at each flush, so it stays short.
 

@@ -44,7 +44,7 @@ from sfu.errors import BadPacket
 from sfu.ice.candidate import parse_trickled
 from sfu.ice.events import IceState
 from sfu.sdp import SdpError, SessionDescription
-from sfu.transport.demux import TransportTable
+from sfu.transport.demux import RouteTable
 from sfu.transport.receive_stream import ReceiveStream
 
 
@@ -59,7 +59,7 @@ class RoomContext:
     """Whether a peer receives each track of its room that it has not unsubscribed from."""
     ice_servers: tuple[IceServer, ...] = ()
     """Those that clients are told to use."""
-    table: TransportTable[Peer] = field(default_factory=TransportTable)
+    table: RouteTable[Peer] = field(default_factory=RouteTable)
     """Finds the peer of a datagram."""
     marks: Marks = field(default_factory=Marks)
     """What the last calls left to do."""
@@ -95,7 +95,7 @@ class Room:
         """
         self._roster.tell(self.peers.values(), peer.joined())
         self.peers[peer.id] = peer
-        self._context.table.add(peer)
+        self._context.table.add(peer, peer.connection.transport.ufrags())
         self._subscriptions.subscribe_to_room(peer)
         self._roster.note_change(peer)
         self._send_room_state(peer, token, resumed=False, keep=False)
@@ -225,7 +225,7 @@ class Room:
         peer.closing_ice_requests += old.take_ice_requests()
         self._context.table.remove(peer)
         peer.connection = connection
-        self._context.table.add(peer)
+        self._context.table.add(peer, peer.connection.transport.ufrags())
         self._publications.make_dormant(peer, now)
         self._subscriptions.subscribe_to_room(peer)
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from sfu.conference.connection import ConnectionStatistics
-from sfu.transport.totals import ReceiveTotals, SendTotals
+from sfu.transport.stream_statistics import ReceiveTotals, SendTotals
 
 
 @dataclass(slots=True)

@@ -57,7 +57,7 @@ class ArrivalRecorder:
         """When feedback is due; `None` while there is nothing to report."""
         return self._deadline
 
-    def feedback(self, now: float, *, sender_ssrc: int, media_ssrc: int) -> list[TransportWideFeedback]:
+    def take_feedback(self, now: float, *, sender_ssrc: int, media_ssrc: int) -> list[TransportWideFeedback]:
         """The messages due, usually none or one. `media_ssrc` is any stream of the transport."""
         if self._deadline is None or now < self._deadline or self._start is None:
             return []

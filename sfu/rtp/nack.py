@@ -59,7 +59,7 @@ class MissingPackets:
     """Packets that never came."""
 
     def __init__(self, *, asks: bool) -> None:
-        """`asks`: whether NACK was negotiated; without it nothing is ever `due`."""
+        """`asks`: whether NACK was negotiated; without it nothing is ever `take_due`."""
         self._asks = asks
         self.highest = None
         # number → [when it was missed, when to ask next, requests so far], oldest first: gaps open at the
@@ -98,7 +98,7 @@ class MissingPackets:
             self.recovered += 1
         return True
 
-    def due(self, now: float) -> tuple[int, ...]:
+    def take_due(self, now: float) -> tuple[int, ...]:
         """The numbers to ask for now, ascending. Each counts as asked for."""
         if self._next is None or now < self._next:
             return ()
@@ -125,7 +125,7 @@ class MissingPackets:
         self.highest = None
 
     def next_timeout(self) -> float | None:
-        """When `due` will have something to say or to clean up; may be early, never late."""
+        """When `take_due` will have something to say or to clean up; may be early, never late."""
         return self._next
 
     def _miss(self, gap: range, now: float) -> None:

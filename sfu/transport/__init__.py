@@ -1,10 +1,10 @@
 """One peer's transport: ICE, DTLS, SRTP, RTP and RTCP joined, and the way of a media packet through it.
 
 Pure code: datagrams and `now` go in, datagrams and events come out. `PeerTransport` is one peer's machine,
-`TransportTable` finds the one that a datagram is for, `fan_out` forwards a packet to many.
+`RouteTable` finds the one that a datagram is for, `fan_out` forwards a packet to many.
 """
 
-from sfu.transport.demux import TransportTable
+from sfu.transport.demux import RouteTable
 from sfu.transport.egress import Egress
 from sfu.transport.events import (
     KeyFrameRequested,
@@ -25,6 +25,7 @@ __all__ = [
     "MediaPacket",
     "PeerTransport",
     "ReceiveStream",
+    "RouteTable",
     "Secured",
     "SendStream",
     "StreamEnded",
@@ -33,6 +34,5 @@ __all__ = [
     "TransportEvent",
     "TransportFailed",
     "TransportStatistics",
-    "TransportTable",
     "fan_out",
 ]

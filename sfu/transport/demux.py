@@ -1,9 +1,9 @@
-"""Which transport a datagram is for, and what it is (RFC 7983), on the one socket of all peers."""
+"""What kind of packet a datagram is (RFC 7983), and which peer it is for, on the one socket of all peers."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from sfu.errors import BadPacket
 from sfu.ice.events import CredentialsAdded, CredentialsRetired, PathRetired, PathValidated
@@ -21,7 +21,7 @@ class PacketKind(Enum):
 
 
 def _kind_of_first_byte(byte: int) -> PacketKind | None:
-    # RFC 7983 section 7. The ranges of ZRTP, TURN channels and QUIC are nobody's here.
+    # RFC 7983 section 7. ZRTP, TURN channels and QUIC are not used here.
     if byte <= 3:
         return PacketKind.STUN
     if 20 <= byte <= 63:
@@ -31,16 +31,16 @@ def _kind_of_first_byte(byte: int) -> PacketKind | None:
     return None
 
 
-# Looked up for every datagram, so a table and not a chain of comparisons.
+# A table, since it is read for every datagram.
 _KINDS = tuple(_kind_of_first_byte(byte) for byte in range(256))
 
-# RFC 5761 section 4: an RTP payload type with the marker bit never falls into this range of RTCP types,
-# because 64 to 95 are not used as payload types.
+# RFC 5761 section 4: an RTP payload type with the marker bit is never in this range of RTCP types, because 64
+# to 95 are not used as payload types.
 _RTCP_TYPES = range(192, 224)
 
 
 def kind_of(data: bytes | memoryview) -> PacketKind | None:
-    """What a datagram is, by its first two bytes; `None` if nothing that we speak."""
+    """Return the kind of a datagram, by its first two bytes; `None` if it is not a protocol used here."""
     if len(data) < 2:
         return None
     kind = _KINDS[data[0]]
@@ -49,126 +49,123 @@ def kind_of(data: bytes | memoryview) -> PacketKind | None:
     return kind
 
 
-class Routable(Protocol):
-    """What the table needs to know of a transport."""
-
-    def ufrags(self) -> list[str]:
-        """The user-name fragments that its peer's checks may name now."""
+Owner = TypeVar("Owner", bound=Hashable)
+"""What the routes lead to: a peer."""
 
 
-Transport = TypeVar("Transport", bound=Routable)
+class RouteTable(Generic[Owner]):
+    """The routes of one socket: by validated path, and by user-name fragment for connectivity checks.
 
-
-class TransportTable(Generic[Transport]):
-    """Routes of one socket: by validated path, and by user-name fragment for connectivity checks.
-
-    A path is only entered once its transport has authenticated a check on it, so no stranger can make the
-    table grow; a transport has at most `MAX_PATHS` of them. Every operation is a few dictionary accesses.
+    A path is entered only after its peer's ICE agent has authenticated a check on it, so a stranger cannot make
+    the table grow. A peer has at most `MAX_PATHS` paths. Every operation is a few dictionary accesses.
     """
 
     def __init__(self) -> None:
-        self._by_path: dict[IcePath, Transport] = {}
-        self._by_ufrag: dict[str, Transport] = {}
-        # The other direction, so that a transport is removed without a search.
-        self._paths: dict[Transport, set[IcePath]] = {}
-        self._ufrags: dict[Transport, set[str]] = {}
+        self._by_path: dict[IcePath, Owner] = {}
+        self._by_ufrag: dict[str, Owner] = {}
+        # The other direction, so that an owner is removed without a search.
+        self._paths: dict[Owner, set[IcePath]] = {}
+        self._ufrags: dict[Owner, set[str]] = {}
         self.drops: Counter[str] = Counter()
-        """Datagrams without a transport, by reason."""
+        """Datagrams that no route was found for, by reason."""
 
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __contains__(self, transport: Transport) -> bool:
-        return transport in self._paths
+    def __contains__(self, owner: Owner) -> bool:
+        return owner in self._paths
 
     def routes(self) -> int:
-        """How many paths and fragments lead somewhere; zero when all transports are gone."""
+        """Return the number of paths and fragments; zero when all owners are gone."""
         return len(self._by_path) + len(self._by_ufrag)
 
-    def add(self, transport: Transport) -> None:
-        """Let checks reach a transport. Raises `ValueError` if it is in, or a fragment of it is taken."""
-        if transport in self._paths:
-            raise ValueError("the transport is in the table already")
-        ufrags = transport.ufrags()
+    def add(self, owner: Owner, ufrags: Iterable[str]) -> None:
+        """Route checks with these user-name fragments to an owner.
+
+        Raises `ValueError` if the owner is in the table already, or a fragment is taken.
+        """
+        if owner in self._paths:
+            raise ValueError("the owner is in the table already")
+        ufrags = list(ufrags)
         for ufrag in ufrags:
             if ufrag in self._by_ufrag:
                 raise ValueError(f"user-name fragment {ufrag} is taken")
-        self._paths[transport] = set()
-        self._ufrags[transport] = set()
+        self._paths[owner] = set()
+        self._ufrags[owner] = set()
         for ufrag in ufrags:
-            self._add_ufrag(transport, ufrag)
+            self._add_ufrag(owner, ufrag)
 
-    def remove(self, transport: Transport) -> None:
-        """Forget a transport and every route to it. One that is not in is no error."""
-        for path in self._paths.pop(transport, ()):
+    def remove(self, owner: Owner) -> None:
+        """Forget an owner and every route to it. Harmless when it is not in the table."""
+        for path in self._paths.pop(owner, ()):
             del self._by_path[path]
-        for ufrag in self._ufrags.pop(transport, ()):
+        for ufrag in self._ufrags.pop(owner, ()):
             del self._by_ufrag[ufrag]
 
-    def route(self, data: bytes, path: IcePath) -> Transport | None:
-        """The transport that a datagram is for; `None` (and a count in `drops`) if there is none."""
+    def route(self, data: bytes, path: IcePath) -> Owner | None:
+        """Return the owner that a datagram is for; `None` (and a count in `drops`) if there is none."""
         if data and data[0] > 3:
-            transport = self._by_path.get(path)
+            owner = self._by_path.get(path)
         else:
-            transport = self._route_stun(data, path)
-            if transport is None:
+            owner = self._route_stun(data)
+            if owner is None:
                 return None
-        if transport is None:
+        if owner is None:
             self.drops["unknown-source"] += 1
-        return transport
+        return owner
 
-    def owner(self, path: IcePath) -> Transport | None:
-        """The transport that a validated path leads to, if any."""
+    def owner(self, path: IcePath) -> Owner | None:
+        """Return the owner that a validated path leads to, if any."""
         return self._by_path.get(path)
 
-    def _route_stun(self, data: bytes, path: IcePath) -> Transport | None:
-        """By fragment and never by path: an address may have passed on to another peer."""
+    def _route_stun(self, data: bytes) -> Owner | None:
+        """Route by fragment, never by path: another peer may have the address now."""
         try:
-            transport = self._by_ufrag.get(local_ufrag(data))
+            owner = self._by_ufrag.get(local_ufrag(data))
         except BadPacket as error:
             self.drops[error.reason] += 1
             return None
-        if transport is None:
+        if owner is None:
             self.drops["unknown-ufrag"] += 1
-        return transport
+        return owner
 
-    def apply(self, transport: Transport, events: Iterable[object]) -> None:
-        """Follow a transport's events; those that are about no route are passed over.
+    def apply(self, owner: Owner, events: Iterable[object]) -> None:
+        """Change the routes as an owner's transport events say; other events are ignored.
 
-        A transport that is not in the table any more changes nothing.
+        Nothing changes for an owner that is not in the table any more.
         """
-        if transport not in self._paths:
+        if owner not in self._paths:
             return
         for event in events:
             match event:
                 case PathValidated(path):
-                    self._add_path(transport, path)
+                    self._add_path(owner, path)
                 case PathRetired(path):
-                    self._remove_path(transport, path)
+                    self._remove_path(owner, path)
                 case CredentialsAdded(ufrag):
-                    self._add_ufrag(transport, ufrag)
+                    self._add_ufrag(owner, ufrag)
                 case CredentialsRetired(ufrag):
-                    self._remove_ufrag(transport, ufrag)
+                    self._remove_ufrag(owner, ufrag)
 
-    def _add_path(self, transport: Transport, path: IcePath) -> None:
-        # The latest authenticated check says whose the address is now.
+    def _add_path(self, owner: Owner, path: IcePath) -> None:
+        # The latest authenticated check decides whose address it is now.
         before = self._by_path.get(path)
         if before is not None:
             self._paths[before].discard(path)
-        self._by_path[path] = transport
-        self._paths[transport].add(path)
+        self._by_path[path] = owner
+        self._paths[owner].add(path)
 
-    def _remove_path(self, transport: Transport, path: IcePath) -> None:
-        if path in self._paths[transport]:
-            self._paths[transport].remove(path)
+    def _remove_path(self, owner: Owner, path: IcePath) -> None:
+        if path in self._paths[owner]:
+            self._paths[owner].remove(path)
             del self._by_path[path]
 
-    def _add_ufrag(self, transport: Transport, ufrag: str) -> None:
+    def _add_ufrag(self, owner: Owner, ufrag: str) -> None:
         if ufrag in self._by_ufrag:
             raise ValueError(f"user-name fragment {ufrag} is taken")
-        self._by_ufrag[ufrag] = transport
-        self._ufrags[transport].add(ufrag)
+        self._by_ufrag[ufrag] = owner
+        self._ufrags[owner].add(ufrag)
 
-    def _remove_ufrag(self, transport: Transport, ufrag: str) -> None:
-        self._ufrags[transport].remove(ufrag)
+    def _remove_ufrag(self, owner: Owner, ufrag: str) -> None:
+        self._ufrags[owner].remove(ufrag)
         del self._by_ufrag[ufrag]

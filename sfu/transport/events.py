@@ -1,4 +1,4 @@
-"""What a peer's transport tells its owner. ICE's own events (`sfu.ice.events`) are passed on among these."""
+"""Events of a peer's transport. The events of ICE (`sfu.ice.events`) are among those that it passes on."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Secured:
 
 @dataclass(frozen=True, slots=True)
 class TransportClosed:
-    """The peer has closed the connection in order (DTLS close_notify)."""
+    """The peer has closed the connection with a DTLS close_notify."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +32,30 @@ class TransportFailed:
 
 @dataclass(frozen=True, slots=True)
 class StreamStarted:
-    """The first packet of a published stream came; `stream.mid` says of which m-line."""
+    """The first packet of a published stream has come; `stream.mid` names its m-line."""
 
     stream: ReceiveStream
 
 
 @dataclass(frozen=True, slots=True)
 class StreamEnded:
-    """A published stream is closed: negotiated away, replaced by another SSRC, or the transport has ended."""
+    """A published stream is closed: a negotiation or another SSRC has ended it, or the transport has ended."""
 
     stream: ReceiveStream
+
+
+@dataclass(frozen=True, slots=True)
+class SsrcReleased:
+    """The decryption state of an SSRC is not needed any more. `StreamTable` tells it to the transport alone."""
+
+    ssrc: int
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFrameRequested:
     """The peer asked for a key frame of a stream that it is sent.
 
-    The request waits in `source` now, so the timers of its publisher's transport have to be looked at.
+    The request is recorded in `source`, so its publisher's timers have to be set again.
     """
 
     source: ReceiveStream

@@ -1,17 +1,17 @@
-"""When to ask a publisher for a key frame: many ask us, the publisher is asked once.
+"""When to ask a publisher for a key frame: many subscribers ask the server, and it asks the publisher once.
 
-Every subscriber may want a key frame at any time, and each costs the publisher and all others a burst. So
-wishes are merged: one request covers all until a key frame comes. It is repeated while none comes, since
-request or answer may be lost, and less and less often, since a publisher may also be unable.
+A subscriber may need a key frame at any time, and each key frame is a burst for the publisher and for all other
+subscribers. So requests are merged: one covers all until a key frame comes. It is sent again while none comes,
+since request or answer may be lost, but at growing intervals, since a publisher may also be unable to answer.
 """
 
 from typing import Final
 
 MIN_INTERVAL: Final = 0.5
-"""Seconds between two requests. Encoders make no key frames faster than about every 300 ms anyway."""
+"""Seconds between two requests. Encoders make at most one key frame in about 300 ms."""
 
 MAX_INTERVAL: Final = 4.0
-"""Seconds between repetitions when nothing helps: the interval doubles until then."""
+"""Most seconds between two requests that remain unanswered: the interval doubles until then."""
 
 
 class KeyFrameRequests:
@@ -29,8 +29,8 @@ class KeyFrameRequests:
         self._interval = MIN_INTERVAL
         self.sent = 0
 
-    def want(self, now: float) -> None:
-        """Somebody needs a key frame that has not begun yet."""
+    def request(self, now: float) -> None:
+        """A subscriber needs a key frame that has not begun yet."""
         soonest = max(now, self._last + MIN_INTERVAL)
         if self._at is None:
             self._interval = MIN_INTERVAL
@@ -38,20 +38,20 @@ class KeyFrameRequests:
         self._at = soonest if self._at is None else min(self._at, soonest)
 
     def arrived(self) -> None:
-        """A key frame began: everybody is served."""
+        """A key frame has begun, so nothing is requested any more."""
         self._at = None
 
     @property
-    def fresh(self) -> bool:
-        """Whether what is wanted has not been asked for yet, so that the next request is no repetition."""
+    def is_new(self) -> bool:
+        """Whether the publisher has not been asked yet, so that the next request is not a retransmission."""
         return self._at is not None and not self._asked
 
     def next_timeout(self) -> float | None:
-        """When to ask (again)."""
+        """When to ask the publisher, or to ask again."""
         return self._at
 
-    def due(self, now: float) -> bool:
-        """Whether to ask now. True counts as asked."""
+    def take_due(self, now: float) -> bool:
+        """Return whether to ask the publisher now. If so, this counts as asked."""
         if self._at is None or now < self._at:
             return False
         self._asked = True

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from sfu.deadlines import earliest
 from sfu.dtls.certificate import Certificate
 from sfu.dtls.connection import DtlsStatistics
 from sfu.errors import BadPacket
@@ -29,20 +30,20 @@ from sfu.transport.demux import PacketKind
 from sfu.transport.events import (
     KeyFrameRequested,
     Secured,
+    SsrcReleased,
     StreamEnded,
     StreamStarted,
     TransportClosed,
     TransportFailed,
 )
 from sfu.transport.receive_stream import MediaPacket, ReceiveStream
-from sfu.transport.reported_quality import QualityStatistics
+from sfu.transport.reception_reports import QualityStatistics
 from sfu.transport.rtcp_session import RtcpSession
 from sfu.transport.secure import SecureChannel
-from sfu.transport.send_context import SendContext
+from sfu.transport.send_context import SendContext, SsrcSequence
 from sfu.transport.send_stream import SendStream
-from sfu.transport.ssrcs import SsrcSequence
+from sfu.transport.stream_statistics import ReceiveTotals, SendTotals
 from sfu.transport.stream_table import StreamTable
-from sfu.transport.totals import ReceiveTotals, SendTotals
 
 TransportEvent = (
     IceEvent | Secured | TransportClosed | TransportFailed | StreamStarted | StreamEnded | KeyFrameRequested
@@ -98,7 +99,7 @@ class PeerTransport:
         # Whom our feedback and receiver reports come from.
         ssrc = self.make_ssrc()
         self._streams = StreamTable(local_ssrc=ssrc, drops=self._drops, history_depth=history_depth)
-        self._control = RtcpSession(ssrc=ssrc, streams=self._streams, drops=self._drops, random=random)
+        self._rtcp = RtcpSession(ssrc=ssrc, streams=self._streams, drops=self._drops, random=random)
         self._transport_sequence_id: int | None = None
         self._outgoing: list[tuple[bytes, IcePath]] = []
         self._events: list[TransportEvent] = []
@@ -135,17 +136,17 @@ class PeerTransport:
     @property
     def senders(self) -> Iterable[SendStream]:
         """The outgoing streams."""
-        return self._control.senders.values()
+        return self._rtcp.senders.values()
 
     @property
     def local_ssrc(self) -> int:
         """Whom our feedback and receiver reports come from."""
-        return self._control.ssrc
+        return self._rtcp.ssrc
 
     @property
     def quality(self) -> QualityStatistics:
         """What the peer reports of how the outgoing streams arrive."""
-        return self._control.quality.statistics()
+        return self._rtcp.quality.statistics()
 
     @property
     def credentials(self) -> Credentials:
@@ -153,7 +154,7 @@ class PeerTransport:
         return self._channel.ice.pending or self._channel.ice.local
 
     def ufrags(self) -> list[str]:
-        """The user-name fragments that route connectivity checks here (see `TransportTable`)."""
+        """The user-name fragments that route connectivity checks here (see `RouteTable`)."""
         return self._channel.ice.ufrags()
 
     def statistics(self) -> TransportStatistics:
@@ -205,16 +206,16 @@ class PeerTransport:
         and repeat SRTP nonces, so that is a `ValueError`. `bind` it to another source, or to none, for as long
         as its m-line lives.
         """
-        if stream.ssrc in self._control.senders:
+        if stream.ssrc in self._rtcp.senders:
             raise ValueError(f"there is an outgoing stream with SSRC {stream.ssrc:#010x}")
-        self._control.senders[stream.ssrc] = stream
+        self._rtcp.senders[stream.ssrc] = stream
 
     def remove_sender(self, stream: SendStream, now: float) -> None:
         """The m-line of an outgoing stream is gone for good; what it counted stays in `statistics`.
 
         Its SSRCs must never be sent from again: SRTP has forgotten how far they had counted.
         """
-        del self._control.senders[stream.ssrc]
+        del self._rtcp.senders[stream.ssrc]
         stream.bind(None, now)
         for ssrc in (stream.ssrc, stream.rtx_ssrc):
             if ssrc is not None:
@@ -289,10 +290,7 @@ class PeerTransport:
         """When `handle_timeout` has something to do; `None` if never."""
         if self.ended:
             return None
-        channel, control = self._channel.next_timeout(), self._control.next_timeout()
-        if channel is None or control is None:
-            return control if channel is None else channel
-        return min(channel, control)
+        return earliest(self._channel.next_timeout(), self._rtcp.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due at `now`: ICE, DTLS, requests to the publisher, reports."""
@@ -301,7 +299,7 @@ class PeerTransport:
         self._channel.handle_timeout(now)
         self._follow(now)
         if not self.ended:
-            self._send(self._control.due(now), rtcp=True)
+            self._send(self._rtcp.take_due(now), rtcp=True)
 
     def events(self) -> list[TransportEvent]:
         """What happened since the last call, in order."""
@@ -315,7 +313,7 @@ class PeerTransport:
         """
         if self.ended:
             return
-        self._send(self._control.goodbye(), rtcp=True)
+        self._send(self._rtcp.goodbye(), rtcp=True)
         self._channel.close(now)
         self._follow(now)
 
@@ -330,13 +328,13 @@ class PeerTransport:
             element = packet.extension(self._transport_sequence_id)
             if element is not None:
                 number = extensions.TRANSPORT_SEQUENCE_NUMBER.decode(element)
-                self._control.arrivals.record(number, now)
+                self._rtcp.arrivals.record(number, now)
         streams = self._streams
         ssrc = packet.ssrc
         if ssrc not in streams.media and ssrc not in streams.repairs:
-            learned = streams.learn(packet, now)
+            associated = streams.associate(packet, now)
             self._follow_streams()
-            if not learned:
+            if not associated:
                 return None
         stream = streams.media.get(ssrc)
         if stream is not None:
@@ -346,13 +344,10 @@ class PeerTransport:
     # RTCP
 
     def _receive_rtcp(self, data: bytes, now: float) -> None:
-        control = self._control
-        control.receive(data, now)
+        retransmissions = self._rtcp.receive(data, now)
         self._rtcp_packets += 1
-        self._follow_key_frame_requests()
-        if control.retransmissions:
-            self._send(control.retransmissions, rtcp=False)
-            control.retransmissions.clear()
+        if retransmissions:
+            self._send(retransmissions, rtcp=False)
 
     def _send(self, packets: Iterable[bytes], *, rtcp: bool) -> None:
         """Encrypt and queue; without keys, or without consent to send, this is not the time."""
@@ -372,27 +367,18 @@ class PeerTransport:
         for event in self._channel.events():
             self._events.append(event)
             if isinstance(event, Secured):
-                self._control.start(now)
+                self._rtcp.start(now)
             if isinstance(event, Secured | PathSelected) and self.send_context.srtp is not None:
-                self._control.begin_anew(now)
-                self._follow_key_frame_requests()
+                self._rtcp.request_key_frames(now)
         if self.ended:
             self._streams.close(now)
-            self._control.stop(now)
+            self._rtcp.stop(now)
+        self._events += self._rtcp.events()
         self._follow_streams()
 
-    def _follow_key_frame_requests(self) -> None:
-        requests = self._control.key_frame_requests
-        if requests:
-            self._events += map(KeyFrameRequested, dict.fromkeys(requests))
-            requests.clear()
-
     def _follow_streams(self) -> None:
-        streams = self._streams
-        if streams.events:
-            self._events += streams.events
-            streams.events.clear()
-        if streams.released:
-            for ssrc in streams.released:
-                self._channel.forget(ssrc)
-            streams.released.clear()
+        for event in self._streams.events():
+            if isinstance(event, SsrcReleased):
+                self._channel.forget(event.ssrc)
+            else:
+                self._events.append(event)

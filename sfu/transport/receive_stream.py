@@ -2,7 +2,7 @@
 
 A packet comes in as `receive` (or, repaired, as `receive_rtx`) and goes out as a `MediaPacket` for the router,
 or not at all when it is a duplicate or holds only padding. What the publisher has to be told goes out of
-`feedback` (NACK, PLI, FIR) and `report_block`.
+`take_feedback` (NACK, PLI, FIR) and `report_block`.
 """
 
 from abc import ABC, abstractmethod
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
+from sfu.deadlines import earliest
 from sfu.rtp.history import DEPTH, PacketHistory
 from sfu.rtp.key_frame import is_key_frame
 from sfu.rtp.nack import MAX_MISSING, MissingPackets
@@ -318,21 +319,21 @@ class ReceiveStream:
     def request_key_frame(self, now: float) -> None:
         """Somebody needs a key frame. Merged and throttled; for audio there is nothing to ask."""
         if self.kind == "video" and (self._pli or self._fir):
-            self._requests.want(now)
+            self._requests.request(now)
 
-    def feedback(self, now: float) -> list[RtcpPacket]:
+    def take_feedback(self, now: float) -> list[RtcpPacket]:
         """What the publisher has to be asked for now: NACK, PLI or FIR."""
         packets: list[RtcpPacket] = []
-        lost = self._missing.due(now)
+        lost = self._missing.take_due(now)
         if lost:
             packets.append(GenericNack(self.local_ssrc, self.ssrc, tuple([number & 0xFFFF for number in lost])))
-        fresh = self._requests.fresh
-        if self._requests.due(now):
+        is_new = self._requests.is_new
+        if self._requests.take_due(now):
             if self._pli:
                 packets.append(PictureLossIndication(self.local_ssrc, self.ssrc))
             else:
                 # RFC 5104 section 4.3.1.2: a repetition keeps the command's number.
-                self._command_number = (self._command_number + fresh) & 0xFF
+                self._command_number = (self._command_number + is_new) & 0xFF
                 entry = FirEntry(self.ssrc, self._command_number)
                 packets.append(FullIntraRequest(self.local_ssrc, (entry,)))
         return packets
@@ -348,12 +349,8 @@ class ReceiveStream:
         return self._statistics.report_block(self.ssrc, last, delay)
 
     def next_timeout(self) -> float | None:
-        """When `feedback` will have something to say; reports have their own schedule."""
-        nack = self._missing.next_timeout()
-        request = self._requests.next_timeout()
-        if nack is None or request is None:
-            return request if nack is None else nack
-        return min(nack, request)
+        """When `take_feedback` will have something to say; reports have their own schedule."""
+        return earliest(self._missing.next_timeout(), self._requests.next_timeout())
 
     def close(self, now: float) -> None:
         """The stream has ended: let its subscribers go and free its history."""

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
+from sfu.deadlines import earliest
 from sfu.dtls.certificate import Certificate, fingerprint_matches
 from sfu.dtls.connection import DtlsConnection
 from sfu.dtls.events import DtlsClosed, DtlsFailed, HandshakeCompleted
@@ -117,10 +118,7 @@ class SecureChannel:
         """When `handle_timeout` has something to do; `None` if never."""
         if self.ended:
             return None
-        ice, dtls = self.ice.next_timeout(), self.dtls.next_timeout()
-        if ice is None or dtls is None:
-            return dtls if ice is None else ice
-        return min(ice, dtls)
+        return earliest(self.ice.next_timeout(), self.dtls.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due at `now`."""

@@ -1,7 +1,12 @@
-"""What is counted about a published and about an outgoing stream: what metrics are made from."""
+"""What is counted about published and outgoing streams, for metrics; one by one, and as sums.
 
+A metric that counts must never go down, so the sums go on when a stream has ended: the owner of streams adds up
+the counters of those that have ended, and adds the present ones when it is asked.
+"""
+
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,16 +18,16 @@ class ReceiveStatistics:
     octets: int
     """Their payload bytes."""
     lost: int
-    """Packets that did not come in this stream since it last restarted its numbering (RFC 3550 A.3); a repair
-    by RTX does not lower it."""
+    """Packets that did not come in this stream since it last restarted its numbering (RFC 3550 section A.3).
+    Retransmissions by RTX do not lower it."""
     jitter_ticks: float
     jitter_seconds: float
     repaired: int
-    """Packets that came after we asked for them."""
+    """Packets that came after the server asked for them."""
     given_up: int
     """Packets that never came."""
     nacked: int
-    """Packets asked for, repetitions counted."""
+    """Packets asked for; asking again counts."""
     key_frames: int
     """Key frames begun; for audio, frames."""
     key_frame_requests: int
@@ -33,18 +38,18 @@ class ReceiveStatistics:
 
 @dataclass(frozen=True, slots=True)
 class SendStatistics:
-    """What happened to one outgoing stream so far; what the receiver says comes from its latest report."""
+    """What happened to one outgoing stream so far. The receiver's values are from its latest report."""
 
     packets: int
-    """RTP packets sent, repetitions not counted."""
+    """RTP packets sent, without retransmissions."""
     octets: int
     """Their payload bytes."""
     retransmitted: int
-    """Packets sent again."""
+    """Retransmissions sent."""
     retransmitted_octets: int
-    """Bytes of those, header included."""
+    """Their bytes, headers included."""
     nacked: int
-    """Packets that the receiver asked for, repetitions counted."""
+    """Packets that the receiver asked for again; asking twice counts twice."""
     key_frame_requests: int
     """PLI and FIR from the receiver."""
     fraction_lost: float
@@ -55,4 +60,50 @@ class SendStatistics:
     round_trip: float | None
     """Seconds; `None` before it is known."""
     dropped: Mapping[str, int]
-    """Packets that were not sent, by reason; and answers refused, under ``nack-…``."""
+    """Packets that were not sent, by reason; under ``nack-…``, those that were asked for and not sent again."""
+
+
+@dataclass(slots=True)
+class ReceiveTotals:
+    """What happened to published streams; the fields are those of `ReceiveStatistics`."""
+
+    packets: int = 0
+    octets: int = 0
+    repaired: int = 0
+    given_up: int = 0
+    nacked: int = 0
+    key_frame_requests: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "ReceiveStatistics | ReceiveTotals") -> None:
+        """Add a stream, or the sum of several."""
+        self.packets += other.packets
+        self.octets += other.octets
+        self.repaired += other.repaired
+        self.given_up += other.given_up
+        self.nacked += other.nacked
+        self.key_frame_requests += other.key_frame_requests
+        self.dropped.update(other.dropped)
+
+
+@dataclass(slots=True)
+class SendTotals:
+    """What happened to outgoing streams; the fields are those of `SendStatistics`."""
+
+    packets: int = 0
+    octets: int = 0
+    retransmitted: int = 0
+    retransmitted_octets: int = 0
+    nacked: int = 0
+    key_frame_requests: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "SendStatistics | SendTotals") -> None:
+        """Add a stream, or the sum of several."""
+        self.packets += other.packets
+        self.octets += other.octets
+        self.retransmitted += other.retransmitted
+        self.retransmitted_octets += other.retransmitted_octets
+        self.nacked += other.nacked
+        self.key_frame_requests += other.key_frame_requests
+        self.dropped.update(other.dropped)

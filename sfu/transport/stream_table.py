@@ -1,10 +1,11 @@
 """Which published stream a packet belongs to (RFC 9143 section 9.2).
 
-A description names m-lines, payload types and perhaps SSRCs; the wire has SSRCs. An SSRC that no description
-has named is learned from the first packet that says its m-line by the MID header extension, or whose payload
-type only one m-line uses. With simulcast the RID says which encoding it is, and the repaired RID on an RTX
-packet which one it repairs. Once that is known of an SSRC it need not be said again, which browsers do not do
-after a pause. What cannot be told is dropped and counted: guessing would mix two people's media.
+A description names m-lines, payload types and perhaps SSRCs; packets have SSRCs. An SSRC that no description
+has named is associated with an m-line by the first packet that names the m-line in the MID header extension, or
+whose payload type only one m-line uses. With simulcast, the RID names the encoding, and the repaired RID of an
+RTX packet names the encoding that it repairs. The association is kept, since browsers do not repeat these
+extensions after a pause. Packets of an unknown stream are dropped and counted: guessing would mix two people's
+media.
 """
 
 from collections import Counter
@@ -16,54 +17,60 @@ from sfu.rtp.extensions import HeaderExtension
 from sfu.rtp.history import DEPTH
 from sfu.rtp.packet import RtpPacket
 from sfu.sdp.mline import Receiver
-from sfu.transport.events import StreamEnded, StreamStarted
+from sfu.transport.events import SsrcReleased, StreamEnded, StreamStarted
 from sfu.transport.receive_stream import ReceiveStream
-from sfu.transport.totals import ReceiveTotals
+from sfu.transport.stream_statistics import ReceiveTotals
 
 REPLACE_AFTER = 1.0
 """Seconds that a stream must be silent before another SSRC may take its place on an m-line unannounced. A
-sender that lost an SSRC collision (RFC 3550 section 8.2) stops using the old one; who uses both is lying."""
+sender that lost an SSRC collision (RFC 3550 section 8.2) stops using the old one. Only an attacker uses
+both."""
 
 MAX_IDLE = 8
-"""SSRCs of an m-line that are let in and not used now: three encodings with RTX, sent again after a pause."""
+"""Unused SSRCs of an m-line that stay associated: three encodings with RTX, sent again after a pause."""
 
 MAX_RETIRED = 512
-"""SSRCs remembered that may not come back by themselves. Only their replays would be let in by forgetting."""
+"""Retired SSRCs remembered. One that is forgotten could be associated again by replayed packets, nothing
+else."""
 
 
 class StreamTable:
     """The streams that one peer sends, by SSRC."""
 
     def __init__(self, *, local_ssrc: int, drops: Counter[str], history_depth: int = DEPTH) -> None:
-        """`drops` counts what belongs to no stream. `local_ssrc` is the one that our feedback comes from."""
+        """`drops` counts packets of no stream. `local_ssrc` is the one that feedback is sent from."""
         self.media: dict[int, ReceiveStream] = {}
         """By the SSRC of the stream itself."""
         self.repairs: dict[int, ReceiveStream] = {}
         """By the SSRC of its retransmissions."""
-        self.released: list[int] = []
-        """SSRCs whose decryption state is not needed any more; taken by the owner."""
-        self.events: list[StreamStarted | StreamEnded] = []
-        """Taken by the owner."""
+        self._events: list[StreamStarted | StreamEnded | SsrcReleased] = []
         self._ended = ReceiveTotals()
         self._local_ssrc = local_ssrc
         self._drops = drops
         self._history_depth = history_depth
         self._receivers: dict[str, Receiver] = {}
-        # SSRCs as announced: the m-line, and the stream's SSRC (another one for RTX).
+        # Announced SSRCs: the m-line, and the stream's SSRC (a different one for RTX).
         self._announced: dict[int, tuple[Receiver, int]] = {}
-        # Every SSRC that was let in, with its m-line and encoding: each holds decryption state.
-        self._let_in: dict[int, tuple[str, str | None]] = {}
+        # Every associated SSRC, with its m-line and encoding: each holds decryption state.
+        self._associated: dict[int, tuple[str, str | None]] = {}
         # A dict for its order: the first is the oldest.
         self._retired: dict[int, None] = {}
         self._ids: dict[str, int] = {}
         self._by_payload_type: dict[int, Receiver | None] = {}
 
+    def events(self) -> list[StreamStarted | StreamEnded | SsrcReleased]:
+        """Return what happened since the last call, in order."""
+        if not self._events:
+            return []
+        events, self._events = self._events, []
+        return events
+
     def streams(self) -> Iterable[ReceiveStream]:
-        """All streams there are."""
+        """Return all streams that have begun and not ended."""
         return self.media.values()
 
     def totals(self) -> ReceiveTotals:
-        """The sum over all streams, those included that have ended."""
+        """Return the sum over all streams, including those that have ended."""
         totals = ReceiveTotals()
         totals.add(self._ended)
         for stream in self.media.values():
@@ -71,7 +78,7 @@ class StreamTable:
         return totals
 
     def set_receivers(self, receivers: Iterable[Receiver], now: float) -> None:
-        """Follow a negotiation: streams that it ended are closed, those that go on learn their new codecs."""
+        """Use the result of a negotiation: close the streams that it ended, give the others their codecs."""
         self._receivers = {receiver.mid: receiver for receiver in receivers if receiver.codecs}
         active = [receiver for receiver in self._receivers.values() if receiver.active]
         self._announced.clear()
@@ -90,23 +97,23 @@ class StreamTable:
         for ssrc in self._announced:
             self._retired.pop(ssrc, None)
         for stream in list(self.media.values()):
-            self._follow(stream, now)
-        for ssrc, (mid, _) in list(self._let_in.items()):
+            self._renegotiate(stream, now)
+        for ssrc, (mid, _) in list(self._associated.items()):
             if self._is_gone(ssrc, mid):
                 self._retire(ssrc)
 
-    def learn(self, packet: RtpPacket, now: float) -> bool:
-        """Let in the SSRC of a packet that is in neither table, if it can be told what it is.
+    def associate(self, packet: RtpPacket, now: float) -> bool:
+        """Associate the SSRC of a packet, which is in neither table, with an m-line.
 
-        Afterwards it is in `media` or `repairs`. Otherwise the reason is counted, the SSRC is released, and
-        the result is false.
+        Returns whether that was possible; then the SSRC is in `media` or `repairs`. Otherwise the reason is
+        counted, and the SSRC is released.
         """
         try:
-            self._associate(packet, now)
+            self._find_stream(packet, now)
         except BadPacket as error:
             self._drops[error.reason] += 1
-            if packet.ssrc not in self._let_in:
-                self.released.append(packet.ssrc)
+            if packet.ssrc not in self._associated:
+                self._events.append(SsrcReleased(packet.ssrc))
             return False
         return True
 
@@ -115,9 +122,9 @@ class StreamTable:
         for stream in list(self.media.values()):
             self._end(stream, now)
 
-    # Letting in
+    # Association
 
-    def _associate(self, packet: RtpPacket, now: float) -> None:
+    def _find_stream(self, packet: RtpPacket, now: float) -> None:
         ssrc = packet.ssrc
         announced = self._announced.get(ssrc)
         if announced is not None:
@@ -144,8 +151,8 @@ class StreamTable:
 
     def _receiver_of(self, packet: RtpPacket) -> Receiver:
         mid = self._text(packet, extensions.MID)
-        if mid is None and packet.ssrc in self._let_in:
-            mid = self._let_in[packet.ssrc][0]
+        if mid is None and packet.ssrc in self._associated:
+            mid = self._associated[packet.ssrc][0]
         if mid is None:
             by_type = self._by_payload_type.get(packet.payload_type)
             if by_type is None:
@@ -159,7 +166,7 @@ class StreamTable:
         return receiver
 
     def _rid(self, packet: RtpPacket, receiver: Receiver) -> str | None:
-        """Which encoding a packet is of; `None` on an m-line without simulcast."""
+        """Return the encoding that a packet belongs to; `None` on an m-line without simulcast."""
         if not receiver.rids:
             return None
         rid = self._text(packet, extensions.RID) or self._known_rid(packet)
@@ -168,16 +175,16 @@ class StreamTable:
         return rid
 
     def _repaired(self, packet: RtpPacket, receiver: Receiver) -> ReceiveStream:
-        """The stream that an RTX packet of an SSRC unknown so far belongs to."""
+        """Return the stream that an RTX packet with a new SSRC repairs."""
         rid = self._text(packet, extensions.REPAIRED_RID) or self._known_rid(packet)
         for stream in self.media.values():
             if stream.mid == receiver.mid and stream.rid == rid:
                 return stream
-        # It repairs what we have not seen; or, before any loss, it is a probe.
+        # It repairs a stream of which no packet has come; or, before any loss, it is a bandwidth probe.
         raise BadPacket("rtp-unknown-rtx")
 
     def _known_rid(self, packet: RtpPacket) -> str | None:
-        return self._let_in[packet.ssrc][1] if packet.ssrc in self._let_in else None
+        return self._associated[packet.ssrc][1] if packet.ssrc in self._associated else None
 
     def _text(self, packet: RtpPacket, extension: HeaderExtension[str]) -> str | None:
         identifier = self._ids.get(extension.uri)
@@ -197,17 +204,17 @@ class StreamTable:
         )
         idle = [
             known
-            for known, (mid, _) in self._let_in.items()
+            for known, (mid, _) in self._associated.items()
             if mid == receiver.mid and known not in self.media and known not in self.repairs and known != ssrc
         ]
         for known in idle[:-MAX_IDLE]:
             self._retire(known)
         self.media[ssrc] = stream
-        self._let_in[ssrc] = (receiver.mid, rid)
+        self._associated[ssrc] = (receiver.mid, rid)
         rtx_ssrc = receiver.rtx_ssrcs.get(ssrc)
         if rtx_ssrc is not None:
             self._add_repair(stream, rtx_ssrc)
-        self.events.append(StreamStarted(stream))
+        self._events.append(StreamStarted(stream))
         return stream
 
     def _add_repair(self, stream: ReceiveStream, ssrc: int) -> None:
@@ -219,26 +226,26 @@ class StreamTable:
         stream.rtx_ssrc = ssrc
         self.repairs[ssrc] = stream
         assert stream.mid is not None, "the table gives every stream its mid"
-        self._let_in[ssrc] = (stream.mid, stream.rid)
+        self._associated[ssrc] = (stream.mid, stream.rid)
 
-    # Letting go
+    # The end of an association
 
-    def _follow(self, stream: ReceiveStream, now: float) -> None:
+    def _renegotiate(self, stream: ReceiveStream, now: float) -> None:
         assert stream.mid is not None, "the table gives every stream its mid"
         receiver = self._receivers.get(stream.mid)
         if receiver is None or not receiver.active or self._is_gone(stream.ssrc, stream.mid):
             self._end(stream, now)
         elif (stream.rid is None) == bool(receiver.rids) or stream.rid not in (None, *receiver.rids):
-            # The encodings have changed: this one is none of them.
+            # The encodings have changed, and this one is gone.
             self._end(stream, now)
         elif stream.codecs != receiver.codecs or stream.extensions != receiver.extensions:
             stream.negotiate(receiver.codecs, receiver.extensions)
 
     def _is_gone(self, ssrc: int, mid: str) -> bool:
-        """Whether an SSRC will not be used again: its m-line is gone, or names others now.
+        """Return whether an SSRC will not be used again: its m-line is gone, or names other SSRCs now.
 
-        On an inactive m-line it may be: a browser that sends there again goes on with the same SSRC, and
-        with its rollover counter, so the decryption state has to stay.
+        On an inactive m-line it may be used again: a browser that sends there again continues with the same
+        SSRC and its rollover counter, so the decryption state has to stay.
         """
         receiver = self._receivers.get(mid)
         if receiver is None:
@@ -247,7 +254,7 @@ class StreamTable:
         if announced is not None:
             return announced[0].mid != mid
         if ssrc in self.repairs:
-            # Descriptions may name a stream and not its retransmissions. Whoever takes its place retires it.
+            # Descriptions may name a stream and not its RTX. Another RTX SSRC of the stream retires this one.
             return False
         return receiver.active and bool(receiver.ssrcs)
 
@@ -257,15 +264,15 @@ class StreamTable:
         del self.media[stream.ssrc]
         if stream.rtx_ssrc is not None:
             self.repairs.pop(stream.rtx_ssrc, None)
-        self.events.append(StreamEnded(stream))
+        self._events.append(StreamEnded(stream))
 
     def _retire(self, ssrc: int) -> None:
-        if self._let_in.pop(ssrc, None) is None:
+        if self._associated.pop(ssrc, None) is None:
             return  # a description may give one SSRC to a stream and to retransmissions
         repaired = self.repairs.pop(ssrc, None)
         if repaired is not None:
             repaired.rtx_ssrc = None
-        self.released.append(ssrc)
+        self._events.append(SsrcReleased(ssrc))
         self._retired[ssrc] = None
         if len(self._retired) > MAX_RETIRED:
             del self._retired[next(iter(self._retired))]

@@ -273,7 +273,7 @@ class Disorder(RuleBasedStateMachine):
         assert set(table._paths) == set(table._ufrags) == peers
         assert {path: peer for peer in peers for path in table._paths[peer]} == table._by_path
         assert {ufrag: peer for peer in peers for ufrag in table._ufrags[peer]} == table._by_ufrag
-        assert all(set(peer.ufrags()) == table._ufrags[peer] for peer in peers)
+        assert all(set(peer.connection.transport.ufrags()) == table._ufrags[peer] for peer in peers)
         assert len(table._by_path) <= 10 * len(peers)
 
     @invariant()

@@ -7,7 +7,7 @@ from support.browser_model import Transceiver
 from support.pure_conference import PureClient, PureConference
 
 from sfu.conference.totals import ConnectionTotals
-from sfu.transport.totals import ReceiveTotals, SendTotals
+from sfu.transport.stream_statistics import ReceiveTotals, SendTotals
 
 
 def totals(conference: PureConference) -> dict[str, int]:

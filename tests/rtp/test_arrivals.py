@@ -9,7 +9,7 @@ from sfu.rtp.rtcp import TransportWideFeedback
 
 
 def feedback(recorder: ArrivalRecorder, now: float) -> list[TransportWideFeedback]:
-    return recorder.feedback(now, sender_ssrc=1, media_ssrc=2)
+    return recorder.take_feedback(now, sender_ssrc=1, media_ssrc=2)
 
 
 def test_feedback_comes_an_interval_after_the_first_arrival() -> None:

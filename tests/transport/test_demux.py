@@ -11,20 +11,10 @@ from sfu.ice.events import (
 )
 from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import MessageClass, StunMessage
-from sfu.transport.demux import PacketKind, TransportTable, kind_of
+from sfu.transport.demux import PacketKind, RouteTable, kind_of
 
 A, B = (IcePath(None, Address("192.0.2.1", port)) for port in (1, 2))
 MEDIA = b"\x80\x60" + bytes(20)
-
-
-class Fake:
-    """A transport as the table sees it."""
-
-    def __init__(self, *ufrags: str) -> None:
-        self._ufrags = list(ufrags)
-
-    def ufrags(self) -> list[str]:
-        return self._ufrags
 
 
 def check(ufrag: str) -> bytes:
@@ -74,11 +64,11 @@ def test_too_short_is_nothing(data: bytes) -> None:
     assert kind_of(data) is None
 
 
-def test_checks_go_by_fragment_and_media_by_validated_path() -> None:
-    one, two = Fake("one"), Fake("two")
-    table: TransportTable[Fake] = TransportTable()
-    table.add(one)
-    table.add(two)
+def test_checks_are_routed_by_fragment_and_media_by_validated_path() -> None:
+    one, two = "peer 1", "peer 2"
+    table: RouteTable[str] = RouteTable()
+    table.add(one, ["one"])
+    table.add(two, ["two"])
     assert table.route(check("one"), A) is one
     assert table.route(check("two"), A) is two
     assert table.route(MEDIA, A) is None
@@ -92,7 +82,7 @@ def test_checks_go_by_fragment_and_media_by_validated_path() -> None:
 
 
 def test_strangers_are_counted() -> None:
-    table: TransportTable[Fake] = TransportTable()
+    table: RouteTable[str] = RouteTable()
     for data in (
         b"",
         b"\x00\x01",
@@ -112,9 +102,9 @@ def test_strangers_are_counted() -> None:
 
 
 def test_routes_follow_events() -> None:
-    one = Fake("one")
-    table: TransportTable[Fake] = TransportTable()
-    table.add(one)
+    one = "peer 1"
+    table: RouteTable[str] = RouteTable()
+    table.add(one, ["one"])
     table.apply(one, [PathValidated(A), PathValidated(B), CredentialsAdded("new")])
     assert table.routes() == 4
     assert table.owner(A) is one
@@ -127,10 +117,10 @@ def test_routes_follow_events() -> None:
 
 
 def test_removal_leaves_nothing() -> None:
-    one, two = Fake("one"), Fake("two")
-    table: TransportTable[Fake] = TransportTable()
-    table.add(one)
-    table.add(two)
+    one, two = "peer 1", "peer 2"
+    table: RouteTable[str] = RouteTable()
+    table.add(one, ["one"])
+    table.add(two, ["two"])
     table.apply(one, [PathValidated(A), CredentialsAdded("new")])
     table.apply(two, [PathValidated(B)])
     table.remove(one)
@@ -145,11 +135,11 @@ def test_removal_leaves_nothing() -> None:
     assert table.routes() == len(table) == 0
 
 
-def test_address_that_passes_on_belongs_to_who_was_validated_last() -> None:
-    one, two = Fake("one"), Fake("two")
-    table: TransportTable[Fake] = TransportTable()
-    table.add(one)
-    table.add(two)
+def test_an_address_belongs_to_the_peer_that_was_validated_on_it_last() -> None:
+    one, two = "peer 1", "peer 2"
+    table: RouteTable[str] = RouteTable()
+    table.add(one, ["one"])
+    table.add(two, ["two"])
     table.apply(one, [PathValidated(A)])
     table.apply(two, [PathValidated(A)])
     assert table.route(MEDIA, A) is two
@@ -161,14 +151,14 @@ def test_address_that_passes_on_belongs_to_who_was_validated_last() -> None:
     assert table.routes() == 0
 
 
-def test_misuse_is_loud_and_changes_nothing() -> None:
-    one = Fake("one")
-    table: TransportTable[Fake] = TransportTable()
-    table.add(one)
+def test_misuse_raises_and_changes_nothing() -> None:
+    one = "peer 1"
+    table: RouteTable[str] = RouteTable()
+    table.add(one, ["one"])
     with pytest.raises(ValueError, match="already"):
-        table.add(one)
+        table.add(one, ["one"])
     with pytest.raises(ValueError, match="taken"):
-        table.add(Fake("other", "one"))
+        table.add("peer 2", ["other", "one"])
     assert (len(table), table.routes()) == (1, 1)
     with pytest.raises(ValueError, match="taken"):
         table.apply(one, [CredentialsAdded("one")])

@@ -9,14 +9,14 @@ from sfu.transport.key_frame_requests import MAX_INTERVAL, MIN_INTERVAL, KeyFram
 def test_many_wishes_make_one_request() -> None:
     requests = KeyFrameRequests()
     assert requests.next_timeout() is None
-    assert not requests.due(0.0)
+    assert not requests.take_due(0.0)
     for now in (1.0, 1.0, 1.01):
-        requests.want(now)
+        requests.request(now)
     assert requests.next_timeout() == 1.0
-    assert requests.fresh
-    assert requests.due(1.01)
-    assert not requests.fresh
-    assert not requests.due(1.02)
+    assert requests.is_new
+    assert requests.take_due(1.01)
+    assert not requests.is_new
+    assert not requests.take_due(1.02)
     requests.arrived()
     assert requests.next_timeout() is None
     assert requests.sent == 1
@@ -24,26 +24,26 @@ def test_many_wishes_make_one_request() -> None:
 
 def test_a_wish_soon_after_a_request_waits_and_may_be_served_meanwhile() -> None:
     requests = KeyFrameRequests()
-    requests.want(1.0)
-    assert requests.due(1.0)
+    requests.request(1.0)
+    assert requests.take_due(1.0)
     requests.arrived()
-    requests.want(1.1)
+    requests.request(1.1)
     assert requests.next_timeout() == 1.0 + MIN_INTERVAL
-    assert requests.fresh
-    assert not requests.due(1.2)
+    assert requests.is_new
+    assert not requests.take_due(1.2)
     requests.arrived()
-    assert not requests.due(2.0)
+    assert not requests.take_due(2.0)
 
 
 def test_unanswered_requests_are_repeated_less_and_less_often() -> None:
     requests = KeyFrameRequests()
-    requests.want(0.0)
+    requests.request(0.0)
     at = []
     for _ in range(6):
         now = requests.next_timeout()
         assert now is not None
-        assert requests.due(now)
-        assert not requests.fresh
+        assert requests.take_due(now)
+        assert not requests.is_new
         at.append(now)
     assert at == [0.0, 0.5, 1.5, 3.5, 7.5, 11.5]
     assert at[-1] - at[-2] == MAX_INTERVAL
@@ -51,10 +51,10 @@ def test_unanswered_requests_are_repeated_less_and_less_often() -> None:
 
 def test_a_new_wish_does_not_wait_for_a_long_repetition() -> None:
     requests = KeyFrameRequests()
-    requests.want(0.0)
+    requests.request(0.0)
     for now in (0.0, 0.5, 1.5):
-        assert requests.due(now)
-    requests.want(1.6)
+        assert requests.take_due(now)
+    requests.request(1.6)
     assert requests.next_timeout() == 1.5 + MIN_INTERVAL
 
 
@@ -64,9 +64,9 @@ def test_never_two_requests_within_the_minimum(steps: list[tuple[str, float]]) -
     for step, wait in steps:
         now += wait
         if step == "want":
-            requests.want(now)
+            requests.request(now)
         elif step == "arrived":
             requests.arrived()
-        elif requests.due(now):
+        elif requests.take_due(now):
             assert now >= asked[-1] + MIN_INTERVAL
             asked.append(now)

@@ -169,11 +169,11 @@ def test_everything_arrives_once_and_in_order(seed: int, loss: float) -> None:
                 up.send(now, partial(to_server, packet))
         for network in (up, down, back):
             network.run(now)
-        for request in stream.feedback(now):
+        for request in stream.take_feedback(now):
             if isinstance(request, GenericNack):
                 for number in request.lost:
                     back.send(now, partial(nack_publisher, number))
-        numbers = playing.missing.due(now)
+        numbers = playing.missing.take_due(now)
         if numbers:
             back.send(now, partial(nack_server, numbers))
 
@@ -234,7 +234,7 @@ def test_whatever_a_publisher_sends_nothing_breaks(
             continue
         if media is not None:
             fan_out(media, stream.senders, wire.egress, now)
-        stream.feedback(now)
+        stream.take_feedback(now)
     stream.report_block(9.0)
     for subscriber in subscribers:
         received = subscriber.read(wire)

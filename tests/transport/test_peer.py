@@ -451,7 +451,7 @@ def test_subscriber_gets_a_picture_that_stands_still(publisher: Link) -> None:
     assert stream.next_timeout() is None
     subscriber.connect()
     assert KeyFrameRequested(stream) in subscriber.events
-    assert stream.feedback(subscriber.now) == [PictureLossIndication(publisher.transport.local_ssrc, SSRC)]
+    assert stream.take_feedback(subscriber.now) == [PictureLossIndication(publisher.transport.local_ssrc, SSRC)]
 
 
 def test_subscriber_that_moves_gets_media_at_its_new_address(call: Call) -> None:

@@ -72,7 +72,7 @@ def test_padding_only_packets_leave_no_hole() -> None:
     assert publisher.receive(publisher.packet(b"", padding_size=200), 0.0) is None
     following = publisher.send()
     assert following.sequence == first.sequence + 2
-    assert stream.feedback(0.0) == []
+    assert stream.take_feedback(0.0) == []
     recovered = publisher.receive(lost, 0.01)
     assert recovered is not None
     assert recovered.sequence == first.sequence + 1
@@ -124,7 +124,7 @@ def test_a_frame_of_several_starts_is_one_key_frame_and_begins_with_the_first() 
     publisher.send(b"\x61 no key frame")
     frame = [publisher.packet(payload, timestamp=9000) for payload in (b"\x67", b"\x65 slice", b"\x65 slice")]
     stream.request_key_frame(0.0)
-    assert stream.feedback(0.0) == [PictureLossIndication(5, 1000)]
+    assert stream.take_feedback(0.0) == [PictureLossIndication(5, 1000)]
     starts = []
     for packet in (frame[1], frame[2], frame[0]):
         media = publisher.receive(packet, 0.1)
@@ -134,7 +134,7 @@ def test_a_frame_of_several_starts_is_one_key_frame_and_begins_with_the_first() 
             assert stream.next_timeout() == 0.1 + nack.REORDERING_WAIT
             stream.request_key_frame(0.1)
         elif packet is frame[2]:
-            assert PictureLossIndication(5, 1000) in stream.feedback(MIN_INTERVAL)
+            assert PictureLossIndication(5, 1000) in stream.take_feedback(MIN_INTERVAL)
     # Those behind the parameters that came late can be asked for again.
     assert starts == [True, False, True]
     assert stream.statistics().key_frames == 1
@@ -155,7 +155,7 @@ def test_gaps_are_nacked_and_rtx_repairs_them() -> None:
     lost = [publisher.packet(), publisher.packet()]
     publisher.send(now=1.0)
     assert stream.next_timeout() == 1.0 + nack.REORDERING_WAIT
-    assert stream.feedback(1.0 + nack.REORDERING_WAIT) == [GenericNack(5, 1000, (65535, 0))]
+    assert stream.take_feedback(1.0 + nack.REORDERING_WAIT) == [GenericNack(5, 1000, (65535, 0))]
     stream.set_round_trip(0.05)
     media = stream.receive_rtx(rtx(lost[1]), 1.02)
     assert media is not None
@@ -221,10 +221,10 @@ def test_key_frame_requests_are_pli_and_stop_at_a_key_frame() -> None:
     stream.request_key_frame(0.0)
     stream.request_key_frame(0.0)
     assert stream.next_timeout() == 0.0
-    assert stream.feedback(0.0) == [PictureLossIndication(5, 1000)]
+    assert stream.take_feedback(0.0) == [PictureLossIndication(5, 1000)]
     publisher.send(DELTA_FRAME, 0.1)
     assert stream.next_timeout() == MIN_INTERVAL
-    assert stream.feedback(0.5) == [PictureLossIndication(5, 1000)]
+    assert stream.take_feedback(0.5) == [PictureLossIndication(5, 1000)]
     publisher.send(KEY_FRAME, 0.6)
     assert stream.next_timeout() is None
     assert stream.statistics().key_frame_requests == 2
@@ -235,12 +235,12 @@ def test_fir_where_pli_was_not_negotiated_counts_its_commands() -> None:
     numbers = []
     for now in (0.0, 0.5):
         stream.request_key_frame(now)
-        (request,) = stream.feedback(now)
+        (request,) = stream.take_feedback(now)
         assert isinstance(request, FullIntraRequest)
         numbers.append(request.entries[0].command_number)
     Publisher(stream).send(KEY_FRAME, 1.0)
     stream.request_key_frame(1.0)
-    assert stream.feedback(1.0) == [FullIntraRequest(5, (FirEntry(1000, 2),))]
+    assert stream.take_feedback(1.0) == [FullIntraRequest(5, (FirEntry(1000, 2),))]
     assert numbers == [1, 1]
 
 
@@ -259,7 +259,7 @@ def test_a_gap_too_wide_is_a_key_frame_request() -> None:
     publisher.send(KEY_FRAME)
     publisher.number += nack.MAX_MISSING + 1
     publisher.send(now=1.0)
-    assert stream.feedback(1.0) == [PictureLossIndication(5, 1000)]
+    assert stream.take_feedback(1.0) == [PictureLossIndication(5, 1000)]
 
 
 def test_the_sooner_of_nack_and_pli_is_the_timeout() -> None:
@@ -270,7 +270,7 @@ def test_the_sooner_of_nack_and_pli_is_the_timeout() -> None:
     publisher.send()
     stream.request_key_frame(0.0)
     assert stream.next_timeout() == 0.0
-    assert len(stream.feedback(0.0)) == 1
+    assert len(stream.take_feedback(0.0)) == 1
     assert stream.next_timeout() == nack.REORDERING_WAIT
 
 
@@ -294,7 +294,7 @@ def test_a_restart_of_the_numbering_is_another_source_to_subscribers() -> None:
     publisher = Publisher(stream)
     subscriber = Subscriber()
     subscriber.stream.bind(stream, 0.0)
-    stream.feedback(0.0)
+    stream.take_feedback(0.0)
     before = publisher.send(KEY_FRAME, 1.0)
     publisher.packet()
     publisher.send(DELTA_FRAME, 1.0)
@@ -305,7 +305,7 @@ def test_a_restart_of_the_numbering_is_another_source_to_subscribers() -> None:
     assert after.in_order
     assert after.sequence == before.sequence + 3
     assert stream.sender_clock is None
-    assert stream.feedback(2.0) == [PictureLossIndication(5, 1000)]
+    assert stream.take_feedback(2.0) == [PictureLossIndication(5, 1000)]
     assert stream.next_timeout() == 2.0 + MIN_INTERVAL
 
 
@@ -377,7 +377,7 @@ def test_what_browsers_sent_comes_through(path: Path) -> None:
         total += 1
         padding += not packet.payload
         forwarded += stream.receive(packet, record.data, record.at) is not None
-        stream.feedback(record.at)
+        stream.take_feedback(record.at)
     dropped = sum(sum(stream.statistics().dropped.values()) for stream in streams.values())
     assert forwarded + padding + dropped == total
     assert sum(stream.statistics().dropped.get("payload-type", 0) for stream in streams.values()) < total / 4

@@ -1,8 +1,14 @@
-"""What a receiver reports: loss, jitter, and the round trip by our own record of when a report left."""
+"""What receivers report: loss, jitter, and the round trip time since a sender report was sent."""
 
 from sfu.rtp.ntp import compact_ntp
 from sfu.rtp.rtcp import ReportBlock
-from sfu.transport.reception_reports import PLAUSIBLE_STEP, SENT_REMEMBERED, Progress, ReceptionReports
+from sfu.transport.reception_reports import (
+    PLAUSIBLE_STEP,
+    SENT_REMEMBERED,
+    Progress,
+    ReceptionReports,
+    ReportedQuality,
+)
 
 NTP = 0xE123_4567_8000_0000
 
@@ -74,3 +80,22 @@ def test_progress_has_the_round_trip_of_its_own_block_alone() -> None:
     reports.sent(NTP, 10.0)
     assert reports.receive(ReportBlock(1, 0, 0, 0, 0, compact_ntp(NTP), 0), 10.5).round_trip == 0.5
     assert reports.receive(block(1, 0), 11.0).round_trip is None
+
+
+def test_reports_add_up() -> None:
+    quality = ReportedQuality()
+    quality.add(Progress(100, 5, 0.030), 0.0045)
+    quality.add(Progress(50, -1, None), 0.021)
+    statistics = quality.statistics()
+    assert (statistics.expected, statistics.lost) == (150, 4)
+    assert statistics.jitter.counts == (0, 1, 0, 0, 1, 0, 0, 0)
+    assert statistics.round_trip.counts == (0, 0, 1, 0, 0, 0, 0, 0)
+
+
+def test_a_report_about_nothing_says_nothing_of_jitter() -> None:
+    quality = ReportedQuality()
+    quality.add(Progress(0, 0, 0.2), 0.5)
+    statistics = quality.statistics()
+    assert (statistics.expected, statistics.lost) == (0, 0)
+    assert sum(statistics.jitter.counts) == 0
+    assert sum(statistics.round_trip.counts) == 1

@@ -38,7 +38,7 @@ def call(
     """A publisher and one subscriber that is bound to it and past its first `MID_PACKETS - mid_packets`."""
     publisher, subscriber, wire = Publisher(published()), Subscriber(codecs=codecs), Wire()
     subscriber.stream.bind(publisher.stream, 0.0)
-    publisher.stream.feedback(0.0)
+    publisher.stream.take_feedback(0.0)
     for count in range(MID_PACKETS - mid_packets):
         send(publisher, subscriber, wire, DELTA_FRAME if count else KEY_FRAME)
     subscriber.read(wire)
@@ -61,7 +61,7 @@ def numbers(packets: list[RtpPacket]) -> list[int]:
 def test_video_begins_at_a_key_frame_which_is_asked_for_at_once() -> None:
     publisher, subscriber, wire = Publisher(published()), Subscriber(), Wire()
     subscriber.stream.bind(publisher.stream, 0.0)
-    assert publisher.stream.feedback(0.0) == [PictureLossIndication(5, 1000)]
+    assert publisher.stream.take_feedback(0.0) == [PictureLossIndication(5, 1000)]
     send(publisher, subscriber, wire)
     assert subscriber.read(wire) == []
     send(publisher, subscriber, wire, KEY_FRAME)
@@ -87,13 +87,13 @@ def test_before_the_transport_is_up_no_key_frame_is_wasted() -> None:
     publisher, wire = Publisher(published()), Wire()
     subscriber = Subscriber(connected=False)
     subscriber.stream.bind(publisher.stream, 0.0)
-    assert publisher.stream.feedback(0.0) == []
+    assert publisher.stream.take_feedback(0.0) == []
     send(publisher, subscriber, wire, KEY_FRAME)
     subscriber.connect()
     send(publisher, subscriber, wire, DELTA_FRAME, 0.1)
-    assert publisher.stream.feedback(0.1) == [PictureLossIndication(5, 1000)]
+    assert publisher.stream.take_feedback(0.1) == [PictureLossIndication(5, 1000)]
     send(publisher, subscriber, wire, DELTA_FRAME, 0.2)
-    assert publisher.stream.feedback(0.2) == []
+    assert publisher.stream.take_feedback(0.2) == []
     send(publisher, subscriber, wire, KEY_FRAME, 0.3)
     assert numbers(subscriber.read(wire)) == [0]
     assert subscriber.stream.statistics().dropped == {"not-connected": 1, "before-key-frame": 2}
@@ -111,9 +111,9 @@ def test_a_lost_path_leaves_no_gap_as_long_as_the_silence() -> None:
         send(publisher, subscriber, wire)
         publisher.number = (publisher.number + 999) & 0xFFFF
     subscriber.send_context.open(srtp, path)
-    publisher.stream.feedback(1.0)
+    publisher.stream.take_feedback(1.0)
     send(publisher, subscriber, wire, DELTA_FRAME, 2.0)
-    assert publisher.stream.feedback(2.0) == [PictureLossIndication(5, 1000)]
+    assert publisher.stream.take_feedback(2.0) == [PictureLossIndication(5, 1000)]
     send(publisher, subscriber, wire, KEY_FRAME, 2.1)
     assert numbers(subscriber.read(wire)) == [0, 2]
     assert subscriber.stream.statistics().dropped == {"not-connected": 66, "before-key-frame": 1}
@@ -162,10 +162,10 @@ def test_pause_and_resume_leave_no_gap_and_resume_at_a_key_frame() -> None:
     subscriber.stream.pause()
     send(publisher, subscriber, wire, KEY_FRAME, 1.1)
     subscriber.stream.receive_key_frame_request(1.1)
-    assert publisher.stream.feedback(1.1) == []
+    assert publisher.stream.take_feedback(1.1) == []
     subscriber.stream.resume(2.0)
     subscriber.stream.resume(2.0)
-    assert publisher.stream.feedback(2.0) == [PictureLossIndication(5, 1000)]
+    assert publisher.stream.take_feedback(2.0) == [PictureLossIndication(5, 1000)]
     send(publisher, subscriber, wire, DELTA_FRAME, 2.0)
     send(publisher, subscriber, wire, KEY_FRAME, 2.1)
     first, second = subscriber.read(wire)
@@ -180,7 +180,7 @@ def test_another_source_continues_numbers_and_time() -> None:
     subscriber.stream.bind(other.stream, 1.5)
     subscriber.stream.bind(other.stream, 1.5)
     assert publisher.stream.senders == []
-    assert other.stream.feedback(1.5) == [PictureLossIndication(5, 2000)]
+    assert other.stream.take_feedback(1.5) == [PictureLossIndication(5, 2000)]
     send(other, subscriber, wire, DELTA_FRAME, 1.6)
     send(other, subscriber, wire, KEY_FRAME, 2.0)
     first, second = subscriber.read(wire)
@@ -367,12 +367,12 @@ def test_while_the_way_is_full_a_frame_goes_on_to_its_end_and_no_other_begins() 
     assert numbers(call.subscriber.read(call.wire)) == [1, 2, 3]
     assert stream.statistics().dropped == {"outlet-full": 4}
     # The receiver does not know what would become of the key frame that it asks for.
-    call.publisher.stream.feedback(9.0)
+    call.publisher.stream.take_feedback(9.0)
     stream.receive_key_frame_request(10.0)
-    assert call.publisher.stream.feedback(10.0) == []
+    assert call.publisher.stream.take_feedback(10.0) == []
 
     call.full(False)
-    assert call.publisher.stream.feedback(10.0) == [PictureLossIndication(5, 1000)]
+    assert call.publisher.stream.take_feedback(10.0) == [PictureLossIndication(5, 1000)]
     call.frame()
     call.frame(KEY_FRAME, 2)
     call.frame()
@@ -384,12 +384,12 @@ def test_while_the_way_is_full_a_frame_goes_on_to_its_end_and_no_other_begins() 
 
 def test_a_way_that_was_full_between_two_packets_costs_nothing() -> None:
     call = Slow()
-    call.publisher.stream.feedback(9.0)
+    call.publisher.stream.take_feedback(9.0)
     call.full(True)
     call.full(False)
     call.frame(size=2)
     assert numbers(call.subscriber.read(call.wire)) == [1, 2]
-    assert call.publisher.stream.feedback(10.0) == []
+    assert call.publisher.stream.take_feedback(10.0) == []
 
 
 def test_what_was_lost_before_the_way_was_full_is_still_repaired() -> None:
@@ -417,11 +417,11 @@ def test_a_source_that_is_bound_while_the_way_is_full_waits() -> None:
     call.full(True)
     call.publisher = Publisher(published(2000))
     call.subscriber.stream.bind(call.publisher.stream, 0.0)
-    assert call.publisher.stream.feedback(0.0) == []
+    assert call.publisher.stream.take_feedback(0.0) == []
     call.frame(KEY_FRAME)
     assert call.subscriber.read(call.wire) == []
     call.full(False)
-    assert call.publisher.stream.feedback(0.0) == [PictureLossIndication(5, 2000)]
+    assert call.publisher.stream.take_feedback(0.0) == [PictureLossIndication(5, 2000)]
     call.frame(KEY_FRAME)
     assert numbers(call.subscriber.read(call.wire)) == [1]
 
@@ -595,7 +595,7 @@ def test_round_trips_are_measured_against_our_own_record() -> None:
 def test_a_key_frame_request_goes_to_the_source() -> None:
     publisher, subscriber, _ = call(mid_packets=0)
     subscriber.stream.receive_key_frame_request(5.0)
-    assert publisher.stream.feedback(5.0) == [PictureLossIndication(5, 1000)]
+    assert publisher.stream.take_feedback(5.0) == [PictureLossIndication(5, 1000)]
     assert subscriber.stream.statistics().key_frame_requests == 1
 
 

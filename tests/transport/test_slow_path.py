@@ -45,7 +45,7 @@ class Subscription:
 
     def asks_for_key_frame(self) -> bool:
         """Whether the publisher is asked for one now."""
-        return bool(self.publisher.stream.feedback(self.link.now))
+        return bool(self.publisher.stream.take_feedback(self.link.now))
 
     def wakes_publisher(self) -> bool:
         """Whether it was said that the publisher's timers have to be looked at."""

@@ -11,7 +11,7 @@ from sfu.rtp import extensions
 from sfu.rtp.packet import RtpPacket
 from sfu.sdp.codecs import Codec
 from sfu.sdp.mline import Receiver
-from sfu.transport.events import StreamEnded, StreamStarted
+from sfu.transport.events import SsrcReleased
 from sfu.transport.stream_table import MAX_IDLE, MAX_RETIRED, REPLACE_AFTER, StreamTable
 
 MID, RID, REPAIRED = 1, 2, 3
@@ -35,34 +35,43 @@ class Table:
     def __init__(self, *receivers: Receiver) -> None:
         self.drops: Counter[str] = Counter()
         self.table = StreamTable(local_ssrc=1, drops=self.drops, history_depth=4)
+        self._events: list[tuple[str, int]] = []
+        self._released: list[int] = []
         self.negotiate(*receivers)
 
     def negotiate(self, *receivers: Receiver, now: float = 0.0) -> None:
         self.table.set_receivers(receivers, now)
 
-    def learn(self, packet: RtpPacket, now: float = 10.0) -> bool:
-        """Whether the packet's SSRC is let in, or was."""
+    def associate(self, packet: RtpPacket, now: float = 10.0) -> bool:
+        """Whether the packet's SSRC is associated now, or was before."""
         known = packet.ssrc in self.table.media or packet.ssrc in self.table.repairs
-        return known or self.table.learn(packet, now)
+        return known or self.table.associate(packet, now)
 
     def streams(self) -> list[tuple[int, str | None, str | None, int | None]]:
         return [(s.ssrc, s.mid, s.rid, s.rtx_ssrc) for s in self.table.streams()]
 
     def released(self) -> list[int]:
-        released = list(self.table.released)
-        self.table.released.clear()
+        self._take()
+        released, self._released = self._released, []
         return released
 
     def events(self) -> list[tuple[str, int]]:
-        events = [(type(event).__name__, event.stream.ssrc) for event in self.table.events]
-        self.table.events.clear()
+        self._take()
+        events, self._events = self._events, []
         return events
+
+    def _take(self) -> None:
+        for event in self.table.events():
+            if isinstance(event, SsrcReleased):
+                self._released.append(event.ssrc)
+            else:
+                self._events.append((type(event).__name__, event.stream.ssrc))
 
 
 def test_announced_ssrc_needs_no_extension() -> None:
     table = Table(replace(VIDEO, ssrcs=(10,), rtx_ssrcs={10: 11}), replace(SCREEN, ssrcs=(20,)))
-    assert table.learn(packet(10))
-    assert table.learn(packet(20))
+    assert table.associate(packet(10))
+    assert table.associate(packet(20))
     assert table.streams() == [(10, "1", None, 11), (20, "2", None, None)]
     assert table.events() == [("StreamStarted", 10), ("StreamStarted", 20)]
     [first, _] = table.table.streams()
@@ -72,24 +81,24 @@ def test_announced_ssrc_needs_no_extension() -> None:
 
 def test_announced_rtx_makes_its_stream_known() -> None:
     table = Table(replace(VIDEO, ssrcs=(10,), rtx_ssrcs={10: 11}))
-    assert table.learn(packet(11, 97))
+    assert table.associate(packet(11, 97))
     assert table.streams() == [(10, "1", None, 11)]
     assert table.table.repairs[11] is table.table.media[10]
 
 
 def test_mid_says_the_m_line() -> None:
     table = Table(AUDIO, VIDEO, SCREEN)
-    assert table.learn(packet(20, mid="2"))
-    assert table.learn(packet(10, mid="1"))
-    assert table.learn(packet(11, 97, mid="1"))
+    assert table.associate(packet(20, mid="2"))
+    assert table.associate(packet(10, mid="1"))
+    assert table.associate(packet(11, 97, mid="1"))
     assert table.streams() == [(20, "2", None, None), (10, "1", None, 11)]
 
 
 def test_payload_type_says_the_m_line_if_only_one_has_it() -> None:
     table = Table(AUDIO, VIDEO, SCREEN)
-    assert table.learn(packet(30, 111))
-    assert not table.learn(packet(10, 96))
-    assert not table.learn(packet(10, 50))
+    assert table.associate(packet(30, 111))
+    assert not table.associate(packet(10, 96))
+    assert not table.associate(packet(10, 50))
     assert table.streams() == [(30, "0", None, None)]
     assert table.drops == {"rtp-unknown-ssrc": 2}
     assert table.released() == [10, 10]
@@ -97,33 +106,33 @@ def test_payload_type_says_the_m_line_if_only_one_has_it() -> None:
 
 def test_simulcast_encodings_are_told_apart_by_rid() -> None:
     table = Table(replace(VIDEO, rids=("h", "l")))
-    assert table.learn(packet(10, mid="1", rid="h"))
-    assert not table.learn(packet(22, 97, mid="1", rrid="l"))
-    assert table.learn(packet(20, mid="1", rid="l"))
-    assert table.learn(packet(21, 97, mid="1", rrid="l"))
-    assert not table.learn(packet(30, mid="1", rid="m"))
-    assert not table.learn(packet(30, mid="1"))
+    assert table.associate(packet(10, mid="1", rid="h"))
+    assert not table.associate(packet(22, 97, mid="1", rrid="l"))
+    assert table.associate(packet(20, mid="1", rid="l"))
+    assert table.associate(packet(21, 97, mid="1", rrid="l"))
+    assert not table.associate(packet(30, mid="1", rid="m"))
+    assert not table.associate(packet(30, mid="1"))
     assert table.streams() == [(10, "1", "h", None), (20, "1", "l", 21)]
     assert table.drops == {"rtp-unknown-rtx": 1, "rtp-unknown-rid": 2}
 
 
 def test_unknown_and_inactive_m_lines() -> None:
     table = Table(VIDEO, replace(SCREEN, active=False))
-    assert not table.learn(packet(10, mid="7"))
-    assert not table.learn(packet(10, mid="2"))
+    assert not table.associate(packet(10, mid="7"))
+    assert not table.associate(packet(10, mid="2"))
     assert table.drops == {"rtp-unknown-mid": 1, "rtp-inactive-mid": 1}
 
 
 def test_m_line_without_codecs_takes_nothing() -> None:
     table = Table(replace(VIDEO, codecs=()))
-    assert not table.learn(packet(10, mid="1"))
+    assert not table.associate(packet(10, mid="1"))
     assert table.drops == {"rtp-unknown-ssrc": 1}
 
 
 def test_malformed_mid_is_counted() -> None:
     table = Table(VIDEO)
     bad = RtpPacket(96, False, 1, 2, 10, (), ((MID, b"\xff"),), b"x")
-    assert not table.learn(bad)
+    assert not table.associate(bad)
     assert table.drops == {"rtp-ext-text": 1}
 
 
@@ -132,27 +141,27 @@ def test_malformed_mid_is_counted() -> None:
 
 def test_second_ssrc_takes_over_only_from_a_silent_stream() -> None:
     table = Table(VIDEO)
-    table.learn(packet(10, mid="1"))
-    table.learn(packet(11, 97, mid="1"))
+    table.associate(packet(10, mid="1"))
+    table.associate(packet(11, 97, mid="1"))
     table.table.media[10].newest_arrival = 10.0
     table.events()
-    assert not table.learn(packet(20, mid="1"), now=10.0 + REPLACE_AFTER - 0.1)
+    assert not table.associate(packet(20, mid="1"), now=10.0 + REPLACE_AFTER - 0.1)
     assert table.drops == {"rtp-second-ssrc": 1}
     assert table.released() == [20]
-    assert table.learn(packet(20, mid="1"), now=10.0 + REPLACE_AFTER)
+    assert table.associate(packet(20, mid="1"), now=10.0 + REPLACE_AFTER)
     assert table.streams() == [(20, "1", None, None)]
     assert table.events() == [("StreamEnded", 10), ("StreamStarted", 20)]
     assert table.released() == [10, 11]
-    assert not table.learn(packet(10, mid="1"), now=100.0)
+    assert not table.associate(packet(10, mid="1"), now=100.0)
     assert table.drops["rtp-retired-ssrc"] == 1
     assert table.released() == [10]
 
 
 def test_new_rtx_ssrc_replaces_the_old() -> None:
     table = Table(VIDEO)
-    table.learn(packet(10, mid="1"))
-    table.learn(packet(11, 97, mid="1"))
-    assert table.learn(packet(12, 97, mid="1"))
+    table.associate(packet(10, mid="1"))
+    table.associate(packet(11, 97, mid="1"))
+    assert table.associate(packet(12, 97, mid="1"))
     assert table.table.media[10].rtx_ssrc == 12
     assert set(table.table.repairs) == {12}
     assert table.released() == [11]
@@ -160,7 +169,7 @@ def test_new_rtx_ssrc_replaces_the_old() -> None:
 
 def test_renegotiated_codecs_reach_the_stream() -> None:
     table = Table(VIDEO)
-    table.learn(packet(10, mid="1"))
+    table.associate(packet(10, mid="1"))
     [stream] = table.table.streams()
     other = replace(VP8, payload_type=100)
     table.negotiate(replace(VIDEO, codecs=(other, VP8)))
@@ -174,14 +183,14 @@ def test_renegotiated_codecs_reach_the_stream() -> None:
 def test_inactive_m_line_ends_the_stream_and_keeps_what_decrypts_it() -> None:
     announced = replace(VIDEO, ssrcs=(10,), rtx_ssrcs={10: 11})
     table = Table(announced)
-    table.learn(packet(10))
+    table.associate(packet(10))
     table.events()
     table.negotiate(replace(announced, active=False))
     assert table.events() == [("StreamEnded", 10)]
     assert table.streams() == []
     assert table.released() == []
     table.negotiate(announced)
-    assert table.learn(packet(10))
+    assert table.associate(packet(10))
     assert table.streams() == [(10, "1", None, 11)]
 
 
@@ -190,37 +199,37 @@ def test_after_a_pause_nothing_need_be_said_again() -> None:
     simulcast = replace(VIDEO, rids=("h", "l"))
     table = Table(simulcast, SCREEN)
     for first in (packet(10, mid="1", rid="h"), packet(11, 97, mid="1", rrid="h"), packet(20, mid="2")):
-        assert table.learn(first)
+        assert table.associate(first)
     table.negotiate(replace(simulcast, active=False), replace(SCREEN, active=False))
-    assert not table.learn(packet(10))
+    assert not table.associate(packet(10))
     assert table.drops == {"rtp-inactive-mid": 1}
     table.negotiate(simulcast, SCREEN)
-    assert table.learn(packet(10))
-    assert table.learn(packet(11, 97))
-    assert table.learn(packet(20))
+    assert table.associate(packet(10))
+    assert table.associate(packet(11, 97))
+    assert table.associate(packet(20))
     assert table.streams() == [(10, "1", "h", 11), (20, "2", None, None)]
     assert table.released() == []
 
 
 def test_retransmissions_that_no_description_names_go_on() -> None:
     table = Table(replace(VIDEO, ssrcs=(10,)), SCREEN)
-    table.learn(packet(10))
-    table.learn(packet(11, 97, mid="1"))
+    table.associate(packet(10))
+    table.associate(packet(11, 97, mid="1"))
     table.negotiate(replace(VIDEO, ssrcs=(10,)), SCREEN)
     assert table.released() == []
     assert table.streams() == [(10, "1", None, 11)]
-    assert table.learn(packet(12, 97, mid="1"))
+    assert table.associate(packet(12, 97, mid="1"))
     assert table.released() == [11]
     assert table.streams() == [(10, "1", None, 12)]
     # It is something else if that is what the next description says.
     table.negotiate(replace(VIDEO, ssrcs=(10,)), replace(SCREEN, ssrcs=(12,)))
     assert table.streams() == [(10, "1", None, None)]
     assert table.released() == [12]
-    assert table.learn(packet(12))
+    assert table.associate(packet(12))
     table.negotiate(replace(VIDEO, ssrcs=(10, 20), rtx_ssrcs={10: 21}))
-    table.learn(packet(21, 97))
+    table.associate(packet(21, 97))
     table.negotiate(replace(VIDEO, ssrcs=(10, 20), rtx_ssrcs={20: 21}))
-    table.learn(packet(20))
+    table.associate(packet(20))
     assert table.streams() == [(10, "1", None, None), (20, "1", None, 21)]
 
 
@@ -228,8 +237,8 @@ def test_retransmissions_that_no_description_names_go_on() -> None:
 def test_one_ssrc_for_two_things_ends_once(rtx_ssrcs: dict[int, int]) -> None:
     table = Table(replace(VIDEO, ssrcs=(10,), rtx_ssrcs=rtx_ssrcs))
     for ssrc in (12, 11, 10):
-        table.learn(packet(ssrc, mid="1"))
-    assert table.learn(packet(30, mid="1"), now=100.0)
+        table.associate(packet(ssrc, mid="1"))
+    assert table.associate(packet(30, mid="1"), now=100.0)
     assert table.streams() == [(30, "1", None, None)]
     released = table.released()
     assert len(released) == len(set(released))
@@ -237,7 +246,7 @@ def test_one_ssrc_for_two_things_ends_once(rtx_ssrcs: dict[int, int]) -> None:
 
 def test_m_line_that_is_gone_releases_everything() -> None:
     table = Table(replace(VIDEO, ssrcs=(10,), rtx_ssrcs={10: 11}))
-    table.learn(packet(10))
+    table.associate(packet(10))
     table.negotiate(AUDIO)
     assert table.streams() == []
     assert sorted(table.released()) == [10, 11]
@@ -245,43 +254,43 @@ def test_m_line_that_is_gone_releases_everything() -> None:
 
 def test_other_ssrcs_in_a_description_replace_the_old() -> None:
     table = Table(replace(VIDEO, ssrcs=(10,), rtx_ssrcs={10: 11}))
-    table.learn(packet(10))
+    table.associate(packet(10))
     table.negotiate(replace(VIDEO, ssrcs=(20,), rtx_ssrcs={20: 21}))
     assert sorted(table.released()) == [10, 11]
-    assert not table.learn(packet(10, mid="1"))
+    assert not table.associate(packet(10, mid="1"))
     assert table.drops == {"rtp-retired-ssrc": 1}
-    assert table.learn(packet(20))
+    assert table.associate(packet(20))
     # Announced again it may come back: the description is authentic.
     table.negotiate(replace(VIDEO, ssrcs=(10,)))
-    assert table.learn(packet(10))
+    assert table.associate(packet(10))
 
 
 def test_ssrc_that_moves_to_another_m_line_is_another_stream() -> None:
     table = Table(replace(VIDEO, ssrcs=(10,)), SCREEN)
-    table.learn(packet(10))
+    table.associate(packet(10))
     table.negotiate(VIDEO, replace(SCREEN, ssrcs=(10,)))
     assert table.streams() == []
-    table.learn(packet(10))
+    table.associate(packet(10))
     assert table.streams() == [(10, "2", None, None)]
 
 
 def test_encodings_that_change_end_their_streams() -> None:
     table = Table(replace(VIDEO, rids=("h", "l")))
-    table.learn(packet(10, mid="1", rid="h"))
-    table.learn(packet(20, mid="1", rid="l"))
+    table.associate(packet(10, mid="1", rid="h"))
+    table.associate(packet(20, mid="1", rid="l"))
     table.negotiate(replace(VIDEO, rids=("h",)))
     assert table.streams() == [(10, "1", "h", None)]
     table.negotiate(VIDEO)
     assert table.streams() == []
-    table.learn(packet(30, mid="1"))
+    table.associate(packet(30, mid="1"))
     table.negotiate(replace(VIDEO, rids=("h",)))
     assert table.streams() == []
 
 
 def test_close_ends_all() -> None:
     table = Table(AUDIO, VIDEO)
-    table.learn(packet(10, mid="1"))
-    table.learn(packet(30, 111))
+    table.associate(packet(10, mid="1"))
+    table.associate(packet(30, 111))
     table.events()
     table.table.close(20.0)
     assert table.events() == [("StreamEnded", 10), ("StreamEnded", 30)]
@@ -294,9 +303,9 @@ def test_close_ends_all() -> None:
 def test_thousands_of_ssrcs_leave_no_trace() -> None:
     table = Table(AUDIO, VIDEO)
     for ssrc in range(100, 5000):
-        table.learn(packet(ssrc, mid="1"), now=10.0 * ssrc)
+        table.associate(packet(ssrc, mid="1"), now=10.0 * ssrc)
     assert len(table.table.media) == 1
-    assert len(table.table._let_in) == 1
+    assert len(table.table._associated) == 1
     assert len(table.table._retired) == MAX_RETIRED
 
 
@@ -305,8 +314,8 @@ def test_unannounced_ssrcs_over_many_pauses_are_bounded() -> None:
     for ssrc in range(100, 200):
         table.negotiate(replace(VIDEO, active=False))
         table.negotiate(VIDEO)
-        assert table.learn(packet(ssrc, mid="1"))
-    assert len(table.table._let_in) == MAX_IDLE + 1
+        assert table.associate(packet(ssrc, mid="1"))
+    assert len(table.table._associated) == MAX_IDLE + 1
     assert len(table.released()) == 99 - MAX_IDLE
 
 
@@ -339,17 +348,15 @@ def test_tables_agree_with_each_other_whatever_comes(steps: list[list[Receiver] 
             table.negotiate(*step, now=float(now))
         else:
             held.add(step.ssrc)
-            assert table.learn(step, now=float(now)) == (
+            assert table.associate(step, now=float(now)) == (
                 step.ssrc in table.table.media or step.ssrc in table.table.repairs
             )
-        for event in table.table.events:
-            match event:
-                case StreamStarted(stream):
-                    assert stream.ssrc not in open_streams
-                    open_streams.add(stream.ssrc)
-                case StreamEnded(stream):
-                    open_streams.remove(stream.ssrc)
-        table.events()
+        for name, ssrc in table.events():
+            if name == "StreamStarted":
+                assert ssrc not in open_streams
+                open_streams.add(ssrc)
+            else:
+                open_streams.remove(ssrc)
         held -= set(table.released())
         assert open_streams == set(table.table.media)
         for ssrc, stream in table.table.media.items():
@@ -359,12 +366,12 @@ def test_tables_agree_with_each_other_whatever_comes(steps: list[list[Receiver] 
             assert stream.rtx_ssrc == ssrc
             assert table.table.media[stream.ssrc] is stream
         # What decrypts an SSRC is kept exactly for those that may still be used.
-        assert held <= set(table.table._let_in)
+        assert held <= set(table.table._associated)
 
 
 @pytest.mark.parametrize("receiver", [VIDEO, AUDIO])
 def test_kind_is_the_m_lines(receiver: Receiver) -> None:
     table = Table(receiver)
-    table.learn(packet(10, receiver.codecs[0].payload_type))
+    table.associate(packet(10, receiver.codecs[0].payload_type))
     [stream] = table.table.streams()
     assert stream.kind == receiver.kind

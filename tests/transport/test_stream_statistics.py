@@ -3,8 +3,7 @@
 from collections import Counter
 from dataclasses import fields
 
-from sfu.transport.stream_statistics import ReceiveStatistics, SendStatistics
-from sfu.transport.totals import ReceiveTotals, SendTotals
+from sfu.transport.stream_statistics import ReceiveStatistics, ReceiveTotals, SendStatistics, SendTotals
 
 
 def test_receive_totals() -> None:

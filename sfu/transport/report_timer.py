@@ -4,16 +4,16 @@ from collections.abc import Callable
 from typing import Final
 
 INTERVAL: Final = 1.0
-"""Seconds between two reports on average. RFC 3550's 5 s minimum is for large multicast groups and halved or
-less by AVPF (RFC 4585 section 3.4); browsers report video every second, which lip sync, round trip time and
-loss figures live on."""
+"""Mean seconds between two reports. RFC 3550's minimum of 5 s is for large multicast groups, and AVPF drops it
+(RFC 4585 section 3.4). Browsers report video every second; lip sync, round trip times and loss figures depend
+on that rate."""
 
 
 class ReportTimer:
     """The schedule of one transport's compound reports.
 
-    RFC 3550 section 6.3.1: the interval varies between 0.5 and 1.5 times its mean, so that the reports of many
-    sessions that began together do not stay together.
+    The interval varies between 0.5 and 1.5 times its mean, so that sessions that began together do not all
+    report at the same moment (RFC 3550 section 6.3.1).
     """
 
     __slots__ = ("_deadline", "_random")
@@ -24,7 +24,7 @@ class ReportTimer:
         self._deadline: float | None = None
 
     def start(self, now: float) -> None:
-        """Media may flow from now on. The first report comes early (RFC 3550 halves the first interval)."""
+        """Media may flow from now on. The first interval is halved, as in RFC 3550."""
         self._deadline = now + self._interval() / 2
 
     def stop(self) -> None:
@@ -35,8 +35,8 @@ class ReportTimer:
         """When the next report is due."""
         return self._deadline
 
-    def due(self, now: float) -> bool:
-        """Whether to report now. True sets the next deadline."""
+    def take_due(self, now: float) -> bool:
+        """Return whether a report is due. If it is, the next deadline is set."""
         if self._deadline is None or now < self._deadline:
             return False
         self._deadline = now + self._interval()
