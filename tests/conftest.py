@@ -19,6 +19,8 @@ NEED_TRIO_ASYNCIO = [
     "shell/full_ice/test_mdns.py",
     "shell/full_ice/test_server.py",
     "shell/store/test_redis.py",
+    "shell/store/test_redis_connection.py",
+    "shell/store/test_redis_failures.py",
     "shell/test_aio.py",
 ]
 """Tests of what a server cannot do without trio-asyncio, which has no version for Python 3.14."""

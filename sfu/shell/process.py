@@ -11,7 +11,7 @@ from sfu.shell.logs import get_logger
 from sfu.shell.media.ports import open_media
 from sfu.shell.ops.admin import Admin
 from sfu.shell.server import Server
-from sfu.shell.store.interface import open_store
+from sfu.shell.store.from_settings import open_store
 
 log = get_logger(__name__)
 

@@ -1,6 +1,6 @@
-"""What is kept of sessions in Redis, without Redis: keys, values, scripts, and what is yet to be written.
+"""What Redis holds of sessions: key names, values, scripts, and the changes that are still to be written.
 
-`sfu.state.keys` names the keys, `sfu.state.codec` writes and reads the values, `sfu.state.scripts` has what
-runs inside Redis, `sfu.state.backlog` knows what Redis should hold and does not yet. docs/state.md tells it
-as a whole.
+This package does not talk to Redis. `sfu.state.keys` names the keys, `sfu.state.codec` writes and reads the
+values, `sfu.state.scripts` has the scripts that run inside Redis, and `sfu.state.backlog` knows what Redis
+should hold and does not hold yet. docs/state.md explains the whole.
 """

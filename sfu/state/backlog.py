@@ -1,12 +1,12 @@
-"""What Redis should hold, and how that differs from what it is known to hold: write-behind, newest value wins.
+"""The changes that Redis still lacks: write-behind, and the newest value wins.
 
-Per session there is one entry with its newest record, however often it changes, so a Redis that is away costs
-no more memory than the sessions that there are. `take` gives the changes that are due, `settle` tells how one
-ended; what was not settled stays due.
+Each session has one entry with its newest record, however often it changes. So a Redis that is away costs no
+more memory than the sessions themselves. `take` returns the changes that are due, and `finish` takes the
+outcome of one. A change without an outcome stays due.
 
-A session whose client is connected has a lease, longer than the grace period by two intervals: whenever the
-server dies, the session is there for the whole grace period, and not much longer. Leases are extended once
-per interval. A suspended session's key runs out with its grace period.
+The session of a connected client has a lease that is two refresh intervals longer than its grace period, and
+the server extends it once per interval. So the session outlives the server by its whole grace period, and not
+by much more. The key of a suspended session expires with the grace period.
 """
 
 import math
@@ -18,18 +18,16 @@ from typing import Any, Final
 
 from sfu.conference.records import SessionRecord
 
-REFRESH_INTERVAL: Final = 15.0
-"""Seconds after which a lease is extended. One small command per session then: nothing beside its media."""
-
 LINGER: Final = 60.0
-"""Seconds for which sets may still have a session that has run out: ending it has something to do there."""
+"""Seconds that an expired session may remain in the sets of its room and server. An end within that time is
+still written, to remove it there."""
 
 CLAIM_LEASE: Final = 10.0
-"""Least seconds that a session lives which was just claimed, until its new server first puts it."""
+"""Shortest life in seconds of a session that was just claimed, until its new server first puts it."""
 
 
 class Action(Enum):
-    """What a change does."""
+    """What a change does in Redis."""
 
     SAVE = "save"
     REFRESH = "refresh"
@@ -41,16 +39,16 @@ class Outcome(Enum):
 
     DONE = "done"
     LOST = "lost"
-    """Another server holds the session."""
+    """Not done: another server holds the session."""
     ABSENT = "absent"
-    """A lease was to be extended, and Redis has no such session."""
+    """The lease was not extended: Redis has no such session."""
     FAILED = "failed"
-    """It was not done, or nobody knows."""
+    """It was not done, or the outcome is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that has to be done in Redis."""
+    """A change that is to be made in Redis."""
 
     action: Action
     session_id: str
@@ -59,9 +57,9 @@ class Change:
     grace: float
     """Seconds."""
     ttl: float
-    """Seconds that the session's keys shall live from now; 0 for a drop."""
+    """Time to live of the session's keys in seconds; 0 for a drop."""
     unknown: dict[str, Any]
-    """Fields of newer versions, see `sfu.state.codec`."""
+    """Fields that only a newer version knows, see `sfu.state.codec`."""
 
 
 @dataclass(slots=True)
@@ -70,50 +68,48 @@ class _Entry:
     grace: float
     revision: int
     deadline: float | None
-    """When the session ends; None while it has a lease."""
+    """When the session expires; None while it has a lease."""
     unknown: dict[str, Any] = field(default_factory=dict)
     dropped: bool = False
     gone_at: float = -math.inf
-    """When Redis has forgotten all of it by itself; in the past if it never was there."""
-
-    def ttl(self, now: float) -> float:
-        """Seconds that its keys shall live from now."""
-        if self.dropped:
-            return 0.0
-        return self.grace + 2 * REFRESH_INTERVAL if self.deadline is None else self.deadline - now
+    """When all its keys in Redis have expired; in the past if Redis never had it."""
 
 
 class Backlog:
-    """The sessions that this server holds, and which of them have to be written."""
+    """The sessions that this server holds, and the changes of them that are not in Redis."""
 
-    def __init__(self, limit: int) -> None:
-        """`limit` is how many sessions are kept track of; what comes beyond is refused and counted."""
+    def __init__(self, limit: int, refresh_interval: float) -> None:
+        """`limit` is the largest number of sessions; more are refused and counted.
+
+        `refresh_interval` is the time in seconds after which a lease is extended.
+        """
         self.refused = 0
-        """Sessions that were not taken since there were too many."""
+        """Sessions that were refused because there were too many."""
         self._limit = limit
+        self._refresh_interval = refresh_interval
         self._entries: dict[str, _Entry] = {}
         self._due: OrderedDict[str, None] = OrderedDict()
         self._leases: OrderedDict[str, float] = OrderedDict()
-        """When to extend which lease. All have the same interval, so the oldest stands first."""
+        """When to extend each lease. All have the same interval, so the oldest comes first."""
         self._revisions = 0
 
     def __len__(self) -> int:
-        """Return how many sessions have changes that are not in Redis."""
+        """Return the number of sessions with changes that are not in Redis."""
         return len(self._due)
 
     def __contains__(self, session_id: str) -> bool:
-        """Return whether this server holds the session, or has ended it and Redis does not know yet."""
+        """Return whether this server holds the session, or has ended it but not yet in Redis."""
         return session_id in self._entries
 
     @property
     def sessions(self) -> int:
-        """Sessions that are kept track of."""
+        """The number of sessions."""
         return len(self._entries)
 
-    # --- what the server does ---
+    # --- for the server ---
 
     def put(self, record: SessionRecord, ttl: float, now: float) -> None:
-        """Note a session's newest record; `ttl` is its grace period, or what is left of it while suspended."""
+        """Take a session's newest record; `ttl` (s) is its grace period or, when suspended, the rest of it."""
         session_id = record.session_id
         entry = self._entries.get(session_id)
         if entry is None:
@@ -131,19 +127,19 @@ class Backlog:
         self._change(entry)
 
     def drop(self, session_id: str) -> None:
-        """Note that a session has ended. One that is not held is no error."""
+        """Take note that a session has ended. Does nothing if this server does not hold it."""
         entry = self._entries.get(session_id)
         if entry is None:
             return
         entry.dropped = True
         self._leases.pop(session_id, None)
         if entry.gone_at == -math.inf:
-            self._forget(session_id)  # Redis has never heard of it
+            self._forget(session_id)  # Redis never had it
         else:
             self._change(entry)
 
     def lose(self, session_id: str) -> bool:
-        """Forget a session that is another server's; return whether this one held it."""
+        """Forget a session that another server has claimed; return whether this one held it."""
         entry = self._entries.get(session_id)
         self._forget(session_id)
         return entry is not None and not entry.dropped
@@ -151,9 +147,9 @@ class Backlog:
     def hold(
         self, record: SessionRecord, grace: float, ttl: float, unknown: dict[str, Any], now: float
     ) -> None:
-        """Note a session that Redis has as given, for `ttl` seconds, and that is this server's from now on.
+        """Take a session that this server holds from now on, and that Redis has as given, for `ttl` seconds.
 
-        It has no lease before it is put; when it never is, it is forgotten.
+        It has no lease until it is put. If it is never put, `tidy` forgets it.
         """
         self._forget(record.session_id)
         self._revisions += 1
@@ -161,17 +157,17 @@ class Backlog:
             record, grace, self._revisions, now + ttl, unknown, gone_at=now + ttl + LINGER
         )
 
-    # --- what the task that owns Redis does ---
+    # --- for the task that talks to Redis ---
 
     def take(self, limit: int, now: float) -> list[Change]:
-        """Return up to `limit` changes that are due. Each must be settled before the next call."""
+        """Return up to `limit` changes that are due. Pass each outcome to `finish` before the next call."""
         changes: list[Change] = []
         for session_id in self._candidates(limit, now):
             entry = self._entries[session_id]
-            ttl = entry.ttl(now)
+            ttl = self._ttl(entry, now)
             if ttl > 0:
                 action = Action.SAVE if session_id in self._due else Action.REFRESH
-                # From here on it may be there, whatever is heard of it.
+                # From now on Redis may have it, whatever the reply says.
                 entry.gone_at = max(entry.gone_at, now + ttl + LINGER)
             elif entry.gone_at > now:
                 action, ttl = Action.DROP, 0.0
@@ -183,8 +179,8 @@ class Backlog:
             )
         return changes
 
-    def settle(self, change: Change, outcome: Outcome, now: float) -> bool:
-        """Take note of how a change ended; return whether a session that this server held is lost."""
+    def finish(self, change: Change, outcome: Outcome, now: float) -> bool:
+        """Take the outcome of a change; return whether this server has lost the session to another one."""
         session_id = change.session_id
         entry = self._entries.get(session_id)
         if entry is None:
@@ -196,7 +192,7 @@ class Backlog:
         unchanged = entry.revision == change.revision
         if outcome is Outcome.FAILED:
             if session_id in self._due:
-                self._due.move_to_end(session_id)  # so that it does not stand in the way of the others
+                self._due.move_to_end(session_id)  # the others come first
         elif outcome is Outcome.ABSENT:
             self._due[session_id] = None
         elif unchanged and change.action is Action.DROP:
@@ -205,27 +201,33 @@ class Backlog:
             if unchanged:
                 self._due.pop(session_id, None)
             if entry.deadline is None and not entry.dropped:
-                self._leases[session_id] = now + REFRESH_INTERVAL
+                self._leases[session_id] = now + self._refresh_interval
                 self._leases.move_to_end(session_id)
         return False
 
-    def renew(self) -> None:
-        """Let everything be written again: the Redis that answers now may have none of it."""
+    def write_all_again(self) -> None:
+        """Make every session due: the Redis that answers now may have none of them."""
         for session_id in self._entries:
             self._due[session_id] = None
 
     def tidy(self, now: float) -> None:
-        """Forget sessions that ended long ago and were not dropped: claimed, and then put by nobody."""
+        """Forget sessions that expired long ago and were not dropped: they were claimed and never put."""
         for session_id, entry in list(self._entries.items()):
-            if entry.deadline is not None and entry.deadline + REFRESH_INTERVAL <= now:
+            if entry.deadline is not None and entry.deadline + self._refresh_interval <= now:
                 self._forget(session_id)
 
     def next_refresh(self) -> float:
-        """Return when a lease has to be extended next; infinite if there is none."""
+        """Return when to extend the next lease; infinity if there is none."""
         return next(iter(self._leases.values()), math.inf)
 
+    def _ttl(self, entry: _Entry, now: float) -> float:
+        """Return the time to live of the session's keys in seconds; not positive if they should not exist."""
+        if entry.dropped:
+            return 0.0
+        return entry.grace + 2 * self._refresh_interval if entry.deadline is None else entry.deadline - now
+
     def _candidates(self, limit: int, now: float) -> list[str]:
-        """Return up to `limit` sessions that may have to be written, without looking at those that need not."""
+        """Return up to `limit` sessions that may need a write. The others are not even looked at."""
         due = list(islice(self._due, limit))
         leases = takewhile(lambda lease: lease[1] <= now, self._leases.items())
         others = (session_id for session_id, _ in leases if session_id not in self._due)

@@ -1,14 +1,14 @@
 """The value of a session's key: a JSON object.
 
-It has the fields of `SessionRecord` under their names, and of whoever wrote it:
+It has the fields of `SessionRecord` under their names, and four about the server that wrote it:
 
-    schema      version of this format; a reader leaves alone what is newer than it knows
-    owner       the server's id, the same across its restarts
-    instance    the life of that server, another one after each restart: whoever is named here may write
-    grace_ms    how long the session can be resumed once its client is away
+    schema      version of this format; a reader leaves values of a newer schema as they are
+    owner       the server's id, which stays the same when it restarts
+    instance    the process that holds the session and may write it; each start of a server is a new instance
+    grace_ms    how long the session can be resumed after its client has gone
 
-Fields that this version does not know are kept when the session is written again, so that servers of two
-versions may share sessions as long as the schema is the same. Hashes are in base64, as msgspec writes bytes.
+A reader keeps the fields that it does not know, and writes them back. So servers of two versions can share
+sessions as long as the schema is the same. Hashes are base64, the way msgspec writes bytes.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,26 +20,26 @@ from sfu.conference.records import SessionRecord
 from sfu.errors import BadPacket
 
 SCHEMA: Final = 1
-"""Raised when older versions would misread what is written; a field that they may ignore is no reason."""
+"""Raise it when older versions would misread a value; a new field that they can ignore does not count."""
 
 MAX_VALUE: Final = 1 << 20
-"""Bytes of a value that are looked at: far more than a session with all its tracks and subscriptions has."""
+"""Longest value that is read, in bytes: far more than a session with all its tracks and subscriptions has."""
 
 MAX_DEPTH: Final = 32
-"""Levels of nesting in what we do not know. What is just possible to read may not be possible to write."""
+"""Levels of nesting in unknown fields. Without a limit, a value could be readable but too deep to write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a session's key holds."""
+    """The content of a session's key."""
 
     record: SessionRecord
     owner: str
     instance: str
     grace: float
-    """Seconds, in whole milliseconds."""
+    """Grace period in seconds; it is stored in whole milliseconds."""
     unknown: dict[str, Any] = field(default_factory=dict)
-    """Fields, also of nested objects, that a newer version wrote and this one does not know."""
+    """Fields, also of nested objects, that only a newer version knows."""
 
 
 def encode(stored: Stored) -> bytes:
@@ -51,7 +51,7 @@ def decode(value: bytes) -> Stored:
     """Read the value of a session's key.
 
     Raises:
-        BadPacket: it is not what `encode` writes, or of a newer schema (reason ``state-schema``).
+        BadPacket: it is not what `encode` writes, or it has a newer schema (reason ``state-schema``).
     """
     if len(value) > MAX_VALUE:
         raise BadPacket("state-size", f"{len(value)} bytes")
@@ -76,12 +76,12 @@ def decode(value: bytes) -> Stored:
 
 
 def encode_tracks(record: SessionRecord) -> bytes:
-    """Return the value for the key of a peer's tracks; empty if there is to be no such key."""
+    """Return the value for the key of a peer's tracks; empty if the key should not exist."""
     return msgspec.json.encode(record.tracks) if record.tracks else b""
 
 
 class _Header(msgspec.Struct):
-    """The fields that are not the record's."""
+    """The fields that do not belong to the record."""
 
     schema: int
     owner: str
@@ -115,7 +115,7 @@ def _only_unknown(whole: dict[str, Any], known: dict[str, Any]) -> dict[str, Any
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether a value is nested in more than so many levels."""
+    """Return whether a value has more than this many levels of nesting."""
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list):

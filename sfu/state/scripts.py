@@ -1,32 +1,34 @@
-"""What runs inside Redis: each change of a session with all its keys at once, only by who holds the session.
+"""The Lua scripts that run inside Redis. Each changes a session with all its keys, in one step.
 
-A session is held by the instance that its value names. A server whose session another one has claimed finds
-that out here, and cannot overwrite it. Needs Redis 5 or newer (scripts may ask for the time before they
-write), and not a Redis Cluster, since the keys of one session lie in different slots.
+Only the instance that holds a session can change it: the session's value names the holder. A server whose
+session was claimed by another one learns that from the script's answer, and cannot overwrite it.
 
-Room and peer keys are for people and other programs; no server reads them.
+The scripts need Redis 5 or newer, since they ask for the time before they write. They do not work on a Redis
+Cluster, where the keys of one session lie in different slots.
+
+The keys of rooms and peers are for people and other programs; no server reads them.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 from sfu.state.codec import Stored, encode, encode_tracks
-from sfu.state.keys import Keys
+from sfu.state.keys import KeyNames
 
 Command = Sequence[str | bytes | int]
 """A Redis command and its arguments."""
 
 DONE: Final = 1
-"""A script's answer: it is as wanted."""
+"""A script's answer: the change is made."""
 HELD_BY_ANOTHER: Final = 0
-"""Another server has claimed the session since, or (for `CLAIM`) its value is another one than was expected."""
+"""A script's answer: another instance holds the session or, for `CLAIM`, its value is not the expected one."""
 ABSENT: Final = -1
-"""Of `REFRESH`: there is no such key any more, or it holds nothing of ours."""
+"""The answer of `REFRESH` when the key does not exist, or its value is not one of ours."""
 
 _COMMON: Final = """
 local session, tracks, meta, peers, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
--- The instance that may write the session; nil for anybody, also when the value is none of ours.
+-- The instance that may write the session. Nil, so any may, if there is no value or it is not one of ours.
 local function holder()
     local value = redis.call('GET', session)
     if not value then return nil end
@@ -43,7 +45,7 @@ local function live_at_least(key, ms)
     if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
 end
 
--- Sets have members that expire one by one: each score is a time, and whoever writes cleans up.
+-- The members of a set expire one by one: each score is a time, and every write removes the expired ones.
 local function add(set, member, now, ttl)
     redis.call('ZREMRANGEBYSCORE', set, '-inf', now)
     redis.call('ZADD', set, now + ttl, member)
@@ -64,7 +66,7 @@ local function list(ttl, session_id, peer)
 end
 
 local function write(ttl, session_id, peer, value, published)
-    -- Where there is no memory left this is refused, but only as the first command of a script that writes.
+    -- Without memory Redis refuses this, but only as the first write of a script. So it stands first.
     redis.call('SET', session, value, 'PX', ttl)
     if published == '' then
         redis.call('DEL', tracks)
@@ -85,7 +87,7 @@ write(tonumber(ttl), session_id, peer, value, published)
 return 1
 """
 )
-"""Write a session that this instance holds, or that is not there."""
+"""Write a session that this instance holds, or that does not exist."""
 
 REFRESH: Final = (
     _COMMON
@@ -101,7 +103,7 @@ list(ttl, session_id, peer)
 return 1
 """
 )
-"""Let a session that this instance holds live on, unchanged."""
+"""Extend the life of a session that this instance holds, without changing it."""
 
 CLAIM: Final = (
     _COMMON
@@ -113,7 +115,7 @@ if KEYS[6] ~= index then remove(KEYS[6], session_id) end
 return 1
 """
 )
-"""Replace the value of a session if it still is the one that was read: compare and set."""
+"""Replace the value of a session if it is still the one that was read: compare and set."""
 
 DROP: Final = (
     _COMMON
@@ -134,28 +136,28 @@ end
 return 1
 """
 )
-"""Delete a session that this instance holds, and what is left of its room."""
+"""Delete a session that this instance holds, and the room's metadata if the room is empty."""
 
 SCRIPTS: Final = (SAVE, REFRESH, CLAIM, DROP)
-"""All of them, to be loaded at the start of a connection."""
+"""All scripts; every connection loads them first."""
 
 
 class Commands:
-    """Makes the commands that run the scripts."""
+    """Builds the commands that run the scripts."""
 
-    def __init__(self, keys: Keys, owner: str, instance: str) -> None:
-        """`owner` and `instance` are who writes (see `sfu.state.codec`)."""
+    def __init__(self, keys: KeyNames, owner: str, instance: str) -> None:
+        """`owner` and `instance` name this server and this process in values (see `sfu.state.codec`)."""
         self.keys = keys
         self.owner = owner
         self.instance = instance
         self._digests: dict[str, bytes] = {}
 
     def load(self) -> list[Command]:
-        """Return the commands that load the scripts; their replies are for `loaded`."""
+        """Return the commands that load the scripts; pass the replies to `loaded`."""
         return [("SCRIPT", "LOAD", script) for script in SCRIPTS]
 
     def loaded(self, digests: Sequence[bytes]) -> None:
-        """Take the names that Redis gave the scripts."""
+        """Take the digests by which Redis knows the scripts."""
         self._digests = dict(zip(SCRIPTS, digests, strict=True))
 
     def save(self, stored: Stored, ttl: float) -> Command:
@@ -168,13 +170,13 @@ class Commands:
         return self._run(REFRESH, stored, self.instance, _ttl(ttl), record.session_id, record.peer_id)
 
     def drop(self, stored: Stored, room_ttl: float) -> Command:
-        """Return the command for `DROP`; `room_ttl` is how long an empty room's metadata lives, in seconds."""
+        """Return the command for `DROP`; `room_ttl`: seconds that an empty room's metadata is kept."""
         record = stored.record
         kept = round(room_ttl * 1000)
         return self._run(DROP, stored, self.instance, kept, record.session_id, record.peer_id)
 
     def claim(self, expected: bytes, holder: str, stored: Stored, ttl: float) -> Command:
-        """Return the command for `CLAIM`: `expected` is the value that was read, `holder` the owner in it."""
+        """Return the command for `CLAIM`: `expected` is the value that was read, `holder` its owner."""
         return self._run(
             CLAIM, stored, *self._value(stored, ttl), expected, more_keys=[self.keys.server_sessions(holder)]
         )

@@ -1,4 +1,4 @@
-"""What is counted about the store, and how a claim can fail."""
+"""The counts of the store, and the error of a claim that cannot be answered."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,35 +6,35 @@ from typing import Final
 from sfu.histogram import Distribution
 
 LATENCY_BOUNDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0)
-"""Milliseconds of a round trip."""
+"""Upper bounds of the buckets for round trips, in milliseconds."""
 
 RECOVERY_BOUNDS: Final = (10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2000.0)
-"""Milliseconds of a recovery."""
+"""Upper bounds of the buckets for recoveries, in milliseconds."""
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be asked now: nobody knows whether there is such a session."""
+    """The store does not answer now, so it is unknown whether the session exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreStatistics:
-    """Counts since the store was made, and what there is now."""
+    """Counts since the store was made, and the present state."""
 
     healthy: bool
     """Whether changes are written as they come."""
     sessions: int
     """Sessions that this server holds."""
     backlog: int
-    """Of them, and of those that have ended, how many are yet to be written."""
+    """Sessions, ended ones included, with changes that are not in Redis yet."""
     refused: int
-    """Sessions that are not kept, since there were too many."""
+    """Sessions that the store does not keep because there were too many."""
     lost: int
     """Sessions that another server has claimed."""
     unreadable: dict[str, int]
-    """Values that were left alone, by reason."""
+    """Values that could not be read and were left as they are, by reason."""
     errors: dict[str, int]
     """Failures by kind: connection, timeout, auth, …"""
     latency: Distribution
-    """Milliseconds from sending commands together until the last reply."""
+    """Milliseconds from sending a batch of commands until its last reply."""
     recovery: Distribution
-    """Milliseconds from the first answer until the sessions of the last life were there."""
+    """Milliseconds from the first answer of Redis until this server had its earlier sessions back."""

@@ -7,19 +7,6 @@ from pathlib import Path
 import pytest
 from support.log_capture import LogEntry, capture_logs
 from support.redis import RedisServer, redis_server
-from support.redis_backed_server import REFRESH
-
-from sfu.shell.store import redis as redis_store
-from sfu.shell.store import redis_health as redis_trouble
-from sfu.state import backlog
-
-
-@pytest.fixture
-def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let servers look at Redis more often than in real life, so that tests need not wait."""
-    monkeypatch.setattr(backlog, "REFRESH_INTERVAL", REFRESH)
-    monkeypatch.setattr(redis_store, "HEARTBEAT", 0.05)
-    monkeypatch.setattr(redis_trouble, "RETRY_MAX", 0.2)
 
 
 @pytest.fixture
@@ -33,7 +20,7 @@ async def redis() -> AsyncIterator[RedisServer]:
 
 @pytest.fixture
 def log() -> Iterator[list[LogEntry]]:
-    """Collect the log of all servers, in which nothing may be worse than a warning."""
+    """Collect the log of all servers; in it nothing may be worse than a warning."""
     with capture_logs() as captured:
         yield captured
     assert [entry for entry in captured if entry["log_level"] in ("error", "critical")] == []

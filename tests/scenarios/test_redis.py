@@ -1,6 +1,6 @@
 """The whole server over a real Redis: what is left of a session, and what comes back after a server's end.
 
-Intervals are shorter than in real life; no test waits for a time, but for what is to happen.
+Intervals are shorter than in operation. No test waits for a fixed time; each waits for what should happen.
 """
 
 import gc
@@ -12,10 +12,9 @@ import trio
 import trio.testing
 from browser.sfu_process import SfuProcess, open_sfu
 from support.real_server import becomes, enter, hear, tell
-from support.redis import RedisServer, needs_redis
+from support.redis import RedisServer, needs_redis, proxied
 from support.redis_backed_server import (
     ROOM,
-    between,
     flows,
     found,
     leave,
@@ -37,7 +36,7 @@ from sfu.shell.signaling import Signaling
 from sfu.transport.peer import PeerTransport
 from sfu.transport.secure import SecureChannel
 
-pytestmark = [needs_redis, pytest.mark.usefixtures("short_intervals", "log")]
+pytestmark = [needs_redis, pytest.mark.usefixtures("log")]
 
 STOP = 15.0
 """Seconds that a process may take to end on a busy machine: it waits for clients, a goodbye, and the store."""
@@ -162,7 +161,7 @@ async def end_of(server: SfuProcess) -> int:
 
 
 async def test_what_waits_is_written_before_the_end(redis: RedisServer) -> None:
-    async with between(redis) as proxy, open_sfu({"SFU_REDIS_URL": str(proxy.address)}) as server:
+    async with proxied(redis) as proxy, open_sfu({"SFU_REDIS_URL": str(proxy.address)}) as server:
         async with open_websocket_url(server.url.replace("http", "ws") + "/ws") as websocket:
             await enter(websocket, ROOM)
             (known,) = await found(lambda: sessions(redis))

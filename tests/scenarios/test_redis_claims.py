@@ -5,6 +5,7 @@ import trio
 from support.real_server import becomes
 from support.redis import RedisServer, needs_redis
 from support.redis_backed_server import (
+    RARE_REFRESH,
     ROOM,
     RedisBackedServer,
     leave,
@@ -15,9 +16,8 @@ from support.redis_backed_server import (
 )
 
 from sfu.shell.peer import CONNECTION_LOST
-from sfu.state import backlog
 
-pytestmark = [needs_redis, pytest.mark.usefixtures("short_intervals", "log")]
+pytestmark = [needs_redis, pytest.mark.usefixtures("log")]
 
 
 async def race(redis: RedisServer, one: RedisBackedServer, two: RedisBackedServer, user: str) -> None:
@@ -62,14 +62,11 @@ async def test_of_two_servers_one_ends_up_with_a_session(redis: RedisServer) -> 
         await becomes(redis.names, set())
 
 
-async def test_a_client_goes_to_another_server_and_back_at_once(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_client_goes_to_another_server_and_back_at_once(redis: RedisServer) -> None:
     """The first server has not noticed that the session went, and what it knows of it is old."""
-    monkeypatch.setattr(backlog, "REFRESH_INTERVAL", 15.0)
     async with (
-        redis_backed_server(redis.address, "one") as one,
-        redis_backed_server(redis.address, "two") as two,
+        redis_backed_server(redis.address, "one", timeouts=RARE_REFRESH) as one,
+        redis_backed_server(redis.address, "two", timeouts=RARE_REFRESH) as two,
         one.client("bob") as bob,
         two.client("bob") as moved,
         one.client("bob") as back,

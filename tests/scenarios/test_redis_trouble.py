@@ -2,18 +2,20 @@
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 from support.log_capture import LogEntry
 from support.real_server import becomes
-from support.redis import RedisServer, TcpProxy, needs_redis
+from support.redis import RedisServer, TcpProxy, needs_redis, proxied
 from support.redis_backed_server import (
+    RARE_REFRESH,
     REFRESH,
     ROOM,
+    SHORT,
     RedisBackedServer,
-    between,
     leave,
     own_tracks,
     publishes,
@@ -23,11 +25,11 @@ from support.redis_backed_server import (
     took,
 )
 
-from sfu.shell.store import redis_link as redis_client
-from sfu.shell.store.redis import CLAIM_TIMEOUT
-from sfu.state import backlog
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
 
-pytestmark = [needs_redis, pytest.mark.usefixtures("short_intervals", "log")]
+pytestmark = [needs_redis, pytest.mark.usefixtures("log")]
+
+CLAIM_TIMEOUT = DEFAULT_TIMEOUTS.redis_claim
 
 PROMPT = 0.75 * CLAIM_TIMEOUT
 """Seconds for what waits for nobody, on a busy machine; whatever waits for a halted Redis takes longer."""
@@ -143,13 +145,10 @@ async def test_redis_is_restarted_empty_during_a_call(redis: RedisServer) -> Non
                 assert (await client.resume(each, room=ROOM))["resumed"] is True
 
 
-async def test_a_halted_redis_delays_nothing_but_claims(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with redis_backed_server(redis.address) as server, server.call() as call:
+async def test_a_halted_redis_delays_nothing_but_claims(redis: RedisServer) -> None:
+    impatient = replace(SHORT, redis_connect=REFRESH, redis_reply=REFRESH)
+    async with redis_backed_server(redis.address, timeouts=impatient) as server, server.call() as call:
         await server.written()
-        monkeypatch.setattr(redis_client, "REPLY_TIMEOUT", REFRESH)
-        monkeypatch.setattr(redis_client, "CONNECT_TIMEOUT", REFRESH)
         publisher, track = call.bob.heard("join")[0]["peerId"], own_tracks(call.bob)["video"]
         redis.halt()
         try:
@@ -170,15 +169,12 @@ async def test_a_halted_redis_delays_nothing_but_claims(
         assert sessions(redis) == {session(client) for client in (call.alice, call.bob, emil)}
 
 
-async def test_a_slow_redis_delays_nothing_but_claims(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backlog, "REFRESH_INTERVAL", 15.0)
+async def test_a_slow_redis_delays_nothing_but_claims(redis: RedisServer) -> None:
     async with (
-        between(redis) as proxy,
-        redis_backed_server(redis.address, "other") as other,
+        proxied(redis) as proxy,
+        redis_backed_server(redis.address, "other", timeouts=RARE_REFRESH) as other,
         other.client("emil") as emil,
-        redis_backed_server(proxy.address) as server,
+        redis_backed_server(proxy.address, timeouts=RARE_REFRESH) as server,
         server.call() as call,
     ):
         await emil.join(ROOM)

@@ -9,76 +9,77 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from support.records import record
 
 from sfu.conference.records import SessionRecord
-from sfu.state.backlog import LINGER, REFRESH_INTERVAL, Action, Backlog, Change, Outcome
+from sfu.state.backlog import LINGER, Action, Backlog, Change, Outcome
 
 GRACE = 20.0
+REFRESH_INTERVAL = 15.0
 LEASE = GRACE + 2 * REFRESH_INTERVAL
 
 
-def settle_all(backlog: Backlog, outcome: Outcome, now: float) -> list[Change]:
+def finish_all(backlog: Backlog, outcome: Outcome, now: float) -> list[Change]:
     """Take everything that is due and let it end in one way."""
     changes = backlog.take(1000, now)
     for change in changes:
-        backlog.settle(change, outcome, now)
+        backlog.finish(change, outcome, now)
     return changes
 
 
 def test_the_newest_record_is_written_once() -> None:
-    backlog = Backlog(10)
+    backlog = Backlog(10, REFRESH_INTERVAL)
     for generation in range(5):
         backlog.put(record(1, generation=generation), GRACE, 0.0)
-    (change,) = settle_all(backlog, Outcome.DONE, 0.0)
+    (change,) = finish_all(backlog, Outcome.DONE, 0.0)
     assert (change.action, change.record.generation, change.ttl) == (Action.SAVE, 4, LEASE)
     assert len(backlog) == 0
     assert backlog.take(10, 0.0) == []
 
 
 def test_what_changed_while_it_was_written_is_written_again() -> None:
-    backlog = Backlog(10)
+    backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
     (change,) = backlog.take(10, 0.0)
     backlog.put(record(1, name="newer"), GRACE, 0.0)
-    backlog.settle(change, Outcome.DONE, 0.0)
+    backlog.finish(change, Outcome.DONE, 0.0)
     (again,) = backlog.take(10, 0.0)
     assert again.record.name == "newer"
 
 
 def test_leases_are_extended_while_nobody_is_suspended() -> None:
-    backlog = Backlog(10)
+    backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
-    settle_all(backlog, Outcome.DONE, 0.0)
+    finish_all(backlog, Outcome.DONE, 0.0)
     assert backlog.next_refresh() == REFRESH_INTERVAL
     assert backlog.take(10, REFRESH_INTERVAL - 1) == []
-    (change,) = settle_all(backlog, Outcome.DONE, REFRESH_INTERVAL)
+    (change,) = finish_all(backlog, Outcome.DONE, REFRESH_INTERVAL)
     assert (change.action, change.ttl) == (Action.REFRESH, LEASE)
     assert backlog.next_refresh() == 2 * REFRESH_INTERVAL
     backlog.put(record(1, suspended=True), 12.0, 20.0)
     assert backlog.next_refresh() == math.inf
-    (change,) = settle_all(backlog, Outcome.DONE, 25.0)
+    (change,) = finish_all(backlog, Outcome.DONE, 25.0)
     assert (change.action, change.ttl, change.grace) == (Action.SAVE, 7.0, GRACE)
     assert backlog.take(10, 30.0) == []
 
 
 def test_an_absent_session_is_written_anew() -> None:
-    backlog = Backlog(10)
+    backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
-    settle_all(backlog, Outcome.DONE, 0.0)
-    settle_all(backlog, Outcome.ABSENT, REFRESH_INTERVAL)
-    (change,) = settle_all(backlog, Outcome.DONE, REFRESH_INTERVAL)
+    finish_all(backlog, Outcome.DONE, 0.0)
+    finish_all(backlog, Outcome.ABSENT, REFRESH_INTERVAL)
+    (change,) = finish_all(backlog, Outcome.DONE, REFRESH_INTERVAL)
     assert change.action is Action.SAVE
 
 
 def test_what_redis_never_had_needs_no_drop() -> None:
-    backlog = Backlog(10)
+    backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
     backlog.drop(record(1).session_id)
     assert backlog.sessions == len(backlog) == 0
 
 
 def test_what_redis_has_forgotten_needs_no_drop() -> None:
-    backlog = Backlog(10)
+    backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
-    settle_all(backlog, Outcome.FAILED, 0.0)  # but who knows
+    finish_all(backlog, Outcome.FAILED, 0.0)  # but who knows
     backlog.drop(record(1).session_id)
     assert record(1).session_id in backlog
     assert [change.action for change in backlog.take(10, LEASE + LINGER - 1)] == [Action.DROP]
@@ -87,35 +88,35 @@ def test_what_redis_has_forgotten_needs_no_drop() -> None:
 
 
 def test_a_session_that_came_back_after_its_drop_is_written() -> None:
-    backlog = Backlog(10)
+    backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
-    settle_all(backlog, Outcome.DONE, 0.0)
+    finish_all(backlog, Outcome.DONE, 0.0)
     backlog.drop(record(1).session_id)
     (drop,) = backlog.take(10, 1.0)
     backlog.put(record(1, name="back"), GRACE, 1.0)
-    backlog.settle(drop, Outcome.DONE, 1.0)
+    backlog.finish(drop, Outcome.DONE, 1.0)
     (change,) = backlog.take(10, 1.0)
     assert (change.action, change.record.name) == (Action.SAVE, "back")
 
 
 def test_a_lost_session_is_told_once_and_not_if_it_had_ended() -> None:
-    backlog = Backlog(10)
+    backlog = Backlog(10, REFRESH_INTERVAL)
     for number in (1, 2):
         backlog.put(record(number), GRACE, 0.0)
     one, two = backlog.take(10, 0.0)
     backlog.drop(two.session_id)
-    assert backlog.settle(one, Outcome.LOST, 0.0)
-    assert not backlog.settle(one, Outcome.LOST, 0.0)
-    assert not backlog.settle(two, Outcome.LOST, 0.0)
+    assert backlog.finish(one, Outcome.LOST, 0.0)
+    assert not backlog.finish(one, Outcome.LOST, 0.0)
+    assert not backlog.finish(two, Outcome.LOST, 0.0)
     assert backlog.sessions == 0
 
 
 def test_failures_do_not_stand_in_the_way() -> None:
-    backlog = Backlog(10)
+    backlog = Backlog(10, REFRESH_INTERVAL)
     for number in range(4):
         backlog.put(record(number), GRACE, 0.0)
     for change in backlog.take(2, 0.0):
-        backlog.settle(change, Outcome.FAILED, 0.0)
+        backlog.finish(change, Outcome.FAILED, 0.0)
     assert [change.session_id for change in backlog.take(2, 0.0)] == [
         record(2).session_id,
         record(3).session_id,
@@ -123,7 +124,7 @@ def test_failures_do_not_stand_in_the_way() -> None:
 
 
 def test_more_than_the_limit_is_refused_and_what_is_known_is_not() -> None:
-    backlog = Backlog(1)
+    backlog = Backlog(1, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
     backlog.put(record(2), GRACE, 0.0)
     backlog.put(record(1, name="newer"), GRACE, 0.0)
@@ -133,7 +134,7 @@ def test_more_than_the_limit_is_refused_and_what_is_known_is_not() -> None:
 
 
 def test_what_is_held_and_never_put_is_forgotten() -> None:
-    backlog = Backlog(10)
+    backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.hold(record(1), GRACE, 10.0, {"color": "red"}, 0.0)
     assert backlog.take(10, 0.0) == []
     assert record(1).session_id in backlog
@@ -144,32 +145,32 @@ def test_what_is_held_and_never_put_is_forgotten() -> None:
 
 
 def test_what_is_held_keeps_unknown_fields_when_it_is_put() -> None:
-    backlog = Backlog(10)
+    backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.hold(record(1), GRACE, 10.0, {"color": "red"}, 0.0)
     backlog.put(record(1), GRACE, 1.0)
-    (change,) = settle_all(backlog, Outcome.DONE, 1.0)
+    (change,) = finish_all(backlog, Outcome.DONE, 1.0)
     assert (change.unknown, change.ttl) == ({"color": "red"}, LEASE)
 
 
 def test_one_change_costs_the_same_beside_many_sessions() -> None:
-    backlog = Backlog(20_000)
+    backlog = Backlog(20_000, REFRESH_INTERVAL)
     for number in range(20_000):
         backlog.put(record(number), GRACE, 0.0)
-    while settle_all(backlog, Outcome.DONE, 0.0):
+    while finish_all(backlog, Outcome.DONE, 0.0):
         pass
     begin = time.process_time()
     for _ in range(200):
         backlog.put(record(1), GRACE, 1.0)
-        assert len(settle_all(backlog, Outcome.DONE, 1.0)) == 1
+        assert len(finish_all(backlog, Outcome.DONE, 1.0)) == 1
     assert time.process_time() - begin < 0.2  # some 2 ms; if it looked at all leases, a second
 
 
 def test_everything_is_written_again_after_a_new_connection() -> None:
-    backlog = Backlog(10)
+    backlog = Backlog(10, REFRESH_INTERVAL)
     for number in range(3):
         backlog.put(record(number), GRACE, 0.0)
-    settle_all(backlog, Outcome.DONE, 0.0)
-    backlog.renew()
+    finish_all(backlog, Outcome.DONE, 0.0)
+    backlog.write_all_again()
     assert [change.action for change in backlog.take(10, 1.0)] == [Action.SAVE] * 3
 
 
@@ -181,7 +182,7 @@ class WriteBehind(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backlog = Backlog(100)
+        self.backlog = Backlog(100, REFRESH_INTERVAL)
         self.now = 0.0
         self.names = 0
         self.wanted: dict[str, SessionRecord] = {}
@@ -216,7 +217,7 @@ class WriteBehind(RuleBasedStateMachine):
         """Do the first thing that was sent, or not; say so, or not."""
         change = self.out.pop(0)
         outcome = self.carry_out(change) if done else Outcome.FAILED
-        lost = self.backlog.settle(change, outcome if heard else Outcome.FAILED, self.now)
+        lost = self.backlog.finish(change, outcome if heard else Outcome.FAILED, self.now)
         assert not lost
 
     def carry_out(self, change: Change) -> Outcome:
@@ -242,7 +243,7 @@ class WriteBehind(RuleBasedStateMachine):
     def restart(self) -> None:
         """Lose everything in Redis, which the task notices as a new connection."""
         self.redis.clear()
-        self.backlog.renew()
+        self.backlog.write_all_again()
 
     @invariant()
     def no_more_than_needed(self) -> None:
@@ -253,10 +254,10 @@ class WriteBehind(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let Redis answer for long enough, and compare."""
         for change in self.out:
-            self.backlog.settle(change, Outcome.FAILED, self.now)
+            self.backlog.finish(change, Outcome.FAILED, self.now)
         for _ in range(3):
             for change in self.backlog.take(100, self.now):
-                self.backlog.settle(change, self.carry_out(change), self.now)
+                self.backlog.finish(change, self.carry_out(change), self.now)
         assert len(self.backlog) == 0
         kept = {name: session for name, (session, _) in self.redis.items()}
         assert {name: kept.get(name) for name in self.wanted} == self.wanted

@@ -31,5 +31,5 @@ def record(number: int = 0, **changes: Any) -> SessionRecord:
 
 
 def next_generation(found: SessionRecord) -> SessionRecord:
-    """Be the step of a claim that anybody may make."""
+    """Resume a session in a claim, without any proof."""
     return replace(found, generation=found.generation + 1, suspended=False)

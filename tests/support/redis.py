@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
@@ -120,16 +121,16 @@ async def redis_server(folder: Path, *options: str) -> AsyncIterator[RedisServer
 
 
 class TcpProxy:
-    """Stands between a store and Redis, and is slow, or cuts connections."""
+    """A proxy before Redis that can delay, replace or drop the replies."""
 
     def __init__(self, folder: Path, server: RedisAddress) -> None:
         self.address = RedisAddress("unix", path=str(folder / "proxy.sock"))
         self.delay = 0.0
-        """Seconds that each reply is held back."""
+        """Seconds by which each reply is delayed."""
         self.cut_before: bytes | None = None
-        """Ends the connection when a reply comes to a request with this in it, which Redis has carried out."""
+        """If a request contains this, the connection is cut before the reply: it gets lost."""
         self.answer: bytes | None = None
-        """Is answered in place of what Redis says."""
+        """Sent instead of every reply of Redis, if it is set."""
         self.connections = 0
         self._server = server
 
@@ -165,3 +166,14 @@ class TcpProxy:
                 asked.clear()
                 await client.send_all(data if self.answer is None else self.answer)
         both.cancel("cut")
+
+
+@asynccontextmanager
+async def proxied(server: RedisServer) -> AsyncIterator[TcpProxy]:
+    """Run a proxy before Redis for the block."""
+    with tempfile.TemporaryDirectory(prefix="sfu-redis-") as folder:
+        proxy = TcpProxy(Path(folder), server.address)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(proxy.serve)
+            yield proxy
+            nursery.cancel_scope.cancel("the block has ended")

@@ -8,20 +8,20 @@ async with redis_backed_server(redis.address) as second:       # the same server
 """
 
 import os
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import trio
 from support.log_capture import LogEntry
 from support.media import KEY_FRAME
 from support.real_server import HOST, PATIENCE, PortClient, RealServer, becomes
-from support.redis import RedisServer, TcpProxy
+from support.redis import RedisServer
 
 from sfu.shell.config.redis_url import RedisAddress
 from sfu.shell.config.settings import Settings
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.config.values import HostPort
 from sfu.shell.media.tcp import IceTcp
 from sfu.shell.media.udp import MediaSocket
@@ -30,7 +30,13 @@ from sfu.shell.server import Server
 from sfu.shell.store.redis import RedisStore
 
 REFRESH = 0.3
-"""Seconds after which the leases of sessions are extended in tests."""
+"""Seconds between two extensions of a session's lease in tests."""
+
+SHORT = replace(DEFAULT_TIMEOUTS, lease_refresh=REFRESH, redis_heartbeat=0.05, redis_retry_max=0.2)
+"""The server looks at Redis more often than in operation, so that tests need not wait."""
+
+RARE_REFRESH = replace(SHORT, lease_refresh=DEFAULT_TIMEOUTS.lease_refresh)
+"""The same, but no lease is extended within a test."""
 
 ROOM = "call"
 """Where everybody meets; the room of `RealServer.call`."""
@@ -88,9 +94,13 @@ class RedisBackedServer(RealServer):
 
 @asynccontextmanager
 async def redis_backed_server(
-    address: RedisAddress, server_id: str = "one", log: list[LogEntry] | None = None, **settings: Any
+    address: RedisAddress,
+    server_id: str = "one",
+    log: list[LogEntry] | None = None,
+    timeouts: Timeouts = SHORT,
+    **settings: Any,
 ) -> AsyncIterator[RedisBackedServer]:
-    """Run a server whose Redis is at `address`; at the end of the block it is stopped, if it still lives."""
+    """Run a server whose Redis is at `address`; at the end of the block it is stopped, if it was not killed."""
     everything: dict[str, Any] = {
         "session_ttl_sec": 30,
         "http_addr": HostPort(HOST, 0),
@@ -101,12 +111,12 @@ async def redis_backed_server(
         **settings,
     }
     chosen = Settings(**everything)
-    store = RedisStore(address, server_id, os.urandom, room_ttl=chosen.room_ttl_sec)
+    store = RedisStore(address, server_id, os.urandom, room_ttl=chosen.room_ttl_sec, timeouts=timeouts)
     with (
         IceTcp.open(HostPort(HOST, 0), max_connections=100) as ice_tcp,
         MediaSocket.open(HOST, 0, sink=ice_tcp) as media,
     ):
-        sfu = Server(chosen, media, store, ice_tcp)
+        sfu = Server(chosen, media, store, ice_tcp, timeouts=timeouts)
         async with trio.open_nursery() as nursery:
             operators = await nursery.start(Admin(chosen, sfu, media).serve)
             async with trio.open_nursery() as serving:
@@ -176,17 +186,6 @@ async def took(what: Awaitable[object]) -> float:
     begin = trio.current_time()
     await what
     return trio.current_time() - begin
-
-
-@asynccontextmanager
-async def between(redis: RedisServer) -> AsyncIterator[TcpProxy]:
-    """Put a TCP proxy before Redis."""
-    with tempfile.TemporaryDirectory(prefix="sfu-redis-") as folder:
-        proxy = TcpProxy(Path(folder), redis.address)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(proxy.serve)
-            yield proxy
-            nursery.cancel_scope.cancel("the test is over")
 
 
 async def found(what: Callable[[], set[str]]) -> set[str]:

@@ -58,6 +58,49 @@ class Timeouts:
     report_interval: float = 60.0
     """Between two log lines about a failure that goes on."""
 
+    # Sessions at the store.
+    lease_refresh: float = 15.0
+    """Between two extensions of a stored session's lease. One small command per session: little beside its
+    media."""
+    redis_connect: float = 3.0
+    """For a connection to Redis: TCP, TLS and log-in."""
+    redis_reply: float = 5.0
+    """For all replies to one batch of commands: ten times as long as a very slow Redis takes."""
+    redis_close: float = 1.0
+    """For closing a connection to Redis. With TLS that waits for the other side."""
+    redis_heartbeat: float = 2.0
+    """Without a command, until the server checks that Redis still answers."""
+    redis_gather: float = 0.01
+    """How long a change waits for others: a join makes several within a moment, and they are written
+    together."""
+    redis_claim: float = 2.0
+    """For a claim: two round trips and the batch that is on its way, at half a second each, and a little
+    more."""
+    redis_retry_min: float = 0.1
+    """From the first failure of Redis to the next try. Doubled with each further failure."""
+    redis_retry_max: float = 5.0
+    """The longest time from a failure of Redis to the next try."""
+
+    # Media by TCP.
+    tcp_unclaimed: float = 10.0
+    """How long a connection may lead to no peer. Browsers check as soon as they are connected."""
+    tcp_sweep: float = 5.0
+    """Between two searches for such connections, and so how much longer one may live."""
+    tcp_exhausted: float = 0.1
+    """Without accepting, when there is no file descriptor or memory for one more connection."""
+    tcp_unacknowledged: float = 30.0
+    """Without an acknowledgement, until the kernel ends a connection: as long as consent lasts (RFC 7675)."""
+
+    # Full ICE agents.
+    ice_server: float = 5.0
+    """For one STUN or TURN server, before the next one is tried."""
+    ice_release: float = 2.0
+    """For closing the sockets of one ICE generation. A TURN allocation is released by a request, and the server
+    should answer it."""
+    ice_retry: float = 1.0
+    """From the failure of a peer's event loop to the next one. Without a free file descriptor none can be
+    opened."""
+
     # Measuring.
     meter_interval: float = 5.0
     """Between two readings of all counters. A client sends several RTCP reports in that time."""

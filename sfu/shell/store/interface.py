@@ -1,31 +1,32 @@
-"""Where sessions are kept so that they outlive a connection, and with Redis the server.
+"""The store: where sessions are kept, so that they outlive a connection and, with Redis, the server process.
 
-Two stores do the same: `sfu.shell.store.redis.RedisStore`, and `sfu.shell.store.memory.MemoryStore` for a
-server without Redis, whose sessions end with the process. docs/state.md is the operators' view.
+`sfu.shell.store.redis.RedisStore` keeps them in Redis. `sfu.shell.store.memory.MemoryStore` keeps them in the
+process and loses them when it ends. docs/state.md explains the store to operators.
 
-A session is *held* by the server that has put it, recovered it or claimed it last. The others cannot write it.
+A server *holds* the sessions that it was the last to put, recover or claim. Other servers cannot write them.
 """
 
-import os
-import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from sfu.conference.records import SessionRecord
-from sfu.shell.config.settings import Settings
-from sfu.shell.store.memory import MemoryStore
 from sfu.state.statistics import StoreStatistics
 
-Recovered = Callable[[list[tuple[SessionRecord, float]]], None]
-"""Is given the sessions of the server's last life, suspended, and the seconds for which each can be resumed."""
+CLAIM_ATTEMPTS: Final = 5
+"""How many races a claim may lose before it gives up. A client that comes twice causes one; more are
+unlikely."""
 
-Lost = Callable[[str], None]
-"""Is given the id of a session that another server holds from now on: its client is there."""
+OnRecovered = Callable[[list[tuple[SessionRecord, float]]], None]
+"""Takes the sessions that this server held before its restart, suspended, and the seconds left to resume
+each."""
 
-Step = Callable[[SessionRecord], SessionRecord | None]
-"""Is given a session as it is stored; returns its successor, or None if the client did not prove it.
+OnLost = Callable[[str], None]
+"""Takes the id of a session that another server holds from now on: the client has gone there."""
 
-It may be called more than once, and has no effect of its own. Session, peer and room stay the same."""
+ResumeRecord = Callable[[SessionRecord], SessionRecord | None]
+"""Takes a session as it is stored; returns the resumed session, or None if the client did not prove it.
+
+It may be called more than once and must not have side effects. Session id, peer and room stay the same."""
 
 
 class Store(Protocol):
@@ -36,52 +37,41 @@ class Store(Protocol):
         """Whether changes are written as they come."""
 
     def put(self, record: SessionRecord, ttl: float) -> None:
-        """Keep a session as it is now; the newest record wins.
+        """Keep a session as it is now. The newest record wins.
 
-        `ttl` is the grace period in seconds, and of a suspended session what is left of it. As long as a
-        session is not suspended its lease is extended by the store.
+        `ttl` is the grace period in seconds; for a suspended session it is the rest of that. While a session is
+        not suspended, the store extends its lease.
         """
 
     def drop(self, session_id: str) -> None:
-        """Forget a session that has ended. One that this server does not hold is no error."""
+        """Remove a session that has ended. Does nothing if this server does not hold it."""
 
-    async def claim(self, session_id: str, step: Step) -> SessionRecord | None:
-        """Make a session of another server, or of an earlier life, this server's own; return its successor.
+    async def claim(self, session_id: str, resume: ResumeRecord) -> SessionRecord | None:
+        """Take a session over from another server, or from before a restart; return it as `resume` made it.
 
-        None if there is no such session, if it is not proven, if others were faster again and again, or if
-        this server holds it already: it may have come back while the caller waited, so look there again. Of
-        several that claim a session at the same time one gets it. Where this server only believes to hold it,
-        since another has claimed it meanwhile, `lost` is called first, and then it is claimed back.
+        Returns None if there is no such session, if `resume` returned None, if `CLAIM_ATTEMPTS` races were
+        lost, or if this server holds the session already. In the last case it may have come back while the
+        caller waited, so look again. If several claim a session at the same time, one gets it.
 
-        Who claims has to put or drop the session soon; what is forgotten runs out by itself.
+        Another server may have claimed a session that this one still believes to hold. Then `on_lost` is called
+        first, and the session is claimed back.
+
+        Put or drop a claimed session soon; otherwise it expires.
 
         Raises:
-            StoreUnavailable: nobody can tell, for a bounded time. Later the same may succeed.
+            StoreUnavailable: the store did not answer in time, so whether the session exists is unknown. The
+                same claim may succeed later.
         """
 
     async def flush(self) -> None:
-        """Wait until everything is written. Without Redis that takes for ever, so the caller bounds it."""
+        """Wait until everything is written. This never ends while Redis is away, so the caller sets a limit."""
 
-    async def run(self, recovered: Recovered, lost: Lost) -> None:
+    async def run(self, on_recovered: OnRecovered, on_lost: OnLost) -> None:
         """Write what is put and dropped, until cancelled.
 
-        `recovered` is called once, when the store first answers and before any claim is; `lost` whenever a
-        session turns out to be another server's. Both must not raise.
+        `on_recovered` is called once, when the store first answers and before the first claim. `on_lost` is
+        called whenever another server turns out to hold a session. Neither may raise.
         """
 
     def statistics(self) -> StoreStatistics:
         """Return the counts so far."""
-
-
-def open_store(settings: Settings) -> Store:
-    """Return the store that the settings ask for; `Store.run` is its life."""
-    server_id = settings.server_id or f"{socket.gethostname()}/{settings.http_addr}"
-    address = settings.redis_address
-    if address is None:
-        return MemoryStore(server_id)
-    # Imported here, so that a server without Redis does without asyncio.
-    from sfu.shell.store.redis import RedisStore
-
-    return RedisStore(
-        address, server_id, os.urandom, prefix=settings.redis_prefix, room_ttl=settings.room_ttl_sec
-    )

@@ -1,23 +1,21 @@
-"""Sessions in the memory of the process: what a server without Redis has, and tests of several servers.
+"""Sessions in the memory of the process: the store of a server without Redis.
 
-Here a value is written at once, so there is no backlog; leases and who holds what are as in Redis.
+Tests of several servers let them share one memory. A value is written at once, so there is no backlog. Leases
+and holders work as in Redis.
 """
 
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
 
 import trio
 
 from sfu.conference.records import SessionRecord
 from sfu.histogram import Histogram
-from sfu.state.backlog import CLAIM_LEASE, REFRESH_INTERVAL
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from sfu.shell.store.interface import CLAIM_ATTEMPTS, OnLost, OnRecovered, ResumeRecord
+from sfu.state.backlog import CLAIM_LEASE
 from sfu.state.statistics import LATENCY_BOUNDS, RECOVERY_BOUNDS, StoreStatistics
-
-CLAIM_ATTEMPTS: Final = 5
-"""Races that a claim may lose before it gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +25,24 @@ class _Kept:
     expires: float
     owner: str
     instance: object
-    """Who may write it."""
+    """The store that holds it and may write it."""
     leased: bool
-    """Whether its lease is extended: somebody uses it."""
+    """Whether the lease is extended: a client is connected."""
 
 
 class Memory:
-    """What several stores may share, as servers share a Redis."""
+    """The sessions of one or more stores; several stores share one as servers share a Redis."""
 
     def __init__(self) -> None:
         self.sessions: dict[str, _Kept] = {}
 
     def find(self, session_id: str) -> _Kept | None:
-        """Return a session that has not expired."""
+        """Return a session, if it has not expired."""
         kept = self.sessions.get(session_id)
         return kept if kept is not None and kept.expires > trio.current_time() else None
 
     def purge(self) -> None:
-        """Forget what has expired."""
+        """Remove the expired sessions."""
         now = trio.current_time()
         for session_id in [name for name, kept in self.sessions.items() if kept.expires <= now]:
             del self.sessions[session_id]
@@ -55,14 +53,17 @@ class MemoryStore:
 
     healthy = True
 
-    def __init__(self, server_id: str, memory: Memory | None = None) -> None:
-        """`server_id` stays the same across restarts, which only a shared `memory` outlives."""
+    def __init__(
+        self, server_id: str, memory: Memory | None = None, timeouts: Timeouts = DEFAULT_TIMEOUTS
+    ) -> None:
+        """`server_id` stays the same across restarts. Only a `memory` that is passed in survives a restart."""
         self._server_id = server_id
+        self._lease_refresh = timeouts.lease_refresh
         self._memory = memory or Memory()
         self._held: set[str] = set()
         self._lost: deque[str] = deque()
         self._lost_count = 0
-        self._tell_lost: Callable[[str], None] = lambda session_id: None
+        self._on_lost: OnLost | None = None
         self._wake = trio.Event()
 
     def put(self, record: SessionRecord, ttl: float) -> None:
@@ -85,9 +86,7 @@ class MemoryStore:
         if kept is not None and kept.instance is self:
             del self._memory.sessions[session_id]
 
-    async def claim(
-        self, session_id: str, step: Callable[[SessionRecord], SessionRecord | None]
-    ) -> SessionRecord | None:
+    async def claim(self, session_id: str, resume: ResumeRecord) -> SessionRecord | None:
         """See `sfu.shell.store.interface.Store.claim`."""
         for _ in range(CLAIM_ATTEMPTS):
             await trio.lowlevel.checkpoint()
@@ -97,37 +96,35 @@ class MemoryStore:
             if session_id in self._held:
                 if found.instance is self:
                     return None
-                self._held.remove(session_id)  # its client has been elsewhere, which nobody here knows yet
+                # The client has been at another server, which this one has not noticed yet.
+                self._held.remove(session_id)
                 self._lost_count += 1
-                self._tell_lost(session_id)
-            successor = step(found.record)
-            if successor is None:
+                if self._on_lost is not None:
+                    self._on_lost(session_id)
+            resumed = resume(found.record)
+            if resumed is None:
                 return None
-            # As with Redis, others may come between reading and writing.
+            # As with Redis, another claim may come between reading and writing.
             await trio.lowlevel.checkpoint()
             if self._memory.find(session_id) is found:
                 self._held.add(session_id)
-                self._keep(successor, found.grace, max(found.grace, CLAIM_LEASE))
-                return successor
+                self._keep(resumed, found.grace, max(found.grace, CLAIM_LEASE))
+                return resumed
         return None
 
     async def flush(self) -> None:
         """See `sfu.shell.store.interface.Store.flush`."""
         await trio.lowlevel.checkpoint()
 
-    async def run(
-        self,
-        recovered: Callable[[list[tuple[SessionRecord, float]]], None],
-        lost: Callable[[str], None],
-    ) -> None:
+    async def run(self, on_recovered: OnRecovered, on_lost: OnLost) -> None:
         """See `sfu.shell.store.interface.Store.run`."""
-        self._tell_lost = lost
-        recovered(self._recover())
+        self._on_lost = on_lost
+        on_recovered(self._recover())
         while True:
             while self._lost:
-                lost(self._lost.popleft())
+                on_lost(self._lost.popleft())
             self._wake = trio.Event()
-            with trio.move_on_after(REFRESH_INTERVAL if self._held else math.inf):
+            with trio.move_on_after(self._lease_refresh if self._held else math.inf):
                 await self._wake.wait()
             self._refresh()
 
@@ -146,11 +143,11 @@ class MemoryStore:
         )
 
     def _lease(self, record: SessionRecord, grace: float) -> None:
-        self._keep(record, grace, grace + 2 * REFRESH_INTERVAL, leased=True)
+        self._keep(record, grace, grace + 2 * self._lease_refresh, leased=True)
 
     def _keep(self, record: SessionRecord, grace: float, ttl: float, *, leased: bool = False) -> None:
         if len(self._held) == 1:
-            self._wake.set()  # from now on there is something to look after
+            self._wake.set()  # from now on there is a lease to extend
         expires = trio.current_time() + ttl
         self._memory.sessions[record.session_id] = _Kept(record, grace, expires, self._server_id, self, leased)
 
@@ -178,7 +175,7 @@ class MemoryStore:
         for session_id in tuple(self._held):
             kept = self._memory.find(session_id)
             if kept is None:
-                self._held.remove(session_id)  # its time is over
+                self._held.remove(session_id)  # it has expired
             elif kept.instance is not self:
                 self._lose(session_id)
             elif kept.leased:

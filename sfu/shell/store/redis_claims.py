@@ -1,6 +1,7 @@
-"""Claiming sessions, in the tasks of those who claim: read, step, compare and set.
+"""Claims of sessions: read the value, make the resumed session, compare and set.
 
-What they have to ask waits here for the task that owns Redis (`sfu.shell.store.redis`).
+A claim runs in the task of the join that makes it. Its commands wait in a queue here until the task that talks
+to Redis sends them (`sfu.shell.store.redis`).
 """
 
 import dataclasses
@@ -11,82 +12,80 @@ from typing import Any, Final
 import trio
 
 from sfu.conference.records import SessionRecord
-from sfu.errors import BadPacket
-from sfu.shell.store.redis_link import ErrorReply
+from sfu.shell.store.interface import CLAIM_ATTEMPTS, ResumeRecord
+from sfu.shell.store.redis_connection import ErrorReply
+from sfu.shell.store.redis_values import ValueReader
 from sfu.state.backlog import CLAIM_LEASE, Backlog
-from sfu.state.codec import Stored, decode
+from sfu.state.codec import Stored
 from sfu.state.scripts import DONE, Command, Commands
 from sfu.state.statistics import StoreUnavailable
 
-MAX_QUESTIONS: Final = 1000
-"""Claims that wait at a time; more are refused, so that clients who come back all at once hear something."""
-
-CLAIM_ATTEMPTS: Final = 5
-"""Races that a claim may lose before it gives up. One is likely when a client comes twice, more are not."""
+MAX_REQUESTS: Final = 1000
+"""Requests that can wait. More are refused, so that clients that all come back at once get an answer."""
 
 
-class Question:
-    """Commands of a claim, on their way; `replies` stays None when nobody knows what came of them."""
+class ClaimRequest:
+    """The commands of a claim that wait for Redis."""
 
     def __init__(self, commands: Sequence[Command]) -> None:
         self.commands = commands
         self.replies: list[Any] | None = None
+        """None until there are replies, and also when the outcome is unknown."""
         self.answered = trio.Event()
 
 
 class SessionClaims:
-    """The claims of one store, and its reader of values."""
+    """The claims of one store."""
 
     def __init__(
         self,
         commands: Commands,
         backlog: Backlog,
+        reader: ValueReader,
         errors: Counter[str],
         *,
         wake: Callable[[], None],
         lose: Callable[[str], None],
+        max_requests: int = MAX_REQUESTS,
     ) -> None:
-        """`errors` counts what Redis refuses, by kind.
+        """`errors` counts the refusals of Redis by kind.
 
-        `wake` wakes the task that owns Redis; `lose` lets go of a session of this server that turns out to be
-        another's.
+        `wake` wakes the task that talks to Redis. `lose` gives up a session that another server has claimed.
         """
-        self.unreadable: Counter[str] = Counter()
-        """Values that were left alone, by reason."""
         self._commands = commands
         self._backlog = backlog
+        self._reader = reader
         self._errors = errors
         self._wake = wake
         self._lose = lose
-        self._questions: deque[Question] = deque()
+        self._max_requests = max_requests
+        self._requests: deque[ClaimRequest] = deque()
 
     def __len__(self) -> int:
-        """Return how many questions wait."""
-        return len(self._questions)
+        """Return the number of requests that wait."""
+        return len(self._requests)
 
-    def take(self, limit: int) -> list[Question]:
-        """Return up to `limit` questions, oldest first. Each must be answered."""
-        return [self._questions.popleft() for _ in range(min(len(self._questions), limit))]
+    def take(self, limit: int) -> list[ClaimRequest]:
+        """Remove and return up to `limit` requests, oldest first. The caller sets `answered` of each."""
+        return [self._requests.popleft() for _ in range(min(len(self._requests), limit))]
 
-    async def claim(
-        self, session_id: str, step: Callable[[SessionRecord], SessionRecord | None]
-    ) -> SessionRecord | None:
-        """Claim a session; see `sfu.shell.store.interface.Store.claim`. The caller bounds the time."""
+    async def claim(self, session_id: str, resume: ResumeRecord) -> SessionRecord | None:
+        """Claim a session; see `sfu.shell.store.interface.Store.claim`. The caller limits the time."""
         wanted: Stored | None = None
         for _ in range(CLAIM_ATTEMPTS):
             value = await self._value(session_id)
-            found = self.read(session_id, value)
+            found = self._reader.read(session_id, value)
             if found is None:
                 return None
             if session_id in self._backlog:
                 if found.instance == self._commands.instance:
                     return None
-                self._lose(session_id)  # its client has been elsewhere, which no write has found out yet
-            if found != wanted:  # else it is our own, and the reply that said so was lost
-                successor = step(found.record)
-                if successor is None:
+                self._lose(session_id)  # another server has it, which no write has found out yet
+            if found != wanted:  # else the last attempt was done, and its reply got lost
+                resumed = resume(found.record)
+                if resumed is None:
                     return None
-                wanted = self._as_own(found, successor)
+                wanted = self._as_own(found, resumed)
                 if not await self._replace(value, found, wanted):
                     continue
             ttl = max(wanted.grace, CLAIM_LEASE)
@@ -95,7 +94,7 @@ class SessionClaims:
         return None
 
     async def _value(self, session_id: str) -> Any:
-        """Read a session's value, again and again while connections fail."""
+        """Read a session's value. Tries again whenever a connection fails."""
         while True:
             replies = await self._ask([("GET", self._commands.keys.session(session_id))])
             if replies is not None:
@@ -104,7 +103,7 @@ class SessionClaims:
                 return replies[0]
 
     async def _replace(self, value: bytes, found: Stored, wanted: Stored) -> bool:
-        """Compare and set; return whether that is known to have been done."""
+        """Compare and set; return whether it is known to be done."""
         ttl = max(wanted.grace, CLAIM_LEASE)
         replies = await self._ask([self._commands.claim(value, found.owner, wanted, ttl)])
         if replies is None:
@@ -113,39 +112,24 @@ class SessionClaims:
         return bool(replies[0] == DONE)
 
     def _check(self, reply: Any) -> None:
-        """Raise `StoreUnavailable` if Redis has refused to do what it was asked."""
+        """Raise `StoreUnavailable` if Redis has refused the command."""
         if isinstance(reply, ErrorReply):
             self._errors[reply.kind] += 1
             raise StoreUnavailable(reply.detail)
 
     async def _ask(self, commands: Sequence[Command]) -> list[Any] | None:
-        """Let the task that owns Redis ask something; return None when nobody knows whether it was done."""
-        if len(self._questions) >= MAX_QUESTIONS:
+        """Let the other task send commands; return the replies, or None if the outcome is unknown."""
+        if len(self._requests) >= self._max_requests:
             raise StoreUnavailable("too many claims at a time")
-        question = Question(commands)
-        self._questions.append(question)
+        request = ClaimRequest(commands)
+        self._requests.append(request)
         self._wake()
         try:
-            await question.answered.wait()
+            await request.answered.wait()
         finally:
-            if question in self._questions:  # cancelled before it was sent
-                self._questions.remove(question)
-        return question.replies
-
-    def read(self, session_id: str, value: Any) -> Stored | None:
-        """Return what a session's value holds; what cannot be read is counted and left alone."""
-        if value is None:
-            return None
-        try:
-            if not isinstance(value, bytes):
-                raise BadPacket("state-type", "not a string")
-            found = decode(value)
-            if found.record.session_id != session_id:
-                raise BadPacket("state-id", "another session's")
-        except BadPacket as error:
-            self.unreadable[error.reason] += 1
-            return None
-        return found
+            if request in self._requests:  # cancelled before it was sent
+                self._requests.remove(request)
+        return request.replies
 
     def _as_own(self, found: Stored, record: SessionRecord) -> Stored:
         return dataclasses.replace(

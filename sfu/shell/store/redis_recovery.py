@@ -1,73 +1,73 @@
-"""Bringing back the sessions of a server's last life, when Redis answers for the first time.
+"""Recovery: a server that starts takes back the sessions that it held before, when Redis first answers.
 
-They are found by the server's index and claimed one by one, so that a client who has come to another server
-meanwhile stays there. Of two processes with the same id the later one has them.
+It finds them by its index and claims them one by one. A client that has gone to another server meanwhile stays
+there. Of two processes with the same server id, the one that started later gets the sessions.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, Final
 
-from sfu.shell.store.redis_link import ErrorReply, Link, LinkFailed, expect
+from sfu.shell.store.redis_connection import (
+    MAX_BATCH,
+    ErrorReply,
+    RedisConnection,
+    RedisConnectionFailed,
+    expect,
+)
+from sfu.shell.store.redis_values import ValueReader
 from sfu.state.backlog import Backlog
 from sfu.state.codec import Stored
 from sfu.state.scripts import DONE, Commands
 
-CHUNK: Final = 50
-"""Sessions that are read, or claimed, together; packets wait while such a batch is made."""
 
-Read = Callable[[str, Any], Stored | None]
-"""Returns what a session's value holds, or None if that is nothing or cannot be read."""
+async def recover_sessions(
+    connection: RedisConnection, commands: Commands, reader: ValueReader, held: Backlog
+) -> list[tuple[Stored, float]]:
+    """Claim the sessions whose owner is this server; return them, suspended, with the seconds left to resume
+    each.
 
-
-async def adopt(link: Link, commands: Commands, read: Read, held: Backlog) -> list[tuple[Stored, float]]:
-    """Claim the sessions whose owner is this server; return them, suspended, with the seconds they have left.
-
-    Those in `held` are of this life. Called again after a failure it goes on where it was: what is claimed
-    already still has the same owner.
+    Skips those in `held`, which this process already holds. After a failure, call it again to go on: sessions
+    that were claimed already still have the same owner.
 
     Raises:
-        LinkFailed: the connection is over, or Redis refuses to answer or to write.
+        RedisConnectionFailed: the connection is over, or Redis refuses to answer or to write.
     """
-    ids = await _index(link, commands)
-    adopted = []
-    for start in range(0, len(ids), CHUNK):
-        found = await _load(
-            link, commands, read, [name for name in ids[start : start + CHUNK] if name not in held]
-        )
-        adopted += await _claim(link, commands, found)
-    return adopted
+    ids = await _read_index(connection, commands)
+    recovered = []
+    for start in range(0, len(ids), MAX_BATCH):
+        batch = [session_id for session_id in ids[start : start + MAX_BATCH] if session_id not in held]
+        recovered += await _claim(connection, commands, await _load(connection, commands, reader, batch))
+    return recovered
 
 
-async def _index(link: Link, commands: Commands) -> list[str]:
+async def _read_index(connection: RedisConnection, commands: Commands) -> list[str]:
     key = commands.keys.server_sessions(commands.owner)
     ids: set[str] = set()
     cursor: bytes | int = 0
     while True:
-        (reply,) = await link.ask([("ZSCAN", key, cursor, "COUNT", CHUNK)])
+        (reply,) = await connection.ask([("ZSCAN", key, cursor, "COUNT", MAX_BATCH)])
         cursor, members = (*expect(reply, list), None, None)[:2]
-        names = expect(members, list)[::2]  # between them are the scores
+        names = expect(members, list)[::2]  # every second one is a score
         ids.update(expect(name, bytes).decode("utf-8", "replace") for name in names)
         if expect(cursor, bytes) == b"0":
             return sorted(ids)
 
 
 async def _load(
-    link: Link, commands: Commands, read: Read, ids: list[str]
+    connection: RedisConnection, commands: Commands, reader: ValueReader, ids: list[str]
 ) -> list[tuple[bytes, Stored, float]]:
-    """Return value, what it holds and remaining seconds of those sessions that are ours and still there."""
+    """Return value, content and remaining seconds of the sessions that exist and that this server owns."""
     if not ids:
         return []
     keys = [commands.keys.session(session_id) for session_id in ids]
-    replies = await link.ask([(verb, key) for key in keys for verb in ("GET", "PTTL")])
+    replies = await connection.ask([(verb, key) for key in keys for verb in ("GET", "PTTL")])
     sessions = []
     for session_id, value, left in zip(ids, replies[::2], replies[1::2], strict=True):
         if isinstance(value, ErrorReply) and not value.is_about_type:
-            raise LinkFailed(value.kind, value.detail)
-        found = read(session_id, value)
+            raise RedisConnectionFailed(value.kind, value.detail)
+        found = reader.read(session_id, value)
         if found is None or found.owner != commands.owner:
             continue
-        # A lease is longer than the grace period, which begins for all now that they can come back.
+        # A lease is longer than the grace period. The grace period of all begins now that they can come back.
         ttl = min(expect(left, int) / 1000, found.grace)
         if ttl > 0:
             sessions.append((value, found, ttl))
@@ -75,9 +75,9 @@ async def _load(
 
 
 async def _claim(
-    link: Link, commands: Commands, sessions: list[tuple[bytes, Stored, float]]
+    connection: RedisConnection, commands: Commands, sessions: list[tuple[bytes, Stored, float]]
 ) -> list[tuple[Stored, float]]:
-    """Make sessions this instance's own; return those for which nobody was faster."""
+    """Claim sessions for this instance; return those that no other server claimed first."""
     if not sessions:
         return []
     own = [
@@ -86,14 +86,14 @@ async def _claim(
         )
         for _, found, _ in sessions
     ]
-    replies = await link.ask(
+    replies = await connection.ask(
         [
             commands.claim(value, commands.owner, mine, ttl)
             for (value, _, ttl), mine in zip(sessions, own, strict=True)
         ]
     )
-    adopted = []
-    for mine, (_, _, ttl), reply in zip(own, sessions, replies, strict=True):
-        if expect(reply, int) == DONE:
-            adopted.append((mine, ttl))
-    return adopted
+    return [
+        (mine, ttl)
+        for mine, (_, _, ttl), reply in zip(own, sessions, replies, strict=True)
+        if expect(reply, int) == DONE
+    ]

@@ -16,38 +16,39 @@ from trio.testing import MockClock
 
 from sfu.conference.records import SessionRecord
 from sfu.shell.config.settings import Settings
-from sfu.shell.store.interface import Store, open_store
+from sfu.shell.store.from_settings import open_store
+from sfu.shell.store.interface import Store
 from sfu.shell.store.memory import Memory, MemoryStore
 
 GRACE = 20.0
 
 
 class Server:
-    """A store and what it has reported."""
+    """A store, and what it has reported to its server."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.recovered: list[tuple[SessionRecord, float]] | None = None
         self.lost: list[str] = []
-        self._life = trio.CancelScope()
+        self._scope = trio.CancelScope()
 
     def note_recovered(self, sessions: list[tuple[SessionRecord, float]]) -> None:
-        """Be the server's callback."""
+        """Take the recovered sessions, as a server does."""
         assert self.recovered is None
         self.recovered = sessions
 
     async def run(self) -> None:
         """Run until killed."""
-        with self._life:
+        with self._scope:
             await self.store.run(self.note_recovered, self.lost.append)
 
     def kill(self) -> None:
-        """End without writing anything more."""
-        self._life.cancel("killed")
+        """End without writing anything else."""
+        self._scope.cancel("killed")
 
 
 class Cluster:
-    """Servers that share what they keep."""
+    """Servers that share their sessions."""
 
     def __init__(self, nursery: trio.Nursery, make: Callable[[str], Store]) -> None:
         self._nursery = nursery
@@ -55,7 +56,7 @@ class Cluster:
         self._servers: list[Server] = []
 
     async def start(self, server_id: str) -> Server:
-        """Start a server; return when it has its sessions of before."""
+        """Start a server; return when it has recovered its sessions."""
         server = Server(self._make(server_id))
         self._servers.append(server)
         self._nursery.start_soon(server.run)
@@ -119,7 +120,7 @@ async def test_a_session_is_claimed_with_all_that_was_put_last(cluster: Cluster)
     assert claimed == record(1, name="Alicia", generation=6)
 
 
-async def test_who_lost_a_session_learns_it_and_cannot_overwrite_it(cluster: Cluster) -> None:
+async def test_a_server_that_lost_a_session_is_told_and_cannot_overwrite_it(cluster: Cluster) -> None:
     a, b = await cluster.start("a"), await cluster.start("b")
     await put(a, record(1), record(2))
     assert await b.store.claim(record(1).session_id, next_generation)
@@ -144,7 +145,7 @@ async def test_a_late_drop_does_not_end_what_another_server_holds(cluster: Clust
     assert await a.store.claim(record(1).session_id, next_generation) is not None
 
 
-async def test_what_is_not_there_or_not_proven_is_not_claimed(cluster: Cluster) -> None:
+async def test_a_session_that_does_not_exist_or_is_not_proven_is_not_claimed(cluster: Cluster) -> None:
     a, b = await cluster.start("a"), await cluster.start("b")
     await put(a, record(1))
     asked: list[SessionRecord] = []
@@ -162,7 +163,7 @@ async def test_what_is_not_there_or_not_proven_is_not_claimed(cluster: Cluster) 
     assert a.lost == []
 
 
-async def test_a_session_that_is_held_here_is_not_claimed_again(cluster: Cluster) -> None:
+async def test_a_session_that_the_server_holds_is_not_claimed_again(cluster: Cluster) -> None:
     a, b = await cluster.start("a"), await cluster.start("b")
     await put(a, record(1))
     assert await a.store.claim(record(1).session_id, next_generation) is None
@@ -170,18 +171,18 @@ async def test_a_session_that_is_held_here_is_not_claimed_again(cluster: Cluster
     assert await b.store.claim(record(1).session_id, next_generation) is None
 
 
-async def test_what_was_elsewhere_unnoticed_is_lost_first_and_then_claimed_back(cluster: Cluster) -> None:
+async def test_a_session_that_went_unnoticed_is_lost_first_and_then_claimed_back(cluster: Cluster) -> None:
     a, b = await cluster.start("a"), await cluster.start("b")
     await put(a, record(1))
     assert await b.store.claim(record(1).session_id, next_generation) is not None
     await put(b, record(1, generation=7))
     lost_before: list[list[str]] = []
 
-    def step(found: SessionRecord) -> SessionRecord:
+    def resume(found: SessionRecord) -> SessionRecord:
         lost_before.append(a.lost.copy())
         return next_generation(found)
 
-    assert await a.store.claim(record(1).session_id, step) == record(1, generation=8)
+    assert await a.store.claim(record(1).session_id, resume) == record(1, generation=8)
     assert lost_before == [[record(1).session_id]]
     assert a.store.statistics().lost == 1
     await put(a, record(1, name="back at a"))
@@ -190,7 +191,7 @@ async def test_what_was_elsewhere_unnoticed_is_lost_first_and_then_claimed_back(
     assert a.lost == [record(1).session_id]
 
 
-async def test_what_was_dropped_is_gone(cluster: Cluster) -> None:
+async def test_a_dropped_session_is_gone(cluster: Cluster) -> None:
     a, b = await cluster.start("a"), await cluster.start("b")
     await put(a, record(1), record(2))
     a.store.drop(record(1).session_id)
@@ -200,7 +201,7 @@ async def test_what_was_dropped_is_gone(cluster: Cluster) -> None:
     assert await b.store.claim(record(2).session_id, next_generation) is not None
 
 
-async def test_a_restarted_server_has_its_sessions_again(cluster: Cluster) -> None:
+async def test_a_restarted_server_recovers_its_sessions(cluster: Cluster) -> None:
     a, b = await cluster.start("a"), await cluster.start("b")
     await put(a, record(1), record(2), record(3), record(4))
     a.store.put(record(2, suspended=True), 5.0)
@@ -222,7 +223,7 @@ async def test_a_restarted_server_has_its_sessions_again(cluster: Cluster) -> No
     assert found.name == "back"
 
 
-async def test_of_two_processes_with_one_id_the_newer_wins(cluster: Cluster) -> None:
+async def test_of_two_processes_with_one_id_the_newer_holds_the_sessions(cluster: Cluster) -> None:
     old = await cluster.start("a")
     await put(old, record(1))
     new = await cluster.start("a")
@@ -234,7 +235,7 @@ async def test_of_two_processes_with_one_id_the_newer_wins(cluster: Cluster) -> 
     assert new.lost == []
 
 
-async def test_what_the_older_of_two_processes_ends_too_late_is_found_by_the_next(cluster: Cluster) -> None:
+async def test_a_drop_by_the_older_of_two_processes_does_not_end_the_session(cluster: Cluster) -> None:
     old = await cluster.start("a")
     await put(old, record(1))
     new = await cluster.start("a")
@@ -246,7 +247,7 @@ async def test_what_the_older_of_two_processes_ends_too_late_is_found_by_the_nex
     assert again.recovered == [(record(1, name="new", suspended=True), GRACE)]
 
 
-async def test_without_a_client_a_session_runs_out(cluster: Cluster) -> None:
+async def test_a_suspended_session_expires(cluster: Cluster) -> None:
     a, b = await cluster.start("a"), await cluster.start("b")
     a.store.put(record(1, suspended=True), 0.05)
     await a.store.flush()
@@ -255,7 +256,7 @@ async def test_without_a_client_a_session_runs_out(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("round_", range(3))
-async def test_one_of_those_who_race_for_a_session_gets_it(cluster: Cluster, round_: int) -> None:
+async def test_of_several_claims_of_a_session_one_gets_it(cluster: Cluster, round_: int) -> None:
     servers = [await cluster.start(name) for name in "abc"]
     sessions = [record(number) for number in range(10)]
     await put(servers[round_], *sessions)
@@ -279,7 +280,7 @@ async def test_one_of_those_who_race_for_a_session_gets_it(cluster: Cluster, rou
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.0005, 0.001, 0.002, 0.005])
-async def test_a_claim_that_is_cancelled_takes_the_session_from_nobody(cluster: Cluster, moment: float) -> None:
+async def test_a_cancelled_claim_loses_no_session(cluster: Cluster, moment: float) -> None:
     a, b = await cluster.start("a"), await cluster.start("b")
     await put(a, record(1))
     claimed = None
@@ -289,7 +290,7 @@ async def test_a_claim_that_is_cancelled_takes_the_session_from_nobody(cluster: 
         with trio.fail_after(5):
             claimed = await b.store.claim(record(1).session_id, next_generation)
     assert claimed is not None
-    assert claimed.generation in {2, 3}  # whether the first was done is not known
+    assert claimed.generation in {2, 3}  # it is unknown whether the first claim was done
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.001, 0.002, 0.005, 0.01, 0.02])
@@ -329,7 +330,7 @@ async def test_a_lease_outlives_its_server_by_the_grace_period(
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1)), max_size=12))
-async def test_whoever_claims_whatever_each_session_has_one_holder(claims: list[tuple[int, int]]) -> None:
+async def test_after_any_claims_each_session_has_one_holder(claims: list[tuple[int, int]]) -> None:
     memory = Memory()
     stores = [MemoryStore(name, memory) for name in "abc"]
     for number in (0, 1):
@@ -354,7 +355,7 @@ async def test_whoever_claims_whatever_each_session_has_one_holder(claims: list[
             assert (kept.record, kept.instance) == (last, stores[holder])
 
 
-async def test_what_was_claimed_and_forgotten_runs_out(
+async def test_a_session_that_is_claimed_and_never_put_expires(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     memory = MemoryCluster()
@@ -367,14 +368,14 @@ async def test_what_was_claimed_and_forgotten_runs_out(
     assert memory.memory.sessions == {}
 
 
-async def test_looking_after_many_sessions_in_memory_holds_up_nobody() -> None:
+async def test_refreshing_many_sessions_in_memory_is_quick() -> None:
     store = MemoryStore("a")
     for number in range(5000):
         store.put(record(number), GRACE)
     await store.flush()
     begin = time.process_time()
     store._refresh()
-    assert time.process_time() - begin < 0.2  # some 10 ms; if each looked at all the others, a second
+    assert time.process_time() - begin < 0.2  # some 10 ms; it would be a second if the time were quadratic
 
 
 def test_without_redis_in_the_settings_sessions_are_kept_in_memory() -> None:
