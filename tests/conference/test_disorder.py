@@ -1,6 +1,6 @@
-"""Clients that say and send anything in any order: the conference refuses, drops, and stays in order.
+"""Clients that send anything in any order: the conference refuses or drops it, and stays consistent.
 
-Alice and Bob hold a call and behave. Mallories come and go, say well-formed, mangled and invented messages,
+Alice and Bob hold a call and behave. Mallories come and go, send well-formed, mangled and invented messages,
 and send invented, overheard and authentic-but-senseless datagrams from any address.
 """
 
@@ -78,7 +78,7 @@ class OverheardConference(PureConference):
 
 
 class Mallory(PureClient):
-    """A client that knows how to connect, and does not do what it is asked."""
+    """A client that can connect, and does not follow the protocol."""
 
     def _hear(self, message: dict[str, Any]) -> None:
         self.messages.append(message)
@@ -88,7 +88,7 @@ class Mallory(PureClient):
 
 
 def mangled(text: str, random: Random) -> str:
-    """Change a description as somebody would who has read the RFCs, or who has not."""
+    """Change a description, in valid and invalid ways."""
     lines = text.splitlines()
     for _ in range(random.randrange(4)):
         index = random.randrange(len(lines))
@@ -121,7 +121,7 @@ def mangled(text: str, random: Random) -> str:
 
 
 class Disorder(RuleBasedStateMachine):
-    """One conference and everybody in it."""
+    """One conference and its clients."""
 
     @initialize(seed=SEED, firefox=st.booleans())
     def begin(self, seed: int, firefox: bool) -> None:
@@ -140,7 +140,7 @@ class Disorder(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(MALLORIES), room=ROOMS)
     def come(self, name: str, room: str) -> None:
-        """A name that is in the room already takes the place of its older self, who may go on speaking."""
+        """A user that is in the room already replaces its old peer, whose client may go on sending."""
         rooms = self.machine.rooms
         is_full = room in rooms and len(rooms[room].peers) >= LIMITS.max_peers_per_room
         if len(rooms) >= LIMITS.max_rooms and room not in rooms:
@@ -182,7 +182,7 @@ class Disorder(RuleBasedStateMachine):
     @precondition(lambda self: self.mallories)
     @rule(who=WHO, kinds=st.lists(st.sampled_from(["audio", "video"]), min_size=1, max_size=5), seed=SEED)
     def offer(self, who: int, kinds: list[str], seed: int) -> None:
-        """A new one every time: the lines before are contradicted."""
+        """A new description every time, which contradicts the m-lines before."""
         browser = Browser()
         for kind in kinds:
             browser.add(kind)
@@ -197,7 +197,7 @@ class Disorder(RuleBasedStateMachine):
     @precondition(lambda self: self.mallories)
     @rule(who=WHO, seed=SEED)
     def answer(self, who: int, seed: int) -> None:
-        """The server's own offer comes back as an answer, more or less."""
+        """Answer with the server's own offer, changed a little."""
         mallory, random = self.mallory(who), Random(seed)
         offers = mallory.heard("offer") or mallory.heard("answer") or [{"sdp": "v=0\r\n"}]
         sdp = mallory.own(offers[-1]["sdp"]).replace("a=setup:actpass", "a=setup:active")
@@ -215,7 +215,7 @@ class Disorder(RuleBasedStateMachine):
 
     @rule(who=WHO, seed=SEED)
     def send_what_was_overheard(self, who: int, seed: int) -> None:
-        """Checks are left out: whoever repeats an authentic one moves a peer (see docs/ice.md)."""
+        """Replay recorded datagrams, except checks: a replayed check moves a peer (docs/ice.md)."""
         random = Random(seed)
         if self.conference.overheard:
             data = bytearray(random.choice(self.conference.overheard))
@@ -249,7 +249,7 @@ class Disorder(RuleBasedStateMachine):
     @precondition(lambda self: self.mallories)
     @rule(who=WHO)
     def hang_up(self, who: int) -> None:
-        """DTLS says goodbye, and the WebSocket stays."""
+        """Close DTLS. The WebSocket stays open."""
         machine = self.mallory(who).machine
         if machine.connected:
             machine.close(self.conference.now)
@@ -323,7 +323,7 @@ class Disorder(RuleBasedStateMachine):
         return self.mallories[who % len(self.mallories)]
 
     def tell(self, who: int, text: str | bytes) -> None:
-        """One message, and what it leads to."""
+        """Send one message, and carry out what it leads to."""
         mallory = self.mallory(who)
         before = {id(client): len(client.messages) for client in self.conference.clients}
         self.machine.receive_message(mallory.peer, text, self.conference.now)
@@ -335,7 +335,7 @@ class Disorder(RuleBasedStateMachine):
             self.conference.clients.remove(mallory)
 
     def arrive(self, data: bytes, who: int | PureClient) -> None:
-        """A datagram arrives, from the address of somebody or of a stranger."""
+        """A datagram arrives from the address of a peer, or from an unknown one."""
         if isinstance(who, PureClient):
             path = who.path
         else:

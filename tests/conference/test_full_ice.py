@@ -1,4 +1,4 @@
-"""A conference whose transports have full ICE agents: what is asked for, described, trickled and released."""
+"""A conference whose transports have full ICE agents: gathering, descriptions, trickling and release."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -34,7 +34,7 @@ class IceConference(PureConference):
     """A conference with full ICE, where no peer has sockets yet."""
 
     def enter(self, user: str, room: str = "room", **options: Any) -> PureClient:
-        """Let a client join that expects an agent like its own."""
+        """Let a client with a full agent join."""
         client = super().enter(user, room, **options)
         client.browser.server_is_lite = False
         return client
@@ -49,18 +49,18 @@ def conference() -> IceConference:
 
 
 def report(client: PureClient, *reports: IceReport) -> None:
-    """Tell what those with the sockets have found."""
+    """Report what the shell, which has the sockets, has found."""
     client.conference.machine.report_ice(client.peer, reports, client.conference.now)
     client.conference.settle()
 
 
 def gathering(client: PureClient) -> str:
-    """The fragment of the generation that is to be gathered; other requests are forgotten."""
+    """Return the username fragment of the generation to gather for; drop other requests."""
     return next(one.local.ufrag for one in reversed(client.peer.take_ice_requests()) if isinstance(one, Gather))
 
 
 def candidates(client: PureClient) -> Iterator[str]:
-    """The candidates that the client was told by messages."""
+    """Return the candidates that the client was sent by messages."""
     return (data["candidate"] for data in client.heard("ice-candidate"))
 
 
@@ -77,7 +77,9 @@ def test_sockets_that_end_before_the_first_description_are_replaced(conference: 
         assert [one.ufrag for one in requests if isinstance(one, Connect)] == [ufrag]
 
 
-def test_what_is_found_before_the_answer_stands_in_it_and_the_rest_follows(conference: IceConference) -> None:
+def test_candidates_found_before_the_answer_are_in_it_and_later_ones_are_trickled(
+    conference: IceConference,
+) -> None:
     anna = conference.enter("anna")
     ufrag = gathering(anna)
     report(anna, Gathered(ufrag, HOST), Gathered("nobody's", RELAY))
@@ -118,7 +120,9 @@ def test_the_server_that_offers_first_is_controlling(conference: IceConference) 
     assert connect.controlling
 
 
-def test_a_lite_client_makes_the_server_controlling_whoever_offers(conference: IceConference) -> None:
+def test_the_server_is_controlling_if_the_client_is_lite_no_matter_which_offers(
+    conference: IceConference,
+) -> None:
     anna = conference.enter("anna")
     anna.browser.add("audio", receives=False)
     sdp = anna.own(anna.browser.offer()).replace("t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n")
@@ -128,7 +132,9 @@ def test_a_lite_client_makes_the_server_controlling_whoever_offers(conference: I
     assert len(anna.heard("answer")) == 1
 
 
-def test_candidates_of_the_client_are_tried_from_messages_and_descriptions(conference: IceConference) -> None:
+def test_the_clients_candidates_are_tried_whether_in_messages_or_descriptions(
+    conference: IceConference,
+) -> None:
     anna = conference.enter("anna")
     anna.publish("audio")
     anna.peer.take_ice_requests()
@@ -145,7 +151,7 @@ def test_candidates_of_the_client_are_tried_from_messages_and_descriptions(confe
     assert anna.peer.connection.transport.statistics().drops["stun-malformed"] == 1
 
 
-def test_a_restart_gathers_anew_and_a_lost_path_makes_one(conference: IceConference) -> None:
+def test_an_ice_restart_gathers_again_and_a_lost_path_causes_one(conference: IceConference) -> None:
     anna = conference.enter("anna")
     first = gathering(anna)
     anna.publish("audio")
@@ -170,7 +176,7 @@ def test_a_restart_gathers_anew_and_a_lost_path_makes_one(conference: IceConfere
     assert anna.peer.connection.transport.state is IceState.CHECKING
 
 
-def test_what_a_replaced_connection_held_is_released(conference: IceConference) -> None:
+def test_sockets_of_a_replaced_connection_are_released(conference: IceConference) -> None:
     anna = conference.enter("anna")
     old = gathering(anna)
     joined = anna.heard("join")[0]
@@ -188,7 +194,7 @@ def test_what_a_replaced_connection_held_is_released(conference: IceConference) 
     assert conference.machine.statistics().routes == 0
 
 
-def test_a_lite_agent_wants_no_candidates_and_no_reports() -> None:
+def test_a_lite_agent_ignores_candidates_and_rejects_reports() -> None:
     conference = PureConference()
     anna = conference.enter("anna")
     anna.publish("audio")
@@ -200,7 +206,7 @@ def test_a_lite_agent_wants_no_candidates_and_no_reports() -> None:
         report(anna, Lost("nobody's"))
 
 
-def test_candidates_that_may_have_got_lost_with_a_websocket_are_told_again(conference: IceConference) -> None:
+def test_candidates_that_may_have_been_lost_with_a_websocket_are_sent_again(conference: IceConference) -> None:
     anna = conference.enter("anna")
     ufrag = gathering(anna)
     report(anna, Gathered(ufrag, HOST))

@@ -1,4 +1,4 @@
-"""What grants allow, also where a client does not ask by an offer."""
+"""What grants allow, also where a track does not come by an offer."""
 
 import pytest
 from support.pure_conference import PureConference
@@ -8,14 +8,14 @@ from sfu.conference.grants import Grants
 SCREEN = Grants(frozenset({"screen"}))
 
 
-def test_screens_are_what_the_client_calls_so() -> None:
+def test_a_track_is_a_screen_if_the_client_says_so() -> None:
     assert SCREEN.may_publish("video", "screen")
     assert SCREEN.may_publish("audio", "screen")
     assert not SCREEN.may_publish("video", "camera")
     assert not SCREEN.may_publish("audio", "mic")
 
 
-def test_an_offer_may_leave_out_a_source_that_is_known() -> None:
+def test_an_offer_need_not_repeat_a_known_source() -> None:
     conference = PureConference()
     alice = conference.enter("alice")
     alice.peer.grants = SCREEN
@@ -27,8 +27,8 @@ def test_an_offer_may_leave_out_a_source_that_is_known() -> None:
 
 
 @pytest.mark.parametrize("stops_by_answer", [True, False])
-def test_an_answer_never_begins_a_track(*, stops_by_answer: bool) -> None:
-    """Grants are checked at offers, so nothing may be published in another way."""
+def test_an_answer_publishes_no_new_track(*, stops_by_answer: bool) -> None:
+    """Grants are checked at offers, so nothing can be published in another way."""
     conference = PureConference()
     alice, bob = conference.enter("alice"), conference.enter("bob")
     (video,) = alice.publish("video")

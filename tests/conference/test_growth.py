@@ -1,4 +1,4 @@
-"""Rooms where people come and go, and large ones: descriptions and memory follow what is there now."""
+"""Rooms where clients come and go, and large ones: descriptions and memory depend on what is there now."""
 
 import gc
 import re
@@ -21,21 +21,21 @@ LIMITS = Limits(max_peers_per_room=200, messages_per_second=100_000, messages_bu
 
 
 class Passer(PureClient):
-    """A client that negotiates, and never connects."""
+    """A client that negotiates and never connects."""
 
     def connect(self, sdp: str) -> None:
-        """No packets: descriptions are what this is about."""
+        """Do nothing: these tests are about descriptions."""
 
 
 def enter(conference: PureConference, user: str, numbers: Numbers = CHROMIUM) -> Passer:
-    """Let somebody in who only negotiates."""
+    """Let in a client that only negotiates."""
     peer = conference.enter(user, numbers=numbers).peer
     conference.clients[-1] = client = Passer(conference, peer, numbers, None)
     return client
 
 
 def only(*payload_types: int) -> Numbers:
-    """A browser that has no video codec but these."""
+    """A browser with only these video codecs."""
     named = [f":{number} " for number in payload_types]
     video = tuple(line for line in CHROMIUM.lines["video"] if any(name in line for name in named))
     audio = tuple(line for line in CHROMIUM.lines["audio"] if ":111 " in line)
@@ -64,7 +64,7 @@ def measure(conference: PureConference, bob: PureClient) -> dict[str, int]:
 
 
 def compare(early: dict[str, int], late: dict[str, int]) -> None:
-    """Nothing has grown; the number of objects, other tests' too, may vary by a few, and versions by digits."""
+    """Check that nothing has grown. Object counts may vary by a few (other tests), and versions by digits."""
     for name, value in late.items():
         assert value <= early[name] + {"characters": 4, "objects": 300}.get(name, 0), (name, early, late)
 
@@ -92,7 +92,7 @@ def test_two_hundred_cycles_of_subscribing_leave_nothing() -> None:
 
 
 def test_two_hundred_joins_and_leaves_of_others_leave_nothing() -> None:
-    """Each with other codecs, and up to three of them at a time."""
+    """Each has other codecs, and up to three are there at a time."""
     conference = PureConference(LIMITS, auto_subscribe=False)
     bob = enter(conference, "bob")
     conference.run(2.0)
@@ -117,7 +117,7 @@ def test_two_hundred_joins_and_leaves_of_others_leave_nothing() -> None:
 
 
 def visitors(conference: PureConference) -> Generator[Peer, None, None]:
-    """People who come, publish audio and video, and leave when two more have come."""
+    """Clients that join, publish audio and video, and leave when two more have joined."""
     inside: list[Passer] = []
     visit = 0
     try:
@@ -136,7 +136,7 @@ def visitors(conference: PureConference) -> Generator[Peer, None, None]:
             conference.clients.remove(client)
 
 
-def test_a_client_that_stops_its_lines_again_and_again_costs_no_more_each_time() -> None:
+def test_a_client_that_keeps_stopping_m_lines_does_not_make_descriptions_grow() -> None:
     conference = PureConference(LIMITS)
     alice, bob = enter(conference, "alice"), enter(conference, "bob")
     alice.publish("video")
@@ -154,7 +154,7 @@ def test_a_client_that_stops_its_lines_again_and_again_costs_no_more_each_time()
 
 
 @pytest.mark.parametrize("mine", [True, False])
-def test_one_person_sees_and_hears_a_hundred(mine: bool) -> None:
+def test_one_client_receives_audio_and_video_of_a_hundred(mine: bool) -> None:
     conference = PureConference(LIMITS, auto_subscribe=False)
     for number in range(100):
         enter(conference, f"speaker-{number}").publish("audio", "video")
@@ -178,7 +178,7 @@ def test_one_person_sees_and_hears_a_hundred(mine: bool) -> None:
 
 
 def chromium_offer(people: int) -> str:
-    """An offer as long as Chromium's when it receives audio and video of so many."""
+    """An offer as long as Chromium's when it receives audio and video of so many peers."""
     head, *sections = re.split(r"(?m)^(?=m=)", vector("chromium-offer-recvonly"))
     mids = " ".join(str(number) for number in range(2 * people))
     head = re.sub(r"(?m)^a=group:BUNDLE.*(?=\r)", f"a=group:BUNDLE {mids}", head)
@@ -190,7 +190,7 @@ def chromium_offer(people: int) -> str:
     return head + "".join(lines)
 
 
-def test_an_offer_about_a_hundred_and_forty_people_is_read_as_a_message_and_as_a_description() -> None:
+def test_an_offer_with_140_peers_is_parsed_as_a_message_and_as_a_description() -> None:
     sdp = chromium_offer(140)
     assert 800_000 < len(sdp) <= MAX_SDP
     description = SessionDescription.parse(sdp)
@@ -201,7 +201,7 @@ def test_an_offer_about_a_hundred_and_forty_people_is_read_as_a_message_and_as_a
 
 
 def test_the_longest_description_fits_into_a_message() -> None:
-    """Whatever else may be wrong with it, its length is answered in words."""
+    """A longer one is refused by an error message, whatever else is wrong with it."""
     assert len(serialized("\r\n" * (MAX_SDP // 2))) <= Settings().max_message_bytes
     assert len(serialized('"' * MAX_SDP)) <= Settings().max_message_bytes
 

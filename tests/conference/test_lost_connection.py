@@ -9,7 +9,7 @@ from sfu.conference.publications import RECLAIM_TIMEOUT
 
 
 def call(conference: PureConference) -> tuple[PureClient, PureClient]:
-    """Alice and Bob publish a video each, and see each other."""
+    """Alice and Bob publish a video each, and receive each other's."""
     alice, bob = conference.enter("alice"), conference.enter("bob")
     for client in (alice, bob):
         client.publish("video")
@@ -20,20 +20,20 @@ def call(conference: PureConference) -> tuple[PureClient, PureClient]:
 
 
 def close(conference: PureConference, client: PureClient) -> None:
-    """What RTCPeerConnection.close() does: DTLS says goodbye. The WebSocket stays."""
+    """Do what RTCPeerConnection.close() does: close DTLS. The WebSocket stays open."""
     client.machine.close(conference.now)
     conference.settle()
     assert client.peer.ended is None
 
 
 def come_back(conference: PureConference, client: PureClient, transport: str) -> None:
-    """Join again with the session, and with another RTCPeerConnection where there is to be one."""
+    """Resume the session, with another RTCPeerConnection if the server asks for one."""
     client.join_again(keep=transport == "keep")
     client.renew()
     conference.settle()
 
 
-def test_what_it_published_ends_unless_it_comes_back_soon() -> None:
+def test_tracks_end_unless_they_are_published_again_soon() -> None:
     conference = PureConference()
     alice, bob = call(conference)
     (track,) = bob.peer.tracks
@@ -49,8 +49,8 @@ def test_what_it_published_ends_unless_it_comes_back_soon() -> None:
 
 
 @pytest.mark.parametrize("transport", ["new", "keep"])
-def test_who_comes_back_with_another_connection_goes_on_with_its_tracks(transport: str) -> None:
-    """There is nothing to keep, whatever the client says."""
+def test_a_client_with_a_new_connection_keeps_its_tracks(transport: str) -> None:
+    """There is no connection to keep, even if the client asks to keep it."""
     conference = PureConference()
     alice, bob = call(conference)
     (track,) = bob.peer.tracks
@@ -68,7 +68,7 @@ def test_who_comes_back_with_another_connection_goes_on_with_its_tracks(transpor
         assert len(receiver.received()) == 3
 
 
-def test_nothing_is_forwarded_to_it_and_nothing_offered() -> None:
+def test_nothing_is_forwarded_or_offered_on_an_ended_connection() -> None:
     conference = PureConference()
     alice, bob = call(conference)
     (track,) = alice.peer.tracks.values()
@@ -91,7 +91,7 @@ def test_nothing_is_forwarded_to_it_and_nothing_offered() -> None:
 
 
 @pytest.mark.parametrize("message", ["offer", "answer", "ice-restart-request"])
-def test_what_is_negotiated_on_it_is_refused(message: str) -> None:
+def test_negotiation_on_an_ended_connection_is_refused(message: str) -> None:
     conference = PureConference()
     _alice, bob = call(conference)
     close(conference, bob)
@@ -105,7 +105,7 @@ def test_what_is_negotiated_on_it_is_refused(message: str) -> None:
     assert len(bob.heard("error")) == 1
 
 
-def test_an_ice_restart_that_waited_for_an_answer_is_not_made_when_the_connection_has_ended() -> None:
+def test_a_pending_ice_restart_is_dropped_when_the_connection_ends() -> None:
     conference = PureConference()
     alice, bob = call(conference)
     bob.answers = False
@@ -117,8 +117,8 @@ def test_an_ice_restart_that_waited_for_an_answer_is_not_made_when_the_connectio
     assert bob.peer.next_timeout() is None
 
 
-def test_whoever_is_away_has_the_time_of_the_session() -> None:
-    """As after a reload: the page says goodbye by DTLS, then its WebSocket is gone, then the next one comes."""
+def test_tracks_of_a_disconnected_client_last_as_long_as_its_session() -> None:
+    """As at a reload: the page closes DTLS, then its WebSocket, and then opens the next one."""
     conference = PureConference(Limits(session_ttl=30.0))
     alice, bob = call(conference)
     (track,) = bob.peer.tracks
@@ -138,7 +138,7 @@ def test_whoever_is_away_has_the_time_of_the_session() -> None:
     assert alice.heard("track-unpublished") == []
 
 
-def test_one_that_ends_while_its_client_is_away_is_no_reason_to_hurry() -> None:
+def test_a_connection_that_ends_while_its_client_is_disconnected_starts_no_timer() -> None:
     conference = PureConference(Limits(session_ttl=30.0))
     alice, bob = call(conference)
     conference.machine.suspend(bob.peer, conference.now)
@@ -150,7 +150,7 @@ def test_one_that_ends_while_its_client_is_away_is_no_reason_to_hurry() -> None:
     assert len(alice.heard("track-unpublished")) == 1
 
 
-def test_what_it_counted_is_counted_once() -> None:
+def test_counts_of_an_ended_connection_are_added_once() -> None:
     conference = PureConference()
     _alice, bob = call(conference)
     close(conference, bob)

@@ -1,4 +1,4 @@
-"""The signaling messages: what is read, what is refused, what is written."""
+"""The signaling messages: which are parsed, which are refused, and how they are serialized."""
 
 import json
 from datetime import UTC, datetime
@@ -36,13 +36,13 @@ from sfu.conference.messages import (
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 
 
-def test_join_is_read() -> None:
+def test_a_join_is_parsed() -> None:
     data = {"roomId": "r", "userId": "u", "name": "Ünal"}
     text = json.dumps({"type": "join", "data": data, "timestamp": "2026-01-02T12:00:00Z"})
     assert parse(text) == Join(room_id="r", user_id="u", name="Ünal")
 
 
-def test_data_may_be_a_string_that_holds_the_object() -> None:
+def test_data_may_be_a_string_that_contains_the_object() -> None:
     text = json.dumps({"type": "join", "data": json.dumps({"roomId": "r", "userId": "u"})})
     assert parse(text) == Join(room_id="r", user_id="u", name="")
 
@@ -57,12 +57,12 @@ def test_missing_data_means_an_empty_object() -> None:
         parse('{"type": "join"}')
 
 
-def test_offer_names_the_sources_of_its_tracks() -> None:
+def test_an_offer_names_the_sources_of_its_tracks() -> None:
     text = '{"type":"offer","data":{"sdp":"v=0","type":"offer","tracks":[{"mid":"0","source":"screen"}]}}'
     assert parse(text) == Offer(sdp="v=0", type="offer", tracks=(TrackSource("0", "screen"),))
 
 
-def test_answer_and_candidate_are_read() -> None:
+def test_an_answer_and_a_candidate_are_parsed() -> None:
     assert parse('{"type":"answer","data":{"sdp":"v=0","peerId":"p"}}') == Answer(sdp="v=0", peer_id="p")
     text = '{"type":"ice-candidate","data":{"candidate":"candidate:1","sdpMid":"0","sdpMLineIndex":0}}'
     assert parse(text) == IceCandidate(candidate="candidate:1", sdp_mid="0", sdp_m_line_index=0)
@@ -105,7 +105,7 @@ def test_a_ping_may_carry_anything_and_a_pong_returns_it(data: str) -> None:
         ('{"type": "media-state", "data": {"micEnabled": 1}}', "media-state", "micEnabled"),
     ],
 )
-def test_what_cannot_be_understood_is_refused(text: str | bytes, message_type: str | None, words: str) -> None:
+def test_a_malformed_message_is_refused(text: str | bytes, message_type: str | None, words: str) -> None:
     with pytest.raises(BadMessage, match=words) as caught:
         parse(text)
     assert caught.value.code == 400
@@ -189,7 +189,7 @@ def test_messages_to_clients_have_the_names_of_the_specification() -> None:
 
 
 def outcome(text: str | bytes) -> tuple[bool, str | None]:
-    """Whether a text is a message, and of which type."""
+    """Return whether a text is a message, and of which type."""
     try:
         return True, parse(text).message_type
     except BadMessage as error:

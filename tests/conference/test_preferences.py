@@ -1,6 +1,6 @@
-"""Clients that come, publish, choose, break and go, across restarts: each gets what it asked for.
+"""Clients join, publish, subscribe, disconnect and leave, across restarts: each receives what it asked for.
 
-Beside the conference stands a model of a few lines: what each client has said about each track.
+A small model is compared with the conference: the preferences that each client has stated.
 """
 
 from hypothesis import HealthCheck, settings
@@ -20,14 +20,14 @@ WHO = st.integers(0, 100)
 
 
 class Passer(PureClient):
-    """A client that negotiates, and never connects."""
+    """A client that negotiates and never connects."""
 
     def connect(self, sdp: str) -> None:
-        """No packets: who gets which track is decided without."""
+        """Do nothing: subscriptions need no packets."""
 
 
 class Preferring(RuleBasedStateMachine):
-    """One room and everybody in it."""
+    """One room and its clients."""
 
     @initialize(automatic=st.booleans())
     def begin(self, automatic: bool) -> None:
@@ -46,7 +46,7 @@ class Preferring(RuleBasedStateMachine):
 
     @rule(user=USERS)
     def enter(self, user: str) -> None:
-        """Also over an older self of the user, which is gone then."""
+        """Join. An older peer of the same user is replaced."""
         self.conference.enter(user)
         client = self.conference.clients.pop()
         self.add(client.peer).messages += client.messages
@@ -65,7 +65,7 @@ class Preferring(RuleBasedStateMachine):
     @precondition(lambda self: self.clients())
     @rule(who=WHO, keep=st.booleans(), publish=st.booleans())
     def come_back(self, who: int, keep: bool, publish: bool) -> None:
-        """Or take over a connection that the server believes in."""
+        """Resume a session, also one whose old connection the server has not missed yet."""
         client = self.pick(who)
         kinds = [track.kind for track in client.peer.tracks.values()]
         if not keep or client.peer.connection.closed:
@@ -77,7 +77,7 @@ class Preferring(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def restart(self, data: st.DataObject) -> None:
-        """The server is killed; the next one finds the records in some order."""
+        """Kill the server. The next one finds the records in some order."""
         clients = data.draw(st.permutations(self.clients()))
         self.next_incarnation()
         for client in clients:
@@ -89,7 +89,7 @@ class Preferring(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.5, 12.0, 40.0]))
     def wait(self, seconds: float) -> None:
-        """Long enough for tracks, or for sessions too, to be given up."""
+        """Wait until dormant tracks end, or until sessions expire too."""
         self.conference.run(seconds)
 
     # --- what is said and published ---
@@ -148,7 +148,7 @@ class Preferring(RuleBasedStateMachine):
             self.said[client.peer.id] = dict(client.peer.preferences)
 
     @invariant()
-    def who_wants_a_track_gets_it_and_nobody_else(self) -> None:
+    def a_track_is_received_by_those_who_want_it_only(self) -> None:
         for client in self.clients():
             connection = client.peer.connection
             wanted = {track for track in self.tracks() if self.wants(client.peer, track)}
@@ -175,7 +175,7 @@ class Preferring(RuleBasedStateMachine):
         assert {machine.directory.find_session(peer.session.id) for peer in peers} == peers
 
     @invariant()
-    def nobody_hears_a_complaint(self) -> None:
+    def no_client_gets_an_error(self) -> None:
         assert not any(client.heard("error") for client in self.clients())
 
     def teardown(self) -> None:
@@ -189,7 +189,7 @@ class Preferring(RuleBasedStateMachine):
     # --- how it is done ---
 
     def next_incarnation(self) -> None:
-        """Begin with an empty server, whose randomness is its own."""
+        """Start an empty server with its own randomness."""
         self.incarnations += 1
         self.conference = PureConference(LIMITS, self.incarnations, auto_subscribe=self.automatic)
 
@@ -200,11 +200,11 @@ class Preferring(RuleBasedStateMachine):
         return client
 
     def clients(self) -> list[PureClient]:
-        """Everybody whose session lives."""
+        """The clients whose sessions have not ended."""
         return [client for client in self.conference.clients if client.peer.ended is None]
 
     def present(self) -> list[PureClient]:
-        """Those of them who are connected."""
+        """The clients that are connected."""
         return [client for client in self.clients() if not client.peer.suspended]
 
     def pick(self, who: int, clients: list[PureClient] | None = None) -> PureClient:

@@ -1,4 +1,4 @@
-"""A track keeps its id for as long as can be: over a change of m-line and over a break of the connection."""
+"""A track keeps its id across a change of m-line and across a break of the connection."""
 
 import json
 
@@ -7,7 +7,7 @@ from support.pure_conference import PureClient, PureConference
 
 
 def call(conference: PureConference) -> tuple[PureClient, PureClient]:
-    """Alice publishes audio and video, Bob listens."""
+    """Alice publishes audio and video, and Bob receives them."""
     alice, bob = conference.enter("alice"), conference.enter("bob")
     alice.publish("audio", "video")
     conference.run(2.0)
@@ -15,18 +15,18 @@ def call(conference: PureConference) -> tuple[PureClient, PureClient]:
 
 
 def published(client: PureClient) -> list[str]:
-    """The ids in a client's own announcements."""
+    """Return the track ids that a client was told it publishes."""
     return [track["trackId"] for track in client.heard("track-published")]
 
 
 def keep(conference: PureConference, client: PureClient) -> None:
-    """The WebSocket breaks, and the client is back at once."""
+    """Break the WebSocket, and resume at once."""
     conference.machine.suspend(client.peer, conference.now)
     client.join_again(keep=True)
     conference.settle()
 
 
-def test_a_source_that_moves_to_another_line_is_the_same_track() -> None:
+def test_a_source_that_moves_to_another_m_line_is_the_same_track() -> None:
     conference = PureConference()
     alice, bob = call(conference)
     (audio, video) = published(alice)
@@ -44,7 +44,7 @@ def test_a_source_that_moves_to_another_line_is_the_same_track() -> None:
     assert len(bob.received()) == 3
 
 
-def test_a_source_whose_line_passes_to_another_gets_nothing_of_that() -> None:
+def test_a_track_does_not_receive_the_media_of_another_that_took_its_m_line() -> None:
     conference = PureConference()
     alice, bob = conference.enter("alice"), conference.enter("bob")
     first, second = alice.publish("video", "video")
@@ -64,7 +64,7 @@ def test_a_source_whose_line_passes_to_another_gets_nothing_of_that() -> None:
 
 
 def only(*payload_types: int) -> Numbers:
-    """A browser that has no video codec but these."""
+    """A browser with only these video codecs."""
     lines = tuple(
         line for line in CHROMIUM.lines["video"] if any(f":{number} " in line for number in payload_types)
     )
@@ -75,8 +75,8 @@ def only(*payload_types: int) -> Numbers:
 VP8, VP9, VP9_KEY_FRAME = only(96, 97), only(98, 99), b"\x8a\x80\x01" + bytes(20)
 
 
-def test_a_line_that_brings_other_codecs_is_received_in_those() -> None:
-    """As after `setCodecPreferences`; the track is the same."""
+def test_an_m_line_with_other_codecs_is_received_with_those() -> None:
+    """As after `setCodecPreferences`. The track is the same."""
     conference = PureConference()
     alice, bob = conference.enter("alice", numbers=VP8), conference.enter("bob")
     (camera,) = alice.publish("video")
@@ -92,7 +92,7 @@ def test_a_line_that_brings_other_codecs_is_received_in_those() -> None:
     assert bob.heard("track-unpublished") == []
 
 
-def test_a_line_that_has_fewer_codecs_for_a_while_costs_no_negotiation() -> None:
+def test_an_m_line_with_fewer_codecs_for_a_while_causes_no_negotiation() -> None:
     conference = PureConference()
     alice, bob = call(conference)
     offers = len(bob.heard("offer"))
@@ -103,7 +103,7 @@ def test_a_line_that_has_fewer_codecs_for_a_while_costs_no_negotiation() -> None
     assert len(bob.heard("offer")) == offers
 
 
-def test_another_source_on_another_line_is_another_track() -> None:
+def test_another_source_on_another_m_line_is_another_track() -> None:
     conference = PureConference()
     alice, bob = call(conference)
     ids = published(alice)
@@ -113,8 +113,8 @@ def test_another_source_on_another_line_is_another_track() -> None:
     assert not set(published(alice)[2:]) & set(ids)
 
 
-def test_what_an_answer_gives_up_soon_after_a_resume_may_come_on_other_lines() -> None:
-    """As when our answer got lost with the WebSocket: the client knows nothing of the lines that it offered."""
+def test_a_track_that_an_answer_stops_soon_after_a_resume_may_move_to_another_m_line() -> None:
+    """As when our answer is lost with the WebSocket: the client has rolled back the m-lines that it offered."""
     conference = PureConference()
     alice, bob = call(conference)
     ids = published(alice)
@@ -131,7 +131,7 @@ def test_what_an_answer_gives_up_soon_after_a_resume_may_come_on_other_lines() -
     assert len(bob.received()) == 3
 
 
-def test_what_an_answer_gives_up_later_has_ended() -> None:
+def test_a_track_that_an_answer_stops_later_has_ended() -> None:
     conference = PureConference()
     alice, bob = call(conference)
     ids = published(alice)
@@ -141,7 +141,7 @@ def test_what_an_answer_gives_up_later_has_ended() -> None:
     assert [track["trackId"] for track in bob.heard("track-unpublished")] == ids
 
 
-def test_what_does_not_come_again_after_a_resume_ends() -> None:
+def test_a_track_that_is_not_published_after_a_resume_ends() -> None:
     conference = PureConference()
     alice, bob = call(conference)
     ids = published(alice)
@@ -154,7 +154,7 @@ def test_what_does_not_come_again_after_a_resume_ends() -> None:
     assert bob.peer.connection.subscriptions == ()
 
 
-def test_what_an_offer_gives_up_after_a_resume_has_ended() -> None:
+def test_a_track_that_an_offer_stops_after_a_resume_has_ended() -> None:
     conference = PureConference()
     alice, bob = call(conference)
     keep(conference, alice)
@@ -164,15 +164,15 @@ def test_what_an_offer_gives_up_after_a_resume_has_ended() -> None:
 
 
 def give_up_by_answer(conference: PureConference, alice: PureClient, bob: PureClient) -> None:
-    """Alice answers the server's next offer with all her own lines inactive."""
+    """Alice answers the server's next offer with all her own m-lines inactive."""
     for transceiver in alice.browser.transceivers:
         transceiver.sends = False
     bob.publish("audio")
     conference.run(0.5)
 
 
-def test_a_mid_that_comes_again_for_another_kind_is_another_track() -> None:
-    """As it may where the answer to an offer got lost. Whoever is offered the track is not to suffer for it."""
+def test_a_reused_mid_with_another_kind_is_another_track() -> None:
+    """As may happen when the answer to an offer is lost. Receivers must not get the wrong kind."""
     conference = PureConference()
     alice, bob = conference.enter("alice"), conference.enter("bob")
     before = Browser()

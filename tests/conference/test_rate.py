@@ -1,4 +1,4 @@
-"""How often a client may speak."""
+"""The rate limit of a client's messages."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ def test_a_burst_passes_at_once_and_then_the_rate_holds() -> None:
     assert sum(bucket.take(10.0) for _ in range(100)) == 40
 
 
-def test_after_a_refusal_nothing_is_heard_until_the_next_may_pass() -> None:
+def test_after_a_refusal_nothing_is_read_until_a_message_is_allowed() -> None:
     bucket = TokenBucket(rate=20, burst=2, now=0.0)
     assert [(bucket.take(0.0), bucket.pause()) for _ in range(3)] == [(True, 0.0), (True, 0.0), (False, 0.05)]
     assert not bucket.take(0.02)
@@ -23,7 +23,7 @@ def test_after_a_refusal_nothing_is_heard_until_the_next_may_pass() -> None:
     assert bucket.pause() == 0.0
 
 
-def test_what_weighs_more_passes_at_once_and_is_paid_for_afterwards() -> None:
+def test_a_heavy_message_passes_at_once_and_is_repaid_by_a_pause() -> None:
     bucket = TokenBucket(rate=20, burst=4, now=0.0)
     assert bucket.take(0.0, 24)
     assert bucket.pause() == 1.05
@@ -35,7 +35,7 @@ def test_what_weighs_more_passes_at_once_and_is_paid_for_afterwards() -> None:
 
 
 @given(st.lists(st.floats(min_value=0, max_value=5), max_size=200))
-def test_never_more_than_the_burst_and_the_rate_together(gaps: list[float]) -> None:
+def test_no_more_than_the_burst_and_the_rate_passes(gaps: list[float]) -> None:
     bucket = TokenBucket(rate=2, burst=5, now=0.0)
     now = 0.0
     passed = 0

@@ -1,4 +1,4 @@
-"""Sessions of another server or of an earlier incarnation: put back, resumed, claimed, surrendered."""
+"""Sessions of another server, or from before a restart: restored, resumed, claimed, handed over."""
 
 from dataclasses import replace
 from random import Random
@@ -31,14 +31,14 @@ def call(conference: PureConference, *users: str) -> list[PureClient]:
 
 
 def next_incarnation(records: list[SessionRecord], **options: Any) -> tuple[PureConference, list[Peer | None]]:
-    """A server that has just started, and what became of each record."""
+    """A server that has just started, and the peer that each record was restored as."""
     conference = PureConference(seed=2, **options)
     now = conference.now
     return conference, [conference.machine.admission.restore(record, now + TTL, now) for record in records]
 
 
 def request_of(record: SessionRecord, token: str, transport: Literal["new", "keep"] = "new") -> Join:
-    """The join that resumes a session."""
+    """Return the join that resumes a session."""
     return Join(
         room_id=record.room_id,
         user_id=record.user_id,
@@ -54,7 +54,7 @@ def come_back(
     claimed: SessionRecord | None = None,
     transport: Literal["new", "keep"] = "new",
 ) -> PureClient:
-    """The client of an earlier incarnation joins with its session; its page is a new one."""
+    """Resume the session of a client from before a restart, with a new page."""
     token = client.heard("join")[-1]["sessionToken"]
     request = request_of(client.peer.record(), token, transport)
     proof = Proof.of_claimed(claimed, "following") if claimed else conference.machine.admission.prove(request)
@@ -72,11 +72,11 @@ def claim(conference: PureConference, record: SessionRecord, transport: Literal[
 
 
 def published(client: PureClient) -> dict[str, str]:
-    """Source by track id of what a client has been told that it publishes."""
+    """Return the sources, by track id, of the tracks that a client was told it publishes."""
     return {track["trackId"]: track["source"] for track in client.heard("track-published") if "mid" in track}
 
 
-def test_what_a_restart_puts_back() -> None:
+def test_a_restart_restores_peers_tracks_and_subscriptions() -> None:
     before = PureConference()
     alice, bob = call(before, "alice", "bob")
     alice.say("media-state", micEnabled=True, cameraEnabled=True, screenEnabled=False)
@@ -134,7 +134,7 @@ def test_a_restored_session_cannot_keep_its_transport() -> None:
     assert again.machine.connected
 
 
-def test_who_does_not_come_back_expires_and_leaves_nothing() -> None:
+def test_a_session_that_is_not_resumed_expires_and_leaves_nothing() -> None:
     alice, bob = call(PureConference(), "alice", "bob")
     conference, peers = next_incarnation([alice.peer.record(), bob.peer.record()])
     back = come_back(conference, alice)
@@ -154,7 +154,7 @@ def test_who_does_not_come_back_expires_and_leaves_nothing() -> None:
     assert (statistics.peers, statistics.routes) == (0, 0)
 
 
-def test_who_is_there_is_told_of_who_is_restored() -> None:
+def test_peers_in_the_room_are_told_of_restored_ones() -> None:
     (bob,) = call(PureConference(), "bob")
     conference = PureConference(seed=2)
     alice = conference.enter("alice")
@@ -185,7 +185,7 @@ def test_a_preference_waits_for_its_publisher() -> None:
     assert back.peer.record().subscriptions
 
 
-def test_a_preference_whose_publisher_never_comes_is_given_up() -> None:
+def test_a_preference_is_dropped_if_its_publisher_is_not_restored() -> None:
     alice, bob = call(PureConference(), "alice", "bob")
     for track in published(bob):
         alice.say("unsubscribe", trackId=track, peerId=bob.peer.id)
@@ -200,7 +200,7 @@ def test_a_preference_whose_publisher_never_comes_is_given_up() -> None:
     assert back.peer.preferences_deadline is None
 
 
-def test_a_preference_whose_publisher_left_meanwhile_is_given_up_at_once() -> None:
+def test_a_preference_is_dropped_at_once_if_its_publisher_leaves() -> None:
     alice, bob = call(PureConference(), "alice", "bob")
     (audio, video) = published(bob)
     alice.say("unsubscribe", trackId=audio, peerId=bob.peer.id)
@@ -224,7 +224,7 @@ def test_a_session_that_is_here_is_not_restored() -> None:
     assert alice.peer.ended is None
 
 
-def test_who_is_back_as_somebody_new_has_no_older_self() -> None:
+def test_a_session_is_not_restored_if_its_user_has_joined_again() -> None:
     (alice,) = call(PureConference(), "alice")
     conference = PureConference(seed=2)
     fresh = conference.enter("alice")
@@ -254,7 +254,7 @@ def test_limits_hold_for_restored_sessions(limits: Limits) -> None:
 
 
 def incarnation() -> list[SessionRecord]:
-    """The records of a lively room; two are of one user, who came back without the proof of a session."""
+    """The records of a busy room. Two are of one user, who joined again without resuming the session."""
     conference = PureConference(seed=5)
     alice, bob, carol = call(conference, "alice", "bob", "carol")
     (audio, video) = published(bob)
@@ -273,7 +273,7 @@ INCARNATION = incarnation()
 
 
 def shape(conference: PureConference) -> object:
-    """All that is to be the same whatever the order."""
+    """Everything that must not depend on the order."""
     return {
         room.id: {
             peer.id: (
@@ -290,7 +290,7 @@ def shape(conference: PureConference) -> object:
 
 
 def restored(order: list[int], *, automatic: bool, first: int | None) -> tuple[object, set[str]]:
-    """Restore in an order; after the session number `first` its client is back at once."""
+    """Restore in an order. Then the client of session number `first` resumes."""
     conference = PureConference(seed=2, auto_subscribe=automatic)
     for index in order:
         # What was replaced had been stored before what replaced it.
@@ -304,7 +304,7 @@ def restored(order: list[int], *, automatic: bool, first: int | None) -> tuple[o
 
 @given(st.permutations(range(len(INCARNATION))), st.booleans(), st.sampled_from([None, 0, 1]))
 @settings(max_examples=60, deadline=None)
-def test_the_order_does_not_matter(order: list[int], automatic: bool, first: int | None) -> None:
+def test_the_order_of_restoring_does_not_matter(order: list[int], automatic: bool, first: int | None) -> None:
     assert restored(order, automatic=automatic, first=first) == restored(
         list(range(len(INCARNATION))), automatic=automatic, first=first
     )
@@ -312,8 +312,10 @@ def test_the_order_does_not_matter(order: list[int], automatic: bool, first: int
 
 @given(st.permutations(range(4)), st.integers(0, 3))
 @settings(max_examples=40, deadline=None)
-def test_who_comes_back_before_the_others_are_restored_receives_the_same(order: list[int], at: int) -> None:
-    """As happens when sessions move one after the other, and not at the start of a server."""
+def test_a_client_that_resumes_before_the_others_are_restored_receives_the_same(
+    order: list[int], at: int
+) -> None:
+    """As when sessions move one after the other, and are not restored when a server starts."""
 
     def subscribed(order: list[int]) -> object:
         conference = PureConference(seed=2, auto_subscribe=False)
@@ -375,8 +377,8 @@ def test_a_claim_of_a_session_that_is_here_keeps_what_is_here() -> None:
     assert (peer.session.generation, accepts(peer.session, "following")) == (2, True)
 
 
-def test_what_the_store_refuses_is_not_proven_here_either() -> None:
-    """Another server has the session by now; what is known here is old."""
+def test_without_a_proof_a_session_that_is_here_is_not_resumed() -> None:
+    """Another server may have the session by now, and what is known here be old."""
     conference = PureConference()
     (alice,) = call(conference, "alice")
     conference.machine.suspend(alice.peer, conference.now)
@@ -391,7 +393,7 @@ def test_what_the_store_refuses_is_not_proven_here_either() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"room_id": "another"}, {"user_id": "mallory"}, {"session_id": "0" * 32}])
-def test_a_claim_of_another_session_takes_nothing_over(changes: dict[str, str]) -> None:
+def test_a_claim_of_another_session_is_not_proven(changes: dict[str, str]) -> None:
     conference = PureConference()
     (alice,) = call(conference, "alice")
     record = alice.peer.record()
@@ -424,7 +426,7 @@ def test_a_claim_that_finds_its_user_here_is_a_fresh_join() -> None:
         {"session_id": None},
     ],
 )
-def test_a_stored_session_has_a_successor_only_for_its_own_proof(changes: dict[str, str | None]) -> None:
+def test_a_stored_session_is_resumed_only_by_its_own_proof(changes: dict[str, str | None]) -> None:
     (alice,) = call(PureConference(), "alice")
     record, token = alice.peer.record(), alice.heard("join")[-1]["sessionToken"]
     fields: dict[str, Any] = {
@@ -443,7 +445,7 @@ def test_a_stored_session_has_a_successor_only_for_its_own_proof(changes: dict[s
 # --- what is stored, and when ---
 
 
-def test_changes_are_told_once_and_only_of_what_is_stored() -> None:
+def test_changes_are_reported_once_and_only_of_stored_fields() -> None:
     conference = PureConference()
     machine = conference.machine
     alice, bob = conference.enter("alice"), conference.enter("bob")
@@ -475,7 +477,7 @@ def test_changes_are_told_once_and_only_of_what_is_stored() -> None:
     assert changed() == {"alice"}
     alice.browser.transceivers[0].sends = False
     alice.offer()
-    # Bob's word about the track has ended with it.
+    # Bob's preference for the track has ended with it.
     assert changed() == {"alice", "bob"}
     machine.suspend(bob.peer, conference.now)
     assert changed() == {"bob"}
@@ -484,21 +486,21 @@ def test_changes_are_told_once_and_only_of_what_is_stored() -> None:
     conference.join(request_of(record, told["sessionToken"], "keep"))
     assert changed() == {"bob"}
     conference.settle()
-    bob.say("ping")  # it has the new token, so the old one is dead
+    bob.say("ping")  # it has the new token, so the old one is invalid
     assert changed() == {"bob"}
     bob.say("leave")
     changes = machine.take_changed()
     assert changes == ([], [bob.peer.session.id])
 
 
-def test_who_was_replaced_or_expired_has_ended_too() -> None:
+def test_a_replaced_session_has_ended() -> None:
     conference = PureConference()
     alice = conference.enter("alice")
     conference.enter("alice")
     assert conference.machine.take_changed().ended == [alice.peer.session.id]
 
 
-def test_a_surrendered_session_is_gone_here_and_untouched_there() -> None:
+def test_a_session_handed_over_is_gone_here_and_stays_stored() -> None:
     conference = PureConference()
     alice, bob = call(conference, "alice", "bob")
     (audio, video) = published(bob)
@@ -513,10 +515,10 @@ def test_a_surrendered_session_is_gone_here_and_untouched_there() -> None:
     assert conference.machine.directory.find_session(record.session_id) is None
     assert alice.heard("peer-left")
     assert {track["trackId"] for track in alice.heard("track-unpublished")} == {audio, video}
-    # Should it come back, it is received as before.
+    # If it comes back, it is received as before.
     successor = resume_record(record, request_of(record, token), "following")
     back = come_back(conference, bob, successor)
-    # The end of what went takes nothing from what came, which has the same id.
+    # Removing the old peer once more does not remove the new one, which has the same id.
     conference.machine.remove(bob.peer, "server stopping", conference.now, Departure.MOVED)
     assert conference.machine.rooms[alice.peer.room_id].peers[record.peer_id] is back.peer
     preferences = {info["trackId"]: info["layer"] for info in _subscriptions(conference, alice)}
@@ -524,7 +526,7 @@ def test_a_surrendered_session_is_gone_here_and_untouched_there() -> None:
 
 
 def _subscriptions(conference: PureConference, client: PureClient) -> list[dict[str, Any]]:
-    """What a client is told that it receives when it resumes."""
+    """Return the subscriptions that a client is sent when it resumes."""
     record = client.peer.record()
     claim(conference, record, "keep")
     conference.settle()
@@ -532,7 +534,7 @@ def _subscriptions(conference: PureConference, client: PureClient) -> list[dict[
     return result
 
 
-def test_draining_is_told_to_all_who_listen() -> None:
+def test_draining_is_announced_to_connected_clients() -> None:
     conference = PureConference()
     alice, bob = conference.enter("alice"), conference.enter("bob", "other")
     carol = conference.enter("carol")
@@ -552,7 +554,7 @@ def test_messages_before_the_join_can_be_counted() -> None:
     assert conference.machine.statistics().messages == {("ping", "ok"): 1, ("?", "400"): 1, ("?", "429"): 1}
 
 
-def test_grants_and_names_are_put_back() -> None:
+def test_grants_and_names_are_restored() -> None:
     conference = PureConference()
     alice = conference.enter("alice")
     record = replace(alice.peer.record(), grants=Grants(frozenset({"audio"}), subscribe=False), name="Alice A.")
@@ -566,7 +568,7 @@ def test_grants_and_names_are_put_back() -> None:
 
 @given(st.randoms(use_true_random=False))
 @settings(max_examples=20, deadline=None)
-def test_a_record_is_what_its_restored_session_records(shuffle: Random) -> None:
+def test_a_restored_session_has_the_record_that_it_was_made_from(shuffle: Random) -> None:
     order = list(range(4))
     shuffle.shuffle(order)
     _, peers = next_incarnation([INCARNATION[index] for index in order])

@@ -13,7 +13,7 @@ from sfu.ice.events import IceState
 
 
 def call(conference: PureConference, *users: str) -> tuple[PureClient, ...]:
-    """Clients that publish a video each, all connected, with media under way."""
+    """Clients that publish a video each, all connected and receiving media."""
     clients = tuple(conference.enter(user) for user in users)
     for client in clients:
         client.publish("video")
@@ -26,7 +26,7 @@ def call(conference: PureConference, *users: str) -> tuple[PureClient, ...]:
 def come_back(
     conference: PureConference, client: PureClient, transport: str = "keep", **changes: str
 ) -> PureClient:
-    """Join with what the client was last told of its session; return who it is now."""
+    """Join with the client's last session token; return the client that it is now."""
     told = client.heard("join")[-1]
     fields = {
         "room_id": "room",
@@ -45,7 +45,7 @@ def come_back(
 
 
 def reload(conference: PureConference, client: PureClient) -> None:
-    """The client's page is new: no RTCPeerConnection any more."""
+    """Reload the client's page: its RTCPeerConnection is gone."""
     client.browser = Browser(numbers=client.browser.numbers)
     client.machine = ScriptedClient(
         random=conference.random, now=conference.now, certificate=client.machine.certificate
@@ -70,7 +70,7 @@ def test_while_suspended_media_flows_both_ways_and_others_are_told() -> None:
     }
 
 
-def test_an_offer_that_nobody_is_there_for_is_no_reason_to_wake_up() -> None:
+def test_a_suspended_peer_has_no_negotiation_deadline() -> None:
     conference = PureConference()
     call(conference, "alice")
     bob = conference.enter("bob")
@@ -105,7 +105,7 @@ def test_a_resume_that_keeps_the_transport_negotiates_nothing() -> None:
     assert len(bob.received()) == 3
 
 
-def test_what_happened_meanwhile_is_offered_at_the_resume() -> None:
+def test_changes_made_meanwhile_are_offered_at_the_resume() -> None:
     conference = PureConference()
     alice, bob = call(conference, "alice", "bob")
     conference.machine.suspend(bob.peer, conference.now)
@@ -118,7 +118,7 @@ def test_what_happened_meanwhile_is_offered_at_the_resume() -> None:
     assert sum(1 for line in bob.browser.lines if line.track) == 2
 
 
-def test_an_offer_that_was_lost_with_the_connection_is_made_again() -> None:
+def test_an_offer_lost_with_the_websocket_is_made_again() -> None:
     conference = PureConference()
     alice, bob = call(conference, "alice", "bob")
     bob.answers = False
@@ -158,7 +158,7 @@ def test_a_new_transport_brings_back_tracks_and_subscriptions() -> None:
         assert receiver.received()[0].payload == KEY_FRAME
 
 
-def test_the_stream_that_others_see_goes_on_without_a_break_in_its_numbers() -> None:
+def test_the_forwarded_stream_goes_on_without_a_gap_in_its_sequence_numbers() -> None:
     conference = PureConference()
     alice, bob = call(conference, "alice", "bob")
     conference.machine.suspend(bob.peer, conference.now)
@@ -185,7 +185,7 @@ def test_a_track_that_is_not_published_again_ends() -> None:
     assert alice.heard("track-unpublished")
 
 
-def test_a_session_that_does_not_come_back_expires() -> None:
+def test_a_session_that_is_not_resumed_expires() -> None:
     conference = PureConference(Limits(session_ttl=30))
     alice, bob = call(conference, "alice", "bob")
     conference.machine.suspend(bob.peer, conference.now)
@@ -199,7 +199,7 @@ def test_a_session_that_does_not_come_back_expires() -> None:
     assert again.heard("join")[0]["resumed"] is False
 
 
-def test_a_client_may_resume_before_the_server_has_missed_it() -> None:
+def test_a_client_may_resume_before_the_server_notices_the_loss() -> None:
     conference = PureConference()
     alice, bob = call(conference, "alice", "bob")
     assert come_back(conference, bob) is bob
@@ -218,7 +218,7 @@ def test_a_client_may_resume_before_the_server_has_missed_it() -> None:
         {"user_id": "mallory"},
     ],
 )
-def test_what_does_not_prove_the_session_is_a_fresh_join_and_no_takeover(changes: dict[str, str]) -> None:
+def test_a_join_that_does_not_prove_the_session_is_a_fresh_join(changes: dict[str, str]) -> None:
     conference = PureConference()
     _alice, bob = call(conference, "alice", "bob")
     conference.machine.suspend(bob.peer, conference.now)
@@ -233,7 +233,7 @@ def test_what_does_not_prove_the_session_is_a_fresh_join_and_no_takeover(changes
     assert come_back(conference, bob) is bob
 
 
-def test_one_token_used_by_two_clients_leaves_one_of_them() -> None:
+def test_if_two_clients_use_one_token_one_of_them_remains() -> None:
     conference = PureConference()
     _alice, bob = call(conference, "alice", "bob")
     told = bob.heard("join")[-1]
@@ -269,7 +269,7 @@ def test_a_network_change_restarts_ice_and_media_goes_on_meanwhile() -> None:
     assert (after.ssrc, after.sequence_number) == (before.ssrc, before.sequence_number + 1)
 
 
-def test_lost_consent_restarts_ice_while_signaling_lives() -> None:
+def test_lost_consent_restarts_ice_while_the_client_is_connected() -> None:
     conference = PureConference()
     _alice, bob = call(conference, "alice", "bob")
     bob.machine.stop_checking()
@@ -278,7 +278,7 @@ def test_lost_consent_restarts_ice_while_signaling_lives() -> None:
     assert bob.heard("ice-restart-offer")
 
 
-def test_consent_that_was_lost_while_the_client_was_away_restarts_ice_when_it_is_back() -> None:
+def test_consent_lost_while_the_client_was_disconnected_restarts_ice_at_the_resume() -> None:
     conference = PureConference(Limits(session_ttl=300))
     alice, bob = call(conference, "alice", "bob")
     conference.machine.suspend(bob.peer, conference.now)
@@ -295,7 +295,7 @@ def test_consent_that_was_lost_while_the_client_was_away_restarts_ice_when_it_is
     assert len(bob.received()) == 3
 
 
-def test_a_name_may_change_at_a_resume_and_is_as_long_as_at_a_join() -> None:
+def test_a_name_may_change_at_a_resume_and_has_the_same_limit() -> None:
     conference = PureConference(Limits(max_id_length=10))
     alice, bob = call(conference, "alice", "bob")
     conference.machine.suspend(bob.peer, conference.now)

@@ -1,4 +1,4 @@
-"""A room with clients that negotiate, connect and send: who is told what, and who receives what."""
+"""A room with clients that negotiate, connect and send: what each is told, and what each receives."""
 
 import json
 
@@ -22,7 +22,7 @@ def pictures(conference: PureConference, *users: str) -> tuple[PureClient, ...]:
     return clients
 
 
-def test_who_joins_is_told_the_room_and_the_room_is_told() -> None:
+def test_a_join_sends_the_room_state_and_is_announced() -> None:
     conference = PureConference()
     alice = conference.enter("alice")
     assert [message["type"] for message in alice.messages] == ["join", "room-state"]
@@ -83,7 +83,7 @@ def test_a_forwarded_track_is_named_by_its_publisher_and_its_id() -> None:
     assert [line.track for line in bob.browser.lines if line.track] == [f"{alice.peer.id} {track}"]
 
 
-def test_who_has_room_for_the_tracks_in_its_first_offer_gets_them_in_the_answer() -> None:
+def test_tracks_are_in_the_answer_if_the_first_offer_has_m_lines_for_them() -> None:
     conference = PureConference()
     (alice,) = pictures(conference, "alice")
     bob = conference.enter("bob")
@@ -95,7 +95,7 @@ def test_who_has_room_for_the_tracks_in_its_first_offer_gets_them_in_the_answer(
     assert len(bob.received()) == 3
 
 
-def test_who_only_listens_is_offered_the_tracks_after_a_moment() -> None:
+def test_a_client_that_publishes_nothing_is_offered_the_tracks_after_a_moment() -> None:
     conference = PureConference()
     (alice,) = pictures(conference, "alice")
     bob = conference.enter("bob")
@@ -106,7 +106,7 @@ def test_who_only_listens_is_offered_the_tracks_after_a_moment() -> None:
     assert len(bob.received()) == 3
 
 
-def test_a_late_receiver_starts_at_a_key_frame_that_is_asked_for_at_once() -> None:
+def test_a_late_receiver_starts_at_a_key_frame_that_is_requested_at_once() -> None:
     conference = PureConference()
     (alice,) = pictures(conference, "alice")
     camera = alice.browser.transceivers[0]
@@ -122,7 +122,7 @@ def test_a_late_receiver_starts_at_a_key_frame_that_is_asked_for_at_once() -> No
     assert [packet.payload for packet in bob.received()] == [KEY_FRAME, DELTA_FRAME, DELTA_FRAME]
 
 
-def test_a_receivers_picture_loss_reaches_the_publisher() -> None:
+def test_a_receivers_picture_loss_indication_reaches_the_publisher() -> None:
     conference = PureConference()
     alice, bob = pictures(conference, "alice", "bob")
     camera = alice.browser.transceivers[0]
@@ -177,7 +177,7 @@ def test_reports_let_the_receiver_play_in_sync() -> None:
     assert any(block.ssrc == camera.ssrc and block.last_sender_report for block in blocks)
 
 
-def test_browsers_with_other_numbers_understand_each_other() -> None:
+def test_browsers_with_different_payload_types_receive_each_other() -> None:
     conference = PureConference()
     chromium = conference.enter("chromium")
     firefox = conference.enter("firefox", numbers=FIREFOX)
@@ -266,7 +266,7 @@ def test_crossing_offers_end_in_one_state() -> None:
     assert sum(1 for line in bob.browser.lines if line.track) == 2
 
 
-def test_a_lost_answer_is_asked_for_again() -> None:
+def test_a_lost_answer_is_requested_by_a_new_offer() -> None:
     conference = PureConference()
     alice, bob = pictures(conference, "alice", "bob")
     bob.answers = False
@@ -312,7 +312,7 @@ def test_an_answer_to_no_offer_is_counted_and_changes_nothing() -> None:
         ("subscribe-to-everything", {}, 400),
     ],
 )
-def test_what_is_wrong_is_answered_and_the_peer_stays(
+def test_a_wrong_message_is_answered_by_an_error_and_the_peer_stays(
     message_type: str, data: dict[str, str], code: int
 ) -> None:
     conference = PureConference()
@@ -325,7 +325,7 @@ def test_what_is_wrong_is_answered_and_the_peer_stays(
     assert len(bob.received()) == 2
 
 
-def test_candidates_of_clients_are_read_and_need_no_answer() -> None:
+def test_candidates_of_clients_are_parsed_and_need_no_answer() -> None:
     conference = PureConference()
     alice = conference.enter("alice")
     before = len(alice.messages)
@@ -357,7 +357,7 @@ def test_a_flood_of_messages_is_refused_and_ends_nobody() -> None:
     assert counts["ping", "429"] == 20
 
 
-def test_who_is_refused_for_want_of_time_is_told_what() -> None:
+def test_a_message_over_the_rate_is_refused_with_its_type() -> None:
     conference = PureConference()
     alice = conference.enter("alice")
     for _ in range(40):
@@ -383,7 +383,7 @@ def test_an_offer_of_more_tracks_than_allowed_is_refused_whole() -> None:
     assert not alice.peer.tracks
 
 
-def test_what_is_not_forwarded_anyway_is_no_track() -> None:
+def test_media_that_cannot_be_forwarded_is_no_track() -> None:
     conference = PureConference(Limits(max_tracks_per_peer=1))
     alice = conference.enter("alice")
     alice.browser.add("video", receives=False)
@@ -395,7 +395,7 @@ def test_what_is_not_forwarded_anyway_is_no_track() -> None:
     assert answered == ["answer", "track-published"]
 
 
-def test_media_state_is_told_to_the_others() -> None:
+def test_media_state_is_sent_to_the_others() -> None:
     conference = PureConference()
     alice, bob = conference.enter("alice"), conference.enter("bob")
     alice.say("media-state", micEnabled=True, cameraEnabled=True, screenEnabled=False)
@@ -426,7 +426,7 @@ def test_leaving_leaves_nothing() -> None:
     assert (statistics.rooms, statistics.peers, statistics.routes) == (0, 0, 0)
 
 
-def test_a_user_who_joins_again_takes_the_place_of_the_old_peer() -> None:
+def test_a_user_who_joins_again_replaces_the_old_peer() -> None:
     conference = PureConference()
     alice, bob = pictures(conference, "alice", "bob")
     again = conference.enter("bob")
@@ -470,8 +470,8 @@ def test_a_peer_that_closes_its_connection_stays_until_its_signaling_ends() -> N
     assert alice.heard("peer-left")
 
 
-def test_an_address_that_somebody_else_checks_from_comes_back_with_the_next_check_of_its_owner() -> None:
-    """Who has credentials of its own could else silence others by one packet with a forged source address."""
+def test_a_path_taken_by_another_peers_check_returns_with_the_next_check_of_its_owner() -> None:
+    """Otherwise a peer could silence others by one check with a forged source address."""
     conference = PureConference()
     alice, mallory = pictures(conference, "alice", "mallory")
     owner, address = conference.machine.owner, alice.path

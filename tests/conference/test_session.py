@@ -26,7 +26,7 @@ def resume(session: Session, token: str, random: Random) -> str:
     return following
 
 
-def test_ids_and_tokens_are_as_long_as_the_specification_says() -> None:
+def test_ids_and_tokens_have_the_length_of_the_specification() -> None:
     session, token, _ = fresh()
     assert len(bytes.fromhex(session.id)) == 16
     assert len(bytes.fromhex(token)) == 32
@@ -43,7 +43,7 @@ def test_the_token_changes_at_every_resume() -> None:
     assert accepts(session, third)
 
 
-def test_a_token_whose_successor_got_lost_is_good_once_more() -> None:
+def test_a_token_is_valid_once_more_if_its_successor_was_lost() -> None:
     session, first, random = fresh()
     lost = resume(session, first, random)
     second = resume(session, first, random)
@@ -52,7 +52,7 @@ def test_a_token_whose_successor_got_lost_is_good_once_more() -> None:
     assert accepts(session, second)
 
 
-def test_a_token_whose_successor_arrived_is_dead() -> None:
+def test_a_token_is_invalid_once_its_successor_has_arrived() -> None:
     session, first, random = fresh()
     second = resume(session, first, random)
     session.confirm()
@@ -67,7 +67,7 @@ def test_a_wrong_token_proves_nothing(wrong: str) -> None:
     assert session.generation == 1
 
 
-def test_suspension_has_an_end() -> None:
+def test_a_suspended_session_expires() -> None:
     session, token, random = fresh()
     session.suspend(130.0)
     assert session.state is SessionState.SUSPENDED
@@ -89,7 +89,7 @@ def test_an_ended_session_is_not_resumed() -> None:
 
 
 @given(st.lists(st.integers(min_value=0, max_value=9), max_size=30), st.randoms(use_true_random=False))
-def test_at_any_time_at_most_two_tokens_are_good_and_the_newest_is(picks: list[int], shuffle: Random) -> None:
+def test_at_most_two_tokens_are_valid_and_the_newest_always_is(picks: list[int], shuffle: Random) -> None:
     session, token, random = fresh()
     tokens = [token]
     for pick in picks:

@@ -1,4 +1,4 @@
-"""What clients say about tracks, and that they receive just that: asked for, declined, at which layer."""
+"""Clients receive the tracks that they subscribe to, and no others; the layer that they prefer is kept."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from sfu.conference.records import SubscriptionRecord
 
 
 def call(conference: PureConference, *kinds: str) -> tuple[PureClient, PureClient]:
-    """Alice publishes, Bob listens."""
+    """Alice publishes, Bob receives."""
     alice, bob = conference.enter("alice"), conference.enter("bob")
     alice.publish(*kinds)
     conference.run(2.0)
@@ -26,19 +26,19 @@ def track_of(client: PureClient, index: int = 0) -> str:
 
 
 def arrives(conference: PureConference, sender: PureClient, receiver: PureClient, index: int = 0) -> int:
-    """How many of three packets of a track come through."""
+    """Return how many of three packets of a track arrive."""
     receiver.machine.rtp.clear()
     sender.send_frames(sender.browser.transceivers[index], 3)
     return len(receiver.received())
 
 
 def named(client: PureClient) -> list[str]:
-    """The tracks that the client's m-lines carry."""
+    """Return the tracks that the client's m-lines carry."""
     return [line.track.split()[1] for line in client.browser.lines if line.track]
 
 
 def ask(client: PureClient, message_type: str, **data: Any) -> dict[str, Any]:
-    """Make a request; return its acknowledgement."""
+    """Send a request; return its acknowledgement."""
     before = len(client.heard("subscription-ack"))
     client.say(message_type, **data)
     (answer,) = client.heard("subscription-ack")[before:]
@@ -48,7 +48,7 @@ def ask(client: PureClient, message_type: str, **data: Any) -> dict[str, Any]:
 # --- with the default of receiving everything ---
 
 
-def test_what_is_unsubscribed_stops_at_once_and_comes_back_when_asked_for() -> None:
+def test_an_unsubscribed_track_stops_at_once_and_comes_back_when_subscribed_to() -> None:
     conference = PureConference()
     alice, bob = call(conference, "video")
     track = track_of(alice)
@@ -68,7 +68,7 @@ def test_what_is_unsubscribed_stops_at_once_and_comes_back_when_asked_for() -> N
     assert len(bob.browser.ssrc_of_mid) == 1
 
 
-def test_a_word_about_one_track_is_none_about_others() -> None:
+def test_a_preference_for_one_track_does_not_apply_to_others() -> None:
     conference = PureConference()
     alice, bob = call(conference, "audio", "video")
     ask(bob, "unsubscribe", trackId=track_of(alice), peerId=alice.peer.id)
@@ -80,7 +80,7 @@ def test_a_word_about_one_track_is_none_about_others() -> None:
 
 
 @pytest.mark.parametrize("transport", ["keep", "new"])
-def test_a_word_holds_across_a_resume(transport: str) -> None:
+def test_a_preference_holds_across_a_resume(transport: str) -> None:
     conference = PureConference()
     alice, bob = call(conference, "audio", "video")
     audio, video = track_of(alice), track_of(alice, 1)
@@ -97,7 +97,7 @@ def test_a_word_holds_across_a_resume(transport: str) -> None:
     assert arrives(conference, alice, bob, 0) == 0
 
 
-def test_a_word_ends_with_its_track() -> None:
+def test_a_preference_ends_with_its_track() -> None:
     conference = PureConference()
     alice, bob = call(conference, "audio")
     ask(bob, "unsubscribe", trackId=track_of(alice), peerId=alice.peer.id)
@@ -110,7 +110,7 @@ def test_a_word_ends_with_its_track() -> None:
     assert named(bob) == [track_of(alice, 1)]
 
 
-def test_a_word_about_a_dormant_track_holds_until_it_is_published_again() -> None:
+def test_a_preference_for_a_dormant_track_holds_until_it_is_published_again() -> None:
     conference = PureConference()
     alice, bob = call(conference, "audio", "video")
     audio, video = track_of(alice), track_of(alice, 1)
@@ -128,7 +128,7 @@ def test_a_word_about_a_dormant_track_holds_until_it_is_published_again() -> Non
     )
 
 
-def test_a_subscription_to_somebody_who_is_away_stays() -> None:
+def test_a_subscription_to_a_suspended_peer_stays() -> None:
     conference = PureConference()
     alice, bob = call(conference, "video")
     conference.machine.suspend(alice.peer, conference.now)
@@ -140,7 +140,7 @@ def test_a_subscription_to_somebody_who_is_away_stays() -> None:
 # --- asked for only ---
 
 
-def test_without_the_default_nothing_comes_that_was_not_asked_for() -> None:
+def test_without_auto_subscribe_only_subscribed_tracks_are_received() -> None:
     conference = PureConference(auto_subscribe=False)
     alice, bob = call(conference, "audio", "video")
     carol = conference.enter("carol")
@@ -163,7 +163,7 @@ def test_without_the_default_nothing_comes_that_was_not_asked_for() -> None:
 
 
 @pytest.mark.parametrize("transport", ["keep", "new"])
-def test_what_was_asked_for_comes_after_a_resume_without_asking(transport: str) -> None:
+def test_subscribed_tracks_are_received_after_a_resume_without_a_request(transport: str) -> None:
     conference = PureConference(auto_subscribe=False)
     alice, bob = call(conference, "audio", "video")
     video = track_of(alice, 1)
@@ -181,7 +181,7 @@ def test_what_was_asked_for_comes_after_a_resume_without_asking(transport: str) 
 # --- again, and not at all ---
 
 
-def test_asking_twice_changes_the_layer_alone() -> None:
+def test_a_second_subscribe_changes_only_the_layer() -> None:
     conference = PureConference()
     alice, bob = call(conference, "video")
     request = {"trackId": track_of(alice), "peerId": alice.peer.id}
@@ -232,7 +232,7 @@ def test_a_refused_request_is_acknowledged_with_its_reason_and_counted(
     assert conference.machine.statistics().messages[request_type, str(code)] == 1
 
 
-def test_who_may_not_receive_may_not_subscribe() -> None:
+def test_a_client_without_the_grant_cannot_subscribe() -> None:
     conference = PureConference()
     alice, bob = call(conference, "video")
     carol = conference.enter("carol")
@@ -249,7 +249,7 @@ def test_who_may_not_receive_may_not_subscribe() -> None:
     assert publishers == {alice.peer.id, dave.peer.id}
 
 
-def test_the_layer_of_what_is_not_received_is_refused() -> None:
+def test_a_layer_switch_of_a_track_that_is_not_received_is_refused() -> None:
     conference = PureConference()
     alice, bob = call(conference, "video")
     ask(bob, "unsubscribe", trackId=track_of(alice), peerId=alice.peer.id)
@@ -269,7 +269,7 @@ def test_the_layer_of_what_is_not_received_is_refused() -> None:
         ("subscription-ack", {"trackId": "x", "success": True}),
     ],
 )
-def test_what_is_no_request_is_an_error(message_type: str, data: dict[str, Any]) -> None:
+def test_a_malformed_request_is_an_error(message_type: str, data: dict[str, Any]) -> None:
     conference = PureConference()
     bob = conference.enter("bob")
     bob.say(message_type, **data)
@@ -282,7 +282,7 @@ def test_what_is_no_request_is_an_error(message_type: str, data: dict[str, Any])
 
 
 def mismatched(conference: PureConference) -> tuple[PureClient, PureClient]:
-    """Alice publishes video in a codec that Bob, who publishes audio, lacks."""
+    """Alice publishes video in a codec that Bob does not have. Bob publishes audio."""
     alice = conference.enter("alice")
     alice.browser.numbers = ONLY_H264
     bob = conference.enter("bob", numbers=NO_H264)
@@ -305,7 +305,7 @@ H264_KEY_FRAME = b"\x65\x88\x84"
 """An IDR slice (RFC 6184 section 1.3)."""
 
 
-def test_what_a_client_rejected_for_good_is_not_offered_again() -> None:
+def test_a_track_that_a_client_rejected_is_not_offered_again() -> None:
     conference = PureConference()
     alice, bob = mismatched(conference)
     assert [line.stopped for line in bob.browser.lines] == [False, True]
@@ -324,7 +324,7 @@ def test_what_a_client_rejected_for_good_is_not_offered_again() -> None:
     assert bob.peer.connection.statistics().subscriptions == 5
 
 
-def test_what_was_rejected_comes_with_codecs_that_fit() -> None:
+def test_a_rejected_track_is_offered_with_codecs_that_fit() -> None:
     conference = PureConference()
     alice, bob = mismatched(conference)
     conference.machine.suspend(alice.peer, conference.now)
@@ -335,7 +335,7 @@ def test_what_was_rejected_comes_with_codecs_that_fit() -> None:
     assert arrives(conference, alice, bob) == 3
 
 
-def test_what_was_rejected_comes_when_the_client_names_its_codec() -> None:
+def test_a_rejected_track_is_offered_once_the_client_names_its_codec() -> None:
     conference = PureConference()
     alice, bob = mismatched(conference)
     offers = len(bob.heard("offer"))
@@ -349,8 +349,8 @@ def test_what_was_rejected_comes_when_the_client_names_its_codec() -> None:
     assert [packet.payload for packet in bob.received()] == [H264_KEY_FRAME]
 
 
-def test_a_line_that_a_page_stops_is_replaced() -> None:
-    """To stop a transceiver says nothing about what can be played."""
+def test_an_m_line_that_a_page_stops_is_replaced() -> None:
+    """Stopping a transceiver does not mean that its codecs cannot be played."""
     conference = PureConference()
     alice, bob = call(conference, "video")
     bob.publish("audio")
@@ -362,7 +362,7 @@ def test_a_line_that_a_page_stops_is_replaced() -> None:
 
 
 def resume(conference: PureConference, client: PureClient, transport: str) -> None:
-    """Come back with the session; with a new transport the page is another too."""
+    """Resume the session. With a new transport, the page is new too."""
     conference.settle()
     if transport == "new":
         client.renew()
@@ -371,8 +371,8 @@ def resume(conference: PureConference, client: PureClient, transport: str) -> No
     conference.settle()
 
 
-def test_a_track_whose_line_is_stopped_in_an_answer_gets_another() -> None:
-    """As by a page that stops its camera, whose line also carried what it received, while we offer."""
+def test_a_track_whose_m_line_an_answer_stops_gets_another() -> None:
+    """As when a page stops its camera while we offer, and the camera's m-line also carried a received track."""
     conference = PureConference()
     alice, bob = conference.enter("alice"), conference.enter("bob")
     camera = bob.browser.add("video")

@@ -1,4 +1,4 @@
-"""Counts outlive the connections that they were made in: no sum ever goes down."""
+"""Totals keep the counts of connections that have ended, so no total ever goes down."""
 
 from dataclasses import fields
 from typing import Any
@@ -11,7 +11,7 @@ from sfu.transport.stream_statistics import ReceiveTotals, SendTotals
 
 
 def totals(conference: PureConference) -> dict[str, int]:
-    """What is reported: the ledger, and the connections that there are."""
+    """Return what is reported: the totals, and the connections that are open."""
     sums = ConnectionTotals()
     for name in (row.name for row in fields(ConnectionTotals)):
         value = getattr(conference.machine.totals, name)
@@ -29,7 +29,7 @@ def totals(conference: PureConference) -> dict[str, int]:
 
 
 def flat(name: str, value: Any) -> list[tuple[str, int]]:
-    """Every number in a dataclass by a dotted name."""
+    """Return every number in a dataclass by a dotted name."""
     if isinstance(value, int):
         return [(name, value)]
     if isinstance(value, dict):
@@ -38,7 +38,7 @@ def flat(name: str, value: Any) -> list[tuple[str, int]]:
 
 
 def call(conference: PureConference) -> tuple[PureClient, PureClient, Transceiver]:
-    """Alice sends a video to bob."""
+    """Alice sends a video to Bob."""
     alice, bob = conference.enter("alice"), conference.enter("bob")
     (video,) = alice.publish("video")
     conference.run(2.0)
@@ -46,7 +46,7 @@ def call(conference: PureConference) -> tuple[PureClient, PureClient, Transceive
     return alice, bob, video
 
 
-def test_sums_have_what_happened() -> None:
+def test_totals_count_what_happened() -> None:
     conference = PureConference()
     call(conference)
     sums = totals(conference)
@@ -59,7 +59,7 @@ def test_sums_have_what_happened() -> None:
     assert conference.machine.statistics().handshakes == {"ok": 2}
 
 
-def test_nothing_goes_down_when_somebody_leaves() -> None:
+def test_no_total_goes_down_when_a_peer_leaves() -> None:
     conference = PureConference()
     alice, bob, _ = call(conference)
     before = totals(conference)
@@ -72,7 +72,7 @@ def test_nothing_goes_down_when_somebody_leaves() -> None:
     assert totals(conference)[".rtp_packets"] == 10
 
 
-def test_nothing_goes_down_when_a_track_ends() -> None:
+def test_no_total_goes_down_when_a_track_ends() -> None:
     conference = PureConference()
     alice, _, video = call(conference)
     before = totals(conference)

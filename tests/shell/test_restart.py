@@ -1,4 +1,4 @@
-"""Sessions that outlive their server: restored, claimed, lost to another one, and handed over at a drain."""
+"""Sessions survive their server: restored, claimed by another, and moved when a server drains."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,7 +20,7 @@ LASTING: dict[str, Any] = {"session_ttl_sec": 30}
 
 
 class Unreachable(MemoryStore):
-    """A store that cannot be asked."""
+    """A store that is unavailable."""
 
     healthy = False
 
@@ -66,7 +66,7 @@ async def _publish_for_ever(server: InMemoryServer, user: str, *, task_status: t
         await trio.sleep_forever()
 
 
-async def test_a_restarted_server_takes_its_clients_back(autojump_clock: MockClock) -> None:
+async def test_a_restarted_server_resumes_its_clients_sessions(autojump_clock: MockClock) -> None:
     memory = Memory()
     before = await live_and_die(memory, "alice", "bob")
     (track,) = (each for each in before["bob"].heard("track-published") if "mid" in each)
@@ -103,7 +103,7 @@ async def test_a_restarted_server_takes_its_clients_back(autojump_clock: MockClo
         assert server.sfu.conference.statistics().resumes == 2
 
 
-async def test_who_does_not_come_back_leaves_nothing_behind(autojump_clock: MockClock) -> None:
+async def test_a_session_that_is_not_resumed_leaves_nothing(autojump_clock: MockClock) -> None:
     memory = Memory()
     before = await live_and_die(memory, "alice", "bob")
     settings = LASTING | {"room_ttl_sec": 5}
@@ -134,7 +134,7 @@ async def test_a_room_of_restored_sessions_alone_ends_with_them(autojump_clock: 
         assert memory.sessions == {}
 
 
-async def test_the_same_user_may_join_anew_beside_a_restored_session(autojump_clock: MockClock) -> None:
+async def test_a_user_may_join_again_although_a_restored_session_waits(autojump_clock: MockClock) -> None:
     memory = Memory()
     before = await live_and_die(memory, "alice")
     async with (
@@ -148,7 +148,7 @@ async def test_the_same_user_may_join_anew_beside_a_restored_session(autojump_cl
 
 
 async def test_another_server_claims_a_session(autojump_clock: MockClock) -> None:
-    """The one that had it lets go of it; whoever is still there is told, and may come back."""
+    """The server that had it drops it. A client that is still there is told, and may come back."""
     memory = Memory()
     async with (
         two_servers(memory) as (first, second),
@@ -173,8 +173,8 @@ async def test_another_server_claims_a_session(autojump_clock: MockClock) -> Non
         assert told["sessionId"] in memory.sessions
 
 
-async def test_a_session_for_which_there_is_no_place_is_not_claimed(autojump_clock: MockClock) -> None:
-    """However often its client tries: it is resumed when there is a place."""
+async def test_a_session_is_not_claimed_if_there_is_no_place_for_it(autojump_clock: MockClock) -> None:
+    """However often its client tries. It is resumed when there is a place."""
     async with (
         two_servers(Memory(), max_peers_per_room=1) as (first, second),
         first.client("bob") as bob,
@@ -204,24 +204,24 @@ class Slow(MemoryStore):
     async def claim(
         self, session_id: str, step: Callable[[SessionRecord], SessionRecord | None]
     ) -> SessionRecord | None:
-        """Wait if it is the first, and then do as others do."""
+        """Wait if this is the first claim; then claim."""
         for gate in self._gates:
             await gate.wait()
         return await super().claim(session_id, step)
 
 
 async def give_up_waiting(server: InMemoryServer, told: dict[str, Any]) -> None:
-    """Ask for a session, and be gone before the store has said anything."""
+    """Join with a session, and disconnect before the store has answered."""
     async with server.client("bob") as early:
         await early.say("join", roomId="room", userId="bob", name="Early", **proof_of(told))
         await trio.sleep(0.1)
 
 
 @pytest.mark.parametrize("resumes", [True, False])
-async def test_who_has_gone_while_the_store_was_asked_takes_nothing_from_who_came_later(
+async def test_a_client_gone_while_the_store_was_asked_takes_nothing_from_a_later_one(
     autojump_clock: MockClock, resumes: bool
 ) -> None:
-    """A page that is reloaded while a server that has just started waits for Redis comes twice."""
+    """A page that is reloaded while its server waits for Redis joins twice."""
     memory = Memory()
     store = Slow("two", memory)
     async with (
@@ -244,7 +244,9 @@ async def test_who_has_gone_while_the_store_was_asked_takes_nothing_from_who_cam
         assert list(memory.sessions) == [late.heard("join")[0]["sessionId"]]
 
 
-async def test_what_was_claimed_for_who_has_gone_waits_for_the_next_try(autojump_clock: MockClock) -> None:
+async def test_a_session_claimed_for_a_client_that_has_gone_waits_for_its_next_join(
+    autojump_clock: MockClock,
+) -> None:
     memory = Memory()
     store = Slow("two", memory)
     async with (
@@ -262,7 +264,7 @@ async def test_what_was_claimed_for_who_has_gone_waits_for_the_next_try(autojump
 
 
 @pytest.mark.parametrize("wrong", ["token", "user", "session"])
-async def test_nobody_claims_what_they_cannot_prove(autojump_clock: MockClock, wrong: str) -> None:
+async def test_a_session_is_not_claimed_without_proof(autojump_clock: MockClock, wrong: str) -> None:
     async with (
         two_servers(Memory()) as (first, second),
         first.client("bob") as bob,
@@ -278,7 +280,7 @@ async def test_nobody_claims_what_they_cannot_prove(autojump_clock: MockClock, w
         assert second.sfu.conference.statistics().failed_resumes == 1
 
 
-async def test_a_store_that_cannot_be_asked_keeps_nobody_out(autojump_clock: MockClock) -> None:
+async def test_clients_can_join_while_the_store_is_unavailable(autojump_clock: MockClock) -> None:
     async with (
         in_memory_server(Unreachable("one"), **LASTING) as server,
         server.client("bob") as bob,
@@ -293,7 +295,7 @@ async def test_a_store_that_cannot_be_asked_keeps_nobody_out(autojump_clock: Moc
         assert server.sfu.readiness().status == "degraded"
 
 
-async def test_a_drain_ends_when_all_have_gone(autojump_clock: MockClock) -> None:
+async def test_a_drain_ends_when_all_clients_have_gone(autojump_clock: MockClock) -> None:
     memory = Memory()
     async with in_memory_server(MemoryStore("one", memory), **LASTING, drain_sec=20) as server:
         async with server.client("alice") as alice, server.client("bob") as bob:
@@ -313,8 +315,8 @@ async def test_a_drain_ends_when_all_have_gone(autojump_clock: MockClock) -> Non
     assert [kept.record.suspended for kept in memory.sessions.values()] == [True, True]
 
 
-async def test_everybody_hears_of_a_drain_that_takes_no_time(autojump_clock: MockClock) -> None:
-    """Though their peers end while the message about it is on its way."""
+async def test_all_clients_are_told_of_a_drain_of_zero_seconds(autojump_clock: MockClock) -> None:
+    """Although their peers end while the message is being sent."""
     async with in_memory_server(drain_sec=0) as server, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(server.client(f"user {number}")) for number in range(10)]
         for client in clients:
@@ -355,7 +357,7 @@ async def test_a_drain_is_cut_short_by_a_second_call(autojump_clock: MockClock) 
 
 
 async def test_a_server_that_is_draining_takes_no_session_from_another(autojump_clock: MockClock) -> None:
-    """Whoever comes here by mistake would lose the room there."""
+    """A client that comes here by mistake would otherwise lose its room there."""
     async with (
         two_servers(Memory(), drain_sec=20) as (first, second),
         first.client("alice") as alice,
@@ -375,7 +377,7 @@ async def test_a_server_that_is_draining_takes_no_session_from_another(autojump_
         assert not alice.heard("peer-left")
 
 
-async def test_nobody_joins_a_server_that_is_draining(autojump_clock: MockClock) -> None:
+async def test_joins_are_refused_while_the_server_drains(autojump_clock: MockClock) -> None:
     async with (
         in_memory_server(drain_sec=20) as server,
         server.client("alice") as alice,

@@ -1,4 +1,4 @@
-"""One WebSocket by itself: how long it waits for a client, and what it does when its peer is done with it."""
+"""One WebSocket by itself: how long it waits for a client, and what it does when its peer ends."""
 
 import json
 from typing import cast
@@ -19,10 +19,7 @@ STALL_TIMEOUT = DEFAULT_TIMEOUTS.signaling_stall
 
 
 class Line:
-    """As much of a WebSocket as can be heard on. Its client reads `taken` messages, and then nothing more.
-
-    Each takes it half a second.
-    """
+    """A fake WebSocket. Its client reads `taken` messages, half a second each, and then nothing more."""
 
     def __init__(self, taken: int = 0) -> None:
         self.arrive, self._messages = trio.open_memory_channel[str](1)
@@ -35,7 +32,7 @@ class Line:
         return await self._messages.receive()
 
     async def send_message(self, text: str) -> None:
-        """Send a message, as long as the client reads."""
+        """Send a message, if the client still reads."""
         self._taken -= 1
         if self._taken < 0:
             await trio.sleep_forever()
@@ -43,7 +40,7 @@ class Line:
         self.sent.append(text)
 
     async def ping(self) -> None:
-        """Wait for an answer, which does not come."""
+        """Wait for a pong, which does not come."""
         await trio.sleep_forever()
 
     async def aclose(self, code: int, reason: str) -> None:
@@ -51,10 +48,10 @@ class Line:
         await trio.sleep_forever()
 
 
-async def test_what_comes_in_the_step_in_which_a_newer_one_took_over_is_not_heard(
+async def test_a_message_that_arrives_as_a_newer_websocket_takes_over_is_dropped(
     autojump_clock: MockClock,
 ) -> None:
-    """It would pass for a word on the newer one, and prove that the client has the token of there."""
+    """It would count as a message on the newer one, and so confirm a token that the client may not have."""
     heard: list[str | bytes] = []
 
     def hear(text: str | bytes) -> float:
@@ -74,10 +71,8 @@ async def test_what_comes_in_the_step_in_which_a_newer_one_took_over_is_not_hear
 
 
 @pytest.mark.parametrize("taken", [0, 1, 3])
-async def test_what_is_on_its_way_when_the_peer_ends_still_arrives(
-    autojump_clock: MockClock, taken: int
-) -> None:
-    """And what waits behind it; but nobody is waited for who does not read it."""
+async def test_messages_queued_when_the_peer_ends_are_still_sent(autojump_clock: MockClock, taken: int) -> None:
+    """So are those queued behind, as long as the client reads."""
     line = Line(taken)
     signaling = Signaling(cast(WebSocketConnection, line), DEFAULT_TIMEOUTS)
     async with trio.open_nursery() as nursery:
@@ -92,8 +87,10 @@ async def test_what_is_on_its_way_when_the_peer_ends_still_arrives(
     assert trio.current_time() == pytest.approx(retired_at + CLOSE_TIMEOUT)
 
 
-async def test_who_does_not_read_is_left_to_the_peer(autojump_clock: MockClock) -> None:
-    """Which is told by the end of `run`, and says with which code to close."""
+async def test_a_client_that_does_not_read_ends_the_reading_and_the_peer_closes(
+    autojump_clock: MockClock,
+) -> None:
+    """The end of `read` tells the peer, which chooses the close code."""
     signaling = Signaling(cast(WebSocketConnection, Line()), DEFAULT_TIMEOUTS)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(signaling.write)
@@ -107,10 +104,10 @@ async def test_who_does_not_read_is_left_to_the_peer(autojump_clock: MockClock) 
 
 
 @pytest.mark.parametrize(("taken", "patience"), [(0, STALL_TIMEOUT), (1, 0.5 + CLOSE_TIMEOUT)])
-async def test_a_client_that_may_not_join_and_does_not_read_that_is_not_waited_for(
+async def test_a_refused_client_that_does_not_read_is_disconnected(
     autojump_clock: MockClock, taken: int, patience: float
 ) -> None:
-    """Nor one that reads it and then does not close."""
+    """So is one that reads the refusal and then does not close."""
     line = Line(taken)
     line.arrive.send_nowait('{"type": "join", "data": {"roomId": "r", "userId": "u"}}')
     async with in_memory_server(auth_secret="0" * 32) as server:

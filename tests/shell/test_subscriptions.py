@@ -1,4 +1,4 @@
-"""Subscriptions through the whole server: asked for, acknowledged, forwarded, kept over a break."""
+"""Subscriptions through the whole server: requested, acknowledged, forwarded, kept across a break."""
 
 from support.in_memory_server import Client, in_memory_server
 from support.media import DELTA_FRAME, KEY_FRAME
@@ -16,7 +16,7 @@ async def publish(alice: Client) -> str:
 
 
 async def ask(client: Client, request: str, **data: str) -> dict[str, object]:
-    """Make a request; return its acknowledgement."""
+    """Send a request; return its acknowledgement."""
     before = len(client.heard("subscription-ack"))
     await client.say(request, **data)
     await client.until(lambda: len(client.heard("subscription-ack")) > before)
@@ -24,7 +24,7 @@ async def ask(client: Client, request: str, **data: str) -> dict[str, object]:
     return answer
 
 
-async def test_nothing_comes_without_asking_where_that_is_the_setting(autojump_clock: MockClock) -> None:
+async def test_without_auto_subscribe_only_requested_tracks_are_received(autojump_clock: MockClock) -> None:
     async with (
         in_memory_server(auto_subscribe=False, session_ttl_sec=30) as server,
         server.client("alice") as alice,
@@ -53,7 +53,7 @@ async def test_nothing_comes_without_asking_where_that_is_the_setting(autojump_c
         assert statistics.messages["subscribe", "ok"] == 1
 
 
-async def test_a_track_that_was_declined_stays_away_after_a_reload(autojump_clock: MockClock) -> None:
+async def test_an_unsubscribed_track_stays_so_after_a_reload(autojump_clock: MockClock) -> None:
     async with in_memory_server(session_ttl_sec=30) as server, server.client("alice") as alice:
         track = await publish(alice)
         (owner,) = server.sfu.conference.rooms["room"].peers

@@ -1,4 +1,4 @@
-"""Suspension and resume in the shell: which tasks end, which go on, and who is closed."""
+"""Suspend and resume in the shell: which tasks end, which go on, and which WebSocket is closed."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ async def call(alice: Client, bob: Client) -> None:
         await client.connect()
 
 
-async def test_a_lost_websocket_ends_signaling_alone(autojump_clock: MockClock) -> None:
+async def test_a_lost_websocket_ends_only_signaling(autojump_clock: MockClock) -> None:
     async with (
         in_memory_server(**LASTING) as server,
         server.client("alice") as alice,
@@ -41,7 +41,7 @@ async def test_a_lost_websocket_ends_signaling_alone(autojump_clock: MockClock) 
             assert server.sfu.rooms.running == tasks
 
 
-async def test_the_newest_connection_wins_and_the_old_one_is_closed(autojump_clock: MockClock) -> None:
+async def test_the_newest_websocket_wins_and_the_old_one_is_closed(autojump_clock: MockClock) -> None:
     async with (
         in_memory_server(**LASTING) as server,
         server.client("alice") as alice,
