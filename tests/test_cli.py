@@ -12,7 +12,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 
-import sfu
+import sfu.shell
 from sfu import cli
 from sfu.conference.grants import Grants
 from sfu.conference.messages import Join
@@ -43,7 +43,7 @@ class FakeServer(ModuleType):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
     fake = FakeServer()
     monkeypatch.setitem(sys.modules, "sfu.shell.process", fake)
-    monkeypatch.setattr(sfu, "process", fake, raising=False)
+    monkeypatch.setattr(sfu.shell, "process", fake, raising=False)
     monkeypatch.setattr(logs, "configure", lambda *_: None)
     for row in config.rows():
         monkeypatch.delenv(row.variable, raising=False)

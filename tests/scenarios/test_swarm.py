@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from trio_websocket import WebSocketConnection
 
 from sfu.shell.ops.exposition import exposition
-from sfu.shell.ops.meter import LoopLag, Meter
+from sfu.shell.ops.meter import LoopLag, RateMeter
 from sfu.shell.ops.snapshot import take_snapshot
 
 SESSIONS = 200
@@ -121,7 +121,7 @@ def living() -> Counter[str]:
 async def labels(server: RealServer) -> list[str]:
     """The lines of the metrics that are about one peer, track or room."""
     sfu = server.sfu
-    snapshot = await take_snapshot(sfu, server.media, Meter(sfu.conference), LoopLag())
+    snapshot = await take_snapshot(sfu, server.media, RateMeter(sfu.conference), LoopLag())
     return [line for line in exposition(snapshot).decode().splitlines() if 'peer="' in line or 'room="' in line]
 
 

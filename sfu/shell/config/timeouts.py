@@ -13,10 +13,9 @@ class Timeouts:
 
     # The server.
     stop: float = 5.0
-    """For the rooms to say goodbye when the server stops."""
+    """For the tasks of the rooms to end when the server stops."""
     flush: float = 3.0
-    """For the store to write what is still waiting when the server stops."""
-
+    """For the store to write the waiting changes when the server stops."""
     observe_interval: float = 10.0
     """Between two lines of the debug log with the numbers of rooms, peers and tasks."""
 

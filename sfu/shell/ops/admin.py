@@ -17,7 +17,7 @@ from sfu.shell.http.connection import HttpConnection, serve_requests
 from sfu.shell.http.responses import Response, as_json, text
 from sfu.shell.logs import get_logger
 from sfu.shell.ops.exposition import CONTENT_TYPE, exposition
-from sfu.shell.ops.meter import LoopLag, Meter
+from sfu.shell.ops.meter import LoopLag, RateMeter
 from sfu.shell.ops.snapshot import MeasuredSocket, take_snapshot
 from sfu.shell.ops.tasks import task_tree
 from sfu.shell.server import Server
@@ -48,7 +48,7 @@ class Admin:
         self._socket = socket
         self._timeouts = timeouts
         self._max_connections = max_connections
-        self._meter = Meter(server.conference, timeouts.meter_interval)
+        self._meter = RateMeter(server.conference, timeouts.meter_interval)
         self._lag = LoopLag(timeouts.lag_interval)
         self._connections = 0
         # Two threads that write would only wait for each other, for the interpreter's lock.

@@ -41,7 +41,7 @@ class _Loss(NamedTuple):
     ratio: float | None
 
 
-class Meter:
+class RateMeter:
     """Bit rates of tracks and packet loss of peers, over the last interval."""
 
     def __init__(self, conference: Conference, interval: float = DEFAULT_TIMEOUTS.meter_interval) -> None:

@@ -20,7 +20,7 @@ from sfu.shell.auth.key_ring import KeyStatistics
 from sfu.shell.http.public import HttpStatistics
 from sfu.shell.media.tcp import IceTcpStatistics
 from sfu.shell.media.udp import SocketStatistics
-from sfu.shell.ops.meter import LoopLag, Meter, TrackKey, track_keys
+from sfu.shell.ops.meter import LoopLag, RateMeter, TrackKey, track_keys
 from sfu.shell.server import Server
 from sfu.state.statistics import StoreStatistics
 
@@ -67,7 +67,7 @@ class Snapshot:
     """Event loop lag in milliseconds."""
 
 
-async def take_snapshot(server: Server, socket: MeasuredSocket, meter: Meter, lag: LoopLag) -> Snapshot:
+async def take_snapshot(server: Server, socket: MeasuredSocket, meter: RateMeter, lag: LoopLag) -> Snapshot:
     """Read all counters, with a checkpoint after each peer, so that packets do not wait for all of them.
 
     A connection may end meanwhile; then its counts move into the conference's totals. So at the end, only the
@@ -103,7 +103,7 @@ async def take_snapshot(server: Server, socket: MeasuredSocket, meter: Meter, la
     )
 
 
-def _peer_snapshot(peer: Peer, meter: Meter) -> PeerSnapshot:
+def _peer_snapshot(peer: Peer, meter: RateMeter) -> PeerSnapshot:
     rates = ((key, meter.byte_rate(key)) for key in track_keys(peer))
     return PeerSnapshot(
         id=peer.id,

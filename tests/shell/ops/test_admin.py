@@ -82,7 +82,7 @@ async def test_the_other_resources() -> None:
         assert "/metrics" in (await ask(url, get("/")))[2].splitlines()
         assert (await ask(url, get("/healthz")))[2] == '{"status": "ok"}\n'
         tree = (await ask(url, get("/debug/tasks")))[2]
-        assert "sfu.shell.ops.meter.Meter.run @ sfu.shell.ops.meter.Meter.run:" in tree
+        assert "sfu.shell.ops.meter.RateMeter.run @ sfu.shell.ops.meter.RateMeter.run:" in tree
         assert "test_the_other_resources" in tree
 
 

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from sfu.rtp.rtcp import ReceiverReport, ReportBlock
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
-from sfu.shell.ops.meter import LoopLag, Meter, track_keys
+from sfu.shell.ops.meter import LoopLag, RateMeter, track_keys
 from sfu.transport.receive_stream import ReceiveStream
 
 
@@ -45,7 +45,7 @@ async def report(server: InMemoryServer, client: Client, highest: int, lost: int
 async def test_rates_of_tracks(autojump_clock: MockClock) -> None:
     async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
-        meter = Meter(server.sfu.conference)
+        meter = RateMeter(server.sfu.conference)
         (track,) = alice.heard("track-published")
         sent = (peer_id(server, "alice"), track["trackId"], "in")
         received = (peer_id(server, "bob"), track["trackId"], "out")
@@ -71,7 +71,7 @@ async def test_a_stream_that_counts_from_0_again_has_no_rate_yet(autojump_clock:
     """A publisher that pauses may go on with the same SSRC. Rates are never negative."""
     async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
-        meter = Meter(server.sfu.conference)
+        meter = RateMeter(server.sfu.conference)
         alices = server.sfu.conference.rooms["room"].peers[peer_id(server, "alice")]
         (track,) = alices.tracks.values()
         key = (alices.id, track.id, "in")
@@ -95,7 +95,7 @@ async def test_a_stream_that_counts_from_0_again_has_no_rate_yet(autojump_clock:
 async def test_loss_of_a_peer(autojump_clock: MockClock) -> None:
     async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
-        meter = Meter(server.sfu.conference)
+        meter = RateMeter(server.sfu.conference)
         bobs = peer_id(server, "bob")
         await report(server, bob, 1000, 0)
         await meter.read()
@@ -113,7 +113,7 @@ async def test_loss_of_a_peer(autojump_clock: MockClock) -> None:
 async def test_readings_are_taken_at_an_interval(autojump_clock: MockClock) -> None:
     async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
-        meter = Meter(server.sfu.conference)
+        meter = RateMeter(server.sfu.conference)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(meter.run)
             await trio.sleep(2 * DEFAULT_TIMEOUTS.meter_interval + 1)

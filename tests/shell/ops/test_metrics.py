@@ -21,7 +21,7 @@ from sfu.shell.config.urls import HttpUrl, parse_http_url
 from sfu.shell.http.fetch import FetchFailed
 from sfu.shell.media.udp import SocketStatistics
 from sfu.shell.ops.exposition import exposition
-from sfu.shell.ops.meter import LoopLag, Meter
+from sfu.shell.ops.meter import LoopLag, RateMeter
 from sfu.shell.ops.metrics import METRICS
 from sfu.shell.ops.snapshot import Snapshot, take_snapshot
 from sfu.shell.store.memory import MemoryStore
@@ -58,7 +58,7 @@ class Watch:
 
     def __init__(self, server: InMemoryServer) -> None:
         self.server = server
-        self.meter = Meter(server.sfu.conference)
+        self.meter = RateMeter(server.sfu.conference)
         self.lag = LoopLag()
 
     async def snapshot(self) -> Snapshot:
