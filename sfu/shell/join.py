@@ -126,11 +126,11 @@ class Joins:
                     return False
 
     async def _join(self, request: Join, websocket: WebSocketConnection, signaling: Signaling) -> None:
-        """Do what a join asks, or log and raise why not.
+        """Let a client in, or resume its session; send it the room's state.
 
         Raises:
-            Refused: the client may not enter; `room-state` and everything else is the peer's from here on.
-            ConnectionClosed: the client has gone while the store or an issuer of tokens was asked.
+            Refused: the client may not enter. That is logged.
+            ConnectionClosed: the client has disconnected while the store or an issuer of tokens was asked.
         """
         try:
             self._refuse_if_stopping()  # before another server hands the session over to this one

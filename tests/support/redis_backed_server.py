@@ -120,7 +120,7 @@ async def redis_backed_server(
         async with trio.open_nursery() as nursery:
             operators = await nursery.start(Admin(chosen, sfu, media).serve)
             async with trio.open_nursery() as serving:
-                url, running = await serving.start(_run, sfu)
+                url, running = await serving.start(_run_server, sfu)
                 yield RedisBackedServer(
                     sfu,
                     store,
@@ -135,7 +135,7 @@ async def redis_backed_server(
             nursery.cancel_scope.cancel("the server has ended")
 
 
-async def _run(sfu: Server, *, task_status: trio.TaskStatus[tuple[str, trio.CancelScope]]) -> None:
+async def _run_server(sfu: Server, *, task_status: trio.TaskStatus[tuple[str, trio.CancelScope]]) -> None:
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             url = await nursery.start(sfu.run)
