@@ -1,4 +1,4 @@
-"""Who enters a room: fresh joins, resumes of sessions, and sessions that are restored from the store."""
+"""Admission to rooms: fresh joins, resumes of sessions, and sessions restored from the store."""
 
 from collections.abc import Callable
 

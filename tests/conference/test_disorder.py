@@ -30,7 +30,7 @@ LIMITS = Limits(
 )
 
 MESSAGES_PER_STEP = 60
-"""More than any one step may queue for one client: the shell cuts off who is told much more at once."""
+"""Upper limit of messages queued for one client at once. The shell disconnects a client with many more."""
 
 ROOMS = st.sampled_from(["room", "room", "other", "third", "fourth"])
 MALLORIES = ["mallory", "melanie", "mike", "mona"]

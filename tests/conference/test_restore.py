@@ -232,7 +232,7 @@ def test_a_session_is_not_restored_if_its_user_has_joined_again() -> None:
         conference.machine.admission.restore(alice.peer.record(), conference.now + TTL, conference.now) is None
     )
     assert fresh.peer.ended is None
-    # Nothing is to be left of what nobody will come back to.
+    # Nothing must be left of a session that cannot be resumed.
     assert conference.machine.take_changed().ended == [alice.peer.session.id]
 
 

@@ -229,7 +229,7 @@ def test_a_join_that_does_not_prove_the_session_is_a_fresh_join(changes: dict[st
     assert joined["sessionId"] != bob.peer.session.id
     assert bob.peer.ended is None
     assert conference.machine.statistics().failed_resumes == 1
-    # Who holds the real token is not hurt.
+    # The holder of the real token is not affected.
     assert come_back(conference, bob) is bob
 
 

@@ -154,7 +154,7 @@ def test_without_auto_subscribe_only_subscribed_tracks_are_received() -> None:
     conference.run(1.0)
     assert (named(carol), named(bob)) == ([video], [])
     assert arrives(conference, alice, carol, 1) == 3
-    # What nobody watches is not forwarded.
+    # A track without receivers is not forwarded.
     (track,) = [track for track in alice.peer.tracks.values() if track.kind == "audio"]
     assert track.senders == []
     sent = conference.egress.count

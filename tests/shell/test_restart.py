@@ -288,7 +288,7 @@ async def test_clients_can_join_while_the_store_is_unavailable(autojump_clock: M
         server.client("carl") as carl,
     ):
         await bob.join()
-        # What this process knows it decides by itself; what it does not know begins anew.
+        # This server resumes the sessions that it has, and makes new ones for unknown ids.
         assert (await again.resume(bob.heard("join")[0]))["resumed"] is True
         unknown = {"sessionId": "0" * 32, "sessionToken": "0"}
         assert (await carl.resume(unknown))["resumed"] is False
