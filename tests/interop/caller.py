@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from support.real_server import PATIENCE, RealServer
+from support.real_server import RealServer
+from support.waiting import PATIENCE
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 CLIP = Path(__file__).with_name("clip.ivf")

@@ -79,7 +79,7 @@ class Partner(Client):
     def tell(self, *messages: RtcpPacket) -> None:
         """Send RTCP."""
         self.machine.send_rtcp(messages)
-        self._flush()
+        self.flush()
 
     async def play(self, audio: Transceiver, video: Transceiver) -> None:
         """Show the clip over and over, from its beginning whenever somebody has lost the picture."""
@@ -105,7 +105,7 @@ class Partner(Client):
             payload_type, True, number, number * ticks & 0xFFFF_FFFF, transceiver.ssrc, (), (), payload
         )
         self.machine.send_rtp(packet)
-        self._flush()
+        self.flush()
 
     def _report(self, transceiver: Transceiver, packets: int, timestamp: int) -> None:
         ntp = ntp_from_unix(time.time())

@@ -1,7 +1,7 @@
 """Other people's implementations in calls through the server: each one publishes, and each one receives."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from interop.caller import Caller, calling
 from interop.implementations import IMPLEMENTATIONS, Implementation
 from interop.partner import Partner, partner
 from interop.relay import Wire, bind_beside, open_relay
-from support.real_server import HOST, RealServer, becomes, real_server
+from support.real_server import HOST, RealServer, real_server
+from support.waiting import until
 
 from sfu.conference.peer import Peer
 from sfu.rtp.codecs.vp8 import is_key_frame
@@ -66,11 +67,6 @@ def implementation(request: pytest.FixtureRequest) -> Implementation:
 def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """For programs that have to be built."""
     return tmp_path_factory.mktemp("interop")
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    await becomes(lambda: bool(condition()), True)
 
 
 @asynccontextmanager

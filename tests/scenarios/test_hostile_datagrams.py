@@ -12,7 +12,8 @@ import trio
 import trio.lowlevel
 from support.client import ScriptedClient, description_of
 from support.in_memory_server import CERTIFICATE
-from support.real_server import HOST, Call, PortClient, RealServer, attacked, becomes
+from support.real_server import HOST, Call, PortClient, RealServer, attacked
+from support.waiting import becomes
 
 from sfu.errors import BadPacket
 from sfu.ice import attributes as a
@@ -267,7 +268,7 @@ async def test_feedback_that_asks_for_everything() -> None:
                     FullIntraRequest(1, tuple(FirEntry(ssrc, number) for ssrc in ssrcs)),
                 ]
             )
-            mallory._flush()
+            mallory.flush()
             asked += len(lost)
             await trio.sleep(0.002)
         assert server.media.statistics().bytes_out - out < 2_000_000

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 import trio
 from support.browser_model import Browser
-from support.real_server import FAST, attacked, becomes, enter, hear, tell
+from support.real_server import FAST, attacked, enter, hear, tell
+from support.waiting import becomes
 from trio_websocket import WebSocketConnection
 
 from sfu.conference.messages import MAX_SDP

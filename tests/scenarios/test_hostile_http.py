@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 import trio
-from support.real_server import HOST, PATIENCE, RealServer, attacked, becomes
+from support.real_server import HOST, RealServer, attacked
+from support.waiting import PATIENCE, becomes
 
 from sfu.shell.http.public import MAX_WAITING
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 import pytest
 import trio
 import trio.lowlevel
-from support.real_server import FAST, RealServer, attacked, becomes, close_code, enter, hear, tell
+from support.real_server import FAST, RealServer, attacked, close_code, enter, hear, tell
+from support.waiting import becomes
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 NONSENSE: tuple[str | bytes, ...] = (

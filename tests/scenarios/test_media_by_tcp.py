@@ -8,7 +8,8 @@ from contextlib import ExitStack, suppress
 import pytest
 import trio
 from support.media import DELTA_FRAME, KEY_FRAME
-from support.real_server import PATIENCE, Call, RealServer, TcpClient, attacked, becomes, real_server
+from support.real_server import Call, RealServer, TcpClient, attacked, real_server
+from support.waiting import PATIENCE, becomes
 
 import sfu.shell.media.tcp
 from sfu.ice.framing import LENGTH

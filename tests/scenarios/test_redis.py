@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 from browser.sfu_process import SfuProcess, open_sfu
-from support.real_server import becomes, enter, hear, tell
+from support.real_server import enter, hear, tell
 from support.redis import RedisServer, needs_redis, proxied
 from support.redis_backed_server import (
     ROOM,
@@ -24,6 +24,7 @@ from support.redis_backed_server import (
     session,
     sessions,
 )
+from support.waiting import becomes
 from trio_websocket import open_websocket_url
 
 from sfu.conference.connection import Connection

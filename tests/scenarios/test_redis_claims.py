@@ -2,7 +2,6 @@
 
 import pytest
 import trio
-from support.real_server import becomes
 from support.redis import RedisServer, needs_redis
 from support.redis_backed_server import (
     RARE_REFRESH,
@@ -14,6 +13,7 @@ from support.redis_backed_server import (
     session,
     sessions,
 )
+from support.waiting import becomes
 
 from sfu.shell.peer import CONNECTION_LOST
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import trio
 from support.log_capture import LogEntry
-from support.real_server import becomes
 from support.redis import RedisServer, TcpProxy, needs_redis, proxied
 from support.redis_backed_server import (
     RARE_REFRESH,
@@ -24,6 +23,7 @@ from support.redis_backed_server import (
     sessions,
     took,
 )
+from support.waiting import becomes
 
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
 

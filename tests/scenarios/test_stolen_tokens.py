@@ -16,8 +16,9 @@ from typing import Any, Protocol
 import pytest
 import trio
 from support.in_memory_server import in_memory_server
-from support.real_server import PATIENCE, becomes, close_code, hear, real_server, tell
+from support.real_server import close_code, hear, real_server, tell
 from support.sessions import accepts
+from support.waiting import PATIENCE, becomes
 from trio.testing import MockClock
 from trio_websocket import WebSocketConnection
 

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import trio
-from support.real_server import RealServer, becomes, hear, real_server, tell
+from support.real_server import RealServer, hear, real_server, tell
+from support.waiting import becomes
 from trio.testing import MockClock
 from trio_websocket import WebSocketConnection
 

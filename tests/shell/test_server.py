@@ -283,7 +283,7 @@ async def test_who_is_shown_the_door_is_told_why(autojump_clock: MockClock) -> N
 async def test_joins_are_refused_while_the_server_stops(autojump_clock: MockClock) -> None:
     async with in_memory_server() as server, server.client("alice") as alice:
         await alice.until(lambda: True)
-        server.sfu._stopping.set()
+        server.sfu.stop()
         await alice.say("join", roomId="room", userId="alice")
         await alice.until(lambda: alice.heard("error") or alice.closed)
         assert alice.closed or alice.heard("error")[0]["code"] == 503

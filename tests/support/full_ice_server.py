@@ -20,7 +20,8 @@ from support.client import ScriptedClient, description_of
 from support.in_memory_server import CERTIFICATE, Client
 from support.log_capture import capture_logs
 from support.media import KEY_FRAME
-from support.real_server import HOST, PACE, PATIENCE, RealServer, open_websocket
+from support.real_server import HOST, PACE, RealServer, open_websocket
+from support.waiting import PATIENCE
 from trio_websocket import WebSocketConnection
 
 from sfu.ice.candidate import Candidate
@@ -144,7 +145,7 @@ class IceClient(Client):
         """Offer what there is with new ICE credentials."""
         answers = len(self.heard("answer"))
         await self._renew(controlling=self.generation.connection.ice_controlling)
-        await self.say("offer", sdp=self._own(self.browser.offer()), type="offer")
+        await self.say("offer", sdp=self.own(self.browser.offer()), type="offer")
         await self.until(lambda: len(self.heard("answer")) > answers)
 
     async def leave(self) -> None:
@@ -166,7 +167,7 @@ class IceClient(Client):
         else:
             self._nursery.start_soon(self._loop.run, self.used.connection.close)
         self.used = generation
-        self._flush()
+        self.flush()
         self._wake()
 
     async def send_datagrams(self) -> None:
@@ -196,11 +197,11 @@ class IceClient(Client):
         self.machine.credentials = self.generation.credentials
         self._nursery.start_soon(self.generation.run, self)
 
-    def _own(self, sdp: str) -> str:
+    def own(self, sdp: str) -> str:
         if not self.generation.told:
             self.generation.told = True
             self._nursery.start_soon(self._tell_candidates, self.generation)
-        return super()._own(sdp)
+        return super().own(sdp)
 
     async def _tell_candidates(self, generation: Generation) -> None:
         """Tell the server our candidates, none of which stands in a description."""

@@ -214,7 +214,7 @@ class Client:
         """Offer a track of each kind and wait for the answer."""
         transceivers = [self.browser.add(kind, receives=False) for kind in kinds]
         answers = len(self.heard("answer"))
-        await self.say("offer", sdp=self._own(self.browser.offer()), type="offer")
+        await self.say("offer", sdp=self.own(self.browser.offer()), type="offer")
         await self.until(lambda: len(self.heard("answer")) > answers)
         return transceivers
 
@@ -230,7 +230,7 @@ class Client:
             self.numbers[ssrc] += 1
             marker, number = payload is payloads[-1], self.numbers[ssrc]
             self.machine.send_rtp(RtpPacket(payload_type, marker, number, timestamp, ssrc, (), (), payload))
-        self._flush()
+        self.flush()
 
     async def vanish(self) -> None:
         """Be gone without a word."""
@@ -265,7 +265,7 @@ class Client:
     def receive_datagram(self, data: bytes) -> None:
         """A datagram comes from the server."""
         self.machine.receive(data, trio.current_time())
-        self._flush()
+        self.flush()
         self._wake()
 
     async def _read(self) -> None:
@@ -285,12 +285,12 @@ class Client:
             self._connect(data["sdp"])
         elif message_type == "offer":
             lost = self.browser.pending is not None
-            answer = self._own(self.browser.answer(data["sdp"]))
+            answer = self.own(self.browser.answer(data["sdp"]))
             self._connect(data["sdp"])
             await self.say("answer", sdp=answer, type="answer")
             if lost:
                 # Ours crossed the server's, which went first: perfect negotiation's polite side.
-                await self.say("offer", sdp=self._own(self.browser.offer()), type="offer")
+                await self.say("offer", sdp=self.own(self.browser.offer()), type="offer")
 
     async def _tick(self) -> None:
         while True:
@@ -299,9 +299,10 @@ class Client:
             timeout = self.machine.next_timeout()
             if timeout is not None and timeout <= now:
                 self.machine.handle_timeout(now)
-                self._flush()
+                self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what the scripted client has to send."""
         for datagram in self.machine.outgoing(trio.current_time()):
             if self.budget:
                 self.budget -= 1
@@ -317,5 +318,6 @@ class Client:
             self._remote = remote
             self.machine.set_remote(remote, trio.current_time())
 
-    def _own(self, sdp: str) -> str:
+    def own(self, sdp: str) -> str:
+        """A description of the browser with the scripted client's transport in it."""
         return with_transport(sdp, self.machine.credentials, self.fingerprint)

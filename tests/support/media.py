@@ -118,7 +118,9 @@ class Subscriber:
             kind=kind, ssrc=ssrc, rtx_ssrc=ssrc + 1, cname="alice", send_context=self.send_context, random=bytes
         )
         theirs = Codec(100, "VP8", 90000, feedback=FEEDBACK, rtx_payload_type=101)
-        self.stream.negotiate(codecs or (theirs if kind == "video" else OPUS,), ids, mid)
+        self.codecs = codecs or (theirs if kind == "video" else OPUS,)
+        """What has been negotiated at first."""
+        self.stream.negotiate(self.codecs, ids, mid)
 
     def connect(self) -> None:
         """DTLS is done, a path is selected."""

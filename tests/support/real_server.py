@@ -20,6 +20,7 @@ from support.browser_model import Transceiver
 from support.in_memory_server import Client
 from support.log_capture import LogEntry, capture_logs
 from support.media import DELTA_FRAME, KEY_FRAME
+from support.waiting import PATIENCE, becomes
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from sfu.ice.framing import LENGTH, Deframer
@@ -40,9 +41,6 @@ PACE = 0.01
 
 KEY_FRAME_EVERY = 100
 """Frames."""
-
-PATIENCE = 20.0
-"""Seconds in which anything happens on a busy machine."""
 
 TOLERABLE_WAIT = 0.5
 """Seconds of this process's work that a packet may wait for while attacks go on: clients and attackers work
@@ -387,13 +385,3 @@ async def close_code(websocket: WebSocketConnection) -> int:
                 await websocket.get_message()
             except ConnectionClosed as closed:
                 return 1006 if closed.reason is None else closed.reason.code
-
-
-async def becomes(what: Callable[[], object], expected: object) -> None:
-    """Wait until `what` returns `expected`; fail with what it returns instead."""
-    with trio.move_on_after(PATIENCE):
-        while True:
-            if what() == expected:
-                return
-            await trio.sleep(PACE)
-    raise AssertionError(f"{what()} instead of {expected}")

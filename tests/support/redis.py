@@ -5,7 +5,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,14 +16,12 @@ import redis
 import trio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from support.waiting import until
 
 from sfu.shell.config.redis_url import RedisAddress
 
 REDIS_SERVER = shutil.which("redis-server") or ""
 """The program; empty where it is not installed."""
-
-PATIENCE = 30
-"""Seconds after which what has not happened never will, on a busy machine too."""
 
 needs_redis = pytest.mark.skipif(
     find_spec("trio_asyncio") is None or (not REDIS_SERVER and os.environ.get("CI") != "true"),
@@ -33,13 +31,6 @@ needs_redis = pytest.mark.skipif(
 
 It is skipped where there is no trio-asyncio (Python 3.14): the server refuses Redis there.
 """
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` returns something true."""
-    with trio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
-            await trio.sleep(0.005)
 
 
 def free_port() -> int:

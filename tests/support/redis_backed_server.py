@@ -16,8 +16,9 @@ from typing import Any
 import trio
 from support.log_capture import LogEntry
 from support.media import KEY_FRAME
-from support.real_server import HOST, PATIENCE, PortClient, RealServer, becomes
+from support.real_server import HOST, PortClient, RealServer
 from support.redis import RedisServer
+from support.waiting import PATIENCE, becomes
 
 from sfu.shell.config.redis_url import RedisAddress
 from sfu.shell.config.settings import Settings

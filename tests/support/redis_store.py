@@ -9,7 +9,8 @@ from typing import Any
 import trio
 from support.log_capture import LogEntry
 from support.records import record
-from support.redis import PATIENCE, RedisServer
+from support.redis import RedisServer
+from support.waiting import PATIENCE
 
 from sfu.conference.records import SessionRecord
 from sfu.shell.config.redis_url import RedisAddress

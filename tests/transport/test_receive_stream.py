@@ -314,7 +314,7 @@ def test_negotiation_changes_what_is_known_and_reaches_the_subscribers() -> None
     subscriber = Subscriber()
     subscriber.stream.bind(stream, 0.0)
     before = subscriber.stream.translation
-    assert stream.translation(subscriber.stream._codecs, {}) is not before
+    assert stream.translation(subscriber.codecs, {}) is not before
     stream.negotiate([Codec(120, "VP8", 90000, feedback=VP8.feedback, rtx_payload_type=121)], PUBLISHER_IDS)
     after = subscriber.stream.translation
     assert after is not before

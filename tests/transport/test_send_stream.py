@@ -216,7 +216,7 @@ def test_dependency_descriptors_are_those_of_the_first_source_alone() -> None:
     assert forwarded(sources[0], 101, 0.2) == b"abc"
     subscriber.stream.bind(sources[1], 1.0)
     assert forwarded(sources[1], 5, 1.0) is None
-    subscriber.stream.negotiate(subscriber.stream._codecs, {uri: 7}, None)
+    subscriber.stream.negotiate(subscriber.codecs, {uri: 7}, None)
     assert forwarded(sources[1], 6, 1.1) is None
 
     fresh = Subscriber(ids={uri: 7}, mid=None)
@@ -685,7 +685,7 @@ def test_one_outgoing_number_never_stands_for_two_packets(steps: list[str], with
                 record(data)
         elif step == "ids":
             ids = not ids
-            stream.negotiate(stream._codecs, SUBSCRIBER_IDS if ids else {}, "v0")
+            stream.negotiate(subscriber.codecs, SUBSCRIBER_IDS if ids else {}, "v0")
         elif step == "report":
             stream.receive_report(ReportBlock(7000, 0, 0, 0, 0, 0, 0), now)
         if packet is not None:

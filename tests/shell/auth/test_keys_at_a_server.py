@@ -7,7 +7,8 @@ import pytest
 import trio
 from support.in_memory_server import Client, InMemoryServer, in_memory_server, proof_of
 from support.issuer import Signer, issuer, key_set, make_certificate, moved, ok
-from support.real_server import RealServer, becomes, hear, real_server, tell
+from support.real_server import RealServer, hear, real_server, tell
+from support.waiting import becomes
 from trio.testing import MockClock
 
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts

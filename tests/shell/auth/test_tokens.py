@@ -329,7 +329,7 @@ async def test_an_offer_without_the_publish_grant_is_refused(autojump_clock: Moc
         await enter(alice, publish=["audio"])
         await alice.publish("audio")
         alice.browser.add("video", receives=False)
-        await alice.say("offer", sdp=alice._own(alice.browser.offer()), type="offer")
+        await alice.say("offer", sdp=alice.own(alice.browser.offer()), type="offer")
         await alice.until(lambda: alice.heard("error"))
         (error,) = alice.heard("error")
         assert (error["code"], error["type"]) == (403, "offer")

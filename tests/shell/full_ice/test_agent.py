@@ -17,7 +17,7 @@ import trio
 import trio.lowlevel
 from support.coturn import HOST, PASSWORD, USER, coturn
 from support.log_capture import capture_logs
-from support.real_server import becomes
+from support.waiting import becomes
 
 import sfu.shell.full_ice.agent
 from sfu.ice import attributes

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-from support.real_server import becomes
+from support.waiting import becomes
 
 from sfu.shell.aio import open_loop
 from sfu.shell.full_ice.mdns import QUERIES, resolve

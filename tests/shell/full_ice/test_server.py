@@ -8,7 +8,7 @@ import pytest
 from support.coturn import HOST, PASSWORD, USER, coturn
 from support.full_ice_server import FullIceServer, call, flows, full_ice_server
 from support.media import KEY_FRAME
-from support.real_server import becomes
+from support.waiting import becomes
 
 from sfu.shell.config.values import STUN_URLS, TURN_URLS
 from sfu.shell.store.memory import Memory, MemoryStore

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.issuer import Issuer, issuer, make_certificate, moved, ok
-from support.real_server import becomes
+from support.waiting import becomes
 
 from sfu.shell.config.urls import parse_http_url
 from sfu.shell.http.connection import MAX_HEAD

@@ -38,7 +38,7 @@ async def report(server: InMemoryServer, client: Client, highest: int, lost: int
     """Let `client` send a receiver report."""
     ssrc = client.machine.rtp[0].ssrc
     client.machine.send_rtcp([ReceiverReport(1, (ReportBlock(ssrc, 0, lost, highest, 0, 0, 0),))])
-    client._flush()
+    client.flush()
     await trio.sleep(0.1)
 
 

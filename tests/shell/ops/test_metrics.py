@@ -89,7 +89,7 @@ async def watched_call(**settings: Any) -> AsyncIterator[tuple[Watch, Client, Cl
         for highest in (1000, 1100):
             block = ReportBlock(bob.machine.rtp[0].ssrc, 0, highest // 100, highest, 900, 0, 0)
             bob.machine.send_rtcp([ReceiverReport(1, (block,))])
-            bob._flush()
+            bob.flush()
             await trio.sleep(0.1)
             await watch.meter.read()
             alice.send(alice.browser.transceivers[0], DELTA_FRAME)

@@ -11,7 +11,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from support.records import next_generation, record
-from support.redis import needs_redis, redis_server, until
+from support.redis import needs_redis, redis_server
+from support.waiting import until
 from trio.testing import MockClock
 
 from sfu.conference.records import SessionRecord

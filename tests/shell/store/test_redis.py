@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import trio
 from support.records import next_generation, record
-from support.redis import RedisServer, needs_redis, until
+from support.redis import RedisServer, needs_redis
 from support.redis_store import GRACE, running_store, stored, written
+from support.waiting import until
 
 from sfu.shell.config.settings import Settings
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS

@@ -9,8 +9,9 @@ import pytest
 import trio
 from support.log_capture import LogEntry
 from support.records import record
-from support.redis import RedisServer, free_port, needs_redis, proxied, redis_server, until
+from support.redis import RedisServer, free_port, needs_redis, proxied, redis_server
 from support.redis_store import GRACE, running_store, stored, warnings, written
+from support.waiting import until
 
 from sfu.shell.config.redis_url import parse_address
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS

@@ -11,8 +11,9 @@ import trio.testing
 from redis import ResponseError
 from support.log_capture import LogEntry
 from support.records import next_generation, record
-from support.redis import RedisServer, needs_redis, proxied, redis_server, until
+from support.redis import RedisServer, needs_redis, proxied, redis_server
 from support.redis_store import GRACE, running_store, stored, warnings, written
+from support.waiting import until
 
 from sfu.conference.records import SessionRecord
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
