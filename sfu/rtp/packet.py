@@ -38,7 +38,8 @@ from sfu.rtp.extension_block import (
 )
 
 _FIXED_HEADER: Final = Struct(">BBHII")
-_LONG_HEADER: Final = Struct(">BBHIIHH")
+_FIXED_AND_BLOCK_HEADER: Final = Struct(">BBHIIHH")
+"""The header of a packet without CSRCs, and that of its extension block: profile, length in words."""
 _VERSION_BITS: Final = 2 << 6
 _PADDING: Final = 0x20
 _EXTENSION: Final = 0x10
@@ -47,21 +48,21 @@ _MARKER: Final = 0x80
 
 
 def is_rtcp(data: bytes) -> bool:
-    """Whether a datagram that shares its port with RTP is RTCP (RFC 5761 section 4).
+    """Return whether a datagram on a port that is used for RTP and RTCP is RTCP (RFC 5761 section 4).
 
-    RTCP packet types 192 … 223 lie where RTP would have its marker bit and payload types 64 … 95, which
-    nobody may assign to media on a multiplexed port.
+    RTCP packet types 192 … 223 are where RTP has its marker bit and payload types 64 … 95, which may not be
+    assigned to media on such a port.
     """
     return len(data) > 1 and 192 <= data[1] <= 223
 
 
 @dataclass(slots=True)
 class RtpPacket:
-    """One RTP packet, taken apart. Treat it as a value: many hold the same object.
+    """One RTP packet, taken apart. Only the code that made the object may change it: others may hold it too.
 
-    `RtpPacket.parse(packet.serialize()) == packet` holds for every packet that can be serialized. The bytes
-    of a parsed packet come back the same too, but for an extension block without elements and for padding that
-    is not zeros. Assign new `extensions` and they are written anew, in the one-byte form wherever that fits.
+    `RtpPacket.parse(packet.serialize()) == packet` holds for every packet that can be serialized. A parsed
+    packet serializes to the same bytes too, except for an extension block without elements and for padding that
+    is not zero. After `extensions` has been assigned, they are packed again, in the one-byte form if that fits.
 
     >>> data = bytes.fromhex("906f 0007 000003c0 0000002a bede 0001 10300000") + b"opus"
     >>> packet = RtpPacket.parse(data)
@@ -74,27 +75,27 @@ class RtpPacket:
     """
 
     payload_type: int
-    """0 … 127; which codec, as negotiated in SDP."""
+    """0 … 127; the codec, as negotiated in SDP."""
     marker: bool
-    """For video the last packet of a frame; for audio the first after a silence."""
+    """For video, set on the last packet of a frame; for audio, on the first packet after a silence."""
     sequence_number: int
-    """0 … 65535, one more with each packet of this SSRC; wraps."""
+    """0 … 65535; increases by one with each packet of this SSRC, and wraps."""
     timestamp: int
     """Sampling instant of the payload in ticks of the codec's RTP clock, 32 bits; wraps."""
     ssrc: int
     """The stream that this packet belongs to, 32 bits."""
     csrcs: tuple[int, ...] = ()
-    """The sources a mixer made this packet from, at most 15."""
+    """The sources that a mixer made this packet from, at most 15."""
     extensions: Elements = ()
     """Header extension elements (id, data) in wire order, of either form of RFC 8285."""
     payload: bytes = b""
-    """The codec's data, without padding. Empty in a packet of only padding, which senders use for probing."""
+    """The codec's data, without padding. Empty in a packet of padding only, which senders use for probing."""
     padding_size: int = 0
     """Bytes of padding after the payload including the count byte, 0 … 255; 0 means no padding."""
     opaque_extension: tuple[int, bytes] | None = None
     """(profile, data) of a header extension that is not RFC 8285's; then `extensions` is empty."""
     _parsed_block: tuple[Elements, bytes] | None = field(default=None, repr=False, compare=False)
-    """What `extensions` was parsed from: as long as that is the same object, it goes out as it came."""
+    """`extensions` as parsed, and the bytes of their block: used again while `extensions` is that object."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -102,9 +103,12 @@ class RtpPacket:
         end = len(data)
         if end < 12:
             raise BadPacket("rtp-truncated", f"{end} bytes")
-        # Nearly always there are 16 bytes and no CSRCs, so that the extension header stands in the last four.
+        # Fast path: most packets have no CSRCs, so that one call reads the extension header too. In a packet
+        # without an extension these four bytes are payload, and they are not used.
         if end >= 16:
-            first, second, sequence_number, timestamp, ssrc, profile, words = _LONG_HEADER.unpack_from(data)
+            first, second, sequence_number, timestamp, ssrc, profile, words = (
+                _FIXED_AND_BLOCK_HEADER.unpack_from(data)
+            )
         else:
             first, second, sequence_number, timestamp, ssrc = _FIXED_HEADER.unpack_from(data)
             profile = words = 0
@@ -113,19 +117,14 @@ class RtpPacket:
         offset = 12
         csrcs: tuple[int, ...] = ()
         if first & _CSRC_COUNT:
-            count = first & _CSRC_COUNT
-            offset += 4 * count
-            if end < offset:
-                raise BadPacket("rtp-truncated", f"{count} CSRCs announced in {end} bytes")
-            csrcs = struct.unpack_from(f">{count}I", data, 12)
+            csrcs = _parse_csrcs(data, first & _CSRC_COUNT)
+            offset += 4 * len(csrcs)
             if end >= offset + 4:
                 profile, words = BLOCK_HEADER.unpack_from(data, offset)
         extensions: Elements = ()
         opaque_extension = parsed_block = None
         if first & _EXTENSION:
             header, start = offset, offset + 4
-            if end < start:
-                raise BadPacket("rtp-truncated", "inside the extension header")
             offset = start + 4 * words
             if end < offset:
                 raise BadPacket("rtp-truncated", f"extension block ends {offset - end} bytes after the packet")
@@ -137,13 +136,7 @@ class RtpPacket:
                 parsed_block = (extensions, data[header:offset])
             else:
                 opaque_extension = (profile, data[start:offset])
-        padding_size = 0
-        if first & _PADDING:
-            # RFC 3550 section 5.1: the last octet counts the padding octets, itself included, hence never 0.
-            padding_size = data[-1]
-            end -= padding_size
-            if not padding_size or end < offset:
-                raise BadPacket("rtp-padding", f"{padding_size} bytes of padding")
+        padding_size = _parse_padding_size(data, offset) if first & _PADDING else 0
         return cls(
             second & 0x7F,
             second >= _MARKER,
@@ -152,14 +145,14 @@ class RtpPacket:
             ssrc,
             csrcs,
             extensions,
-            data[offset:end],
+            data[offset : end - padding_size],
             padding_size,
             opaque_extension,
             parsed_block,
         )
 
     def serialize(self) -> bytes:
-        """The packet's bytes. Raises `ValueError` when a field does not fit the wire."""
+        """Return the packet's bytes. Raises `ValueError` when a field does not fit the format."""
         first = _VERSION_BITS
         if not 0 <= self.payload_type <= 127:
             raise ValueError(f"payload type {self.payload_type}")
@@ -200,8 +193,22 @@ class RtpPacket:
         return BLOCK_HEADER.pack(profile, len(data) // 4) + data
 
     def extension(self, identifier: int) -> bytes | None:
-        """The data of the first header extension element with this id; `None` when there is none."""
+        """Return the data of the first header extension element with this id; `None` when there is none."""
         for element, data in self.extensions:
             if element == identifier:
                 return data
         return None
+
+
+def _parse_csrcs(data: bytes, count: int) -> tuple[int, ...]:
+    if len(data) < _FIXED_HEADER.size + 4 * count:
+        raise BadPacket("rtp-truncated", f"{count} CSRCs announced in {len(data)} bytes")
+    return struct.unpack_from(f">{count}I", data, _FIXED_HEADER.size)
+
+
+def _parse_padding_size(data: bytes, payload_start: int) -> int:
+    # RFC 3550 section 5.1: the last octet counts the padding octets including itself, so it is never 0.
+    size = data[-1]
+    if not size or len(data) - size < payload_start:
+        raise BadPacket("rtp-padding", f"{size} bytes of padding")
+    return size
