@@ -1,7 +1,7 @@
 """The errors that more than one package raises.
 
 A *remote violation* (bytes that break a protocol) is a `BadPacket`: the caller drops the packet and
-counts it by `reason`. A *local misuse* is an ordinary exception and is meant to crash loudly.
+counts it by `reason`. A *local misuse* is an ordinary exception: a bug in this server, which has to be seen.
 """
 
 

@@ -1,4 +1,4 @@
-"""How often a measured value fell where: what a Prometheus histogram is made from."""
+"""Counts of measured values by bucket, from which Prometheus histograms are made."""
 
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A `Histogram` as it was at some time."""
+    """The counts of a `Histogram` at one moment."""
 
     bounds: tuple[float, ...]
     """Upper bounds of the buckets, inclusive, ascending."""
     counts: tuple[int, ...]
-    """Values in each bucket alone; one more than `bounds`, for what is above the last."""
+    """Values in each bucket alone; one more than `bounds`, for values above the last."""
     total: float
     """Sum of all values."""
 
@@ -22,7 +22,7 @@ class Histogram:
     __slots__ = ("_bounds", "_counts", "_total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
-        """`bounds` are the buckets' upper ones, ascending, in the unit of the values."""
+        """`bounds` are the upper bounds of the buckets, ascending, in the unit of the values."""
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._total = 0.0

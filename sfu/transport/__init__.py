@@ -1,7 +1,11 @@
-"""One peer's transport: ICE, DTLS, SRTP, RTP and RTCP joined, and the way of a media packet through it.
+"""One peer's transport: ICE, DTLS, SRTP, RTP and RTCP joined, and the path of a media packet through it.
 
 Pure code: datagrams and `now` go in, datagrams and events come out. `PeerTransport` is one peer's machine,
-`RouteTable` finds the one that a datagram is for, `fan_out` forwards a packet to many.
+`RouteTable` finds the peer that a datagram is for, `fan_out` forwards a packet to many.
+
+A part hands up what it has in two ways. The result of a call is returned: a decrypted packet, a packet to
+forward, retransmissions. Everything else that has happened waits in `events()`, which the owner calls after
+each call.
 """
 
 from sfu.transport.demux import RouteTable

@@ -1,15 +1,16 @@
-"""The hot loop: one packet of a publisher to all who receive it.
+"""The forwarding loop: one packet of a publisher to all of its receivers.
 
-With fifty receivers this runs fifty times for every packet that comes in, and is most of what the server
-does. So per receiver only what differs between receivers is done, and each line has been paid for:
+With fifty receivers this runs fifty times for every packet that comes in, and takes most of the server's time.
+So per receiver it does only what differs between receivers, and each line has been measured:
 
-* The packet is relabelled once per `Translation`, not per receiver. Receivers that negotiated alike share
+* The packet is put together once per `Translation`, not per receiver. Receivers with equal negotiations share
   one, and usually all do, so the comparison below is true once.
 * One `pack_into` writes the header and copies the rest, straight into the batch: no `bytes` object is made.
-* SRTP works in place, through libsrtp's C function and not through a method of ours (see
-  `sfu.rtp.libsrtp`), with one length cell for all.
+* SRTP works in place, by calling libsrtp's C function directly (see `sfu.rtp.libsrtp`), with one length cell
+  for all.
 * Counters are plain attributes of slotted objects, and the fill level of the batch is a local variable.
-* Everything unusual (first packets, late packets, a closed gate) is one flag, and `SendStream.forward`.
+* Everything unusual (first packets, late packets, a stream that waits) is one flag, `fast_path`, and left to
+  `SendStream.forward`.
 
 Nothing waits here. The batch flushes itself to the socket when it is full.
 """
@@ -25,10 +26,10 @@ _protect: Final = BINDING.protect
 
 
 def fan_out(media: MediaPacket, senders: Iterable[Forwarder], egress: Egress, now: float) -> None:
-    """Put a packet into the outgoing batch once for every sender that wants it.
+    """Put a packet into the outgoing batch once for every sender that forwards it.
 
-    `senders` are those bound to the packet's source: `ReceiveStream.senders`. The caller flushes the batch
-    when it has no more packets for it.
+    `senders` are those bound to the packet's source: `ReceiveStream.senders`. The caller flushes the batch when
+    it has no more packets for it.
     """
     rtp = media.rtp
     sequence = media.sequence
@@ -77,7 +78,7 @@ def fan_out(media: MediaPacket, senders: Iterable[Forwarder], egress: Egress, no
                     egress.flush()
                     index = 0
                 continue
-        # The complete way fills the batch by itself.
+        # `forward` fills the batch by itself.
         egress.count = index
         sender.forward(media, egress, now)
         index = egress.count

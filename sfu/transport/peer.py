@@ -1,11 +1,11 @@
 """One peer's transport: everything between the datagrams of one RTCPeerConnection and its media.
 
     datagram ─> SecureChannel ─> RTP ──> StreamTable ─> ReceiveStream ─> `MediaPacket`, for `fan_out`
-                (ICE DTLS SRTP)  RTCP ─> Control ─> the stream that it is about
-                      datagrams <─ RTCP <─┘ <─ what the streams have to say
+                (ICE DTLS SRTP)  RTCP ─> RtcpSession ─> the stream that it is about
+                      datagrams <─ RTCP <─┘ <─ reports and feedback of the streams
 
-What is forwarded *to* the peer does not pass through here: `fan_out` writes it straight into the outgoing
-batch, through the `SendStream`s that were made here and their common `send_context`.
+Media that is forwarded *to* the peer does not pass through here: `fan_out` writes it straight into the outgoing
+batch, with the peer's `SendStream`s and their common `send_context`.
 """
 
 from collections import Counter
@@ -70,7 +70,7 @@ class TransportStatistics:
     sent: SendTotals
     """Of all outgoing streams."""
     quality: QualityStatistics
-    """What the peer reports of how those arrive."""
+    """What the peer reports about their arrival."""
 
 
 class PeerTransport:
@@ -96,7 +96,7 @@ class PeerTransport:
         self._drops: Counter[str] = Counter()
         self.make_ssrc = SsrcSequence(random)
         """Gives SSRCs for outgoing streams, each only once."""
-        # Whom our feedback and receiver reports come from.
+        # The SSRC that feedback and receiver reports are sent from.
         ssrc = self.make_ssrc()
         self._streams = StreamTable(local_ssrc=ssrc, drops=self._drops, history_depth=history_depth)
         self._rtcp = RtcpSession(ssrc=ssrc, streams=self._streams, drops=self._drops, random=random)
@@ -106,7 +106,7 @@ class PeerTransport:
         self._rtp_packets = self._rtp_octets = self._rtcp_packets = 0
         self._removed = SendTotals()
 
-    # What it looks like from outside
+    # State
 
     @property
     def state(self) -> IceState:
@@ -120,12 +120,12 @@ class PeerTransport:
 
     @property
     def selected(self) -> IcePath | None:
-        """Where datagrams to the peer go; `None` while nothing may be sent."""
+        """The path that datagrams to the peer are sent on; `None` while nothing may be sent."""
         return self._channel.ice.selected
 
     @property
     def send_context(self) -> SendContext:
-        """Where media to the peer leaves; open while it may."""
+        """What the peer's outgoing streams send with; open while they may send."""
         return self._channel.send_context
 
     @property
@@ -140,25 +140,25 @@ class PeerTransport:
 
     @property
     def local_ssrc(self) -> int:
-        """Whom our feedback and receiver reports come from."""
+        """The SSRC that feedback and receiver reports are sent from."""
         return self._rtcp.ssrc
 
     @property
     def quality(self) -> QualityStatistics:
-        """What the peer reports of how the outgoing streams arrive."""
+        """What the peer reports about the arrival of the outgoing streams."""
         return self._rtcp.quality.statistics()
 
     @property
     def credentials(self) -> Credentials:
-        """Ours, for the next description: those of a restart as soon as it has begun."""
+        """The local ICE credentials for the next description: those of a restart as soon as it has begun."""
         return self._channel.ice.pending or self._channel.ice.local
 
     def ufrags(self) -> list[str]:
-        """The user-name fragments that route connectivity checks here (see `RouteTable`)."""
+        """Return the user-name fragments by which checks are routed here (see `RouteTable`)."""
         return self._channel.ice.ufrags()
 
     def statistics(self) -> TransportStatistics:
-        """Counters for metrics. Each stream has its own too."""
+        """Return counters for metrics. Each stream has its own too."""
         ice, dtls = self._channel.ice.statistics(), self._channel.dtls.statistics()
         drops = self._drops + self._channel.drops
         drops.update(ice.drops)
@@ -183,12 +183,12 @@ class PeerTransport:
     # What negotiation decides
 
     def set_remote(self, remote: RemoteTransport, now: float) -> None:
-        """The peer's description. DTLS may be complete before; media passes once the fingerprint was right."""
+        """Take the peer's description. No media passes before DTLS is complete and the fingerprint matches."""
         self._channel.set_remote(remote, now)
         self._follow(now)
 
     def set_receivers(self, receivers: Iterable[Receiver], now: float) -> None:
-        """What the peer may send from now on. Streams begin with their first packets and end with this."""
+        """Set what the peer may send from now on. Streams begin with their first packets, and may end here."""
         if self.ended:
             return
         receivers = list(receivers)
@@ -200,20 +200,20 @@ class PeerTransport:
         self._follow(now)
 
     def add_sender(self, stream: SendStream) -> None:
-        """RTCP of and about this outgoing stream, which leaves through `send_context`, passes here from now on.
+        """Add an outgoing stream: send its reports, and give it the RTCP that is about it.
 
-        Its SSRCs are from `make_ssrc`. Another one with the same SSRC would begin with other sequence numbers,
-        and repeat SRTP nonces, so that is a `ValueError`. `bind` it to another source, or to none, for as long
-        as its m-line lives.
+        Its SSRCs are from `make_ssrc`, and it sends with `send_context`. Raises `ValueError` for an SSRC that
+        is in use: it would begin with other sequence numbers and repeat SRTP nonces. The stream stays as long
+        as its m-line; `bind` changes its source.
         """
         if stream.ssrc in self._rtcp.senders:
             raise ValueError(f"there is an outgoing stream with SSRC {stream.ssrc:#010x}")
         self._rtcp.senders[stream.ssrc] = stream
 
     def remove_sender(self, stream: SendStream, now: float) -> None:
-        """The m-line of an outgoing stream is gone for good; what it counted stays in `statistics`.
+        """Remove an outgoing stream whose m-line is gone. Its counts stay in `statistics`.
 
-        Its SSRCs must never be sent from again: SRTP has forgotten how far they had counted.
+        Its SSRCs must not be used again: SRTP has forgotten their packet counters.
         """
         del self._rtcp.senders[stream.ssrc]
         stream.bind(None, now)
@@ -223,7 +223,7 @@ class PeerTransport:
         self._removed.add(stream.statistics())
 
     def restart_ice(self, credentials: Credentials, now: float) -> None:
-        """Begin an ICE restart; the old credentials and path serve until the peer nominates with the new."""
+        """Begin an ICE restart. The old credentials and path are used until the peer nominates with the new."""
         self._channel.restart_ice(credentials, now)
         self._follow(now)
 
@@ -248,7 +248,7 @@ class PeerTransport:
                 self._events.append(KeyFrameRequested(sender.source))
 
     def follow_ice(self, now: float) -> None:
-        """Draw the consequences of what somebody else has told the ICE agent."""
+        """Handle the events of the ICE agent after its owner has called it directly."""
         self._channel.follow_ice(now)
         self._follow(now)
 
@@ -279,7 +279,7 @@ class PeerTransport:
         return media
 
     def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
-        """Datagrams to send: all but forwarded media."""
+        """Return the datagrams to send, except forwarded media."""
         datagrams = self._channel.outgoing(now)
         if self._outgoing:
             datagrams = self._outgoing + datagrams
@@ -287,7 +287,7 @@ class PeerTransport:
         return datagrams
 
     def next_timeout(self) -> float | None:
-        """When `handle_timeout` has something to do; `None` if never."""
+        """Return when `handle_timeout` has something to do; `None` if never."""
         if self.ended:
             return None
         return earliest(self._channel.next_timeout(), self._rtcp.next_timeout())
@@ -302,14 +302,14 @@ class PeerTransport:
             self._send(self._rtcp.take_due(now), rtcp=True)
 
     def events(self) -> list[TransportEvent]:
-        """What happened since the last call, in order."""
+        """Return what happened since the last call, in order."""
         events, self._events = self._events, []
         return events
 
     def close(self, now: float) -> None:
-        """Say goodbye (RTCP BYE, DTLS close_notify), free the SRTP contexts, end all streams.
+        """Send RTCP BYE and DTLS close_notify (by `outgoing`), free the SRTP contexts, end all streams.
 
-        `outgoing` has the goodbye. Nothing is processed afterwards. Harmless when it has ended.
+        Nothing is processed afterwards. Harmless when the transport has ended.
         """
         if self.ended:
             return
@@ -323,7 +323,7 @@ class PeerTransport:
         packet = RtpPacket.parse(data)
         self._rtp_packets += 1
         self._rtp_octets += len(data)
-        # First of all, since it is about the way here: what we do not know has arrived no less.
+        # First, since transport-wide feedback is about the path: a packet of an unknown stream has arrived too.
         if self._transport_sequence_id is not None:
             element = packet.extension(self._transport_sequence_id)
             if element is not None:
@@ -350,7 +350,7 @@ class PeerTransport:
             self._send(retransmissions, rtcp=False)
 
     def _send(self, packets: Iterable[bytes], *, rtcp: bool) -> None:
-        """Encrypt and queue; without keys, or without consent to send, this is not the time."""
+        """Encrypt and queue packets; drop them if there are no keys, or there is no consent to send."""
         srtp, path = self.send_context.srtp, self.send_context.path
         if srtp is None or path is None:
             return
@@ -361,7 +361,7 @@ class PeerTransport:
             except BadPacket as error:
                 self._drops[error.reason] += 1
 
-    # Following the parts
+    # Events of the parts
 
     def _follow(self, now: float) -> None:
         for event in self._channel.events():

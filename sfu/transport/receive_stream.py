@@ -1,8 +1,8 @@
-"""One published stream: everything we know and do about one SSRC that a peer sends (and about its RTX).
+"""One published stream: the state of one SSRC that a peer sends, and of its RTX.
 
-A packet comes in as `receive` (or, repaired, as `receive_rtx`) and goes out as a `MediaPacket` for the router,
-or not at all when it is a duplicate or holds only padding. What the publisher has to be told goes out of
-`take_feedback` (NACK, PLI, FIR) and `report_block`.
+`receive` takes a packet of the stream, `receive_rtx` one of its retransmissions. Both return the `MediaPacket`
+to forward, or nothing for duplicates and padding. `take_feedback` (NACK, PLI, FIR) and `report_block` return
+what has to be sent to the publisher.
 """
 
 from abc import ABC, abstractmethod
@@ -40,14 +40,14 @@ from sfu.transport.translation import Key, Translation, translation_key
 
 
 class SenderClock(NamedTuple):
-    """The newest sender report of a stream: which wall clock time its RTP clock stands for."""
+    """The newest sender report of a stream: one instant in wall clock time and in the stream's RTP clock."""
 
     ntp_time: int
     """64-bit NTP time of the publisher's clock."""
     rtp_timestamp: int
     """The same instant in the stream's RTP clock."""
     arrival: float
-    """When the report came, in our clock."""
+    """When the report came, in the server's clock."""
 
     def at(self, now: float, clock_rate: int) -> tuple[int, int]:
         """Return NTP time and RTP timestamp advanced by the time since the report came."""
@@ -61,11 +61,11 @@ class MediaPacket:
     """One packet of a published stream, received, checked and numbered."""
 
     stream: "ReceiveStream"
-    """The stream that it is of; whoever forwards it is among its `senders`."""
+    """The stream that it belongs to. `stream.senders` forward it."""
     rtp: RtpPacket
     """The packet as the publisher numbered it (payload type, header-extension ids, timestamp)."""
     sequence: int
-    """Its number for forwarding: extended, and without holes where the publisher sent padding only."""
+    """Its number for forwarding: extended, and without gaps where the publisher sent only padding."""
     in_order: bool
     """Whether it is newer than every packet before it; false for a late or recovered one."""
     key_frame: bool
@@ -137,18 +137,20 @@ class ReceiveStream:
         rid: str | None = None,
         history_depth: int = DEPTH,
     ) -> None:
-        """`codecs` and `extensions` ({id: URI}) are the m-line's as negotiated with the publisher, at least
-        one codec. `local_ssrc` is the one that we send feedback from.
+        """`codecs` (at least one) and `extensions` ({id: URI}) are the m-line's, as negotiated with the
+        publisher.
+
+        `local_ssrc` is the one that feedback is sent from.
         """
         self.ssrc = ssrc
         self.rtx_ssrc = rtx_ssrc
-        """May be learned and set later, when an RTX packet names this stream."""
+        """May be set later, when an RTX packet names this stream."""
         self.kind: MediaKind = kind
         self.mid = mid
         self.rid = rid
         self.local_ssrc = local_ssrc
         self.senders: list[Forwarder] = []
-        """The streams that forward this one. `SendStream.bind` keeps it; give it to `fan_out`."""
+        """The streams that forward this one. `SendStream.bind` maintains the list; `fan_out` takes it."""
         self.newest = -1
         """Highest `MediaPacket.sequence` so far."""
         self.newest_timestamp = 0
@@ -167,15 +169,15 @@ class ReceiveStream:
         self._statistics = ReceptionStatistics(self.clock_rate)
         asks = any("nack" in codec.feedback for codec in codecs)
         self._missing = MissingPackets(asks=asks)
-        # Most of a stream's memory, so audio, whose receivers do not ask again, has one only with NACK.
+        # Most of a stream's memory. For audio, receivers ask for packets only if NACK was negotiated.
         self.history = PacketHistory(history_depth) if asks or kind == "video" else None
         # Closes up the sequence numbers of padding-only packets, once for all subscribers.
         self._numbering: SequenceMap | None = None
 
     def negotiate(self, codecs: Sequence[Codec], extensions: Mapping[int, str]) -> None:
-        """The m-line was negotiated anew: use these codecs and extension ids from now on.
+        """Use these codecs and extension ids from now on, since the m-line has been renegotiated.
 
-        What NACK means to the stream stays as it was at its start. Raises `ValueError` without a codec.
+        Whether NACK is used does not change after the start. Raises `ValueError` without a codec.
         """
         if not codecs:
             raise ValueError("a stream needs a codec")
@@ -197,9 +199,9 @@ class ReceiveStream:
             sender.source_negotiated()
 
     def translation(self, codecs: Iterable[Codec], extension_ids: Mapping[str, int]) -> Translation:
-        """How a receiver with these codecs and extension ids ({URI: id}) gets this stream.
+        """Return how a receiver with these codecs and extension ids ({URI: id}) gets this stream.
 
-        Receivers that negotiated alike get the same object.
+        Receivers with equal negotiations get the same object.
         """
         key = translation_key(self.codecs, self.extensions, codecs, extension_ids)
         translation = self._translations.get(key)
@@ -207,10 +209,10 @@ class ReceiveStream:
             translation = self._translations[key] = Translation(key, self._red)
         return translation
 
-    # Packets.
+    # Packets
 
     def receive(self, packet: RtpPacket, data: bytes, now: float) -> MediaPacket | None:
-        """A packet of this SSRC; `data` is what it was parsed from. Returns what to forward, if anything."""
+        """Take a packet of this SSRC, parsed from `data`. Returns what to forward, if anything."""
         codec = self._by_payload_type.get(packet.payload_type)
         if codec is None:
             self._dropped["payload-type"] += 1
@@ -227,9 +229,10 @@ class ReceiveStream:
         return self._accept(packet, data, codec, sequence, now)
 
     def receive_rtx(self, packet: RtpPacket, now: float) -> MediaPacket | None:
-        """A packet of this stream's RTX SSRC (RFC 4588). Returns what to forward, if it repaired a loss.
+        """Take a packet of this stream's RTX SSRC (RFC 4588). Returns what to forward, if it repaired a loss.
 
-        Raises `BadPacket` when it is no RTX packet. Probes, which browsers send here, repair nothing.
+        Raises `BadPacket` when it is not an RTX packet. Bandwidth probes, which browsers send here, repair
+        nothing.
         """
         payload_type = self._by_rtx.get(packet.payload_type)
         if payload_type is None:
@@ -244,8 +247,8 @@ class ReceiveStream:
             self._dropped["rtx-first"] += 1
             return None
         if sequence > newest + MAX_MISSING:
-            # What was sent before is older than the newest, or overtakes it by little. This is of a numbering
-            # that is over, and all that follows in this one would pass for old.
+            # A retransmission is older than the newest packet, or overtakes it by little. This one belongs to a
+            # numbering that has ended. Accepting it would make all following packets look old.
             self._dropped["rtx-ahead"] += 1
             return None
         return self._accept(original, original.serialize(), self._by_payload_type[payload_type], sequence, now)
@@ -253,7 +256,7 @@ class ReceiveStream:
     def _accept(
         self, packet: RtpPacket, data: bytes, codec: Codec, sequence: int, now: float
     ) -> MediaPacket | None:
-        """The common way of a packet, however it came: drop duplicates, renumber, remember."""
+        """Do what both kinds of packets need: drop duplicates, renumber, remember."""
         missing = self._missing
         if not missing.receive(sequence, now):
             self._dropped["duplicate"] += 1
@@ -269,8 +272,8 @@ class ReceiveStream:
         if not packet.payload and in_order:
             numbering.skip(sequence)
             return None
-        # Padding that comes late is passed on: those after it have gone out with a gap in its place, and a
-        # receiver that needs an unbroken sequence (H.264 in libwebrtc) would wait for it.
+        # Padding that comes late is forwarded: later packets were sent with a gap in its place, and a receiver
+        # that needs an unbroken sequence (H.264 in libwebrtc) would wait for it.
         forwarded = numbering.map(sequence)
         if forwarded is None:
             self._dropped["late"] += 1
@@ -278,13 +281,13 @@ class ReceiveStream:
         starts = bool(packet.payload) and (self.kind == "audio" or is_key_frame(codec.name, packet.payload))
         known = packet.timestamp == self._key_frame_timestamp
         if starts and known and self.kind == "video":
-            # H.264 has several such packets in one frame, and behind the first it is too late to start.
+            # H.264 has several such packets in one frame, and a receiver can only start with the first.
             starts = forwarded < self._key_frame_start
         if starts:
             self._requests.arrived()
             self._key_frames += not known
             self._key_frame_timestamp, self._key_frame_start = packet.timestamp, forwarded
-        # Not the same as `in_order`: a late packet can be the newest to forward when all after it was padding.
+        # Not the same as `in_order`: a late packet is the newest to forward if only padding came after it.
         if forwarded > self.newest:
             self.newest = forwarded
             self.newest_timestamp = packet.timestamp
@@ -294,7 +297,7 @@ class ReceiveStream:
         return MediaPacket(self, packet, forwarded, in_order, starts)
 
     def _restart(self, sequence: int, now: float) -> None:
-        """The publisher numbers anew: for subscribers this is another source, and nothing is missing."""
+        """The publisher's numbers begin again. For subscribers this is another source; nothing is missing."""
         for sender in self.senders:
             sender.source_restarted()
         highest = self._missing.highest
@@ -306,23 +309,23 @@ class ReceiveStream:
         self.sender_clock = None
         self.request_key_frame(now)
 
-    # RTCP.
+    # RTCP
 
     def receive_sender_report(self, report: SenderReport, now: float) -> None:
-        """The publisher's sender report about this stream."""
+        """Take the publisher's sender report about this stream."""
         self.sender_clock = SenderClock(report.ntp_time, report.rtp_timestamp, now)
 
     def set_round_trip(self, seconds: float) -> None:
-        """Repeat NACKs at this round trip time, measured between us and the publisher."""
+        """Send NACKs again after this round trip time between server and publisher."""
         self._missing.set_round_trip(seconds)
 
     def request_key_frame(self, now: float) -> None:
-        """Somebody needs a key frame. Merged and throttled; for audio there is nothing to ask."""
+        """A subscriber needs a key frame. Requests are merged and throttled; for audio there are none."""
         if self.kind == "video" and (self._pli or self._fir):
             self._requests.request(now)
 
     def take_feedback(self, now: float) -> list[RtcpPacket]:
-        """What the publisher has to be asked for now: NACK, PLI or FIR."""
+        """Return what the publisher has to be asked for now: NACK, PLI or FIR. It counts as sent."""
         packets: list[RtcpPacket] = []
         lost = self._missing.take_due(now)
         if lost:
@@ -332,14 +335,14 @@ class ReceiveStream:
             if self._pli:
                 packets.append(PictureLossIndication(self.local_ssrc, self.ssrc))
             else:
-                # RFC 5104 section 4.3.1.2: a repetition keeps the command's number.
+                # RFC 5104 section 4.3.1.2: a request that is sent again keeps its number.
                 self._command_number = (self._command_number + is_new) & 0xFF
                 entry = FirEntry(self.ssrc, self._command_number)
                 packets.append(FullIntraRequest(self.local_ssrc, (entry,)))
         return packets
 
     def report_block(self, now: float) -> ReportBlock | None:
-        """The block about this stream for the next receiver report; `None` before its first packet."""
+        """Return the block about this stream for the next receiver report; `None` before its first packet."""
         if self._statistics.highest is None:
             return None
         last, delay = 0, 0
@@ -349,11 +352,11 @@ class ReceiveStream:
         return self._statistics.report_block(self.ssrc, last, delay)
 
     def next_timeout(self) -> float | None:
-        """When `take_feedback` will have something to say; reports have their own schedule."""
+        """Return when `take_feedback` has something to return; reports have their own schedule."""
         return earliest(self._missing.next_timeout(), self._requests.next_timeout())
 
     def close(self, now: float) -> None:
-        """The stream has ended: let its subscribers go and free its history."""
+        """End the stream: unbind its subscribers and free its history."""
         for sender in list(self.senders):
             sender.bind(None, now)
         if self.history is not None:

@@ -1,12 +1,12 @@
-"""Repeating packets that a receiver has missed, and how much of that it may ask for.
+"""Retransmitting packets that a receiver has missed, and how much of that it may ask for.
 
-Where RTX was negotiated a repetition goes out in a stream of its own (RFC 4588), otherwise it is the same
+If RTX was negotiated, a retransmission is sent in a stream of its own (RFC 4588), otherwise it is the same
 packet once more.
 
-A NACK of a few bytes asks for up to seventeen packets per pair, as often as its sender likes, so a hostile
-receiver could have the server send many times what it forwards (to an address that is its own, but through
-everybody's uplink), or keep it busy with looking. Three limits: a packet is repeated only so often and so fast,
-all repetitions together stay below what the stream itself sends, and what is looked up follows that, too.
+Each pair in a NACK asks for up to seventeen packets in four bytes. So a hostile receiver could make the server
+send many times what it forwards, through the uplink of all peers, or keep it busy with lookups. There are three
+limits: how often and how fast one packet is retransmitted, the bytes of all retransmissions compared with what
+the stream itself sends, and the number of lookups.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,20 +19,21 @@ from sfu.rtp.rtx import wrap_rtx
 from sfu.sdp.codecs import Codec
 
 MIN_INTERVAL: Final = 0.02
-"""Seconds between two repetitions of one packet while the round trip time is unknown."""
+"""Seconds between two retransmissions of one packet while the round trip time is unknown."""
 
-MAX_REPEATS: Final = 10
-"""Repetitions of one packet; browsers do not ask more often."""
+MAX_RETRANSMISSIONS: Final = 10
+"""Retransmissions of one packet; browsers do not ask more often."""
 
 BURST: Final = 256 * 1024
-"""Bytes that may be repeated ahead of what was sent: one second of a 2 Mbit/s stream lost as a whole."""
+"""Bytes that may be retransmitted ahead of what was sent: one second of a 2 Mbit/s stream that is lost as a
+whole."""
 
 MAX_LOOKUPS: Final = 512
-"""Numbers that may be asked for ahead of what was sent: as many as a history holds. One datagram of NACKs can
-name 6000, known or not, and each takes 2 µs."""
+"""Numbers that may be asked for ahead of what was sent: as many as a history has. One datagram of NACKs can
+name 6000, known or not, and looking one up takes 2 µs."""
 
 MAX_TRACKED: Final = 1024
-"""Packets whose repetitions are remembered. More than a history holds, so none is forgotten too early."""
+"""Packets whose retransmissions are remembered: more than a history has, so none is forgotten too early."""
 
 
 class NackRefusal(Enum):
@@ -53,10 +54,10 @@ class NackRefusal(Enum):
 class RetransmissionLimit:
     """The limits for one outgoing stream."""
 
-    __slots__ = ("_allowance", "_lookups", "_packets_before", "_repeats", "_sent_before", "interval")
+    __slots__ = ("_allowance", "_lookups", "_packets_before", "_sent_again", "_sent_before", "interval")
 
     interval: float
-    """Shortest time in seconds between two repetitions of one packet."""
+    """Shortest time in seconds between two retransmissions of one packet."""
 
     def __init__(self) -> None:
         self.interval = MIN_INTERVAL
@@ -64,19 +65,19 @@ class RetransmissionLimit:
         self._sent_before = 0
         self._lookups = MAX_LOOKUPS
         self._packets_before = 0
-        self._repeats: dict[int, tuple[float, int]] = {}
+        self._sent_again: dict[int, tuple[float, int]] = {}
 
     def set_round_trip(self, seconds: float) -> None:
-        """A repetition cannot have been missed before it could arrive; half, as the measured time varies."""
+        """Allow one retransmission per half round trip, since measured times vary."""
         self.interval = max(MIN_INTERVAL, seconds / 2)
 
     def take_lookups(self, asked: int, packets_sent: int) -> int:
-        """How many of `asked` numbers may be looked up now; they count as looked up.
+        """Return how many of `asked` numbers may be looked up now. They count as looked up.
 
-        `packets_sent` is what the stream has sent so far without repetitions: each may be asked for as often
-        as it may be repeated.
+        `packets_sent` is what the stream has sent so far without retransmissions. Each packet may be asked for
+        as often as it may be retransmitted.
         """
-        fresh = MAX_REPEATS * (packets_sent - self._packets_before)
+        fresh = MAX_RETRANSMISSIONS * (packets_sent - self._packets_before)
         self._packets_before = packets_sent
         self._lookups = min(MAX_LOOKUPS, self._lookups + fresh)
         allowed = min(asked, self._lookups)
@@ -84,27 +85,27 @@ class RetransmissionLimit:
         return allowed
 
     def take(self, sequence: int, size: int, octets_sent: int, now: float) -> bool:
-        """Whether packet `sequence` of `size` bytes may be repeated now; True counts it as repeated.
+        """Return whether packet `sequence` of `size` bytes may be retransmitted now. If so, it counts as sent.
 
-        `octets_sent` is what the stream has sent so far without repetitions.
+        `octets_sent` is what the stream has sent so far without retransmissions.
         """
-        at, count = self._repeats.get(sequence, (float("-inf"), 0))
-        if count >= MAX_REPEATS or now < at + self.interval:
+        at, count = self._sent_again.get(sequence, (float("-inf"), 0))
+        if count >= MAX_RETRANSMISSIONS or now < at + self.interval:
             return False
         self._allowance = min(BURST, self._allowance + octets_sent - self._sent_before)
         self._sent_before = octets_sent
         if size > self._allowance:
             return False
         self._allowance -= size
-        self._repeats.pop(sequence, None)  # to the end: the dictionary is in order of the last repetition
-        self._repeats[sequence] = (now, count + 1)
-        if len(self._repeats) > MAX_TRACKED:
-            del self._repeats[next(iter(self._repeats))]
+        self._sent_again.pop(sequence, None)  # to the end: the latest is the last
+        self._sent_again[sequence] = (now, count + 1)
+        if len(self._sent_again) > MAX_TRACKED:
+            del self._sent_again[next(iter(self._sent_again))]
         return True
 
 
 class Retransmitter:
-    """Makes the repetitions of one outgoing stream."""
+    """Makes the retransmissions of one outgoing stream."""
 
     __slots__ = (
         "_first_alike",
@@ -117,11 +118,11 @@ class Retransmitter:
     )
 
     limit: RetransmissionLimit
-    """How much may be sent again now. Ask it before."""
+    """To be asked before each lookup and each retransmission."""
     packets: int
-    """Repetitions made."""
+    """Retransmissions made."""
     octets: int
-    """Bytes of those, header included."""
+    """Their bytes, headers included."""
 
     def __init__(self, rtx_ssrc: int | None, random: Callable[[int], bytes]) -> None:
         """`random` gives that many unpredictable bytes; the first RTX sequence number comes from it."""
@@ -133,23 +134,24 @@ class Retransmitter:
         self.packets = self.octets = 0
 
     def negotiate(self, codecs: Sequence[Codec]) -> None:
-        """What the receiver negotiated: which payload types are repeated by RTX, and as which."""
+        """Use the RTX payload types that the receiver negotiated."""
         self._rtx_types = {
             codec.payload_type: codec.rtx_payload_type for codec in codecs if codec.rtx_payload_type is not None
         }
 
     def looks_different(self, sequence: int) -> None:
-        """From outgoing number `sequence` on packets look different, so that none before can be made again.
+        """From outgoing number `sequence` on, packets look different, and earlier ones cannot be made again.
 
-        A repetition in the same SSRC has the SRTP nonce of its original and so must be the same to the last
-        bit (RFC 7714 section 8.1). This does not concern RTX.
+        A retransmission with the same SSRC has the SRTP nonce of the original packet, so it must be the same to
+        the last bit (RFC 7714 section 8.1). This does not concern RTX.
         """
         self._first_alike = sequence
 
     def retransmit(self, packet: RtpPacket, sequence: int, mid: Elements) -> bytes | NackRefusal:
-        """A plain packet that repeats `packet`; a refusal if that cannot be done any more.
+        """Return a plain RTP packet that retransmits `packet`, or a refusal if it would look different.
 
-        `packet` is as it was sent, `sequence` its outgoing number, `mid` the element that RTX packets carry.
+        `packet` is as it was sent, `sequence` is its outgoing number, `mid` the extension element for RTX
+        packets.
         """
         rtx_type = self._rtx_types.get(packet.payload_type)
         if rtx_type is not None and self._rtx_ssrc is not None:

@@ -1,7 +1,7 @@
-"""Putting RTCP packets into datagrams that others accept (RFC 3550 section 6.1).
+"""Putting RTCP packets into datagrams (RFC 3550 section 6.1).
 
-Every datagram begins with a report and carries a CNAME. Reduced size (RFC 5506) would save some 40 bytes on
-each feedback message, which is not worth a second form that has to be negotiated.
+Every datagram begins with a report and has a CNAME. Reduced size (RFC 5506) would save some 40 bytes for each
+feedback message. That is not worth a second form, which has to be negotiated.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ from sfu.rtp.rtcp import (
 )
 
 MAX_COMPOUND = 1150
-"""Bytes of plain RTCP in a datagram: with SRTCP's 30 still under the 1200 that WebRTC keeps to."""
+"""Bytes of plain RTCP in a datagram. With the 30 of SRTCP it stays below 1200, the limit that WebRTC keeps."""
 
 MAX_BLOCKS = 31
 """Report blocks in a report, and chunks in a source description: the count has five bits."""
@@ -31,10 +31,10 @@ MAX_LOST = 200
 def reports(
     senders: Iterable[tuple[SenderReport, str]], blocks: Sequence[ReportBlock], own_ssrc: int, own_cname: str
 ) -> list[bytes]:
-    """Datagrams with a sender report and CNAME for each of `senders`, and with all report blocks.
+    """Return datagrams with a sender report and CNAME for each of `senders`, and with all report blocks.
 
-    The blocks are on reports of our own SSRC: a receiver looks only at whom they are about. Without senders
-    and blocks there is nothing to say, and the list is empty.
+    The blocks are in reports from `own_ssrc`: a receiver only uses the SSRC that they are about. The list is
+    empty if there are no senders and no blocks.
     """
     all_reports: list[tuple[SenderReport | ReceiverReport, str]] = [
         *senders,
@@ -62,7 +62,7 @@ def reports(
 
 
 def feedback(packets: Iterable[RtcpPacket], own_ssrc: int, own_cname: str) -> list[bytes]:
-    """Datagrams with these packets in this order, behind an empty report and our CNAME."""
+    """Return datagrams with these packets in this order, after an empty report and the CNAME."""
     head = serialize_compound([ReceiverReport(own_ssrc), SourceDescription.of_cname(own_ssrc, own_cname)])
     datagrams = []
     body = b""
@@ -78,7 +78,7 @@ def feedback(packets: Iterable[RtcpPacket], own_ssrc: int, own_cname: str) -> li
 
 
 def _split_nacks(packets: Iterable[RtcpPacket]) -> Iterator[RtcpPacket]:
-    """The packets, of which only a NACK could be too long: losses far from each other take four bytes each."""
+    """Split NACKs, the only packets that can be too long: losses far from each other take four bytes each."""
     for packet in packets:
         if isinstance(packet, GenericNack):
             for start in range(0, len(packet.lost), MAX_LOST):

@@ -4,8 +4,8 @@
     DTLS ──> connection ──> certificate == fingerprint in SDP? ──> SRTP keys
     SRTP ──> decrypt ──> RTP, RTCP
 
-Everything but STUN must come from a path that ICE has validated. Nothing is decrypted before the certificate
-has been compared, whichever comes first: the handshake's end, or the description with the fingerprint.
+Everything except STUN must come from a path that ICE has validated. Nothing is decrypted before the peer's
+certificate has been compared with the fingerprint of its description, whichever of the two comes first.
 """
 
 from collections import Counter
@@ -27,18 +27,21 @@ from sfu.transport.demux import PacketKind, kind_of
 from sfu.transport.events import Secured, TransportClosed, TransportFailed
 from sfu.transport.send_context import SendContext
 
-DTLS_FIRST_REPEAT = 0.25
-"""Seconds. RFC 6347 section 4.2.4.1 suggests 1 and lets those for whom time matters take less: somebody waits
-for the call. Longer than most round trips, so that a flight is seldom repeated in vain."""
+DTLS_INITIAL_TIMEOUT = 0.25
+"""Seconds before the first retransmission of a flight. RFC 6347 section 4.2.4.1 suggests 1, and allows less for
+applications that need it: people are waiting for the call. It is longer than most round trips, so that few
+retransmissions are unnecessary."""
 
-DTLS_SLOWEST_REPEAT = 4.0
-"""Seconds between repeats at last: a bad network gets better, and a flight is 1 KB."""
+DTLS_MAX_TIMEOUT = 4.0
+"""Most seconds between retransmissions: a bad network may recover, and a flight is only 1 KB."""
 
 SecureEvent = IceEvent | Secured | TransportClosed | TransportFailed
 
 
 class SecureChannel:
-    """One peer's path of authentic packets. Verbs as everywhere, but `receive` returns what it decrypted."""
+    """One peer's channel of authentic packets. It has the usual five verbs; `receive` returns what it
+    decrypts.
+    """
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class SecureChannel:
         self._certificate = certificate
         self._random = random
         self._key_log = key_log
-        # Until a description says otherwise the peer begins: we offer actpass, and browsers answer active.
+        # Until a description says otherwise the peer is the client: offers say actpass, browsers answer active.
         self.dtls = self._make_dtls("server")
         self._role: Literal["server", "client"] = "server"
         self._started = False
@@ -67,13 +70,13 @@ class SecureChannel:
         self._completed: HandshakeCompleted | None = None
         self._inbound: InboundSrtp | None = None
         self._outbound: OutboundSrtp | None = None
-        self._farewell: list[tuple[bytes, IcePath]] = []
+        self._closing_datagrams: list[tuple[bytes, IcePath]] = []
         self._events: list[SecureEvent] = []
 
     # The five verbs
 
     def receive(self, data: bytes, path: IcePath, now: float) -> tuple[PacketKind, bytes] | None:
-        """Take a datagram; return the RTP packet or RTCP compound in it, if it was one. Never raises."""
+        """Take a datagram; return the RTP packet or RTCP compound in it, if there is one. Never raises."""
         kind = kind_of(data)
         if self.ended:
             self.drops["transport-ended"] += 1
@@ -97,25 +100,25 @@ class SecureChannel:
             except BadPacket as error:
                 self.drops[error.reason] += 1
             else:
-                # RTCP comes every few seconds whatever the media does, so it is the sign of life to watch.
+                # RTCP comes every few seconds even when no media is sent, so it shows that the peer is alive.
                 self.ice.alive(path, now)
                 self._follow_ice(now)
                 return kind, plain
         return None
 
     def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
-        """STUN and DTLS datagrams to send."""
-        datagrams, self._farewell = self._farewell, []
+        """Return the STUN and DTLS datagrams to send."""
+        datagrams, self._closing_datagrams = self._closing_datagrams, []
         datagrams += self.ice.outgoing(now)
         path = self.ice.selected
         for data in self.dtls.outgoing(now):
-            # Without a path (consent is gone) it is as good as lost, and DTLS repeats what gets lost.
+            # Without a path (consent is gone) it counts as lost, and DTLS retransmits what is lost.
             if path is not None:
                 datagrams.append((data, path))
         return datagrams
 
     def next_timeout(self) -> float | None:
-        """When `handle_timeout` has something to do; `None` if never."""
+        """Return when `handle_timeout` has something to do; `None` if never."""
         if self.ended:
             return None
         return earliest(self.ice.next_timeout(), self.dtls.next_timeout())
@@ -130,16 +133,16 @@ class SecureChannel:
         self._follow_dtls(now)
 
     def events(self) -> list[SecureEvent]:
-        """What happened since the last call, in order."""
+        """Return what happened since the last call, in order."""
         events, self._events = self._events, []
         return events
 
-    # What the owner tells
+    # Called by the owner
 
     def set_remote(self, remote: RemoteTransport, now: float) -> None:
-        """The peer's description. It may come after the first checks, and after the handshake's end.
+        """Take the peer's description. It may come after the first checks, and after the handshake's end.
 
-        DTLS's roles follow from it: the peer is client, and we server, unless it is `passive` (RFC 5763).
+        It decides the DTLS roles: the peer is the client, unless it is `passive` (RFC 5763 section 5).
         """
         if self.ended:
             return
@@ -153,23 +156,23 @@ class SecureChannel:
         self._secure(now)
 
     def restart_ice(self, credentials: Credentials, now: float) -> None:
-        """Begin an ICE restart with new credentials; DTLS and SRTP go on as they are."""
+        """Begin an ICE restart with new credentials; DTLS and SRTP are not affected."""
         self.ice.restart(credentials, now)
         self._follow_ice(now)
 
     def lose_path(self, path: IcePath, now: float) -> None:
-        """The connection that carries `path` has ended: sending moves to another or waits for one."""
+        """The connection that carries `path` has ended: send on another path, or wait for one."""
         if not self.ended:
             self.ice.lose(path)
             self._follow_ice(now)
 
     def follow_ice(self, now: float) -> None:
-        """Draw the consequences of what somebody else has told the agent."""
+        """Handle the agent's events after its owner has called it directly."""
         if not self.ended:
             self._follow_ice(now)
 
     def forget(self, ssrc: int) -> None:
-        """Free the decryption state of an SSRC that is accepted no more (see `InboundSrtp.forget`)."""
+        """Free the decryption state of an SSRC that is not accepted any more (see `InboundSrtp.forget`)."""
         if self._inbound is not None:
             self._inbound.forget(ssrc)
 
@@ -179,16 +182,16 @@ class SecureChannel:
             self._outbound.forget(ssrc)
 
     def close(self, now: float) -> None:
-        """End the connection with DTLS's close_notify, which `outgoing` has.
+        """End the connection with DTLS's close_notify, which `outgoing` returns.
 
-        Everything else is dropped from now on, and the SRTP contexts are freed. Harmless when it has ended.
+        All later datagrams are dropped, and the SRTP contexts are freed. Harmless when it has ended.
         """
         if self.ended:
             return
         self.dtls.close(now)
         self._end(now)
 
-    # Following the machines
+    # Events of ICE and DTLS
 
     def _make_dtls(self, role: Literal["server", "client"]) -> DtlsConnection:
         return DtlsConnection(
@@ -196,8 +199,8 @@ class SecureChannel:
             self._certificate,
             random=self._random,
             key_log=self._key_log,
-            initial_timeout=DTLS_FIRST_REPEAT,
-            max_timeout=DTLS_SLOWEST_REPEAT,
+            initial_timeout=DTLS_INITIAL_TIMEOUT,
+            max_timeout=DTLS_MAX_TIMEOUT,
         )
 
     def _follow_ice(self, now: float) -> None:
@@ -214,14 +217,14 @@ class SecureChannel:
                     # Its connection has ended, and there is no other.
                     self.send_context.suspend()
         if self._role == "client" and not self._started and self.ice.selected is not None:
-            # As client only now: a first flight without a path would be lost, and cost a second to repeat.
+            # As client not before there is a path: the first flight would be lost, and sent again only later.
             self._started = True
             self.dtls.start(now)
 
     def _follow_dtls(self, now: float) -> None:
         for event in self.dtls.events():
             if self.ended:
-                break  # it has failed; that the peer closed it in the same breath changes nothing
+                break  # it has failed; a close_notify in the same datagram changes nothing
             match event:
                 case HandshakeCompleted():
                     self._completed = event
@@ -232,15 +235,15 @@ class SecureChannel:
                     self._events.append(TransportClosed())
                     self._end(now)
                 case _:
-                    # Nothing but SRTP keys is wanted of DTLS: there are no data channels.
+                    # DTLS is used for SRTP keys only: there are no data channels.
                     self.drops["dtls-data"] += 1
 
     def _secure(self, now: float) -> None:
-        """Once both are there, compare the peer's certificate with its description; if it is, make keys."""
+        """When certificate and description are known, compare them; if they match, make the SRTP keys."""
         if self.ended or self._completed is None or self._remote is None:
             return
         certificate, fingerprints = self._completed.peer_certificate, self._remote.fingerprints
-        # RFC 8122 section 5 allows several, for different hash functions; the unknown ones never match.
+        # RFC 8122 section 5 allows several fingerprints. One with an unknown hash function never matches.
         if not any(fingerprint_matches(certificate, fingerprint) for fingerprint in fingerprints):
             self.dtls.refuse_certificate(now)
             self._fail("fingerprint-mismatch", f"none of {', '.join(map(str, fingerprints))}", now)
@@ -258,11 +261,11 @@ class SecureChannel:
         self._end(now)
 
     def _end(self, now: float) -> None:
-        """Collect what still has to go out, then let go of everything."""
+        """Collect the datagrams that still have to be sent, then free everything."""
         path = self.ice.selected
-        self._farewell += self.ice.outgoing(now)
+        self._closing_datagrams += self.ice.outgoing(now)
         if path is not None:
-            self._farewell += [(data, path) for data in self.dtls.outgoing(now)]
+            self._closing_datagrams += [(data, path) for data in self.dtls.outgoing(now)]
         self.ended = True
         self.send_context.close()
         for context in (self._inbound, self._outbound):

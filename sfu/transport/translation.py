@@ -1,12 +1,12 @@
-"""What a receiver negotiated, seen from one source: which payload type and extension id become which.
+"""How packets of one source change for a receiver: which payload type and extension id become which.
 
-Receivers that negotiated alike share one `Translation`, and it keeps the last packet as it looks for all of
-them: everything after the twelve bytes of fixed header, and of those the two that are the same for all. So
-with fifty receivers a packet is put together once or twice, not fifty times, and only sequence number,
-timestamp and SSRC are written for each.
+Receivers with equal negotiations share one `Translation`. It keeps the latest packet as it looks for all of
+them: everything after the twelve bytes of the fixed header, and two of those. So with fifty receivers a packet
+is put together once or twice, not fifty times, and only sequence number, timestamp and SSRC are written for
+each.
 
-An element that differs from receiver to receiver (a transport-wide sequence number, when congestion control
-comes) belongs at the front of the extension block: there its offset is the same for every packet.
+An element with a different value for each receiver (a transport-wide sequence number, for congestion control)
+has to be the first in the extension block, where its offset is the same for every packet.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,8 +37,8 @@ HOP_BY_HOP: Final = frozenset(
         extensions.VIDEO_LAYERS_ALLOCATION,
     )
 )
-"""Extensions that say something about the way from the publisher to us: names of its m-lines and layers,
-times and numbers of its sending. Passed on they would be wrong."""
+"""Extensions about the path from the publisher to the server: names of its m-lines and layers, times and
+numbers of its sending. They would be wrong for a receiver."""
 
 MID_PACKETS: Final = 50
 """Packets at the start of an outgoing stream that carry its MID, unless a receiver report comes first. The SSRC
@@ -55,10 +55,10 @@ def translation_key(
     codecs: Iterable[Codec],
     extension_ids: Mapping[str, int],
 ) -> Key:
-    """(payload types, extension ids), each as pairs of theirs and the receiver's.
+    """Return (payload types, extension ids), each as pairs of the publisher's and the receiver's.
 
-    `source_extensions` is the publisher's {id: URI}, `extension_ids` the receiver's {URI: id}. A codec that
-    the receiver has not negotiated is not among the pairs.
+    `source_extensions` is the publisher's {id: URI}, `extension_ids` the receiver's {URI: id}. There is no pair
+    for a codec that the receiver has not negotiated.
     """
     by_identity: dict[object, int] = {}
     for codec in codecs:
@@ -89,7 +89,7 @@ def mid_element(mid: str | None, extension_ids: Mapping[str, int]) -> Elements:
 
 
 class Translation:
-    """The relabelling that one key stands for, and the latest packet relabelled."""
+    """The changes that one key stands for, and the latest packet with these changes."""
 
     __slots__ = (
         "__weakref__",
@@ -108,7 +108,7 @@ class Translation:
     rtp: RtpPacket | None
     """The packet that the following attributes are about; compare by identity, `render` changes it."""
     suffix: bytes | None
-    """What follows the fixed header. `None` when this packet cannot be passed on, see `render`."""
+    """What follows the fixed header. `None` when this packet cannot be forwarded, see `render`."""
     first: int
     """First byte of the header: version, extension bit, CSRC count."""
     second: int
@@ -118,7 +118,7 @@ class Translation:
     payload_size: int
     """Bytes of its payload, for sender reports."""
     pack_into: Any
-    """Writes the whole packet with one call: ``pack_into(slot, 0, first, second, sequence number, timestamp,
+    """Writes the whole packet with one call: ``pack_into(buffer, 0, first, second, sequence number, timestamp,
     SSRC, suffix)``."""
 
     def __init__(self, key: Key, red_payload_types: frozenset[int] = frozenset()) -> None:
@@ -126,7 +126,7 @@ class Translation:
         payload_types, extension_ids = key
         self._payload_types = dict(payload_types)
         self._extension_ids = dict(extension_ids)
-        # RED names payload types inside its payload, so it is left alone only where they are the same.
+        # RED has payload types inside its payload, so it stays unchanged only if they are all the same.
         same = all(theirs == ours for theirs, ours in payload_types)
         self._red = red_payload_types - self._payload_types.keys() if same else red_payload_types
         self.rtp = None
@@ -135,10 +135,10 @@ class Translation:
         self.pack_into = None
 
     def translate(self, rtp: RtpPacket) -> RtpPacket | None:
-        """A packet with the receiver's payload type and extension ids; of padding the least there can be.
+        """Return a new packet with the receiver's payload type and extension ids, and with the least padding.
 
-        SSRC, sequence number and timestamp are still the publisher's. `None`: the receiver has not negotiated
-        this codec. One that has not negotiated RED gets the current frame out of it.
+        SSRC, sequence number and timestamp are still the publisher's. A receiver that has not negotiated RED
+        gets the current frame from it. Returns `None` if the receiver has not negotiated this codec.
         """
         payload_type = self._payload_types.get(rtp.payload_type)
         payload = rtp.payload
@@ -160,7 +160,7 @@ class Translation:
         )
 
     def _translate_red(self, payload_type: int | None, payload: bytes) -> tuple[int | None, bytes]:
-        """Payload type and payload for a RED packet (RFC 2198); no payload type if it cannot be passed on."""
+        """Return payload type and payload for a RED packet (RFC 2198); no type if it cannot be forwarded."""
         types = self._payload_types
         try:
             blocks = parse_red(payload)
@@ -175,8 +175,10 @@ class Translation:
         )
 
     def render(self, rtp: RtpPacket) -> None:
-        """Set the attributes for this packet. `suffix` is `None` for a codec that was not negotiated, and for
-        a packet that would not fit behind the receiver's labels (`MAX_PLAINTEXT`).
+        """Set the attributes for this packet.
+
+        `suffix` is `None` for a codec that was not negotiated, and for a packet that is too long with the
+        receiver's extensions (`MAX_PLAINTEXT`).
         """
         self.rtp = rtp
         self.suffix = None
@@ -196,5 +198,5 @@ class Translation:
 
 @lru_cache(maxsize=MAX_PLAINTEXT)
 def _packer(suffix_size: int) -> Any:
-    """`pack_into` of a struct for the fixed header and that many more bytes: header and copy in one call."""
+    """Return `pack_into` of a struct with the fixed header and that many more bytes."""
     return Struct(f">BBHII{suffix_size}s").pack_into

@@ -3,7 +3,7 @@
 from sfu.transport.retransmission import (
     BURST,
     MAX_LOOKUPS,
-    MAX_REPEATS,
+    MAX_RETRANSMISSIONS,
     MAX_TRACKED,
     MIN_INTERVAL,
     RetransmissionLimit,
@@ -16,7 +16,7 @@ def test_one_packet_is_repeated_only_so_fast_and_so_often() -> None:
     assert limit.take(7, 100, 0, now)
     assert not limit.take(7, 100, 0, now + MIN_INTERVAL / 2)
     assert limit.take(8, 100, 0, now)
-    for _ in range(MAX_REPEATS - 1):
+    for _ in range(MAX_RETRANSMISSIONS - 1):
         now += MIN_INTERVAL
         assert limit.take(7, 100, 0, now)
     assert not limit.take(7, 100, 0, now + 100)
@@ -45,7 +45,7 @@ def test_what_is_looked_up_follows_what_is_sent() -> None:
     assert limit.take_lookups(MAX_LOOKUPS - 1, 0) == MAX_LOOKUPS - 1
     assert limit.take_lookups(10, 0) == 1
     assert limit.take_lookups(10, 0) == 0
-    assert limit.take_lookups(25, 2) == 2 * MAX_REPEATS
+    assert limit.take_lookups(25, 2) == 2 * MAX_RETRANSMISSIONS
     assert limit.take_lookups(10_000, 1_000_000) == MAX_LOOKUPS
 
 
