@@ -13,7 +13,7 @@ flushed. The code that sends the batch drops and counts what the socket does not
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from cffi import FFI
 
@@ -27,16 +27,6 @@ PACKET_BUFFER_SIZE: Final = 1664
 BUFFERS: Final = 64
 """Buffers in a batch. `sendmmsg` gains hardly anything beyond 32 datagrams. 64 buffers are 104 KiB, which still
 fits the second-level cache beside the packet that is being copied."""
-
-
-class Sink(Protocol):
-    """Takes datagrams for paths that do not belong to the media socket: those that use TCP."""
-
-    def put(self, data: memoryview, path: IcePath) -> None:
-        """Take a datagram. Its memory is reused as soon as this returns."""
-
-    def flush(self) -> None:
-        """Send what was put, as far as that is possible without waiting."""
 
 
 class Egress:

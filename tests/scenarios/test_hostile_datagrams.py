@@ -21,7 +21,7 @@ from sfu.ice.stun import MessageClass, StunMessage
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import FirEntry, FullIntraRequest, GenericNack, PictureLossIndication
 from sfu.rtp.srtp import OutboundSrtp
-from sfu.shell.media.udp import PATHS
+from sfu.shell.media.path_cache import PATHS
 
 CLOSE_NOTIFY = b"\1\0"
 INTERNAL_ERROR = b"\2\x50"

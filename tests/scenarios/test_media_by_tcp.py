@@ -4,16 +4,16 @@ import os
 import re
 import socket
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 
-import pytest
 import trio
 from support.media import DELTA_FRAME, KEY_FRAME
 from support.real_server import Call, RealServer, TcpClient, attacked, real_server
 from support.waiting import PATIENCE, becomes
 
-import sfu.shell.media.tcp
 from sfu.ice.framing import LENGTH
 from sfu.ice.path import IcePath
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
 from sfu.transport.peer import PeerTransport
 
 
@@ -126,10 +126,9 @@ async def test_a_client_that_does_not_read_for_a_while_gets_whole_frames_and_all
         assert server.ice_tcp.statistics().drops == {}
 
 
-async def test_strangers_are_not_answered_and_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sfu.shell.media.tcp, "UNCLAIMED_TIMEOUT", 0.0)
-    monkeypatch.setattr(sfu.shell.media.tcp, "SWEEP_INTERVAL", 0.5)
-    async with attacked() as (server, _), trio.open_nursery() as nursery:
+async def test_strangers_get_no_answer_and_are_disconnected() -> None:
+    impatient = replace(DEFAULT_TIMEOUTS, tcp_unclaimed=0.0, tcp_sweep=0.5)
+    async with attacked(timeouts=impatient) as (server, _), trio.open_nursery() as nursery:
         with ExitStack() as sockets:
             for number in range(60):
                 assert server.ice_tcp.address is not None

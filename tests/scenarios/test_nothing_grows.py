@@ -35,7 +35,7 @@ TRACKS = 2
 MAY_GROW = {IcePath, Address, Destination, MLine, Sender, Codec, _Timer}
 """Classes whose objects stay, but not without limit.
 
-* The paths of strangers are remembered in a bounded table that fills slowly (`sfu.shell.media.udp.PATHS`).
+* The paths of strangers are remembered in a bounded table (`sfu.shell.media.path_cache.PATHS`).
 * An m-line is used again and never removed. How many a client has depends on how many were in use at once.
 * The alarm of a peer that is gone lies in a queue until it is due (`sfu.shell.timers.STALE`).
 """

@@ -180,10 +180,12 @@ async def real_server(
     }
     with (
         capture_logs() as log,
-        IceTcp.open(HostPort(HOST, 0), max_connections=1000) as ice_tcp,
+        IceTcp.open(HostPort(HOST, 0), max_connections=1000, timeouts=timeouts) as ice_tcp,
         MediaSocket.open(HOST, udp_port, sink=ice_tcp) as media,
     ):
-        sfu = Server(Settings(**everything), media, MemoryStore("server"), ice_tcp, timeouts=timeouts)
+        sfu = Server(
+            Settings(**everything), media, MemoryStore("server", timeouts=timeouts), ice_tcp, timeouts=timeouts
+        )
         async with trio.open_nursery() as nursery:
             url = await nursery.start(sfu.run)
             server = RealServer(sfu, media, ice_tcp, url, log)

@@ -114,7 +114,7 @@ async def redis_backed_server(
     chosen = Settings(**everything)
     store = RedisStore(address, server_id, os.urandom, room_ttl=chosen.room_ttl_sec, timeouts=timeouts)
     with (
-        IceTcp.open(HostPort(HOST, 0), max_connections=100) as ice_tcp,
+        IceTcp.open(HostPort(HOST, 0), max_connections=100, timeouts=timeouts) as ice_tcp,
         MediaSocket.open(HOST, 0, sink=ice_tcp) as media,
     ):
         sfu = Server(chosen, media, store, ice_tcp, timeouts=timeouts)

@@ -1,1 +1,1 @@
-"""Media on the wire: the UDP socket, ICE-TCP connections, and the addresses that the server announces."""
+"""Media in and out: the UDP socket, TCP connections (ICE-TCP), and the addresses in our candidates."""

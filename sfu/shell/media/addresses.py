@@ -1,4 +1,4 @@
-"""The addresses of this host that clients may be told to send media to."""
+"""The addresses of this host that go into candidates."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from sfu.ice.path import Address
 
 
 def announced_candidates(hosts: Sequence[str], udp: Address, tcp: Address | None) -> tuple[str, ...]:
-    """Return the candidates of a server as descriptions have them, those for UDP first.
+    """Return the server's candidates as in session descriptions, those for UDP first.
 
-    `udp` and `tcp` are what the ports for media are bound to; there need not be one for TCP. They are reached
-    at `hosts`, or, if those are none, where `announced_hosts` says.
+    `udp` and `tcp` are what the ports for media are bound to; `tcp` is None if there is no such port. Clients
+    reach them at `hosts` or, if that is empty, at what `announced_hosts` returns.
     """
     candidates = host_candidates(hosts or announced_hosts(udp), udp.port)
     if tcp is not None:
@@ -24,12 +24,12 @@ def announced_candidates(hosts: Sequence[str], udp: Address, tcp: Address | None
 
 
 def announced_hosts(bound: Address) -> tuple[str, ...]:
-    """Return the addresses under which a socket bound to `bound` can be reached, best first.
+    """Return the addresses at which a socket bound to `bound` can be reached, best first.
 
-    A specific address is the answer itself. A wildcard means every address of the host of that family
-    (``[::]`` takes IPv4 as well) except link-local ones, which say nothing without a zone. Global
-    addresses come before private ones, IPv4 before IPv6 within the same scope, and loopback last: it
-    serves a browser on the same machine.
+    A specific address is returned as it is. A wildcard stands for every address of the host in that family
+    (``[::]`` takes IPv4 as well), except link-local ones, which mean nothing without a zone. Global addresses
+    come before private ones, and IPv4 before IPv6 within the same scope. Loopback comes last: it serves a
+    browser on the same machine.
     """
     address = ipaddress.ip_address(bound.host)
     if not address.is_unspecified:

@@ -1,14 +1,13 @@
 """recvmmsg(2) and sendmmsg(2): many datagrams per system call, without a compiler.
 
-The C library is reached through cffi's ABI mode. One system call for a batch costs a small part of one
-call per datagram, and the Python work around it is kept to a few whole-array copies:
+This module calls the C library through cffi's ABI mode. One system call for a batch costs far less than one
+call per datagram. The Python work around it is a few copies of whole arrays:
 
-* `ReceiveBatch` owns the memory that datagrams are received into. The kernel overwrites lengths and flags
-  in the header array, so one copy of a template restores the array before each call.
-* `SendBatch` owns headers only. What is sent stays where it is (the slots of an egress batch, a `bytes`
-  object) and the headers point to it.
+* `ReceiveBatch` owns the memory that datagrams are received into. The kernel overwrites lengths and flags in
+  the header array, so a copy of a template restores the array before each call.
+* `SendBatch` owns headers only. They point to the datagrams, which stay in the buffers of the egress.
 
-The structures are those of Linux (`man 2 sendmmsg`). Field offsets are asked from cffi, never assumed.
+The structures are those of Linux (`man 2 sendmmsg`). cffi says where their fields are.
 """
 
 import errno
@@ -36,7 +35,7 @@ ffi.cdef(
 )
 
 CData = Any
-"""A cffi object: a library, a pointer or an array. There are no static types for what a `cdef` declares."""
+"""A cffi object: a library, a pointer or an array. What a `cdef` declares has no static types."""
 
 _libc: Final[CData] = ffi.dlopen(None)
 
@@ -54,7 +53,7 @@ MSG_TRUNC: Final = 0x20
 MSG_DONTWAIT: Final = 0x40
 
 MISUSE: Final = frozenset({errno.EBADF, errno.ENOTSOCK, errno.EFAULT})
-"""Errors that no datagram can cause: they mean a bug of ours and are raised instead of counted."""
+"""Errors that no datagram can cause. They mean a bug here, so they are raised and not counted."""
 
 
 def _address(data: CData) -> int:
@@ -64,8 +63,8 @@ def _address(data: CData) -> int:
 class Destination:
     """Where a datagram goes, ready to be copied into a message header.
 
-    Kept in `Path.native`, so that an address is packed once and not for every datagram. It owns the memory
-    that the header points to and has to live until the system call has returned.
+    It is kept in `IcePath.native`, so that an address is packed once and not for every datagram. It owns the
+    memory that the header points to, so it must exist until the system call has returned.
     """
 
     __slots__ = ("_control", "_name", "rest", "where_to")
@@ -85,8 +84,8 @@ class ReceiveBatch:
         self._datagram_size = datagram_size
         self._origin_size = name_length + control_length
         self._data = ffi.new("char[]", capacity * datagram_size)
-        # Name and control message of one datagram lie side by side: together they say which path it took,
-        # and one slice of them is the key of that path.
+        # Name and control message of a datagram lie side by side: together they identify its path, and one
+        # slice of them is the key in `PathCache`.
         self._origins = ffi.new("char[]", capacity * self._origin_size)
         self._vectors = ffi.new("struct iovec[]", capacity)
         self._headers = ffi.new("struct mmsghdr[]", capacity)
@@ -111,9 +110,9 @@ class ReceiveBatch:
         self._flags = words[_FLAGS_OFFSET // 4 :: _HEADER_SIZE // 4]
 
     def receive(self, fd: int) -> int:
-        """Receive what is there, without waiting; return the number of datagrams, or minus the errno."""
+        """Receive without waiting; return the number of datagrams, or minus the errno."""
         self._headers_view[:] = self._template
-        # A datagram that comes without a control message must not seem to have its predecessor's.
+        # A datagram without a control message must not keep the one of its predecessor.
         self._origins_view[:] = self._no_origins
         count = _libc.recvmmsg(fd, self._headers, self.capacity, MSG_DONTWAIT, ffi.NULL)
         return int(count) if count >= 0 else -ffi.errno
@@ -124,7 +123,7 @@ class ReceiveBatch:
         return bytes(self._origins_view[start : start + self._origin_size])
 
     def datagram(self, index: int) -> bytes | None:
-        """Return a copy of a datagram; `None` if it was longer than the memory for it."""
+        """Return a copy of a datagram, or None if it was longer than the memory for it."""
         if self._flags[index] & MSG_TRUNC:
             return None
         start = index * self._datagram_size
@@ -152,8 +151,7 @@ class SendBatch:
     def load(self, destinations: Sequence[Destination], lengths: Sequence[int]) -> None:
         """Set up the first headers: datagram *i* is `lengths[i]` bytes long and goes to `destinations[i]`.
 
-        Joining ready-made pieces and copying them once is several times faster than setting each field
-        through cffi.
+        To join prepared pieces and copy them once is several times faster than to set each field through cffi.
         """
         count = len(destinations)
         parts: list[bytes] = []
@@ -165,8 +163,8 @@ class SendBatch:
     def send(self, fd: int, first: int, end: int) -> int:
         """Send the loaded datagrams `first` to `end`; return how many went out, or minus the errno.
 
-        The errno, if any, is that of datagram `first`: the kernel stops at the first failure and reports it
-        only when nothing went out before.
+        An errno belongs to datagram `first`: the kernel stops at the first failure, and reports it only if no
+        datagram went out before.
         """
         count = _libc.sendmmsg(fd, self._headers + first, end - first, MSG_DONTWAIT)
         return int(count) if count >= 0 else -ffi.errno

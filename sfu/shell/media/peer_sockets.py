@@ -1,7 +1,7 @@
-"""The media of full ICE agents: every peer has sockets of its own, and a path knows its way out.
+"""The media of full ICE agents: each peer has its own sockets, and each path has a route that sends.
 
-Stands where `sfu.shell.media.udp.MediaSocket` stands otherwise. What comes in does not pass here
-(`sfu.shell.full_ice.agent`).
+`PeerSockets` replaces `sfu.shell.media.udp.MediaSocket` in this mode, for sending only. Received datagrams come
+through `sfu.shell.full_ice.agent`.
 """
 
 from abc import ABC, abstractmethod
@@ -17,26 +17,26 @@ from sfu.transport.egress import Egress
 
 
 class Route(ABC):
-    """Sends to one address of a peer from one of its sockets; what `Path.native` is in this mode."""
+    """Sends to one address of a peer from one of its sockets. It is `IcePath.native` in this mode."""
 
     @abstractmethod
     def send(self, data: bytes) -> str | None:
-        """Send now; return why it was dropped, if it was."""
+        """Send now. Return the reason if the datagram was dropped, else None."""
 
 
 class PeerSockets:
-    """Sends each datagram of a batch by its path's route, and counts."""
+    """Sends each datagram of a batch through its path's route, and counts."""
 
     def __init__(self, host: str) -> None:
         self.address = Address(host, 0)
-        """Where the sockets are bound; each gets a port from the system."""
+        """Where the sockets are bound. The system chooses a port for each."""
         self.egress = Egress(self._send)
-        """The batch that everything is sent through."""
+        """The batch of all outgoing datagrams."""
         self._drops: Counter[str] = Counter()
         self._packets_in = self._bytes_in = self._packets_out = self._bytes_out = 0
 
     async def run(self, receive: Receive, after_batch: Callable[[float], None]) -> None:
-        """Do nothing until cancelled: what arrives, arrives elsewhere."""
+        """Do nothing until cancelled: the peers' own sockets receive."""
         await trio.sleep_forever()
 
     def count(self, data: bytes) -> None:
@@ -45,7 +45,7 @@ class PeerSockets:
         self._bytes_in += len(data)
 
     def statistics(self) -> SocketStatistics:
-        """Return the counters as they are now; without a socket of all, there are none about its buffers."""
+        """Return the counters as they are now. There is no shared socket, so those about its buffers are 0."""
         return SocketStatistics(
             packets_in=self._packets_in,
             bytes_in=self._bytes_in,
@@ -70,11 +70,11 @@ class PeerSockets:
     def _send_one(self, data: bytes, path: IcePath | None) -> str | None:
         assert path is not None, "a slot in use has a path"
         route = path.native
-        assert isinstance(route, Route), "every path of this mode has its way out"
+        assert isinstance(route, Route), "every path of this mode has a route"
         return route.send(data)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Nothing is open here."""
+        """Close nothing: there is no socket here."""

@@ -1,4 +1,4 @@
-"""What the settings say about media: its ports, the addresses that clients are told, and who helps them."""
+"""What the settings say about media: its ports, the candidates, and the STUN and TURN servers for clients."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from sfu.transport.egress import Egress
 
 
 class MediaPorts(Protocol):
-    """Where datagrams come from and go to: a `MediaSocket`, `PeerSockets`, or a test's memory."""
+    """What receives and sends datagrams: a `MediaSocket`, `PeerSockets`, or memory in a test."""
 
     address: Address
     egress: Egress
@@ -27,10 +27,10 @@ class MediaPorts(Protocol):
 
 @contextmanager
 def open_media(settings: Settings) -> Iterator[tuple[MediaSocket | PeerSockets, IceTcp | None]]:
-    """Bind the two ports for media; with full agents there are none, since every peer has its own.
+    """Bind the two ports for media. With full ICE agents there are none: each peer has its own sockets.
 
     Raises:
-        ConfigError: a port cannot be had.
+        ConfigError: a port cannot be bound.
     """
     if settings.ice_mode == "full":
         yield PeerSockets(settings.udp_addr.host), None
@@ -45,9 +45,9 @@ def open_media(settings: Settings) -> Iterator[tuple[MediaSocket | PeerSockets, 
 
 
 def candidates(settings: Settings, media: MediaPorts, tcp: Address | None) -> tuple[str, ...]:
-    """Return what stands in every description; nothing with full agents, which find their own.
+    """Return the candidates of every session description. Full ICE agents gather their own, so then none.
 
-    `tcp` is where media by TCP arrives, if it does.
+    `tcp` is the address of the TCP port for media, if there is one.
     """
     if isinstance(media, PeerSockets):
         return ()
@@ -57,7 +57,7 @@ def candidates(settings: Settings, media: MediaPorts, tcp: Address | None) -> tu
 def agent_hosts(settings: Settings) -> tuple[str, ...]:
     """Return the addresses on which a full agent opens sockets.
 
-    Loopback is left out where there is more, since here an address costs each peer a socket.
+    Each address costs each peer a socket, so loopback is left out if there is another one.
     """
     if settings.announced_ips:
         return settings.announced_ips
@@ -66,7 +66,7 @@ def agent_hosts(settings: Settings) -> tuple[str, ...]:
 
 
 def ice_servers(settings: Settings) -> tuple[IceServer, ...]:
-    """Return the STUN and TURN servers that clients are told to use."""
+    """Return the STUN and TURN servers for clients."""
     servers = []
     if settings.stun_urls:
         servers.append(IceServer(tuple(map(str, settings.stun_urls))))

@@ -1,10 +1,9 @@
 """The kernel's view of addresses: socket address structures and packet information.
 
-A `SockaddrFormat` translates both ways for one kind of socket. On an IPv4 socket the structures are
-`struct sockaddr_in` and `struct in_pktinfo` (ip(7)); on an IPv6 socket, which also carries IPv4 as
-IPv4-mapped addresses (RFC 4291 section 2.5.5.2), `struct sockaddr_in6` and `struct in6_pktinfo`
-(ipv6(7), RFC 3542 section 6.1). The rest of the server sees plain text: an IPv4 peer is ``192.0.2.7``
-whatever the socket it came through.
+A `SockaddrFormat` translates both ways for one kind of socket. On an IPv4 socket the structures are `struct
+sockaddr_in` and `struct in_pktinfo` (ip(7)). On an IPv6 socket they are `struct sockaddr_in6` and `struct
+in6_pktinfo` (ipv6(7), RFC 3542 section 6.1), and IPv4 appears as IPv4-mapped addresses (RFC 4291 section
+2.5.5.2). The rest of the server has addresses as text: an IPv4 peer is ``192.0.2.7`` on both kinds of socket.
 """
 
 import socket
@@ -13,7 +12,7 @@ from typing import Final
 
 from sfu.ice.path import Address
 
-# Linux's numbers; the socket module names them only in later Python versions than the oldest we run on.
+# Linux's numbers. The socket module has them in later Python versions than the oldest that we support.
 IP_PKTINFO: Final = 8
 IPV6_RECVPKTINFO: Final = 49
 IPV6_PKTINFO: Final = 50
@@ -53,7 +52,7 @@ class Ipv4Format:
     def pack_control(self, local_host: str, interface: int) -> bytes:
         """Return the control message that makes `local_host` the source address of a datagram.
 
-        The interface stays 0: the route decides, which may differ from where the peer's packets arrive.
+        The interface stays 0, so the route decides: it may be another one than the peer's packets arrive on.
         """
         packed = socket.inet_pton(socket.AF_INET, local_host)
         return _control(self.packet_info, self._info.pack(0, packed, bytes(4)))
@@ -98,8 +97,8 @@ class Ipv6Format:
     def pack_control(self, local_host: str, interface: int) -> bytes:
         """Return the control message that makes `local_host` the source address of a datagram.
 
-        The interface is given to the kernel for a link-local address alone, which means nothing without it;
-        otherwise the route decides.
+        The kernel gets the interface only for a link-local address, which means nothing without it. Otherwise
+        the route decides.
         """
         packed = _pack_host(local_host)
         is_link_local = packed[0] == 0xFE and packed[1] & 0xC0 == 0x80  # fe80::/10

@@ -1,18 +1,20 @@
 """Media by TCP, for clients whose network lets no UDP through (ICE-TCP, RFC 6544).
 
-One listening socket; a client that cannot reach the UDP port connects here and checks as it does there. Each
-connection is a path of its own and has one task, which reads. Its datagrams go the way of those of the media
-socket: a check finds its peer by the user-name fragment, and what is no check finds somebody only behind one.
+There is one listening socket. A client that cannot reach the UDP port connects here and sends the same
+connectivity checks. Each connection is a path and has one task, which reads it. Its datagrams are handled like
+those of the media socket: a check names its peer by the username fragment, and other packets are accepted only
+on a path that a check has validated.
 
-Strangers reach this port, so everything is bounded:
+Any host can connect to this port, so everything is bounded:
 
-* A connection is *waiting* until a check on it has been authenticated. When `MAX_WAITING` wait, or there are
-  `max_connections` in all, the oldest that waits gives way to the newest. If none does, that is closed at once.
-* A connection that leads to nobody for `UNCLAIMED_TIMEOUT`, because no check came or because its peer has gone,
-  is closed.
-* Of what a connection brings at once, `BATCH` datagrams are taken before others have their turn.
-* What a client does not read in time waits, up to a limit that its videos do not reach: they stop between two
-  frames until all is sent (`sfu.shell.media.tcp_connection`).
+* A connection is *waiting* until a check on it has been authenticated. When `max_waiting` connections wait, or
+  there are `max_connections` in all, the oldest waiting one is closed for the newest. If none is waiting, the
+  newest one is closed at once.
+* A connection that leads to no peer for `Timeouts.tcp_unclaimed` is closed: no check came, or its peer has
+  gone.
+* A connection passes on at most `BATCH` datagrams before other tasks run.
+* What a client does not read in time is buffered, up to a limit. Its videos stop earlier, between two frames,
+  until the buffer is empty (`sfu.shell.media.tcp_connection`).
 """
 
 import errno
@@ -20,12 +22,14 @@ import socket
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol, Self
 
 import trio
 
 from sfu.errors import BadPacket
 from sfu.ice.path import Address, IcePath
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.config.values import HostPort
 from sfu.shell.logs import get_logger
 from sfu.shell.media.tcp_connection import TcpMediaConnection
@@ -34,76 +38,78 @@ from sfu.shell.media.udp import BATCH
 log = get_logger(__name__)
 
 MAX_WAITING: Final = 512
-"""Connections without an authenticated check: as many as the page's port has without a request."""
-
-UNCLAIMED_TIMEOUT: Final = 10.0
-"""Seconds that a connection may lead to nobody. Browsers check as soon as they are connected."""
-
-SWEEP_INTERVAL: Final = 5.0
-"""Seconds between two looks for such connections, and so how much longer one may live."""
+"""Most connections without an authenticated check, by default: as many as the HTTP port has without a
+request."""
 
 BACKLOG: Final = 1024
-"""Connections that the kernel holds until they are accepted."""
-
-EXHAUSTED_PAUSE: Final = 0.1
-"""Seconds without accepting when there is no file descriptor or memory for one more connection."""
+"""Connections that the kernel queues until they are accepted."""
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class MediaHandler(Protocol):
-    """What receives the datagrams of the connections, and what is told of them. No method may block."""
+    """Takes the datagrams of the connections, and is told about their state. No method may block."""
 
     def receive(self, data: bytes, path: IcePath, now: float) -> None:
         """Take a datagram."""
 
     def flush(self, now: float) -> None:
-        """Send what the datagrams so far led to: called once per wake-up."""
+        """Send what the datagrams led to. Called once per wake-up."""
 
     def is_claimed(self, path: IcePath) -> bool:
         """Return whether an authenticated check has shown that the path belongs to a peer."""
 
     def lose_path(self, path: IcePath) -> None:
-        """Note that the connection with this path has ended, whichever side ended it."""
+        """Take note that the connection of a path has ended, whichever side ended it."""
 
     def set_path_full(self, path: IcePath, full: bool) -> None:
-        """Note whether too much waits on this path: then no video frame should begin there.
+        """Take note whether too much is buffered on a path: then no video frame should begin there.
 
-        `full` is said with every flush while it is true, in the middle of sending: nothing may be sent in it.
+        True is passed with every flush as long as it holds. That is in the middle of sending, so the method
+        must not send anything then.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class IceTcpStatistics:
-    """What passed the TCP port for media since it was opened."""
+    """Counters of the TCP port for media since it was opened."""
 
     connections: int
     """Open now."""
     waiting: int
-    """Of those, without an authenticated check so far."""
+    """Open connections without an authenticated check so far."""
     packets_in: int
-    """Datagrams received and handed on."""
+    """Datagrams received and passed on."""
     bytes_in: int
     """Their bytes, without framing."""
     packets_out: int
-    """Datagrams that were sent or wait to be."""
+    """Datagrams that were sent or are buffered."""
     bytes_out: int
     drops: Mapping[str, int]
     """Datagrams not sent: ``buffer-full`` (the client or its network is too slow), ``connection-gone``.
-    Connections ended: ``connections-full``, ``waiting-full``, ``unclaimed`` (led to nobody for too long),
-    ``replaced`` (the same addresses connected again), ``frame-too-long`` (not our protocol), ``broken`` (the
-    network's fault), ``error`` (ours, see the log). An errno name is that of an accept that failed."""
+    Connections ended: ``connections-full``, ``waiting-full``, ``unclaimed`` (led to no peer for too long),
+    ``replaced`` (the same addresses connected again), ``frame-too-long`` (not our protocol), ``broken`` (a
+    network error), ``error`` (a bug, see the log). An errno name is the error of a failed accept."""
 
 
 class IceTcp:
-    """The TCP port for media with all its connections; the `Sink` of what the media socket cannot send."""
+    """The TCP port for media with all its connections; the `Sink` of the media socket."""
 
-    def __init__(self, listener: socket.socket | None, *, max_connections: int) -> None:
-        """Wrap a listening socket; without one the port is off. Use `open`."""
+    def __init__(
+        self,
+        listener: socket.socket | None,
+        *,
+        max_connections: int,
+        max_waiting: int = MAX_WAITING,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    ) -> None:
+        """Wrap a listening socket; with None the port is off. Use `open`."""
         self._listener = listener
         self.address = None if listener is None else Address(*listener.getsockname()[:2])
         """What the socket is bound to; `None` if the port is off."""
         self._max_connections = max_connections
+        self._max_waiting = max_waiting
+        self._timeouts = timeouts
         self._running: tuple[trio.Nursery, MediaHandler] | None = None
         self._connections: dict[IcePath, TcpMediaConnection] = {}
         self._waiting: dict[TcpMediaConnection, None] = {}  # oldest first
@@ -112,29 +118,37 @@ class IceTcp:
         self._drops: Counter[str] = Counter()
 
     @classmethod
-    def open(cls, address: HostPort | None, *, max_connections: int) -> Self:
-        """Listen on `address`; `None` makes a port that is off. Raises `OSError` if it cannot be bound.
+    def open(
+        cls,
+        address: HostPort | None,
+        *,
+        max_connections: int,
+        max_waiting: int = MAX_WAITING,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    ) -> Self:
+        """Listen on `address`; with None the port is off. Raises `OSError` if the address cannot be bound.
 
         ``::`` takes IPv4 as well.
         """
+        make = partial(cls, max_connections=max_connections, max_waiting=max_waiting, timeouts=timeouts)
         if address is None:
-            return cls(None, max_connections=max_connections)
+            return make(None)
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            # Else a server that starts again had to wait until the kernel forgets the old one's connections.
+            # Without it, a restarted server could not bind until the kernel forgets the old connections.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(address)
             sock.listen(BACKLOG)
-            return cls(sock, max_connections=max_connections)
+            return make(sock)
         except BaseException:
             sock.close()
             raise
 
     async def run(self, handler: MediaHandler) -> None:
-        """Accept and read connections until cancelled, which closes all. If the port is off, return at once."""
+        """Accept and read connections until cancelled; then close them. Return at once if the port is off."""
         if self._listener is None:
             await trio.lowlevel.checkpoint()
             return
@@ -172,7 +186,7 @@ class IceTcp:
     # --- sending ---
 
     def put(self, data: memoryview, path: IcePath) -> None:
-        """Take a copy of a datagram for the connection that is `path`; `flush` sends it."""
+        """Copy a datagram for the connection of `path`; `flush` sends it."""
         connection = self._connections.get(path)
         if connection is None:
             self._drops["connection-gone"] += 1
@@ -184,7 +198,7 @@ class IceTcp:
             self._unflushed[connection] = None
 
     def flush(self) -> None:
-        """Send what was put, one system call a connection; what the kernel does not take now goes out later."""
+        """Send what was put, in one system call per connection. What the kernel does not take waits."""
         unflushed, self._unflushed = self._unflushed, {}
         for connection in unflushed:
             assert self._running is not None, "there are connections only while it runs"
@@ -195,7 +209,7 @@ class IceTcp:
                 handler.set_path_full(connection.path, True)
 
     async def _drain(self, connection: TcpMediaConnection, handler: MediaHandler) -> None:
-        """Send what waits on a connection, until nothing does or the connection has ended."""
+        """Send what is buffered on a connection, until nothing is or the connection has ended."""
         await connection.drain()
         if self._connections.get(connection.path) is connection:
             handler.set_path_full(connection.path, False)
@@ -203,7 +217,7 @@ class IceTcp:
     # --- receiving ---
 
     async def _accept(self, listener: socket.socket, nursery: trio.Nursery, handler: MediaHandler) -> None:
-        """Accept for ever; only here and in `flush` tasks are started."""
+        """Accept until cancelled. Tasks are started here and in `flush` only."""
         while True:
             await trio.lowlevel.wait_readable(listener)
             try:
@@ -211,17 +225,17 @@ class IceTcp:
             except (BlockingIOError, InterruptedError):
                 continue
             except OSError as error:
-                # That of a connection which is gone already (accept(2)), or there is no room for one more.
+                # The error of a connection that has ended already (accept(2)), or no room for another one.
                 self._drops[errno.errorcode.get(error.errno or 0, "unknown-errno")] += 1
                 if error.errno in _EXHAUSTED:
-                    await trio.sleep(EXHAUSTED_PAUSE)
+                    await trio.sleep(self._timeouts.tcp_exhausted)
                 continue
             if len(self._connections) >= self._max_connections and not self._waiting:
                 self._drops["connections-full"] += 1
                 sock.close()
                 continue
             try:
-                connection = TcpMediaConnection(sock, trio.current_time())
+                connection = TcpMediaConnection(sock, trio.current_time(), self._timeouts.tcp_unacknowledged)
             except OSError:
                 self._drops["broken"] += 1
                 sock.close()
@@ -230,18 +244,19 @@ class IceTcp:
             nursery.start_soon(self._serve, connection, handler)
 
     def _admit(self, connection: TcpMediaConnection, handler: MediaHandler) -> None:
-        """Make room for a connection and note it."""
-        if len(self._waiting) >= MAX_WAITING or len(self._connections) >= self._max_connections:
+        """Make room for a connection and add it."""
+        if len(self._waiting) >= self._max_waiting or len(self._connections) >= self._max_connections:
             self._end(next(iter(self._waiting)), "waiting-full", handler)
         before = self._connections.get(connection.path)
         if before is not None:
-            # For the kernel it has ended, or this one would not be here; its task has yet to hear of it.
+            # For the kernel the old one has ended, since a new one has its addresses; its task does not know
+            # yet.
             self._end(before, "replaced", handler)
         self._connections[connection.path] = connection
         self._waiting[connection] = None
 
     async def _serve(self, connection: TcpMediaConnection, handler: MediaHandler) -> None:
-        """Read a connection until its end: the boundary that no error passes."""
+        """Read a connection until its end. No error leaves this method."""
         reason = None
         try:
             with connection.scope:
@@ -275,18 +290,18 @@ class IceTcp:
                 del self._waiting[connection]
 
     async def _sweep(self, handler: MediaHandler) -> None:
-        """End connections that lead to nobody."""
+        """End connections that lead to no peer."""
         while True:
-            await trio.sleep(SWEEP_INTERVAL)
+            await trio.sleep(self._timeouts.tcp_sweep)
             now = trio.current_time()
             for connection in tuple(self._connections.values()):
                 if handler.is_claimed(connection.path):
                     connection.claimed_at = now
-                elif now >= connection.claimed_at + UNCLAIMED_TIMEOUT:
+                elif now >= connection.claimed_at + self._timeouts.tcp_unclaimed:
                     self._end(connection, "unclaimed", handler)
 
     def _end(self, connection: TcpMediaConnection, reason: str | None, handler: MediaHandler) -> None:
-        """End a connection and its task; harmless when it has ended. Without a `reason` the client ended it."""
+        """End a connection and its task, if it has not ended yet. `reason` is None if the client ended it."""
         if self._connections.get(connection.path) is not connection:
             return
         if reason is not None:

@@ -1,13 +1,12 @@
-"""The media socket: one UDP socket for all peers, drained and flushed in batches.
+"""The media socket: one UDP socket for all peers, read and written in batches.
 
-One wake-up receives up to `BATCH` datagrams by one recvmmsg, hands each to a synchronous callback, lets the
-caller flush what it wants to send (one sendmmsg for a batch), and passes one checkpoint. Nothing in
-between awaits, so neither a lock nor a queue is needed and the fairness of the scheduler is paid for once
-per batch.
+Each wake-up receives up to `BATCH` datagrams by one recvmmsg, passes each to a synchronous callback, lets the
+caller flush what it wants to send (one sendmmsg per batch), and goes through one checkpoint. Nothing in between
+awaits. So no lock and no queue is needed, and Trio's scheduling costs once per batch.
 
-Bound to a wildcard address, a host with several addresses must answer from the address that was asked:
-a browser drops answers from elsewhere, and so does every NAT. The kernel tells the address of each
-datagram (packet information), it becomes `Path.local`, and what is sent to a path leaves from there.
+A host with several addresses must answer from the address that the datagram was sent to: browsers and NATs drop
+answers from another one. The kernel tells that address (packet information), it becomes `IcePath.local`, and
+what is sent on a path leaves from there.
 """
 
 import errno
@@ -16,28 +15,26 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import trio
 
 from sfu.ice.path import Address, IcePath
 from sfu.shell.media.mmsg import MISUSE, Destination, ReceiveBatch, SendBatch
+from sfu.shell.media.path_cache import PathCache
 from sfu.shell.media.sockaddr import Ipv4Format, Ipv6Format, SockaddrFormat
-from sfu.transport.egress import PACKET_BUFFER_SIZE, Egress, Sink
+from sfu.transport.egress import PACKET_BUFFER_SIZE, Egress
 
 BATCH: Final = 32
-"""Datagrams per wake-up. At 32 a system call is cheap enough, and 32 packets times a fan-out of 50 keep
-other tasks waiting for no more than a few milliseconds."""
+"""Datagrams per wake-up. At 32 the cost of the system call hardly counts, and 32 packets with a fan-out of 50
+delay other tasks by a few milliseconds only."""
 
 DATAGRAM_SIZE: Final = 2048
 """Longer datagrams are dropped. Browsers keep RTP, DTLS and STUN below 1500 bytes."""
 
 BUFFER_SIZE: Final = 8 << 20
-"""Asked-for kernel buffer in each direction, in bytes: half a second of 100 Mbit/s. The kernel grants less
-without CAP_NET_ADMIN (net.core.rmem_max)."""
-
-PATHS: Final = 4096
-"""Paths remembered per generation, see `PathTable`."""
+"""Kernel buffer in each direction that the server asks for, in bytes: half a second of 100 Mbit/s. Without
+CAP_NET_ADMIN the kernel grants less (net.core.rmem_max)."""
 
 # Options of socket(7) that Python does not name.
 _SO_SNDBUFFORCE: Final = 32
@@ -47,7 +44,7 @@ _SK_MEMINFO: Final = struct.Struct("=9I")
 _SK_MEMINFO_DROPS: Final = 8
 
 _NOWHERE: Final = Destination(b"", b"")
-"""Stands among the destinations for a datagram that another socket sends."""
+"""Fills the place of a datagram in the batch that the media socket does not send."""
 
 Receive = Callable[[bytes, IcePath, float], None]
 """Called with a datagram, its path, and the time of the batch in seconds of `trio.current_time()`."""
@@ -55,15 +52,15 @@ Receive = Callable[[bytes, IcePath, float], None]
 
 @dataclass(frozen=True, slots=True)
 class SocketStatistics:
-    """What passed the media socket since it was opened."""
+    """Counters of the media socket since it was opened."""
 
     packets_in: int
-    """Datagrams received and handed on."""
+    """Datagrams received and passed on."""
     bytes_in: int
     packets_out: int
     bytes_out: int
     drops: Mapping[str, int]
-    """Datagrams lost here by reason: ``truncated`` (longer than `DATAGRAM_SIZE`), ``empty``,
+    """Datagrams dropped here, by reason: ``truncated`` (longer than `DATAGRAM_SIZE`), ``empty``,
     ``send-buffer-full``, and errno names such as ``ENETUNREACH`` for datagrams that the kernel refused."""
     kernel_drops: int
     """Datagrams that the kernel dropped because the receive buffer was full: the server was too slow."""
@@ -73,59 +70,18 @@ class SocketStatistics:
     """Size of the kernel's send buffer in bytes, as granted."""
 
 
-class PathTable:
-    """The `IcePath` of each origin, so that all datagrams of one path share one object.
+class Sink(Protocol):
+    """Takes the datagrams of paths that use TCP: a `sfu.shell.media.tcp.IceTcp`."""
 
-    Strangers choose their addresses, so the table is bounded: two generations of at most `capacity` paths.
-    A path that is used stays young or is made young again, and the old generation is forgotten whenever
-    the young one is full. Forgetting does no harm, since paths are equal by value.
-    """
+    def put(self, data: memoryview, path: IcePath) -> None:
+        """Take a datagram. Its memory is reused as soon as this returns."""
 
-    def __init__(self, codec: SockaddrFormat, bound_host: str | None, port: int, capacity: int = PATHS) -> None:
-        self._codec = codec
-        self._bound_host = bound_host
-        self._port = port
-        self._capacity = capacity
-        self._young: dict[bytes, IcePath] = {}
-        self._old: dict[bytes, IcePath] = {}
-
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
-
-    def __getitem__(self, origin: bytes) -> IcePath:
-        path = self._young.get(origin)
-        if path is not None:
-            return path
-        path = self._old.pop(origin, None) or self._make(origin)
-        if len(self._young) >= self._capacity:
-            self._old, self._young = self._young, {}
-        self._young[origin] = path
-        return path
-
-    def _make(self, origin: bytes) -> IcePath:
-        codec = self._codec
-        remote, scope = codec.parse_name(origin[: codec.name_length])
-        host, interface = self._bound_host, 0
-        control = b""
-        if host is None:
-            info = codec.parse_control(origin[codec.name_length :])
-            if info is not None:
-                host, interface = info
-                control = codec.pack_control(host, interface)
-        local = None if host is None else Address(host, self._port)
-        return IcePath(local, remote, Destination(codec.pack_name(remote, scope), control))
-
-    def destination(self, path: IcePath) -> Destination:
-        """Return what `path.native` should be, for a path that was not made by this table."""
-        codec = self._codec
-        control = b""
-        if self._bound_host is None and path.local is not None:
-            control = codec.pack_control(path.local.host, 0)
-        return Destination(codec.pack_name(path.remote, 0), control)
+    def flush(self) -> None:
+        """Send what was put, as far as that is possible without waiting."""
 
 
 class MediaSocket:
-    """A non-blocking UDP socket that is read by one task and written by whoever has something to send."""
+    """A non-blocking UDP socket. One task reads it; any code may send."""
 
     def __init__(self, sock: socket.socket, codec: SockaddrFormat, sink: Sink | None = None) -> None:
         """Wrap a bound socket; use `open`."""
@@ -135,14 +91,15 @@ class MediaSocket:
         wildcard = host in ("0.0.0.0", "::")
         self.address = Address(host, port)
         """What the socket is bound to."""
-        self._paths = PathTable(codec, None if wildcard else _plain_host(host), port)
+        self._paths = PathCache(codec, None if wildcard else _plain_host(host), port)
         self._batch = ReceiveBatch(
             BATCH, DATAGRAM_SIZE, codec.name_length, codec.control_length if wildcard else 0
         )
         self.egress = Egress(self._flush)
-        """The batch that everything is sent through; `Egress.flush` sends it from this socket."""
+        """The batch of all outgoing datagrams; `Egress.flush` sends it from this socket."""
         self._sink = sink
-        self._has_others = False
+        self._has_tcp = False
+        """Whether the batch that is being sent has datagrams for TCP connections."""
         self._send_batch = SendBatch(self.egress.memory, self.egress.capacity, PACKET_BUFFER_SIZE)
         self._packets_in = self._bytes_in = self._packets_out = self._bytes_out = 0
         self._drops: Counter[str] = Counter()
@@ -151,8 +108,8 @@ class MediaSocket:
     def open(cls, host: str, port: int, *, buffer_size: int = BUFFER_SIZE, sink: Sink | None = None) -> Self:
         """Bind a socket to `host` and `port` (0: any free one), with kernel buffers of `buffer_size` bytes.
 
-        An IPv6 host makes an IPv6 socket, and ``::`` one that takes IPv4 as well. `sink` is given
-        what is sent to paths by TCP. Raises `OSError` if the address cannot be bound.
+        An IPv6 host makes an IPv6 socket, and ``::`` makes one that takes IPv4 as well. `sink` gets the
+        datagrams of paths that use TCP. Raises `OSError` if the address cannot be bound.
         """
         codec: SockaddrFormat = Ipv6Format() if ":" in host else Ipv4Format()
         sock = socket.socket(codec.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -171,9 +128,9 @@ class MediaSocket:
     async def run(self, receive: Receive, after_batch: Callable[[float], None]) -> None:
         """Receive until cancelled: `receive` for each datagram, `after_batch` once per wake-up.
 
-        `after_batch` is where the caller flushes what the batch gave rise to. Neither may block. An
-        exception in one of them ends the loop: containing a peer's failure is the caller's business.
-        Errors of the network never end it. Raises `trio.ClosedResourceError` once the socket is closed.
+        In `after_batch` the caller flushes what the batch led to. Neither may block. An exception in one of
+        them ends the loop, so the caller has to contain a peer's failure. Network errors never end it. Raises
+        `trio.ClosedResourceError` when the socket is closed.
         """
         batch, paths = self._batch, self._paths
         while True:
@@ -203,31 +160,32 @@ class MediaSocket:
         if code in MISUSE:
             raise OSError(code, errno.errorcode[code])
         if code not in (errno.EAGAIN, errno.EINTR):
-            # A pending error of an earlier datagram (ICMP), which reading has cleared.
+            # An error of an earlier datagram (ICMP); reading has cleared it.
             self._drops[errno.errorcode.get(code, "unknown-errno")] += 1
         return 0
 
     def send(self, datagrams: Iterable[tuple[bytes, IcePath]]) -> None:
-        """Send datagrams now, each to its path, behind what the batch holds already."""
+        """Send datagrams now, each to its path, after those that are in the batch already."""
         for data, path in datagrams:
             self.egress.put(data, path)
         self.egress.flush()
 
     def _flush(self, egress: Egress) -> None:
-        """Send the batch with as few system calls as can be. What the kernel does not take is counted."""
+        """Send the batch with as few system calls as possible. Count what the kernel does not take."""
         batch = self._send_batch
         lengths = egress.lengths[: egress.count]
+        # A path of this socket has its destination ready. Others (TCP, or made elsewhere) take the slow way.
         destinations = [
             native if type(native := path.native) is Destination else self._destination(path)
             for path in egress.paths[: egress.count]
             if path is not None
         ]
         batch.load(destinations, lengths)
-        if not self._has_others:
+        if not self._has_tcp:
             self._send_run(0, lengths)
             return
-        self._has_others = False
-        assert self._sink is not None, "paths by TCP come from the sink"
+        self._has_tcp = False
+        assert self._sink is not None, "paths that use TCP come from the sink"
         first = 0
         for index, path in enumerate(egress.paths[: egress.count]):
             if path is not None and path.transport != "udp":
@@ -238,14 +196,14 @@ class MediaSocket:
         self._sink.flush()
 
     def _destination(self, path: IcePath) -> Destination:
-        """Return where a path leads that this socket has not made."""
+        """Return the destination of a path that this socket did not make."""
         if path.transport == "udp":
             return self._paths.destination(path)
-        self._has_others = True
+        self._has_tcp = True
         return _NOWHERE
 
     def _send_run(self, first: int, lengths: list[int]) -> None:
-        """Send the datagrams of the loaded batch from `first` on, which have these lengths."""
+        """Send the datagrams of the loaded batch that begin at index `first` and have these lengths."""
         sent, total = first, first + len(lengths)
         octets = sum(lengths)
         failed = 0
@@ -260,7 +218,7 @@ class MediaSocket:
             if code in MISUSE:
                 raise OSError(code, errno.errorcode[code])
             if code in (errno.EAGAIN, errno.ENOBUFS):
-                # Waiting would delay everybody, and old media is worth nothing: drop the rest.
+                # Waiting would delay all peers, and late media is useless: drop the rest.
                 self._drops["send-buffer-full"] += total - sent
                 octets -= sum(lengths[sent - first :])
                 failed += total - sent
@@ -287,7 +245,7 @@ class MediaSocket:
         )
 
     def close(self) -> None:
-        """Close the socket; `run`, if it is running, raises `trio.ClosedResourceError`."""
+        """Close the socket. A running `run` raises `trio.ClosedResourceError`."""
         if trio.lowlevel.in_trio_run():
             trio.lowlevel.notify_closing(self._fd)
         self._socket.close()
@@ -300,12 +258,12 @@ class MediaSocket:
 
 
 def _plain_host(host: str) -> str:
-    """Return the host without a zone (``fe80::1%eth0``), as paths have it."""
+    """Return a host without its zone (``fe80::1%eth0``), as in paths."""
     return host.partition("%")[0]
 
 
 def _raise_buffer(sock: socket.socket, forced: int, ordinary: int, size: int) -> None:
     try:
-        sock.setsockopt(socket.SOL_SOCKET, forced, size)  # past the system's limit, for CAP_NET_ADMIN
+        sock.setsockopt(socket.SOL_SOCKET, forced, size)  # exceeds the system's limit; needs CAP_NET_ADMIN
     except PermissionError:
         sock.setsockopt(socket.SOL_SOCKET, ordinary, size)

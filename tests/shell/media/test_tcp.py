@@ -11,14 +11,15 @@ import trio
 from support.log_capture import capture_logs
 from trio.testing import MockClock
 
-import sfu.shell.media.tcp
 from sfu.ice.framing import LENGTH, MAX_FRAME, Deframer
 from sfu.ice.path import Address, IcePath
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
 from sfu.shell.config.values import HostPort
-from sfu.shell.media.tcp import EXHAUSTED_PAUSE, SWEEP_INTERVAL, UNCLAIMED_TIMEOUT, IceTcp
+from sfu.shell.media.tcp import MAX_WAITING, IceTcp
 from sfu.shell.media.tcp_connection import FULL, MEDIA_BUFFER, RESERVE, TcpMediaConnection, plain_address
 from sfu.shell.media.udp import BATCH
 
+TIMES = DEFAULT_TIMEOUTS
 HOST = "127.0.0.1"
 
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 on this machine")
@@ -86,11 +87,12 @@ class Desk:
 
 @asynccontextmanager
 async def running(
-    port: IceTcp | None = None, *, max_connections: int = 100
+    port: IceTcp | None = None, *, max_connections: int = 100, max_waiting: int = MAX_WAITING
 ) -> AsyncIterator[tuple[IceTcp, Desk]]:
-    """A port that runs until the block ends, and of which nothing is left then."""
+    """Run a port for the block; at its end no connection is left."""
     desk = Desk()
-    with port or IceTcp.open(HostPort(HOST, 0), max_connections=max_connections) as port:
+    here = HostPort(HOST, 0)
+    with port or IceTcp.open(here, max_connections=max_connections, max_waiting=max_waiting) as port:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(port.run, desk)
@@ -161,22 +163,22 @@ async def test_connection_that_leads_to_nobody_is_closed(mock_clock: MockClock) 
         await desk.until(received=3)
         assert port.statistics().waiting == 1
 
-        mock_clock.jump(UNCLAIMED_TIMEOUT)
+        mock_clock.jump(TIMES.tcp_unclaimed)
         assert await is_closed(stranger)
         assert port.statistics().drops == {"unclaimed": 1}
-        # Whose peer has gone is closed too, but not at once: goodbyes may be on their way.
-        mock_clock.jump(SWEEP_INTERVAL)
+        # A connection whose peer has gone is closed too, but later: its last datagrams may be on their way.
+        mock_clock.jump(TIMES.tcp_sweep)
         await trio.testing.wait_all_tasks_blocked()
         desk.claimed.clear()
-        mock_clock.jump(SWEEP_INTERVAL)
+        mock_clock.jump(TIMES.tcp_sweep)
         await trio.testing.wait_all_tasks_blocked()
         assert port.statistics().connections == 1
-        mock_clock.jump(UNCLAIMED_TIMEOUT)
+        mock_clock.jump(TIMES.tcp_unclaimed)
         assert await is_closed(client)
         assert desk.lost[-1] == path
 
 
-async def test_no_more_connections_than_there_may_be(mock_clock: MockClock) -> None:
+async def test_the_number_of_connections_is_limited(mock_clock: MockClock) -> None:
     async with running(max_connections=2) as (port, desk):
         client = await desk.connect(port)
         await client.send_all(framed(CHECK))
@@ -185,7 +187,7 @@ async def test_no_more_connections_than_there_may_be(mock_clock: MockClock) -> N
         await client.send_all(framed(CHECK))
         await desk.until(received=2)
 
-        # Who has shown nothing gives way to who may be a client.
+        # A connection without a check is closed for a new one, which may be a client's.
         stranger, other = await desk.connect(port), await desk.connect(port)
         assert await is_closed(stranger)
         await other.send_all(framed(CHECK))
@@ -201,8 +203,8 @@ async def test_no_more_connections_than_there_may_be(mock_clock: MockClock) -> N
         assert len(desk.lost) == 1
 
 
-async def test_many_small_datagrams_at_once_let_others_have_their_turn(mock_clock: MockClock) -> None:
-    """A stranger's three bytes are enough for one."""
+async def test_other_tasks_run_between_many_small_datagrams(mock_clock: MockClock) -> None:
+    """Three bytes of a stranger are enough for a datagram."""
     async with running() as (port, desk):
         stream = await desk.connect(port)
         await stream.send_all(framed(b"\0") * 10_000)
@@ -210,11 +212,8 @@ async def test_many_small_datagrams_at_once_let_others_have_their_turn(mock_cloc
         assert max(desk.in_batch) == BATCH
 
 
-async def test_the_oldest_of_those_who_wait_gives_way(
-    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sfu.shell.media.tcp, "MAX_WAITING", 2)
-    async with running() as (port, desk):
+async def test_the_oldest_waiting_connection_is_closed_for_the_newest(mock_clock: MockClock) -> None:
+    async with running(max_waiting=2) as (port, desk):
         client = await desk.connect(port)
         await client.send_all(framed(CHECK))
         await desk.until(received=1)
@@ -317,7 +316,7 @@ async def test_connection_closed_while_data_waits_leaves_nothing(mock_clock: Moc
             port.put(memoryview(MEDIA), desk.received[0][1])
             port.flush()
         await trio.testing.wait_all_tasks_blocked()
-        mock_clock.jump(UNCLAIMED_TIMEOUT)
+        mock_clock.jump(TIMES.tcp_unclaimed)
         await desk.until(lost=1)
         await trio.testing.wait_all_tasks_blocked()
         assert trio.lowlevel.current_statistics().tasks_living == tasks - 1
@@ -327,7 +326,7 @@ async def test_connection_closed_while_data_waits_leaves_nothing(mock_clock: Moc
 async def test_connection_that_is_ended_before_its_task_begins(mock_clock: MockClock) -> None:
     """A sweep, or a newer connection, may come between the accepting and the first wait."""
     with socket.create_server((HOST, 0)) as server, socket.create_connection(server.getsockname()):
-        connection = TcpMediaConnection(server.accept()[0], now=0.0)
+        connection = TcpMediaConnection(server.accept()[0], now=0.0, unacknowledged=30.0)
         connection.scope.cancel("a newer connection takes the place")
         connection.close()
         with connection.scope:
@@ -432,7 +431,7 @@ async def test_accepting_goes_on_after_errors(autojump_clock: MockClock) -> None
         started = trio.current_time()
         await stream.send_all(framed(CHECK))
         await desk.until(received=1)
-        assert trio.current_time() >= started + EXHAUSTED_PAUSE
+        assert trio.current_time() >= started + TIMES.tcp_exhausted
         assert port.statistics().drops == {"ECONNABORTED": 1, "EMFILE": 1}
 
 

@@ -11,8 +11,9 @@ import trio
 
 from sfu.ice.path import Address, IcePath
 from sfu.shell.media.mmsg import Destination
+from sfu.shell.media.path_cache import PathCache
 from sfu.shell.media.sockaddr import Ipv4Format, Ipv6Format
-from sfu.shell.media.udp import BATCH, DATAGRAM_SIZE, MediaSocket, PathTable
+from sfu.shell.media.udp import BATCH, DATAGRAM_SIZE, MediaSocket
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "CMSG_SPACE"), reason="needs control messages")
 
@@ -363,7 +364,7 @@ def origin4(number: int) -> bytes:
 
 
 def test_strangers_cannot_grow_the_table_and_the_used_path_stays() -> None:
-    table = PathTable(Ipv4Format(), None, 7882, capacity=10)
+    table = PathCache(Ipv4Format(), None, 7882, capacity=10)
     mine = table[origin4(1)]
     for number in range(2, 200):
         table[origin4(number)]
@@ -378,7 +379,7 @@ def test_strangers_cannot_grow_the_table_and_the_used_path_stays() -> None:
 
 def test_origin_without_packet_information_has_no_local_address() -> None:
     codec = Ipv4Format()
-    path = PathTable(codec, None, 7882)[origin4(5)[: codec.name_length] + bytes(codec.control_length)]
+    path = PathCache(codec, None, 7882)[origin4(5)[: codec.name_length] + bytes(codec.control_length)]
     assert path == IcePath(None, Address("198.51.100.1", 5))
     assert isinstance(path.native, Destination)
 
