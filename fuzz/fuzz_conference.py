@@ -23,9 +23,10 @@ from sfu.conference.envelope import serialize
 from sfu.conference.errors import Refused
 from sfu.conference.limits import Limits
 from sfu.conference.messages import Join
-from sfu.conference.negotiation import ANSWER_TIMEOUT, NegotiationState
+from sfu.conference.negotiation import ANSWER_TIMEOUT
 from sfu.conference.peer import Peer
 from sfu.ice.path import Address, IcePath
+from sfu.sdp import SignalingState
 
 TARGETS = ("sfu.conference", "sfu.sdp")
 """What the inputs' coverage is measured on."""
@@ -370,7 +371,7 @@ class FuzzedConference:
         others = [other for other in room.peers.values() if other is not peer]
         assert client.peers == {other.id: set(other.tracks) for other in others}
         assert client.suspended == {other.id for other in others if other.suspended}
-        assert peer.connection.negotiation.state is NegotiationState.STABLE
+        assert peer.connection.sdp.state is SignalingState.STABLE
         published = [line.mid for line in client.browser.lines if line.sends and not line.stopped]
         assert sorted(mid for mid in published if mid) == sorted(
             track.mid for track in peer.tracks.values() if track.mid

@@ -6,18 +6,21 @@ Run as ``python docs/diagrams/conference.py``.
 from pages import redraw, state_diagram
 
 from sfu.conference import negotiation, session
+from sfu.sdp import SignalingState
 
 
 def negotiation_figure() -> str:
-    """Who may offer when. An arrow says what happens, and what comes of it."""
-    arrows = []
+    """Who may offer when. An arrow says what happens, and what the server does."""
+    stable, offered = SignalingState.STABLE, SignalingState.HAVE_LOCAL_OFFER
+    arrows = [(mermaid(stable.value), mermaid(offered.value), "the server offers")]
     for (state, event), row in negotiation.TRANSITIONS.items():
-        outcome = "" if row.takes else " (ignored)"
-        if row.offer_again:
-            outcome = " (ours is taken back, and made again)"
-        if row.takes or row.counted:
-            arrows.append((mermaid(state.value), mermaid(row.next_state.value), event.value + outcome))
-    return state_diagram([mermaid(negotiation.NegotiationState.STABLE.value)], arrows)
+        after = stable if row.rolls_back or row.applies else state
+        outcome = "" if row.applies else " (ignored)"
+        if row.rolls_back:
+            outcome = " (the server rolls its offer back and offers again)"
+        if row.applies or row.counted:
+            arrows.append((mermaid(state.value), mermaid(after.value), event.value + outcome))
+    return state_diagram([mermaid(stable.value)], arrows)
 
 
 def session_figure() -> str:

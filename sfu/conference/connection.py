@@ -79,10 +79,9 @@ class Connection:
             session_id=int.from_bytes(random(8), "big") >> 1,
             make_ssrc=self.transport.make_ssrc,
         )
-        self.negotiation = Negotiation(now)
+        self.negotiation = Negotiation(self.sdp, now)
         self.downstream = Downstream(self.sdp, self.transport, random, self.negotiation.request)
         """What the client receives."""
-        self._restart_wanted = False
         self.known = False
         """Whether the client has shown that it has been told of this connection; only then can it be kept."""
         self.closed = False
@@ -104,13 +103,11 @@ class Connection:
         Raises:
             sfu.sdp.SdpError: the offer cannot be used; what was agreed has not changed.
         """
-        offered = self.sdp.state is SignalingState.HAVE_LOCAL_OFFER
-        if not self.negotiation.receive_offer(repeated=offered and self.sdp.repeats(offer)):
+        crosses = self.sdp.state is SignalingState.HAVE_LOCAL_OFFER
+        if not self.negotiation.receive_offer(retransmitted=crosses and self.sdp.repeats(offer)):
             return None
-        if offered:
-            self.sdp.rollback()
-        if self._restart_wanted and self.sdp.remote is None:
-            self._restart_ice(now)  # nobody has been told of the sockets that have failed
+        if self.sdp.ice_restart_requested and self.sdp.remote is None:
+            self._restart_ice(now)  # the sockets have failed before the client was told of them
         self.sdp.apply_offer(offer)
         if self.sdp.remote_restarted:
             self._restart_ice(now)
@@ -133,14 +130,13 @@ class Connection:
             sfu.sdp.SdpError: the answer does not fit our offer, which is taken back.
         """
         if not self.negotiation.receive_answer():
-            self.sdp.doubt()
+            self.sdp.note_stray_answer()
             self.negotiation.request()
             return False
         try:
             self.sdp.apply_answer(text)
         except ValueError:
-            self.sdp.rollback()
-            self.negotiation.answer_refused(now)
+            self.negotiation.refuse_answer(now)
             raise
         self.downstream.note_rejections()
         self._negotiated(now)
@@ -150,7 +146,7 @@ class Connection:
         """Return an offer to send, if one is due."""
         if self.closed or not self.negotiation.is_offer_due(now):
             return None
-        if self._restart_wanted:
+        if self.sdp.ice_restart_requested:
             self._restart_ice(now)
         self.downstream.give_slots()
         if not self.sdp.needs_offer:
@@ -163,8 +159,8 @@ class Connection:
 
     def repeat(self) -> None:
         """Say once more what may have got lost on its way: an offer of ours that is out, and our candidates."""
-        self._abandon_offer()
-        self.sdp.lose_answer()
+        self.negotiation.restart()
+        self.sdp.note_answer_lost()
         self._trickle.repeat()
 
     def restart_ice(self) -> None:
@@ -174,7 +170,7 @@ class Connection:
         An offer that is out stays out: were it taken back, its answer would pass for the one to the next.
         """
         if self.sdp.remote is not None or self.transport.state is IceState.FAILED:
-            self._restart_wanted = True
+            self.sdp.request_ice_restart()
             self.negotiation.request()
 
     # --- full ICE ---
@@ -219,8 +215,7 @@ class Connection:
     def handle_timeout(self, now: float) -> None:
         """Do what is due at `now`."""
         self.transport.handle_timeout(now)
-        if self.negotiation.handle_timeout(now):
-            self.sdp.rollback()
+        self.negotiation.handle_timeout(now)
 
     def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
         """Return the datagrams to send that are not forwarded media."""
@@ -228,7 +223,7 @@ class Connection:
 
     def close(self, now: float) -> None:
         """End the connection: what it forwards stops, nothing is negotiated, and its transport says goodbye."""
-        self._abandon_offer()
+        self.negotiation.restart()
         self.downstream.close(now)
         self.transport.close(now)
         self.closed = True
@@ -244,13 +239,8 @@ class Connection:
             subscriptions=self.downstream.forwarded,
         )
 
-    def _abandon_offer(self) -> None:
-        if self.negotiation.abandon_offer():
-            self.sdp.rollback()
-
     def _restart_ice(self, now: float) -> None:
         self._ice_restarts += 1
-        self._restart_wanted = False
         credentials = make_credentials(self._random)
         if self._full_ice is not None:
             self._trickle.begin(credentials.ufrag)

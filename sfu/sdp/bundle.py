@@ -1,11 +1,11 @@
-"""Our end of one BUNDLEd RTCPeerConnection: offers and answers from both sides, for as long as it lives.
+"""Our end of one BUNDLEd RTCPeerConnection: offers and answers from both sides, as long as it lives.
 
-A machine without time: descriptions go in and come out, `receivers` and `senders` say what they came to.
+A machine without time: descriptions go in and come out; `receivers` and `senders` say what was agreed.
 
 Rules that hold for the life of a session: m-lines keep their place and mid; a slot keeps its SSRCs; a payload
-type means one codec and an extension id one URI in all m-lines; what the client said last wins where numbers
-clash. What is wanted (`acquire_sender`, `release_sender`, `restart_ice`) is kept apart from what is negotiated,
-so that taking back an offer loses no wish, and `needs_offer` is the difference of the two.
+type means one codec and an extension id one URI in all m-lines; if numbers clash, the client's latest win.
+The session keeps what is wanted (`acquire_sender`, `release_sender`, `request_ice_restart`) apart from what is
+negotiated, so that a rollback loses nothing. `needs_offer` says whether the two differ.
 
 RFC 9429 (JSEP) for the procedures, RFC 3264 (offer/answer), RFC 9143 (BUNDLE), RFC 8842 (DTLS roles).
 """
@@ -22,9 +22,10 @@ from sfu.sdp.compose import compose
 from sfu.sdp.errors import SdpError, WrongState
 from sfu.sdp.grammar import token
 from sfu.sdp.lines import DEFAULT_LIMITS, DescriptionLimits
-from sfu.sdp.mline import MediaKind, Receiver, Sender, Told
+from sfu.sdp.mline import MediaKind, Receiver, Sender
 from sfu.sdp.model import Origin, SessionDescription
 from sfu.sdp.numbering import ExtensionIds, PayloadTypes
+from sfu.sdp.open_exchange import NOTHING_UNCONFIRMED, IceRestart, PendingOffer, Unconfirmed
 from sfu.sdp.remote import read_answer, read_offer, transport_order
 from sfu.sdp.sections import LocalSection, answer_section, offer_section, sendable_codecs, wish
 from sfu.sdp.slots import Slots
@@ -49,7 +50,7 @@ class SignalingState(Enum):
 
 
 class BundleSession:
-    """One session. Methods that read the client raise `SdpError`, and then nothing has changed."""
+    """One session. Methods that read a description raise `SdpError`, and then nothing has changed."""
 
     def __init__(
         self,
@@ -62,44 +63,40 @@ class BundleSession:
     ) -> None:
         """Start with no m-lines.
 
-        `session_id` goes into our ``o=`` lines: 63 random bits (RFC 9429 section 5.2.1). `make_ssrc` gives
+        `session_id` goes into our ``o=`` lines: 63 random bits (RFC 9429 section 5.2.1). `make_ssrc` returns
         random 32-bit numbers, and none twice: the SSRC of a slot that has ended must not come back. With
-        `simulcast` all encodings of a simulcast offer are accepted, else the first.
+        `simulcast` the session accepts all encodings of a simulcast offer, else only the first.
         """
         self._transport = transport
-        self._next_transport: LocalTransport | None = None
+        self._ice_restart: IceRestart | None = None
         self._origin = Origin("-", session_id, 0)
         self._slots = Slots(make_ssrc, limits.media)
         self._limits = limits
         self._simulcast = simulcast
-        self._state = SignalingState.STABLE
+        self._pending_offer: PendingOffer | None = None
+        self._answers = False
+        """An offer of the client has been applied and is not answered yet."""
         self._payload_types = PayloadTypes()
         self._extension_ids = ExtensionIds()
         self._remote: RemoteTransport | None = None
         self._role: DtlsRole | None = None
-        self._offered: list[LocalSection] = []
-        self._left_out: list[tuple[Sender, Told]] = []
-        """Slots for whose tracks the client's numbering leaves no payload type: to offer again is no help."""
         self._bundle: tuple[str, ...] = ()
         self._allow_mixed = True
-        self._in_doubt = False
-        self._answer_lost = False
-        """What the client holds to be agreed may not be what we do: an offer was taken back that it may have
-        applied, or it has answered what nobody asked. Its next description shows."""
+        self._unconfirmed = NOTHING_UNCONFIRMED
         self._remote_restarted = False
-        self._last_offer: bytes | None = None
-        """Hash of the client's last offer."""
 
-    # --- what it came to ---
+    # --- what is agreed ---
 
     @property
     def state(self) -> SignalingState:
         """Where the exchange of offer and answer stands."""
-        return self._state
+        if self._pending_offer is not None:
+            return SignalingState.HAVE_LOCAL_OFFER
+        return SignalingState.HAVE_REMOTE_OFFER if self._answers else SignalingState.STABLE
 
     @property
     def transport(self) -> LocalTransport:
-        """Our end of the transport as last negotiated, or as it will be first offered."""
+        """Our end of the transport as last negotiated, or as the first description will offer it."""
         return self._transport
 
     @property
@@ -109,7 +106,7 @@ class BundleSession:
 
     @property
     def dtls_role(self) -> DtlsRole | None:
-        """Our DTLS role, settled by the first complete exchange and never changed."""
+        """Our DTLS role. The first complete exchange decides it for the life of the session."""
         return self._role
 
     @property
@@ -118,9 +115,14 @@ class BundleSession:
         return self._remote_restarted
 
     @property
+    def ice_restart_requested(self) -> bool:
+        """An ICE restart is wanted, and `restart_ice` has not brought its credentials yet."""
+        return self._ice_restart is not None and self._ice_restart.transport is None
+
+    @property
     def restarts_ice(self) -> bool:
         """Whether our next description brings new ICE credentials to a client that has others."""
-        return self._next_transport is not None and self._remote is not None
+        return self._new_transport is not None and self._remote is not None
 
     @property
     def receivers(self) -> Sequence[Receiver]:
@@ -129,13 +131,13 @@ class BundleSession:
 
     @property
     def senders(self) -> Sequence[Sender]:
-        """Our slots: those with an m-line in the order of the lines, then those that wait for one."""
+        """Our slots: those with an m-line in the order of the lines, then those that still need one."""
         return self._slots.senders
 
     @property
     def needs_offer(self) -> bool:
-        """Whether what is wanted differs from what the client has been told, or may have been."""
-        if self._next_transport is not None or self._in_doubt:
+        """Whether what is wanted differs from what the client has certainly been told."""
+        if self._ice_restart is not None or self._unconfirmed.offer:
             return True
         return any(wish(sender) != sender.told for sender in self._slots.senders)
 
@@ -146,9 +148,9 @@ class BundleSession:
     ) -> Sender:
         """Bind a track to a slot, to be named in the next description.
 
-        A free slot is taken again, else an m-line on which the client only waits to receive, else a new m-line
-        is planned. `codecs` are those of the track, in the publisher's numbers. Raises `TooManyLines` when no
-        line is to be had, `ValueError` for ids that are no tokens and for codecs of which none is forwarded.
+        The session takes a free slot, else an m-line on which the client only waits to receive, else it plans a
+        new m-line. `codecs` are those of the track, in the publisher's numbers. Raises `TooManyLines` when all
+        m-lines are in use, `ValueError` for ids that are no tokens and for codecs of which none is forwarded.
         """
         msid = Msid(token(stream_id), token(track_id))
         wanted = tuple(downstream_codecs(kind, codecs))
@@ -160,49 +162,56 @@ class BundleSession:
         """Free a slot: it becomes inactive in the next offer and may carry another track then."""
         sender.msid = None
 
+    def request_ice_restart(self) -> None:
+        """Note that an ICE restart is wanted; `restart_ice` comes before the next offer."""
+        if self._ice_restart is None:
+            self._ice_restart = IceRestart(None)
+
     def restart_ice(self, transport: LocalTransport) -> None:
         """Use new ICE credentials from our next offer on, or in the answer to an offer that restarts.
 
         The certificate stays: raises `ValueError` for another fingerprint. Raises `WrongState` while our offer
         waits for its answer.
         """
-        if self._state is SignalingState.HAVE_LOCAL_OFFER:
+        if self._pending_offer is not None:
             raise WrongState("our offer is pending")
         if transport.fingerprint != self._transport.fingerprint:
             raise ValueError("an ICE restart keeps the certificate")
         if self._remote is None:
-            self._transport = transport
+            self._transport, self._ice_restart = transport, None
         else:
-            self._next_transport = transport
+            self._ice_restart = IceRestart(transport)
 
     def add_candidates(self, ufrag: str, candidates: tuple[str, ...], *, complete: bool) -> None:
-        """Let descriptions with the credentials of `ufrag` have these candidates from now on."""
+        """Put these candidates into all later descriptions with the credentials of `ufrag`."""
         if self._transport.ufrag == ufrag:
             self._transport = replace(self._transport, candidates=candidates, complete=complete)
-        if self._next_transport is not None and self._next_transport.ufrag == ufrag:
-            self._next_transport = replace(self._next_transport, candidates=candidates, complete=complete)
+        if (new := self._new_transport) is not None and new.ufrag == ufrag:
+            self._ice_restart = IceRestart(replace(new, candidates=candidates, complete=complete))
 
     # --- the client offers ---
 
     def repeats(self, offer: SessionDescription) -> bool:
-        """Whether this is the offer that was answered last, and the client may wait for that answer still.
+        """Whether this is the offer that was answered last, and the client may still wait for that answer.
 
-        It is not if nothing hangs on it: where the offer brought no m-lines, the client can take it back and
-        answer ours instead, with nothing lost.
+        An offer that added no m-lines does not count: the client can roll it back and answer ours instead, and
+        loses nothing.
         """
-        return any(line.provisional for line in self._slots.lines) and _digest(offer) == self._last_offer
+        return bool(self._unconfirmed.lines) and _digest(offer) == self._unconfirmed.client_offer
 
     def apply_offer(self, description: Description) -> None:
-        """Take the client's offer. Raises `SdpError`, or `WrongState` unless the state is stable."""
+        """Apply the client's offer. Raises `SdpError`, or `WrongState` unless the state is stable."""
         self._expect(SignalingState.STABLE)
         offer = self._parse(description)
         digest = _digest(offer)
-        lines = read_offer(
+        unconfirmed = self._unconfirmed
+        lines, new_lines = read_offer(
             offer,
             self._slots.lines,
             simulcast=self._simulcast,
-            in_doubt=self._in_doubt,
-            repeated=digest == self._last_offer,
+            our_offer_unconfirmed=unconfirmed.offer,
+            unconfirmed=unconfirmed.lines,
+            retransmitted=digest == unconfirmed.client_offer,
         )
         if self._remote is None and all(line.stopped for line in lines):
             raise SdpError("sdp-unsupported", "nothing to negotiate: no audio or video that could be forwarded")
@@ -218,14 +227,13 @@ class BundleSession:
             and (remote.ufrag, remote.pwd) != (self._remote.ufrag, self._remote.pwd)
         )
         self._remote = remote
-        self._last_offer = digest
-        self._in_doubt = self._answer_lost = False
+        self._unconfirmed = Unconfirmed(lines=new_lines, client_offer=digest)
         self._payload_types.learn(offer)
         self._extension_ids.learn(offer)
         self._slots.adopt(lines)
         self._bundle = offer.bundle()
         self._allow_mixed = offer.extmap_allow_mixed
-        self._state = SignalingState.HAVE_REMOTE_OFFER
+        self._answers = True
 
     def create_answer(self) -> str:
         """Answer the offer that was applied; the exchange is then complete.
@@ -233,19 +241,20 @@ class BundleSession:
         Raises `WrongState` without an offer, and when the offer restarts ICE and `restart_ice` was not called.
         """
         self._expect(SignalingState.HAVE_REMOTE_OFFER)
-        if self._remote_restarted and self._next_transport is None:
+        new_transport = self._new_transport
+        if self._remote_restarted and new_transport is None:
             raise WrongState("the offer restarts ICE: restart_ice() comes before the answer")
         if self._remote is not None and self._role is None:
             self._role = "client" if self._remote.setup == "passive" else "server"
-        if self._remote_restarted and self._next_transport is not None:
-            self._transport, self._next_transport = self._next_transport, None
+        if self._remote_restarted and new_transport is not None:
+            self._transport, self._ice_restart = new_transport, None
         self._remote_restarted = False
         sections = [answer_section(line) for line in self._slots.lines]
         for section in sections:
             if section.sender is not None:
                 codecs = sendable_codecs(section.line, section.sender) if section.sends else ()
                 section.sender.settle(section.line.mid, section.told, codecs, section.extensions)
-        self._state = SignalingState.STABLE
+        self._answers = False
         return self._compose(sections, self._transport, SETUP_OF_ROLE[self._role or "server"])
 
     # --- we offer ---
@@ -256,23 +265,25 @@ class BundleSession:
         Raises `WrongState` unless the state is stable.
         """
         self._expect(SignalingState.STABLE)
-        lines = self._slots.plan(self._payload_types, answer_lost=self._answer_lost)
-        self._offered = [offer_section(line, self._payload_types, self._extension_ids) for line in lines]
-        placed = {section.sender for section in self._offered}
-        self._left_out = [(sender, wish(sender)) for sender in self._slots.waiting if sender not in placed]
-        self._bundle = tuple(section.line.mid for section in self._offered)
+        # A client without our answer rolls back what it has stopped: these places must not carry another line.
+        occupied = self._unconfirmed.lines if self._unconfirmed.answer else frozenset()
+        lines = self._slots.plan(self._payload_types, occupied)
+        sections = [offer_section(line, self._payload_types, self._extension_ids) for line in lines]
+        placed = {section.sender for section in sections}
+        unnumbered = [(sender, wish(sender)) for sender in self._slots.waiting if sender not in placed]
+        self._pending_offer = PendingOffer(sections, unnumbered)
+        self._bundle = tuple(section.line.mid for section in sections)
         self._allow_mixed = True
-        self._state = SignalingState.HAVE_LOCAL_OFFER
-        return self._compose(self._offered, self._next_transport or self._transport, "actpass")
+        return self._compose(sections, self._new_transport or self._transport, "actpass")
 
     def apply_answer(self, description: Description) -> None:
-        """Take the client's answer.
+        """Apply the client's answer.
 
-        Raises `SdpError`, with the offer still pending, and `WrongState` without a pending offer.
+        Raises `SdpError`, and the offer is still pending; raises `WrongState` without a pending offer.
         """
-        self._expect(SignalingState.HAVE_LOCAL_OFFER)
+        pending = self._expect_offer()
         answer = self._parse(description)
-        answered = read_answer(answer, self._offered)
+        answered = read_answer(answer, pending.sections)
         lines = [outcome.line for outcome in answered]
         remote, role = self._remote, self._role
         if not all(line.stopped for line in lines):
@@ -284,39 +295,46 @@ class BundleSession:
 
         # From here on nothing fails.
         self._remote, self._role = remote, role
-        self._in_doubt = self._answer_lost = False
-        if self._next_transport is not None:
-            self._transport, self._next_transport = self._next_transport, None
+        self._unconfirmed = NOTHING_UNCONFIRMED
+        if (new_transport := self._new_transport) is not None:
+            self._transport, self._ice_restart = new_transport, None
         self._slots.adopt(lines)
-        for outcome, section in zip(answered, self._offered, strict=True):
+        for outcome, section in zip(answered, pending.sections, strict=True):
             if section.sender is not None and not outcome.line.stopped:
                 section.sender.settle(section.line.mid, section.told, outcome.sent_codecs, outcome.extensions)
-        for sender, told in self._left_out:
+        for sender, told in pending.unnumbered:
             sender.told = told
-        self._offered = []
-        self._state = SignalingState.STABLE
+        self._pending_offer = None
 
     def rollback(self) -> None:
-        """Take back our pending offer; what it was to bring is still wanted. May raise `WrongState`."""
-        self._expect(SignalingState.HAVE_LOCAL_OFFER)
-        self._in_doubt = True
-        self._offered = []
-        self._state = SignalingState.STABLE
+        """Roll our pending offer back; its content is still wanted. Raises `WrongState` without one."""
+        self._expect_offer()
+        self._unconfirmed = replace(self._unconfirmed, offer=True)
+        self._pending_offer = None
 
-    def doubt(self) -> None:
-        """Note that the client may hold something else to be agreed than we do: to offer again settles it."""
+    def note_stray_answer(self) -> None:
+        """Note an answer without an offer: an answer before it may have been taken for another offer's."""
         if self._remote is not None:
-            self._in_doubt = True
+            self._unconfirmed = replace(self._unconfirmed, offer=True)
 
-    def lose_answer(self) -> None:
-        """Note that our last answer may have got lost, which by itself is no reason to offer."""
-        self._answer_lost = True
+    def note_answer_lost(self) -> None:
+        """Note that our last answer may not have reached the client."""
+        self._unconfirmed = replace(self._unconfirmed, answer=True)
 
     # --- how ---
 
+    @property
+    def _new_transport(self) -> LocalTransport | None:
+        return None if self._ice_restart is None else self._ice_restart.transport
+
     def _expect(self, state: SignalingState) -> None:
-        if self._state is not state:
-            raise WrongState(f"the session is in {self._state.value}, not in {state.value}")
+        if self.state is not state:
+            raise WrongState(f"the session is in {self.state.value}, not in {state.value}")
+
+    def _expect_offer(self) -> PendingOffer:
+        self._expect(SignalingState.HAVE_LOCAL_OFFER)
+        assert self._pending_offer is not None, "the state says so"
+        return self._pending_offer
 
     def _parse(self, description: Description) -> SessionDescription:
         if isinstance(description, str):
@@ -332,7 +350,7 @@ class BundleSession:
             bundle=self._bundle,
             allow_mixed=self._allow_mixed,
         )
-        # Counts every description of ours: two that are equal may differ in version, never the other way round.
+        # Each description has a version of its own. Different descriptions must not share one.
         self._origin = self._origin._replace(version=self._origin.version + 1)
         return str(description)
 

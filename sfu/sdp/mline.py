@@ -116,9 +116,6 @@ class MLine:
     formats: tuple[str, ...] = ()
     """Of a stopped line: what was offered, to be repeated."""
     stopped: bool = False
-    provisional: bool = False
-    """The client brought or stopped it with its last offer, and has not shown since that it got our answer.
-    Without that it may take its offer back, and bring the line under another mid, not at all, or alive."""
     codecs: tuple[Codec, ...] = ()
     """The client's codecs that we forward, upstream feedback; empty while only we have described the line."""
     offered_extensions: tuple[ExtMap, ...] = ()

@@ -31,18 +31,20 @@ def read_offer(
     before: Sequence[MLine],
     *,
     simulcast: bool,
-    in_doubt: bool,
-    repeated: bool,
-) -> list[MLine]:
-    """The m-lines as an offer would make them; those that we do not take are stopped.
+    our_offer_unconfirmed: bool,
+    unconfirmed: frozenset[int],
+    retransmitted: bool,
+) -> tuple[list[MLine], frozenset[int]]:
+    """Return the m-lines as an offer would make them, and the places of those that it leaves unconfirmed.
 
-    `in_doubt`: an offer of ours was taken back since the last complete exchange. The client may have applied
-    it and stopped lines in its lost answer, and may now use their places again. Provisional lines may be gone;
-    if the offer is the last one again (`repeated`), it does not show that our answer to it has arrived.
+    M-lines that we do not accept are stopped. `our_offer_unconfirmed` and `unconfirmed` are `offer` and `lines`
+    of `sfu.sdp.open_exchange.Unconfirmed`. If an offer of ours is unconfirmed, the client may have applied it,
+    stopped lines in its lost answer, and use their places for others now. Unconfirmed lines may be gone. An
+    offer that is the last one again (`retransmitted`) does not show that our answer to it has arrived.
 
-    Raises `SdpError` for an offer that breaks the rules or offers what an SFU cannot do without.
+    Raises `SdpError` for an offer that breaks the rules, or lacks what an SFU needs.
     """
-    while len(description.media) < len(before) and before[-1].provisional:
+    while len(description.media) < len(before) and len(before) - 1 in unconfirmed:
         before = before[:-1]
     if len(description.media) < len(before):
         # RFC 3264 section 8: the m-lines of earlier descriptions stay, stopped if need be.
@@ -50,7 +52,8 @@ def read_offer(
         raise SdpError("sdp-mismatch", detail)
     bundle = set(description.bundle())
     seen: set[str] = set()
-    lines = []
+    lines: list[MLine] = []
+    still_unconfirmed: set[int] = set()
     for index, media in enumerate(description.media):
         if media.mid is not None:
             if media.mid in seen:
@@ -58,24 +61,20 @@ def read_offer(
             seen.add(media.mid)
         previous = before[index] if index < len(before) else None
         if media.stopped:
-            line = _stopped(media, previous)
-            line.provisional = previous is None or not previous.stopped or (previous.provisional and repeated)
-            lines.append(line)
+            if previous is None or not previous.stopped or (index in unconfirmed and retransmitted):
+                still_unconfirmed.add(index)
+            lines.append(_stopped(media, previous))
             continue
-        if previous is not None and (previous.stopped or _is_another(media, previous, in_doubt=in_doubt)):
+        may_be_another = our_offer_unconfirmed or index in unconfirmed
+        if previous is not None and (previous.stopped or (may_be_another and previous.mid != media.mid)):
             previous = None  # a recycled line is a new one (RFC 9429 section 5.2.2)
         if previous is not None and (previous.mid, previous.kind) != (media.mid, media.kind):
             detail = f"the m-line was {previous.kind} with mid {previous.mid!r}"
             raise SdpError("sdp-mismatch", detail, media.line)
-        line = _read_line(description, media, previous, bundle, simulcast=simulcast)
-        line.provisional = previous is None or (previous.provisional and repeated)
-        lines.append(line)
-    return lines
-
-
-def _is_another(media: MediaDescription, previous: MLine, *, in_doubt: bool) -> bool:
-    """Whether the client may and does have another m-line in the place of `previous`."""
-    return (in_doubt or previous.provisional) and previous.mid != media.mid
+        lines.append(_read_line(description, media, previous, bundle, simulcast=simulcast))
+        if previous is None or (index in unconfirmed and retransmitted):
+            still_unconfirmed.add(index)
+    return lines, frozenset(still_unconfirmed)
 
 
 def _stopped(media: MediaDescription, previous: MLine | None) -> MLine:
@@ -191,7 +190,6 @@ def read_answer(answer: SessionDescription, offered: Sequence[LocalSection]) -> 
 def _read_answer_line(media: MediaDescription, section: LocalSection, bundle: set[str]) -> AnsweredLine:
     _check_answer_line(media, section, bundle)
     line = section.line.copy()
-    line.provisional = False
     if media.stopped:
         line.stopped = True
         line.receiver = None

@@ -70,12 +70,13 @@ class Slots:
         self.waiting = [sender for sender in self.waiting if sender not in placed and not sender.stopped]
         self.lines = lines
 
-    def plan(self, payload_types: PayloadTypes, *, answer_lost: bool) -> list[MLine]:
-        """The m-lines of our next offer: copies of those there are, and one for each slot that waits.
+    def plan(self, payload_types: PayloadTypes, occupied: frozenset[int]) -> list[MLine]:
+        """Return the m-lines of our next offer: copies of the present ones, and one for each slot without one.
 
-        A slot that once was offered a line keeps its turn and its mid, even if it is free by now: the client
-        may have applied that offer, and then has the line at that place. A slot that is free, or for whose
-        track no payload type is left, is not offered one.
+        `occupied` are the places of stopped lines that must not be recycled. A slot that was offered an m-line
+        before keeps its turn and its mid, even if it is free now: the client may have applied that offer, and
+        then has the line at that place. Otherwise a slot gets no m-line if it is free, or if no payload type is
+        left for its track.
         """
         lines = [line.copy() for line in self.lines]
         mids = {line.mid for line in lines}
@@ -89,9 +90,7 @@ class Slots:
             mids.add(sender.reserved_mid)
             line = MLine(sender.reserved_mid, sender.kind, PROTOCOL, rtcp_rsize=True, sender=sender)
             for index, old in enumerate(lines):
-                # Without our answer the client takes back what it has stopped.
-                is_free = old.stopped and not (answer_lost and old.provisional)
-                if is_free and old.kind == sender.kind:
+                if old.stopped and index not in occupied and old.kind == sender.kind:
                     lines[index] = line  # recycled, RFC 9429 section 5.2.2
                     break
             else:

@@ -11,9 +11,6 @@ from support.lossy_signaling import LossySignalingCall
 from support.polite_client import KIND
 from support.pure_conference import PureClient
 
-from sfu.conference.negotiation import NegotiationState
-from sfu.sdp import SignalingState
-
 SOURCE = st.sampled_from(sorted(KIND))
 TRANSPORT = st.sampled_from(["keep", "keep", "keep", "new"])
 COUNT = st.integers(1, 4)
@@ -143,12 +140,6 @@ class Negotiating(RuleBasedStateMachine):
             self.call.calm()
 
     # --- what holds at any time ---
-
-    @invariant()
-    def both_machines_of_the_server_agree(self) -> None:
-        connection = self.call.peer.connection
-        offered = connection.negotiation.state is NegotiationState.HAVE_LOCAL_OFFER
-        assert offered == (connection.sdp.state is SignalingState.HAVE_LOCAL_OFFER)
 
     @invariant()
     def a_track_keeps_its_id_whatever_gets_lost(self) -> None:

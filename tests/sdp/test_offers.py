@@ -379,12 +379,12 @@ def test_candidates_that_are_found_later_stand_in_what_is_said_from_then_on() ->
 
 def test_what_the_client_may_hold_to_be_agreed_otherwise_is_offered_again() -> None:
     session = make_session()
-    session.doubt()  # nothing is agreed yet
+    session.note_stray_answer()  # nothing is agreed yet
     assert not session.needs_offer
     session.apply_offer(vector("chromium-offer-audio-video"))
     session.create_answer()
     assert not session.needs_offer
-    session.doubt()
+    session.note_stray_answer()
     assert session.needs_offer
 
 

@@ -714,7 +714,7 @@ def test_a_line_that_was_stopped_in_an_offer_whose_answer_was_lost_is_not_used_a
     session.apply_offer(browser.offer())
     session.create_answer()
     browser.rollback()
-    session.lose_answer()
+    session.note_answer_lost()
     assert not session.needs_offer
     acquire(session, "video")
     exchange(session, browser)
@@ -743,5 +743,5 @@ def test_doubt_does_not_end_doubt() -> None:
     session.create_offer()
     session.rollback()
     session.release_sender(sender)
-    session.doubt()
+    session.note_stray_answer()
     assert session.needs_offer

@@ -19,7 +19,7 @@ from support.pure_conference import PureConference
 from sfu.conference.envelope import serialize
 from sfu.conference.limits import Limits
 from sfu.conference.messages import Join
-from sfu.conference.negotiation import ANSWER_TIMEOUT, FIRST_OFFER_WAIT, NegotiationState
+from sfu.conference.negotiation import ANSWER_TIMEOUT, FIRST_OFFER_WAIT
 from sfu.conference.peer import Peer
 from sfu.conference.session import hash_of
 from sfu.sdp import SignalingState
@@ -211,10 +211,10 @@ class LossySignalingCall:
     @property
     def stable(self) -> bool:
         """Whether no end is in a negotiation or wants one."""
-        negotiation, client = self.peer.connection.negotiation, self.client
+        connection, client = self.peer.connection, self.client
         return (
-            negotiation.state is NegotiationState.STABLE
-            and negotiation.next_timeout() is None
+            connection.sdp.state is SignalingState.STABLE
+            and connection.negotiation.next_timeout() is None
             and client.offered is None
             and not client.wanted
         )
