@@ -1,13 +1,14 @@
 # What a person types. `make` alone explains; every target may be repeated and is quick when nothing changed.
 
 # The first interpreter of a supported version; PYTHON=… chooses another.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$p && break; done)
+PIP_INSTALL := .venv/bin/pip install --quiet --disable-pip-version-check
 BIN := .venv/bin
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check check-types check-style check-async check-web fuzz fuzz-all bench clean
+.PHONY: help run test coverage check check-types check-style check-async check-web fuzz fuzz-all bench lock clean
 
 help: ## this text
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -46,31 +47,31 @@ HOURS ?= 1
 fuzz-all: .venv/test.stamp ## fuzz everything for HOURS=h (1), JOBS=n at a time (cores), then merge corpora and report
 	$(BIN)/python fuzz/campaign.py $(T) --hours $(HOURS) $(if $(JOBS),--jobs $(JOBS))
 
-bench: .venv/bench.stamp ## CPU per forwarded packet, join time, memory per peer: the numbers in docs/benchmarks.md
+bench: .venv/test.stamp ## CPU per forwarded packet, join time, memory per peer: the numbers in docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)
 
+lock: .venv/run.stamp ## write requirements/*.lock again, with the newest versions that pyproject.toml allows
+	tools/lock
+
 clean: ## remove everything that was built or installed here
-	rm -rf .venv .cache build dist sfu/web web/node_modules .coverage .coverage.* .hypothesis
+	rm -rf .venv .venv-lowest .cache build dist sfu/web web/node_modules .coverage .coverage.* .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache *.egg-info tests/interop/clients/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
-	@test -n "$(PYTHON)" || { echo "trio-sfu needs Python 3.11, 3.12 or 3.13 (apt-get install python3)"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "trio-sfu needs Python 3.11, 3.12, 3.13 or 3.14 (apt-get install python3)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tools/need python3-venv
 	$(PYTHON) -m venv .venv
 
-.venv/run.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+.venv/run.stamp: pyproject.toml requirements/server.lock | .venv/bin/python
+	$(PIP_INSTALL) --require-hashes --requirement requirements/server.lock
+	$(PIP_INSTALL) --no-deps --editable .
 	@touch $@
 
-.venv/test.stamp: pyproject.toml .venv/run.stamp
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+.venv/test.stamp: requirements/dev.lock requirements/fuzz.lock .venv/run.stamp
+	$(PIP_INSTALL) --require-hashes --requirement requirements/dev.lock
 	@# atheris has wheels for some interpreters only, and building it takes a compiler: do without it then.
-	$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: atheris || true
-	@touch $@
-
-.venv/bench.stamp: pyproject.toml .venv/test.stamp
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(PIP_INSTALL) --require-hashes --only-binary :all: --requirement requirements/fuzz.lock || true
 	@touch $@
 
 web/node_modules/.stamp: web/package-lock.json | .venv/bin/python

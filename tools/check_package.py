@@ -1,7 +1,7 @@
 """Build the package as a user gets it, install it into an empty environment, and run the server there.
 
-The wheel is built from the source distribution, so both are proven to be complete: code, the built page, the
-command.
+The wheel is built from the source distribution, so both are shown to be complete: code, the built page, the
+command. What it depends on is installed from requirements/server.lock, which is shown to be complete too.
 """
 
 import os
@@ -37,11 +37,14 @@ def run(*command: str | Path) -> str:
 
 def check(folder: Path) -> None:
     """Build, install and try everything in `folder`."""
-    run(sys.executable, "-m", "build", "--outdir", folder, ROOT)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
     (wheel,) = folder.glob("*.whl")
     environment = folder / "venv"
     venv.create(environment, with_pip=True)
-    run(environment / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+    install = (environment / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check")
+    run(*install, "--require-hashes", "--requirement", ROOT / "requirements" / "server.lock")
+    run(*install, "--no-deps", wheel)
+    run(environment / "bin" / "pip", "check")
     command = environment / "bin" / "trio-sfu"
     assert run(command, "--version").startswith("trio-sfu, version ")
     typed = "import importlib.resources as r; print((r.files('sfu') / 'py.typed').is_file())"
