@@ -1,6 +1,6 @@
 """Sixteen times the input takes a parser about sixteen times as long, whatever the input is made of.
 
-Here are the parsers whose input may be as long as somebody likes; payload descriptors and the like end by
+Here are the parsers of input without a small maximum length; payload descriptors and the like end by
 themselves.
 
 Processor time is compared, the best of three, and a factor of four is allowed on top: quadratic time would
@@ -103,7 +103,7 @@ def description(lines: str) -> Parser:
 
 
 def answer(size: int) -> object:
-    """Answering an offer of as many lines as may be, with as much as may be said for all of them."""
+    """Answer an offer with the maximum number of m-lines and attributes."""
     lines = range(min(size // 96, 512))
     head = f"v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nt=0 0\na=group:BUNDLE {' '.join(map(str, lines))}\n"
     head += f"a=ice-ufrag:name\na=ice-pwd:{'p' * 22}\na=fingerprint:sha-256 AB\na=setup:actpass\n"

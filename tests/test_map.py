@@ -10,6 +10,7 @@ MODULES = {path.stem for path in (TESTS / "support").glob("*.py")}
 
 def test_every_module_of_support_is_on_the_map() -> None:
     assert set(re.findall(r"`(\w+)`", TEXT)) >= MODULES
+    assert set(re.findall(r"\*\*`(\w+)`\*\*", TEXT)) <= MODULES
 
 
 def test_what_the_map_names_exists() -> None:

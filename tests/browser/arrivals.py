@@ -1,4 +1,4 @@
-"""When media packets came to a host: a look at its network interfaces, beside whatever runs there."""
+"""Records when RTP packets arrive at a host, from a packet socket on its network interfaces."""
 
 import socket
 import struct
@@ -19,14 +19,14 @@ SO_TIMESTAMPNS = 35
 TIMESPEC = struct.Struct("@qq")
 
 HEADERS = struct.Struct("!B8xB10x")
-"""The two bytes of an IPv4 header (RFC 791) that matter here: its length in words, and the protocol."""
+"""The two bytes of an IPv4 header (RFC 791) that are read: its length in 32-bit words, and the protocol."""
 
 RTCP_TYPES = range(192, 224)
 """The second byte of what is RTCP and not RTP (RFC 5761, section 4)."""
 
 
 class Arrivals:
-    """The times of all RTP packets that a host was sent by others."""
+    """The arrival times of all RTP packets that other hosts sent."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -37,7 +37,7 @@ class Arrivals:
         return next(at for at in self.times if at >= moment) - moment
 
     async def run(self, packets: trio.socket.SocketType) -> None:
-        """Read for ever."""
+        """Read until cancelled."""
         while True:
             # With SOCK_DGRAM the link layer's header is left out; of the rest the headers are enough.
             data, ancillary, _, sender = await packets.recvmsg(64, 64)

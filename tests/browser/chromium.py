@@ -36,14 +36,14 @@ FLAGS = (
     "--no-first-run",
     "--no-default-browser-check",
     "--autoplay-policy=no-user-gesture-required",
-    # Several people share one browser here: none of them is "in the background".
+    # Several pages share one browser: none of them is to be throttled as "in the background".
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
 )
 
 MEDIA_FLAGS = (
-    # A camera that draws a moving pattern and a microphone that beeps every second; nobody to ask.
+    # A camera that draws a moving pattern and a microphone that beeps every second; no permission prompt.
     "--use-fake-device-for-media-stream=fps=30",
     "--use-fake-ui-for-media-stream",
     "--auto-select-desktop-capture-source=Entire screen",
@@ -76,7 +76,7 @@ class ChromiumPage(Page):
         await self._loaded.wait()
 
     async def reload(self) -> None:
-        """Load the page anew."""
+        """Load the page again."""
         self._loaded = trio.Event()
         await self._call("Page.reload")
         await self._loaded.wait()

@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: a server, a Chromium, a Firefox; each fresh for every test that asks."""
+"""Fixtures of the browser tests: a server, a Chromium, a Firefox; each test gets new ones."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -20,8 +20,8 @@ DEADLINE = 100.0
 async def deadline(request: pytest.FixtureRequest, nursery: trio.Nursery) -> None:
     """End a test that hangs from inside Trio, so that its browsers end with it.
 
-    pytest-timeout, which interrupts from outside, would leave them behind. Every fixture that starts a process
-    asks for this one (pytest-trio does not run autouse fixtures).
+    pytest-timeout interrupts from outside and would leave browsers running. Every fixture that starts a process
+    requests this one (pytest-trio does not run autouse fixtures).
     """
     await trio.lowlevel.checkpoint()
     nursery.start_soon(_expire, request.node.name)

@@ -23,7 +23,7 @@ START_SECONDS = 30.0
 """Bound for start-up. One or two seconds are usual; the rest is for a busy machine."""
 
 PREFERENCES: Mapping[str, bool | int | str] = {
-    # A generated camera and microphone, and nobody to ask.
+    # A generated camera and microphone, and no permission prompt.
     "media.navigator.streams.fake": True,
     "media.navigator.permission.disabled": True,
     "media.getusermedia.screensharing.enabled": True,
@@ -83,7 +83,7 @@ class FirefoxPage(Page):
         await self._call("browsingContext.navigate", {"url": url, "wait": "complete"})
 
     async def reload(self) -> None:
-        """Load the page anew."""
+        """Load the page again."""
         await self._call("browsingContext.reload", {"wait": "complete"})
 
     async def evaluate(self, function: str, *arguments: Any) -> Any:

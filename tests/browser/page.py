@@ -33,7 +33,7 @@ class Page(ABC):
 
     @abstractmethod
     async def reload(self) -> None:
-        """Load the page anew, as a person's reload button does; returns after ``load``."""
+        """Load the page again, as the reload button does; returns after ``load``."""
 
     @abstractmethod
     async def evaluate(self, function: str, *arguments: Any) -> Any:

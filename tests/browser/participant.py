@@ -47,7 +47,7 @@ class Received:
     frames: int
     """Video frames decoded."""
     shown: int
-    """Those of this track that the page got to see: a decoder may work for nobody."""
+    """Frames of this track that the page displayed; decoded frames need not be displayed."""
     width: int
     height: int
     freezes: int
@@ -75,7 +75,7 @@ class Snapshot:
     negotiations: int
     """Offers and answers that it has made on the current one."""
     suspended: list[str]
-    """Names of the others whose connection is broken."""
+    """Names of the other participants with a broken connection."""
     connection: str
     """``RTCPeerConnection.connectionState``, ``none`` before there is one."""
     peers: dict[str, dict[str, bool]]
@@ -111,7 +111,7 @@ class Participant:
         """Join `room` and publish; returns when the server has let us in.
 
         `codec` restricts what is sent as video: ``vp8``, ``vp9``, ``h264`` or ``av1``. Without a `user` id the
-        library takes one by chance.
+        library chooses a random one.
         """
         await self.page.evaluate(
             "(...arguments) => window.participant.join(...arguments)", room, self.name, publish, codec, user
@@ -130,7 +130,7 @@ class Participant:
         await self.page.evaluate("(...a) => window.participant.setEnabled(...a)", source, enabled)
 
     async def reload(self) -> None:
-        """Load the page anew; nothing is joined then, as after `enter`."""
+        """Load the page again; nothing is joined then, as after `enter`."""
         await self.page.reload()
         await self.page.evaluate(SCRIPT.read_text())
 
@@ -143,7 +143,7 @@ class Participant:
         await self.page.evaluate("() => window.participant.leave()")
 
     async def snapshot(self) -> Snapshot:
-        """Ask for everything at once."""
+        """Return the present state of everything."""
         raw = await self.page.evaluate("() => window.participant.snapshot()")
         received = [Received(**track) for track in raw.pop("received")]
         raw["session"] = raw["session"] and tuple(raw["session"])

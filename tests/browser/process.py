@@ -1,7 +1,7 @@
 """Child processes of the browser tests: started in a group of their own, ended completely.
 
-A browser is a tree of processes (zygote, renderers, crash handler). Each tree here is a process group whose
-number is the first process's id, so ending it touches exactly what this test started.
+A browser is a tree of processes (zygote, renderers, crash handler). Each tree is a process group of its own,
+with the id of its first process, so ending the group ends exactly what this test started.
 """
 
 import os

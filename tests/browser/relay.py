@@ -48,7 +48,7 @@ class LossyRelay:
         self._upstream: dict[tuple[str, int], trio.socket.SocketType] = {}
 
     async def run(self, front: trio.socket.SocketType, server: tuple[str, int]) -> None:
-        """Relay between the bound socket `front` and the server, for ever."""
+        """Relay between the bound socket `front` and the server until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
                 data, client = await front.recvfrom(DATAGRAM_SIZE)

@@ -1,8 +1,8 @@
-"""A network between browsers and the server's TCP port that a test may cut: a relay in user space.
+"""A TCP relay between browsers and the server that a test can cut or freeze.
 
-Cut, it ends every connection without a goodbye and refuses new ones, as a router does that has lost its way;
-media, which is UDP, does not come this way. *Frozen*, it passes nothing on and tells nobody, as a dead radio
-link. Media by TCP may come this way too, and in pieces if a test wants that.
+*Cut*, it closes every connection and refuses new ones, as a router does that has lost its uplink. *Frozen*, it
+forwards nothing and keeps connections open, as a dead radio link does. It carries signaling, and media by TCP,
+which it can cut into small segments; media over UDP does not pass it.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -46,7 +46,7 @@ class TcpRelay:
             scope.cancel("the test cut the network")
 
     def restore(self) -> None:
-        """Let connections through again, and what was frozen flow."""
+        """Accept connections again, and forward what was frozen."""
         self._is_cut = False
         self._flows.set()
 

@@ -1,4 +1,4 @@
-"""Calls of real browsers through a real server: who is in the room sees and hears the others."""
+"""Calls of real browsers through a real server: participants see and hear each other."""
 
 import pytest
 import trio
@@ -33,7 +33,7 @@ async def everybody_sees_everybody(*participants: Participant) -> None:
 
 
 async def nobody_complains(*participants: Participant) -> None:
-    """Assert that neither a library nor a console has an error to show."""
+    """Assert that neither the client library nor the console has reported an error."""
     await trio.lowlevel.checkpoint()
     for participant in participants:
         assert (await participant.snapshot()).errors == []
@@ -103,7 +103,7 @@ async def test_three(server: SfuProcess, chromium: Chromium, firefox: Firefox) -
 
 
 async def test_late_comer_gets_a_picture_at_once(server: SfuProcess, chromium: Chromium) -> None:
-    """Two have been talking for a while: a third decodes without waiting for a periodic key frame."""
+    """A participant who joins a running call decodes video without waiting for a periodic key frame."""
     anna, ben = await call(server, "late", (chromium, "Anna"), (chromium, "Ben"))
     await everybody_sees_everybody(anna, ben)
     before = (await ben.snapshot()).received["Anna", "camera"].frames
@@ -126,7 +126,7 @@ async def test_leave_and_come_back(server: SfuProcess, chromium: Chromium) -> No
 
 
 async def test_publisher_reloads(server: SfuProcess, chromium: Chromium) -> None:
-    """A page that goes away without a word, and comes back as the same person: nobody is there twice."""
+    """A page is reloaded in a call and joins as the same user: the user is not in the room twice."""
     anna, ben = await call(server, "reload", (chromium, "Anna"), (chromium, "Ben"))
     await everybody_sees_everybody(anna, ben)
     await ben.reload()
@@ -181,7 +181,7 @@ async def test_mute_and_unmute(server: SfuProcess, chromium: Chromium) -> None:
 
 
 async def test_screen_as_third_track(server: SfuProcess, chromium: Chromium) -> None:
-    """A track that is added and taken back in the middle of a call disturbs nobody."""
+    """Adding and removing a track in a call does not disturb the other tracks."""
     anna, ben = await call(server, "screen", (chromium, "Anna"), (chromium, "Ben"))
     await everybody_sees_everybody(anna, ben)
     for _ in range(2):
@@ -195,7 +195,7 @@ async def test_screen_as_third_track(server: SfuProcess, chromium: Chromium) -> 
 
 
 async def test_only_receiving(server: SfuProcess, chromium: Chromium) -> None:
-    """Somebody who publishes nothing sees and hears."""
+    """A participant who publishes nothing sees and hears the others."""
     (anna,) = await call(server, "audience", (chromium, "Anna"))
     ben = await enter(server, chromium, "Ben")
     await ben.join("audience", publish=())

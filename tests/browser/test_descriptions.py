@@ -84,7 +84,7 @@ class WeOffer:
     meanwhile: str = ""
     """JavaScript between the page's setRemoteDescription and its answer."""
     crossing: str | None = None
-    """JavaScript of an offer that the page has made and that nobody gets: it is rolled back."""
+    """JavaScript that makes an offer, which is not sent but rolled back."""
 
 
 class Slots:

@@ -1,4 +1,4 @@
-"""Browsers in calls with a server whose ICE agents are full ones: directly, by name, and through TURN alone."""
+"""Browsers in calls with a full ICE server: directly, by mDNS names, and through TURN alone."""
 
 import functools
 from collections.abc import Mapping

@@ -32,7 +32,7 @@ HALF_OPEN = 1000
 
 @pytest.fixture
 async def server(deadline: None) -> AsyncIterator[SfuProcess]:
-    """A server that soon forgets those who go away without a word, as attackers do."""
+    """A server with a short session TTL, so that attackers who vanish are soon forgotten."""
     async with open_sfu({"SFU_SESSION_TTL_SEC": "2"}) as running:
         yield running
 
@@ -164,7 +164,7 @@ async def test_attacks_do_not_disturb_a_call(server: SfuProcess, chromium: Chrom
 
 
 async def test_wrong_fingerprint_passes_no_media(server: SfuProcess, chromium: Chromium) -> None:
-    """Somebody whose certificate is not the one named in the signaling is shown out (RFC 8827 section 6.5)."""
+    """A client with another certificate than its description names is removed (RFC 8827 section 6.5)."""
     anna, mallory = await enter(server, chromium, "Anna"), await enter(server, chromium, "Mallory")
     await anna.join("fingerprint")
     await mallory.page.evaluate(

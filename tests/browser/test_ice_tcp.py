@@ -19,7 +19,7 @@ from browser.tcp_relay import TcpRelay
 pytestmark = pytest.mark.browser
 
 FALL_BACK_SECONDS = 30.0
-"""For a call whose UDP is cut to go on by TCP: a browser takes some seconds to give a path up."""
+"""Bound for a call to go on by TCP after UDP is cut; a browser takes some seconds to give up a path."""
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def host() -> str:
 
 @asynccontextmanager
 async def without_udp(host: str, **settings: str) -> AsyncIterator[SfuProcess]:
-    """A server whose UDP port is announced where nobody listens."""
+    """A server that announces its UDP port on an address where no socket listens."""
     blocked = {
         "SFU_UDP_ADDR": f"127.0.0.1:{free_udp_port()}",
         "SFU_ANNOUNCED_IPS": host,
@@ -91,7 +91,7 @@ async def meet(anna: Participant, ben: Participant, *, seconds: float = 15.0) ->
 
 
 async def nothing_is_lost(*participants: Participant) -> None:
-    """Assert that no packet has been lost to anybody, and nobody has an error to show."""
+    """Assert that no participant has lost a packet or reported an error."""
     await trio.lowlevel.checkpoint()
     for participant in participants:
         now = await participant.snapshot()

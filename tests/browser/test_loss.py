@@ -1,4 +1,4 @@
-"""A call over a network that loses packets: lost media is asked for again, and nobody notices."""
+"""A call over a network that loses packets: NACKs bring lost media back, and video does not freeze."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -59,7 +59,7 @@ async def recovers(anna: Participant, ben: Participant, relay: LossyRelay) -> No
     assert end.plis - start.plis <= 3
     assert end.freezes - start.freezes <= 2
     await ben.sees_and_hears(anna, sources=("mic",))
-    # The publisher's own losses were asked for by the server, and repeated.
+    # The server sent NACKs for what the publisher's packets lost, and the publisher retransmitted.
     camera = (await anna.snapshot()).sending["camera"]
     assert camera["nackCount"] > 0
     assert camera["retransmittedPacketsSent"] > 0

@@ -1,4 +1,4 @@
-"""A client whose address goes away while it talks: when does media flow another way?
+"""A client loses its address in a call: how soon does media flow over another path?
 
 Anna moves, Ben does not. What counts is when packets come to the server and to Anna without holes again, and
 when moving pictures are seen again at both ends. The numbers of a quiet machine are in docs/sessions.md.
@@ -29,7 +29,7 @@ SOON = 2.0
 """Seconds that a client may take that is told of the change; half a second is usual."""
 
 CHROMIUM_NOTICES = 6.5
-"""Seconds until Chromium gathers on an interface that has come while another went: it lets the news settle.
+"""Seconds until Chromium gathers on an interface that appeared when another went; it waits before it does.
 Mostly that takes 1.6 or 3.3 s, now and then 6.2; to ask for ICE restarts more often changes nothing."""
 
 REFOCUS = 4.0
@@ -57,7 +57,7 @@ table ip nat {
   chain out { type nat hook postrouting priority srcnat; meta l4proto udp snat to :30000-30999; }
 }
 """
-"""A NAT that gives new ports, and lets nothing in that nobody asked for."""
+"""A NAT that assigns new ports and drops datagrams that no earlier outgoing datagram allows."""
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Call:
     async def survives(
         self, what: str, change: Callable[[], Awaitable[None]], record: Callable[[str, object], None]
     ) -> tuple[dict[str, float], Snapshot]:
-        """Make a change, whose last step gives a way that works, and wait until all flows again.
+        """Make a change that ends with a working path, and wait until media flows again.
 
         Returns the seconds from then until it did, by where one looks, and what Anna sees.
         """
@@ -171,13 +171,13 @@ PATH_CHANGES = "sfu_ice_path_changes_total"
 async def _moves(
     opener: Opener, limits: Mapping[str, tuple[float, float]], record: Callable[[str, object], None]
 ) -> None:
-    """Live through all changes one after the other, as the same peer on the same connection."""
+    """Make all changes one after the other; it stays the same peer on the same connection."""
     async with opened_call(opener) as call:
         before = await call.anna.snapshot()
         paths = await call.counter(PATH_CHANGES)
 
         gaps, now = await call.survives("rebinding", call.rebind, record)
-        # The server follows the client's checks to the new ports; nobody has to say a word.
+        # The server follows the client's checks to the new ports, without any signaling.
         assert await call.counter(PATH_CHANGES) > paths
         assert await call.counter(RESTARTS) == 0
         assert (now.negotiations, now.states) == (before.negotiations, before.states)

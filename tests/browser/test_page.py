@@ -110,7 +110,7 @@ async def test_a_call_by_hand(server: SfuProcess, chromium: Chromium, firefox: F
 
 
 async def test_reload_and_broken_connection(server: SfuProcess, chromium: Chromium, tmp_path: Path) -> None:
-    """A reload goes back into the call by itself; a broken connection is shown on both sides, and heals."""
+    """A reloaded page rejoins by itself; both pages show a broken connection, and that it is back."""
     self_tile = {**PRESENT, "sounds": 0}
     async with open_tcp_relay(server.url) as (relay, url):
         anna = await chromium.new_page(f"{server.url}/?room=page&name=Anna&autojoin=1")

@@ -1,4 +1,4 @@
-"""A server that is killed or told to stop, and the next one: people stay in their room."""
+"""A server that is killed or told to stop, and the next one: clients keep their sessions."""
 
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -27,7 +27,7 @@ async def redis(deadline: None) -> AsyncIterator[RedisServer]:
 
 @pytest.fixture
 def settings(redis: RedisServer) -> Mapping[str, str]:
-    """What one life of the server has in common with the next."""
+    """The settings that a server and its restarted successor share."""
     return {
         "SFU_HTTP_ADDR": f"127.0.0.1:{free_tcp_port()}",
         "SFU_REDIS_URL": str(redis.address),
@@ -47,7 +47,7 @@ WATCHED: Mapping[tuple[str, str], tuple[Source, ...]] = {
 
 
 def everything(pairs: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], tuple[Source, ...]]:
-    """Let each of the `pairs` receive microphone and camera."""
+    """Return that the first of each pair receives microphone and camera of the second."""
     return dict.fromkeys(pairs, TRACKS)
 
 
@@ -74,7 +74,7 @@ async def test_killed_server(
     firefox: Firefox,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """`kill -9` and a start: everybody is back by themselves, as who they were, with what they had."""
+    """After `kill -9` and a start all clients resume by themselves, with their session and tracks."""
     async with open_sfu(settings) as first:
         browsers = {"Anna": chromium, "Ben": chromium, "Carla": firefox}
         people = [await enter(first, browser, name) for name, browser in browsers.items()]

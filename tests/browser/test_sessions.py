@@ -26,7 +26,7 @@ async def signaling(server: SfuProcess) -> AsyncIterator[tuple[TcpRelay, str]]:
 
 @pytest.fixture
 async def media(deadline: None) -> AsyncIterator[tuple[SfuProcess, LossyRelay]]:
-    """A server whose UDP port is behind a relay; everything else reaches it directly."""
+    """A server with a relay before its UDP port; all else reaches it directly."""
     host = host_address()
     if host is None:
         pytest.skip("this host has no address beside loopback")
@@ -144,7 +144,7 @@ BLIND = """() => {
 
 
 async def test_connection_that_never_begins(server: SfuProcess, chromium: Chromium) -> None:
-    """A browser without a candidate pair waits for one for ever; the library does not."""
+    """A browser without a candidate pair waits without end; the library builds a new connection."""
     anna, ben = await enter(server, chromium, "Anna"), await enter(server, chromium, "Ben")
     await anna.join("blind")
     await ben.page.evaluate(BLIND)
@@ -155,7 +155,7 @@ async def test_connection_that_never_begins(server: SfuProcess, chromium: Chromi
 
 
 async def test_silent_network(server: SfuProcess, signaling: tuple[TcpRelay, str], chromium: Chromium) -> None:
-    """Nothing gets through and nobody is told, until the browser says that the network is another one.
+    """Nothing gets through and no connection breaks, until the browser reports that the network changed.
 
     The library then looks at once whether the server still hears it, and has ICE restarted as soon as it does.
     """

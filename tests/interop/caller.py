@@ -58,7 +58,7 @@ class Caller:
         await self._write({"type": message_type, "data": data})
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until something said or heard has made `condition` true; fail with its state instead."""
+        """Wait until a message sent or received makes `condition` true; fail with the messages otherwise."""
         with trio.move_on_after(PATIENCE) as patience:
             while not condition():
                 await self._changed.wait()
@@ -76,7 +76,7 @@ class Caller:
         return count
 
     async def finish(self, first: str) -> None:
-        """Let the program end the call, and wait until it has exited."""
+        """Make the program end the call, and wait until it has exited."""
         await self.tell("finish", first=first)
         with trio.fail_after(EXIT_SECONDS):
             await self.process.wait()

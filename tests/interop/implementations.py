@@ -38,7 +38,7 @@ class Implementation:
     """As a receiver it sends NACKs for what gets lost."""
     reports_soon: bool = True
     """As a receiver it sends receiver reports within the few seconds of a test."""
-    says_goodbye: bool = True
+    sends_closing_alert: bool = True
     """It always sends close_notify when its RTCPeerConnection is closed."""
 
 
@@ -99,6 +99,8 @@ GCM, CM = "AEAD_AES_128_GCM", "AES128_CM_HMAC_SHA1_80"
 IMPLEMENTATIONS = (
     Implementation("aiortc", _missing_aiortc, _aiortc, GCM),
     Implementation("pion", _missing_pion, _pion, GCM),
-    Implementation("gstreamer", _missing_gstreamer, _gstreamer, CM, reports_soon=False, says_goodbye=False),
-    Implementation("node-datachannel", _missing_node, _node, GCM, asks_again=False, says_goodbye=False),
+    Implementation(
+        "gstreamer", _missing_gstreamer, _gstreamer, CM, reports_soon=False, sends_closing_alert=False
+    ),
+    Implementation("node-datachannel", _missing_node, _node, GCM, asks_again=False, sends_closing_alert=False),
 )

@@ -30,7 +30,7 @@ REPORT_EVERY = 20
 """Audio packets."""
 
 MAX_RTCP = 10_000
-"""Kept for whoever looks at them."""
+"""Packets that are kept for the test to read."""
 
 
 def clip_payloads() -> list[bytes]:
@@ -109,7 +109,7 @@ class Partner(Client):
 
     def _report(self, transceiver: Transceiver, packets: int, timestamp: int) -> None:
         ntp = ntp_from_unix(time.time())
-        octets = packets * 100  # nobody looks
+        octets = packets * 100  # not checked by the server
         self.tell(SenderReport(transceiver.ssrc, ntp, timestamp & 0xFFFF_FFFF, packets, octets))
 
     # --- what it knows of a stream that it receives ---
@@ -119,17 +119,17 @@ class Partner(Client):
         return next(line for line in self.browser.lines if line.kind == kind and line.track)
 
     def stream(self, kind: str) -> list[RtpPacket]:
-        """The packets of that kind, without repetitions."""
+        """The packets of that kind, without retransmissions."""
         return self.packets[self.ssrcs(kind)[0]]
 
     def ssrcs(self, kind: str) -> tuple[int, ...]:
-        """The stream's SSRC, and that of its repetitions if there is one."""
+        """The stream's SSRC, and that of its retransmissions (RTX) if there is one."""
         mid = self.line(kind).mid
         assert mid is not None
         return self.browser.ssrc_of_mid[mid]
 
     def missing(self, kind: str) -> set[int]:
-        """Sequence numbers of that kind that did not come, neither at first nor by repetition."""
+        """Sequence numbers of that kind that did not arrive, neither originally nor as a retransmission."""
         numbers = {packet.sequence_number for packet in self.stream(kind)}
         for ssrc in self.ssrcs(kind)[1:]:
             numbers |= {int.from_bytes(packet.payload[:2]) for packet in self.packets[ssrc]}

@@ -35,25 +35,25 @@ Side = Literal["program", "server"]
 
 
 class Wire:
-    """What an eavesdropper can tell, and a thief who takes RTP packets of one stream.
+    """Notes what can be read on the network, and drops RTP packets of one stream.
 
-    Repetitions pass, since some implementations ask for one only once: they are a stream of their own, or known
-    by a number that was there before.
+    Retransmissions pass, since some implementations ask for one only once. They are a stream of their own, or
+    have a sequence number that was there before.
     """
 
     def __init__(self, loses: Side) -> None:
-        """`loses` is whose packets get lost."""
+        """`loses` is the side that loses packets."""
         self.loses = loses
-        self.prey: int | None = None
+        self.lossy_ssrc: int | None = None
         """The SSRC of the stream that loses one packet in `RATE`; nothing gets lost without one."""
         self.lost = set[int]()
         """Sequence numbers."""
         self.dtls_client: Side | None = None
-        """Who sent the ClientHello."""
+        """The side that sent the ClientHello."""
         self.cipher_suite = ""
         self.srtp_profile = ""
         """What the ServerHello has chosen."""
-        self.farewells = Counter[Side]()
+        self.closing_alerts = Counter[Side]()
         """Encrypted alerts: after a handshake that worked, these are close_notify."""
 
     def carry(self, sender: Side, data: bytes) -> bool:
@@ -61,7 +61,7 @@ class Wire:
         kind = kind_of(data)
         if kind is PacketKind.DTLS:
             self._look(sender, data)
-        if kind is not PacketKind.RTP or sender != self.loses or int.from_bytes(data[8:12]) != self.prey:
+        if kind is not PacketKind.RTP or sender != self.loses or int.from_bytes(data[8:12]) != self.lossy_ssrc:
             return True
         number = int.from_bytes(data[2:4])
         if number % RATE or number in self.lost:
@@ -74,7 +74,7 @@ class Wire:
         while offset < len(data):
             record, offset = parse_record(data, offset)
             if record.epoch:
-                self.farewells[sender] += record.content_type == ContentType.ALERT
+                self.closing_alerts[sender] += record.content_type == ContentType.ALERT
             elif record.content_type == ContentType.HANDSHAKE:
                 fragment, _ = parse_fragment(record.fragment)
                 if fragment.message_type == HandshakeType.CLIENT_HELLO:

@@ -47,9 +47,9 @@ class Call:
         """Lose two packets of the video."""
         transport = self.peer.connection.transport
         streams = transport.senders if self.wire.loses == "server" else transport.streams
-        (self.wire.prey,) = (stream.ssrc for stream in streams if stream.kind == "video")
+        (self.wire.lossy_ssrc,) = (stream.ssrc for stream in streams if stream.kind == "video")
         await until(lambda: len(self.wire.lost) >= 2)
-        self.wire.prey = None
+        self.wire.lossy_ssrc = None
 
 
 @pytest.fixture(params=IMPLEMENTATIONS, ids=lambda row: row.name)
@@ -81,12 +81,12 @@ async def network(wire: Wire) -> AsyncIterator[RealServer]:
             before = server.remains()
             async with open_relay(front, server.media.address, wire):
                 yield server
-            await server.settles(before)
+            await server.returns_to(before)
 
 
 @asynccontextmanager
 async def call(implementation: Implementation, folder: Path, wire: Wire) -> AsyncIterator[Call]:
-    """Let both join a room."""
+    """Program and partner join a room."""
     command = implementation.command(folder)
     async with network(wire) as server, partner(server) as other:
         await other.join(ROOM)
@@ -97,7 +97,7 @@ async def call(implementation: Implementation, folder: Path, wire: Wire) -> Asyn
 
 
 async def test_publishes(implementation: Implementation, build_folder: Path) -> None:
-    """Its offer is answered, its media arrives, it sends key frames and repeats what got lost."""
+    """Its offer is answered, its media arrives, it sends key frames and retransmits what got lost."""
     async with call(implementation, build_folder, Wire("program")) as running:
         caller, other = running.caller, running.partner
         await caller.tell("publish")
@@ -108,13 +108,13 @@ async def test_publishes(implementation: Implementation, build_folder: Path) -> 
         assert is_key_frame(other.stream("video")[0].payload)
         await until(lambda: all(other.sender_reports(kind) for kind in ("audio", "video")))
         await gets_a_key_frame(other)
-        await gets_a_repetition(other)
+        await gets_a_retransmission(other)
         await running.bad_network()
         await until(lambda: not other.missing("video"))
         assert running.statistics().received.repaired > 0
         await caller.finish("close")
-    if implementation.says_goodbye:
-        assert running.wire.farewells["program"] == 1
+    if implementation.sends_closing_alert:
+        assert running.wire.closing_alerts["program"] == 1
     assert running.wire.dtls_client == "program"
 
 
@@ -126,7 +126,7 @@ async def gets_a_key_frame(other: Partner) -> None:
     await until(lambda: any(is_key_frame(packet.payload) for packet in other.stream("video")[seen:]))
 
 
-async def gets_a_repetition(other: Partner) -> None:
+async def gets_a_retransmission(other: Partner) -> None:
     """A NACK is answered by the server, from its history."""
     ssrc, repeats = other.ssrcs("video")
     wanted = other.stream("video")[-1]
@@ -157,7 +157,7 @@ async def test_receives(implementation: Implementation, build_folder: Path) -> N
             await until(lambda: sum(running.statistics().quality.round_trip.counts))
         await caller.finish("leave")
         nursery.cancel_scope.cancel("enough")
-    assert running.wire.farewells["server"] == 1
+    assert running.wire.closing_alerts["server"] == 1
     assert (running.wire.cipher_suite, running.wire.srtp_profile) == (SUITE, implementation.srtp_profile)
 
 
@@ -178,7 +178,7 @@ async def test_both_ends_negotiate(implementation: Implementation, build_folder:
 
 
 async def test_all_in_one_room(build_folder: Path) -> None:
-    """Everybody publishes and receives everybody else, in spite of different numbers for everything."""
+    """All publish and receive all others, though each numbers payload types and extensions differently."""
     rows = [row for row in IMPLEMENTATIONS if row.missing() is None]
     if len(rows) < 2:
         pytest.skip("fewer than two implementations")

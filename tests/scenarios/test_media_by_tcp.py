@@ -49,7 +49,7 @@ async def test_a_call_by_tcp_with_one_by_udp() -> None:
             await call.is_undisturbed()
             now = server.ice_tcp.statistics()
             assert (now.connections, now.waiting, now.drops) == (1, 0, {})
-        await server.settles(before)
+        await server.returns_to(before)
 
 
 async def test_a_connection_that_ends_takes_its_path_with_it() -> None:

@@ -112,7 +112,7 @@ async def test_nothing_grows() -> None:
                 for number in range(ROUND):
                     nursery.start_soon(visit, server, number)
                     nursery.start_soon(attack, server, number)
-            await server.settles(before)
+            await server.returns_to(before)
             # What the test itself remembers.
             await call.is_undisturbed()
             server.log[:] = server.complaints()

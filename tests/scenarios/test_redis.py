@@ -84,7 +84,7 @@ async def test_nothing_of_a_session_is_left(redis: RedisServer, end: str) -> Non
                 assert redis.names() == {"room:call:meta"}  # for as long as the room has its time
         await becomes(server.users, [])
         await becomes(redis.names, set())
-        await server.settles(before)
+        await server.returns_to(before)
         metrics = await server.metrics()
         assert not any(f'"{label}"' in metrics for label in (ROOM, *ids))
         assert ours() == objects

@@ -144,7 +144,7 @@ async def test_sessions_come_and_go_and_leave_nothing(mock_clock: MockClock) -> 
         mock_clock.jump(GRACE)
         await becomes(lambda: conference.statistics().peers, 0)
         mock_clock.jump(60.0)
-        await server.settles(before)
+        await server.returns_to(before)
         assert living() == objects
         assert await labels(server) == []
         assert server.sfu.store.statistics().sessions == 0

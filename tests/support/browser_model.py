@@ -1,7 +1,7 @@
-"""What the tests of `sfu.sdp` share: vectors, sessions, and a browser that only does offer/answer.
+"""A model of a browser that only does offer/answer, and what else the tests of `sfu.sdp` share.
 
-`Browser` is the other end as RFC 9429 wants it, written down independently of `sfu.sdp`: it makes its
-descriptions from templates and holds every description of ours against the rules that an RTCPeerConnection has.
+`Browser` behaves as RFC 9429 requires of an RTCPeerConnection. It is independent of `sfu.sdp`: it makes its
+descriptions from templates, and asserts that each of our descriptions keeps the rules that a browser checks.
 """
 
 import itertools
@@ -31,7 +31,7 @@ def local_transport(number: int = 0) -> LocalTransport:
 
 
 def make_session(*, simulcast: bool = False, first_ssrc: int = 1) -> BundleSession:
-    """A session whose SSRCs count up."""
+    """A session that numbers its SSRCs from `first_ssrc`."""
     ssrcs = itertools.count(first_ssrc)
     return BundleSession(local_transport(), session_id=4711, make_ssrc=lambda: next(ssrcs), simulcast=simulcast)
 
@@ -131,7 +131,7 @@ class Transceiver:
     receives: bool = True
     stopped: bool = False
     agreed_to_send: bool = False
-    """What the last exchange said; `sends` may have changed since, which takes an offer of the browser."""
+    """As negotiated last. `sends` may have changed since, which needs another offer of the browser."""
     wants_stop: bool = False
     """What transceiver.stop() does until it is negotiated."""
     ssrc: int = 0
@@ -334,7 +334,7 @@ class Browser:
     # --- holding our descriptions against the rules ---
 
     def _check(self, text: str) -> SessionDescription:
-        """What holds for every description of ours."""
+        """Check the rules that each of our descriptions must keep."""
         description = SessionDescription.parse(text)
         assert str(description) == text
         assert description.origin.version > self.their_version

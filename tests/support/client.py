@@ -1,8 +1,8 @@
 """A scripted WebRTC client: the peer's side of one transport without a browser.
 
 It is a machine like those in `sfu`: no socket, no clock. It checks connectivity as a controlling full agent,
-does the DTLS handshake as the client, compares the server's fingerprint, and speaks SRTP. Whoever drives it
-carries datagrams: between two lists in a test, over a socket in a load generator.
+does the DTLS handshake as the client, compares the server's fingerprint, and speaks SRTP. Its driver carries
+the datagrams: between two lists in a test, over a socket in a load generator.
 
     client = ScriptedClient(random=os.urandom, now=now)
     client.set_remote(description_of(offer_or_answer), now)
@@ -45,7 +45,7 @@ CONSENT_INTERVAL = 5.5
 """Seconds between Firefox's."""
 
 MAX_RECEIVED = 100_000
-"""Packets kept for whoever looks at them."""
+"""Received packets that are kept for the test to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def description_of(sdp: str) -> Remote:
 
 
 class ScriptedClient:
-    """One peer. Public attributes are there to be read by tests."""
+    """One client. Tests read its public attributes."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class ScriptedClient:
         """Whether checks go on to nominate after a nomination, as Chromium's do. Firefox's do not: those that
         follow are for consent alone, and come more slowly."""
         self.controlling = True
-        """Whether it nominates. Else a full agent at the other end does."""
+        """Whether it nominates. If not, a full agent at the other end does."""
         self.server: Address | None = None
         """Where a full agent's checks come from, if there is one; a lite one sends none."""
         self.validated = False
@@ -101,7 +101,7 @@ class ScriptedClient:
         """DTLS is complete, the server's fingerprint is right, and there are SRTP keys."""
         self.drops: Counter[str] = Counter()
         self.rtp: deque[RtpPacket] = deque(maxlen=MAX_RECEIVED)
-        """What came, oldest first."""
+        """Received packets, oldest first."""
         self.rtcp: deque[RtcpPacket] = deque(maxlen=MAX_RECEIVED)
         self.inbound: InboundSrtp | None = None
         self.outbound: OutboundSrtp | None = None
@@ -171,7 +171,7 @@ class ScriptedClient:
         return min(times, default=None)
 
     def handle_timeout(self, now: float) -> None:
-        """Do what is due."""
+        """Act on the timers that are due."""
         if self._next_check is not None and now >= self._next_check:
             nominate = self.nominates and self.validated and (self.renominates or not self.nominated)
             self._outgoing.append(self.check(nominate=nominate))
@@ -188,7 +188,7 @@ class ScriptedClient:
         self.validated = self.nominated = False
 
     def stop_checking(self) -> None:
-        """Send no checks by itself any more."""
+        """Stop sending checks by itself."""
         self._next_check = None
 
     def check(self, *, nominate: bool = False) -> bytes:
@@ -209,7 +209,7 @@ class ScriptedClient:
         return message.serialize(self._remote.pwd.encode())
 
     def restart_ice(self) -> Credentials:
-        """New credentials for the next description; they count from `set_remote` on."""
+        """Make new credentials for the next description; they are used from `set_remote` on."""
         self.credentials = make_credentials(self._random)
         return self.credentials
 

@@ -54,7 +54,7 @@ class Coturn:
         return self._log.read_text(errors="replace").count("ALLOCATE processed, success")
 
     def released(self) -> int:
-        """How many of them its clients have given back (RFC 8656 section 8: a lifetime of 0)."""
+        """How many allocations its clients have deleted (RFC 8656 section 8: a lifetime of 0)."""
         return self._log.read_text(errors="replace").count("lifetime=0")
 
     def settings(self) -> dict[str, str]:
@@ -67,7 +67,7 @@ class Coturn:
         }
 
     async def die(self) -> None:
-        """Be gone without a word."""
+        """Kill the process; its clients are not told."""
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGKILL)
         await self._process.wait()
@@ -116,7 +116,7 @@ async def coturn(
 
 
 def _free_port(host: str) -> int:
-    """Return a port that nobody has, of UDP or of TCP: for one that is taken, coturn tries for minutes."""
+    """Return a port that is free for UDP and TCP; coturn tries for minutes to bind one that is taken."""
     while True:
         with (
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,

@@ -1,4 +1,4 @@
-"""Putting a scripted client's transport into a description that a model of a browser made."""
+"""Puts a scripted client's ICE credentials and fingerprint into a description of the browser model."""
 
 import re
 

@@ -1,11 +1,11 @@
-"""A whole server with full ICE agents on real ports, and clients whose ICE is aioice as it comes.
+"""A whole server with full ICE agents on real ports, and clients whose ICE agents are aioice, unchanged.
 
     async with full_ice_server() as server, server.ice_client("alice") as alice:
         await alice.join()
         await alice.publish("video")        # candidates of both sides follow as messages
         await alice.connect()
 
-A client's WebSocket may be replaced, and its RTCPeerConnection: so do browsers that come back.
+A client can replace its WebSocket and its RTCPeerConnection, as a browser does that comes back.
 """
 
 import os
@@ -36,34 +36,34 @@ from sfu.shell.store.interface import Store
 from sfu.shell.store.memory import MemoryStore
 
 NOWHERE = IcePath(Address(HOST, 0), Address(HOST, 0))
-"""The path of a client that does not choose its own: aioice does."""
+"""Placeholder for the path of a client: aioice chooses it."""
 
 
 class Generation:
-    """One aioice agent: what belongs to one pair of credentials."""
+    """One aioice agent, with one pair of credentials."""
 
     def __init__(self, loop: Loop, connection: aioice.Connection) -> None:
         self.connection = connection
         self.told = False
-        """Whether the server has been told of it."""
+        """Whether its candidates have been sent to the server."""
         self._loop = loop
         self._described = trio.Event()
         self._trickle, self._trickled = trio.open_memory_channel[str](100)
 
     @classmethod
     async def gather(cls, loop: Loop, *, controlling: bool) -> Self:
-        """Make one, with its candidates."""
+        """Make an agent and gather its candidates."""
         connection = aioice.Connection(ice_controlling=controlling, use_ipv6=False)
         await loop.run(connection.gather_candidates)
         return cls(loop, connection)
 
     @property
     def credentials(self) -> Credentials:
-        """Ours."""
+        """The agent's own credentials."""
         return Credentials(self.connection.local_username, self.connection.local_password)
 
     def describe(self, sdp: str) -> None:
-        """Take the server's description, and the candidates in it."""
+        """Use the server's description and the candidates in it."""
         remote = description_of(sdp)
         self.connection.remote_username, self.connection.remote_password = remote.ufrag, remote.pwd
         for line in sdp.splitlines():
@@ -72,11 +72,11 @@ class Generation:
         self._described.set()
 
     def hear(self, text: str) -> None:
-        """Take a candidate of the server's."""
+        """Use a candidate of the server."""
         self._trickle.send_nowait(text)
 
     async def run(self, client: "IceClient") -> None:
-        """Connect and receive, until cancelled or at an end."""
+        """Connect and receive until cancelled or closed."""
         loop, connection = self._loop, self.connection
         async with trio.open_nursery() as nursery:
             try:
@@ -87,7 +87,7 @@ class Generation:
                 while True:
                     client.receive_datagram(await loop.run(connection.recv))
             except (ConnectionError, LoopError):
-                pass  # closed, for a restart perhaps
+                pass  # closed, for example by a restart
             finally:
                 with trio.CancelScope(deadline=trio.current_time() + 1, shield=True):
                     await loop.run(connection.close)
@@ -101,7 +101,7 @@ class Generation:
 
 
 class IceClient(Client):
-    """A client whose packets go where its ICE agent says."""
+    """A client that sends its packets through an aioice agent."""
 
     def __init__(
         self,
@@ -116,25 +116,25 @@ class IceClient(Client):
         super().__init__(lambda data, _path: self._out.send_nowait(data), user, websocket, stream, NOWHERE)
         self.browser.server_is_lite = False
         self.generation = first
-        """The newest."""
+        """The newest generation."""
         self.used: Generation | None = None
-        """The one that packets go through."""
+        """The generation that carries packets."""
         self.machine.credentials = first.credentials
         self._loop = loop
         self._nursery = nursery
         nursery.start_soon(first.run, self)
 
-    # --- what it does ---
+    # --- what a test does with it ---
 
     async def use_websocket(self, websocket: WebSocketConnection, stream: trio.abc.Stream) -> None:
-        """Go on with another WebSocket."""
+        """Replace the WebSocket."""
         await self.vanish()
         await self.until(lambda: self.closed)
         self.websocket, self._stream, self.closed = websocket, stream, None
         self._nursery.start_soon(self._read)
 
     async def begin_anew(self) -> None:
-        """Make another RTCPeerConnection; the old one is gone without a word."""
+        """Make another RTCPeerConnection; the server is not told that the old one is gone."""
         await self._loop.run(self.generation.connection.close)
         self.browser = Browser(server_is_lite=False)
         self.machine = ScriptedClient(random=os.urandom, now=trio.current_time(), certificate=CERTIFICATE)
@@ -142,26 +142,26 @@ class IceClient(Client):
         await self._renew(controlling=True)
 
     async def restart(self) -> None:
-        """Offer what there is with new ICE credentials."""
+        """Restart ICE: offer the same m-lines with new credentials."""
         answers = len(self.heard("answer"))
         await self._renew(controlling=self.generation.connection.ice_controlling)
         await self.say("offer", sdp=self.own(self.browser.offer()), type="offer")
         await self.until(lambda: len(self.heard("answer")) > answers)
 
     async def leave(self) -> None:
-        """Say goodbye, and wait for the server's."""
+        """Send `leave`, and wait until the server closes the WebSocket."""
         await self.say("leave")
         await self.until(lambda: self.closed)
 
     def candidates(self) -> list[Candidate]:
-        """What the server has told of its own by messages, for all generations."""
+        """The server's candidates in messages so far, of all generations."""
         texts = [data["candidate"] for data in self.heard("ice-candidate")]
         return [Candidate.parse(text) for text in texts if text]
 
-    # --- what it is made of ---
+    # --- its parts ---
 
     def use(self, generation: Generation) -> None:
-        """Send through this one from now on: it has connected."""
+        """Send through this generation from now on; it has connected."""
         if self.used is None:
             self.machine.dtls.start(trio.current_time())
         else:
@@ -179,7 +179,7 @@ class IceClient(Client):
     async def _handle(self, message_type: str, data: dict[str, Any]) -> None:
         match message_type:
             case "ice-candidate":
-                # An empty one is the end, which aioice takes for a reason to give up earlier.
+                # An empty candidate ends the list; told of it, aioice would give up earlier.
                 if data["candidate"]:
                     self.generation.hear(data["candidate"])
             case "ice-restart-offer":
@@ -204,7 +204,7 @@ class IceClient(Client):
         return super().own(sdp)
 
     async def _tell_candidates(self, generation: Generation) -> None:
-        """Tell the server our candidates, none of which stands in a description."""
+        """Send our candidates to the server as messages; no description contains them."""
         for candidate in generation.connection.local_candidates:
             text = f"candidate:{candidate.to_sdp()} ufrag {generation.credentials.ufrag}"
             await self.say("ice-candidate", candidate=text)
@@ -215,7 +215,7 @@ class IceClient(Client):
         if remote != self._remote:
             self._remote = remote
             self.machine.set_remote(remote, trio.current_time())
-            self.machine.stop_checking()  # that is aioice's
+            self.machine.stop_checking()  # aioice sends the checks
             self.generation.describe(sdp)
 
 
@@ -237,7 +237,7 @@ async def open_ice_client(user: str, http: Address) -> AsyncIterator[IceClient]:
 
 
 async def call(*clients: IceClient) -> None:
-    """Let all join, publish a video and be connected."""
+    """All clients join, publish a video and connect."""
     for client in clients:
         await client.join()
         await client.publish("video")
@@ -246,21 +246,21 @@ async def call(*clients: IceClient) -> None:
 
 
 async def flows(sender: IceClient, receiver: IceClient) -> None:
-    """Hold that what one sends on its first track arrives at the other."""
+    """Assert that what one client sends on its first track arrives at the other."""
     receiver.machine.rtp.clear()
     with trio.fail_after(PATIENCE):
         while not receiver.machine.rtp:
-            # Again and again: what comes before its stream has been negotiated is not kept.
+            # Repeatedly, since packets from before the negotiation of their stream are dropped.
             sender.send(sender.browser.transceivers[0], KEY_FRAME)
             await trio.sleep(PACE)
     assert receiver.machine.rtp[0].payload == KEY_FRAME
 
 
 class FullIceServer(RealServer):
-    """The server, and ways to it."""
+    """The server, and connections to it."""
 
     expected: frozenset[str] = frozenset()
-    """Events of the log that the server may complain with."""
+    """Warnings that the server may log in this test."""
 
     @asynccontextmanager
     async def ice_client(self, user: str) -> AsyncIterator[IceClient]:
@@ -271,10 +271,10 @@ class FullIceServer(RealServer):
 
 @asynccontextmanager
 async def full_ice_server(store: Store | None = None, /, **settings: Any) -> AsyncIterator[FullIceServer]:
-    """Run a server; at its end it has closed all that it has opened, and has had no reason to complain."""
+    """Run a server; at its end all its files must be closed, and it must not have logged other warnings."""
     everything: dict[str, Any] = {
         "ice_mode": "full",
-        "session_ttl_sec": 0,  # who drops its connection is gone at once
+        "session_ttl_sec": 0,  # a client that drops its connection is removed at once
         "http_addr": HostPort(HOST, 0),
         "announced_ips": (HOST,),
         "room_ttl_sec": 0,

@@ -39,11 +39,11 @@ from sfu.transport.egress import PACKET_BUFFER_SIZE, Egress
 ADDRESS = Address("192.0.2.1", 7882)
 MAX_MESSAGE = 1 << 20
 CERTIFICATE = Certificate.generate(datetime(2026, 1, 2, tzinfo=UTC), os.urandom)
-"""Of all clients: making one takes time and proves nothing here."""
+"""Shared by all clients, since making one takes time."""
 
 
 class MemoryMedia:
-    """The network for datagrams: a channel in, and for each client a callback out."""
+    """Stands in for the media socket: a memory channel in, and a callback out for each client."""
 
     def __init__(self) -> None:
         self.address = ADDRESS
@@ -52,14 +52,14 @@ class MemoryMedia:
         self._in, self._out = trio.open_memory_channel[tuple[bytes, IcePath]](10_000)
 
     async def run(self, receive: Receive, after_batch: Callable[[float], None]) -> None:
-        """Hand on what comes in, a datagram a batch."""
+        """Pass each datagram that arrives to `receive`, as a batch of its own."""
         async for data, path in self._out:
             now = trio.current_time()
             receive(data, path, now)
             after_batch(now)
 
     def arrive(self, data: bytes, path: IcePath) -> None:
-        """A datagram reaches the server."""
+        """Deliver a datagram to the server."""
         self._in.send_nowait((data, path))
 
     def _send(self, egress: Egress) -> None:
@@ -72,24 +72,24 @@ class MemoryMedia:
 
 
 class InMemoryServer:
-    """The server and the way to it."""
+    """A running server, and connections to it."""
 
     def __init__(self, sfu: Server, media: MemoryMedia, nursery: trio.Nursery, running: trio.Nursery) -> None:
         self.sfu = sfu
         self.media = media
         self.nursery = nursery
-        """Holds what the HTTP front holds otherwise: WebSockets."""
+        """Runs the WebSockets, which `HttpServer` runs otherwise."""
         self.running = running
-        """Holds `Server.run`."""
+        """Runs `Server.run`."""
         self._ports = itertools.count(40000)
 
     @asynccontextmanager
     async def websocket(self) -> AsyncIterator[tuple[WebSocketConnection, trio.abc.Stream]]:
-        """A WebSocket and the stream below it; at the end it is gone without a word."""
+        """A WebSocket and the stream below it; at the end the stream is closed without a Close frame."""
         near, far = memory_stream_pair()
         async with trio.open_nursery() as nursery:
             self.nursery.start_soon(self._serve, far)
-            # Any stream will do, whatever the annotation says.
+            # It takes any stream, although its annotation says otherwise.
             yield await wrap_client_stream(nursery, cast(trio.SocketStream, near), "server", "/ws"), near
             await trio.aclose_forcefully(near)
             nursery.cancel_scope.cancel("the client is gone")
@@ -111,7 +111,7 @@ class InMemoryServer:
                 nursery.cancel_scope.cancel("the client is gone")
 
     async def _serve(self, stream: trio.abc.Stream) -> None:
-        # As the HTTP front does it: the frames are counted from the first byte behind the request on.
+        # As `HttpServer` does: fragments are counted from the first byte after the request.
         exchange = HttpConnection(cast(trio.SocketStream, stream))
         request = await exchange.next_request()
         assert request is not None
@@ -128,7 +128,7 @@ class InMemoryServer:
 async def in_memory_server(
     store: Store | None = None, /, *, timeouts: Timeouts = DEFAULT_TIMEOUTS, **settings: Any
 ) -> AsyncIterator[InMemoryServer]:
-    """Run a server; at the end it is stopped, unless it has ended before. By default its store is its own."""
+    """Run a server, by default with a store of its own; at the end it is stopped, unless it has ended."""
     settings = {"session_ttl_sec": 1, "drain_sec": 0} | settings
     media = MemoryMedia()
     sfu = Server(
@@ -149,12 +149,12 @@ async def _run_client(client: "Client", *, task_status: trio.TaskStatus[None]) -
 
 
 def proof_of(told: dict[str, Any]) -> dict[str, str]:
-    """Return what a join has to bring for a session, of what an earlier one was `told`."""
+    """Return the fields of a join that resume a session; `told` is the reply to an earlier join."""
     return {name: told[name] for name in ("sessionId", "sessionToken")}
 
 
 class Client:
-    """A client: it answers offers by itself, and connects as far as it is let."""
+    """A client that answers offers by itself and connects, as far as the test lets it."""
 
     def __init__(
         self,
@@ -173,31 +173,31 @@ class Client:
         self.browser = Browser()
         self.machine = ScriptedClient(random=os.urandom, now=trio.current_time(), certificate=CERTIFICATE)
         self.fingerprint = CERTIFICATE.fingerprint()
-        """What its descriptions say."""
+        """The certificate fingerprint in its descriptions."""
         self.messages: list[dict[str, Any]] = []
         self.closed: ConnectionClosed | None = None
         self.reads = True
         """Whether it reads its WebSocket."""
         self.budget = 10**9
-        """Datagrams that it may still send."""
+        """The number of datagrams that it may still send."""
         self._remote: Remote | None = None
         self._changed = trio.Event()
         self.numbers: Counter[int] = Counter()
         """The last sequence number of each SSRC that it sends."""
 
-    # --- what it does ---
+    # --- what a test does with it ---
 
     async def say(self, message_type: str, **data: Any) -> None:
         """Send a message."""
         await self.websocket.send_message(json.dumps({"type": message_type, "data": data}))
 
     async def join(self, room: str = "room") -> None:
-        """Enter a room."""
+        """Join a room."""
         await self.say("join", roomId=room, userId=self.user, name=self.user.title())
         await self.until(lambda: self.heard("room-state"))
 
     async def resume(self, told: dict[str, Any], transport: str = "new", room: str = "room") -> dict[str, Any]:
-        """Enter a room with what an earlier connection was `told` of its session; return what this one is."""
+        """Join a room with the session of `told`, the reply to an earlier join; return the new reply."""
         states = len(self.heard("room-state"))
         proof = proof_of(told)
         await self.say("join", roomId=room, userId=self.user, name="Back", transport=transport, **proof)
@@ -205,7 +205,7 @@ class Client:
         return self.heard("join")[-1]
 
     async def ping(self) -> None:
-        """Ask for a sign of life, and get it: all that was said before has been taken then."""
+        """Send `ping` and wait for `pong`: the server has then handled all earlier messages."""
         pongs = len(self.heard("pong"))
         await self.say("ping")
         await self.until(lambda: len(self.heard("pong")) > pongs)
@@ -219,7 +219,7 @@ class Client:
         return transceivers
 
     async def connect(self) -> None:
-        """Wait until media may flow."""
+        """Connect, and wait until media may flow."""
         await self.until(lambda: self.machine.connected)
 
     def send(self, transceiver: Transceiver, *payloads: bytes) -> None:
@@ -233,12 +233,12 @@ class Client:
         self.flush()
 
     async def vanish(self) -> None:
-        """Be gone without a word."""
+        """Close the stream without a Close frame."""
         await trio.aclose_forcefully(self._stream)
 
     @property
     def close_code(self) -> int | None:
-        """With which code its connection was closed; None while it is open, and if it just broke."""
+        """The close code of its WebSocket; None while it is open, and if it broke without one."""
         return self.closed.reason.code if self.closed and self.closed.reason else None
 
     def heard(self, message_type: str) -> list[dict[str, Any]]:
@@ -246,7 +246,7 @@ class Client:
         return [message["data"] for message in self.messages if message["type"] == message_type]
 
     async def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
-        """Wait until something that came has made `condition` true; fail with what came instead."""
+        """Wait until something received makes `condition` true; fail with what was received otherwise."""
         with trio.move_on_after(seconds) as patience:
             while not condition():
                 await self._changed.wait()
@@ -254,7 +254,7 @@ class Client:
             types = " ".join(message["type"] for message in self.messages[-20:])
             raise AssertionError(f"{self.user} waits in vain: closed {self.closed}, heard at last {types}")
 
-    # --- what it is made of ---
+    # --- its parts ---
 
     async def run(self) -> None:
         """Read the WebSocket and run the transport's timers."""
@@ -263,7 +263,7 @@ class Client:
             nursery.start_soon(self._tick)
 
     def receive_datagram(self, data: bytes) -> None:
-        """A datagram comes from the server."""
+        """Take a datagram from the server."""
         self.machine.receive(data, trio.current_time())
         self.flush()
         self._wake()
@@ -289,7 +289,7 @@ class Client:
             self._connect(data["sdp"])
             await self.say("answer", sdp=answer, type="answer")
             if lost:
-                # Ours crossed the server's, which went first: perfect negotiation's polite side.
+                # Both sides made an offer at once; as the polite peer of perfect negotiation it rolls back.
                 await self.say("offer", sdp=self.own(self.browser.offer()), type="offer")
 
     async def _tick(self) -> None:

@@ -1,4 +1,4 @@
-"""A room over a way that delays and breaks: the real server, a polite client, and Bob whose way is perfect.
+"""A room over signaling that delays and breaks: the server, a polite client, and Bob over perfect signaling.
 
 call = LossySignalingCall()
 call.client.publish("mic", call.conference.now)
@@ -25,23 +25,23 @@ from sfu.conference.session import hash_of
 from sfu.sdp import SignalingState
 
 LATENCY = 4.0
-"""Seconds that a message is under way at most: less than half of an answer's deadline."""
+"""Maximum seconds that a message is under way: less than half of an answer's deadline."""
 
 CALM = ANSWER_TIMEOUT + RETRY_DELAYS[-1] + 1.0
-"""Seconds after which both are stable again when nothing more happens: an offer that the browser did not take
-is made again at the deadline; one of its own that failed just then, after the longest of the delays."""
+"""Seconds after which both ends are stable again if nothing more happens. An offer that the browser rejected
+is made again at the deadline; one of the browser that failed at that moment, after the longest retry delay."""
 
 PROMPT = FIRST_OFFER_WAIT + 1.0
-"""The same if the browser has taken everything: then no deadline needs to help."""
+"""The same if the browser has rejected nothing: then no deadline has to expire first."""
 
 LIMITS = Limits(session_ttl=3600.0, messages_per_second=10_000, messages_burst=10_000)
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 MAX_WAKES = 2000
-"""Timers that may go off in one stretch of time; a busy loop is many more."""
+"""Maximum number of timers in one stretch of time; a busy loop has many more."""
 
 
 class LossySignalingCall:
-    """Alice's every message is carried by hand. Bob hears and answers at once."""
+    """The test delivers each of Alice's messages. Bob receives and answers at once."""
 
     def __init__(self, *, firefox: bool = False, seed: int = 1) -> None:
         self.conference = PureConference(LIMITS, seed)
@@ -59,7 +59,7 @@ class LossySignalingCall:
         assert self._peer is not None
         return self._peer
 
-    # --- the way ---
+    # --- the network ---
 
     def break_wire(self) -> None:
         """The WebSocket breaks and the client notices; what it had sent may still arrive."""
@@ -104,12 +104,12 @@ class LossySignalingCall:
         return True
 
     def deliver(self) -> None:
-        """Everything that is under way arrives, and what it leads to."""
+        """Deliver all messages under way, and those that follow from them."""
         while self.deliver_up(self.client.wire) or self.deliver_down():
             pass
 
     def settle(self) -> None:
-        """Let the server draw its consequences."""
+        """Let the server send what follows from what it received."""
         self.conference.settle()
         if self._peer is not None:
             for message in self._peer.take_messages():
@@ -117,7 +117,7 @@ class LossySignalingCall:
                     self.served.down.append((self.conference.now, json.loads(serialize(message, NOON))))
 
     def _spare_second_reply(self) -> None:
-        """Let the reply to a join arrive if it is the second in a row that would get lost."""
+        """Deliver the reply to a join if it would be the second in a row to get lost."""
         while not self.client.joined and not self._survives_a_lost_reply() and self.deliver_down():
             pass
 
@@ -143,7 +143,7 @@ class LossySignalingCall:
     # --- time ---
 
     def run(self, seconds: float) -> None:
-        """Let time pass. Nothing is under way for longer than `LATENCY`, dead for longer than `LIVENESS`."""
+        """Let time pass. Messages arrive within `LATENCY`; a dead WebSocket is noticed within `LIVENESS`."""
         conference, end = self.conference, self.conference.now + seconds
         for _ in range(MAX_WAKES):
             due = [peer.next_timeout() for peer in self._peers()]
@@ -193,7 +193,7 @@ class LossySignalingCall:
     # --- agreement ---
 
     def calm(self) -> None:
-        """Nothing happens any more, and the way is perfect: both must become stable in time, and agree."""
+        """From now on nothing is lost: both ends must become stable in time, and agree."""
         self.client.failing = False
         patience = CALM if self.client.failures else PROMPT
         if self.client.wire is None or self.client.wire.broken:
@@ -220,7 +220,7 @@ class LossySignalingCall:
         )
 
     def check_agreement(self) -> None:
-        """What both ends hold to be agreed is the same, and is what both want."""
+        """Assert that both ends have agreed on the same, and on what both want."""
         client, connection = self.client, self.peer.connection
         assert client.errors == []
         assert connection.sdp.state is SignalingState.STABLE

@@ -119,7 +119,7 @@ class Subscriber:
         )
         theirs = Codec(100, "VP8", 90000, feedback=FEEDBACK, rtx_payload_type=101)
         self.codecs = codecs or (theirs if kind == "video" else OPUS,)
-        """What has been negotiated at first."""
+        """The codecs negotiated at the start."""
         self.stream.negotiate(self.codecs, ids, mid)
 
     def connect(self) -> None:

@@ -17,17 +17,17 @@ from sfu.sdp import SessionDescription
 ANSWER_DEADLINE = 10.0
 RETRY_DELAYS = (0.5, 1.0, 2.0, 4.0)
 LIVENESS = 20.0
-"""Seconds of silence after which the client gives a WebSocket up."""
+"""Seconds without a message after which the client closes a WebSocket."""
 
 KIND = {"mic": "audio", "camera": "video", "screen": "video"}
 
 
 @dataclass(eq=False)
 class Wire:
-    """One WebSocket: what is under way on it, each with the time at which it was sent."""
+    """One WebSocket: the messages under way on it, each with the time when it was sent."""
 
     broken: bool = False
-    """The client has let go of it, or the network has: what the server sends is lost."""
+    """The client or the network has dropped it: what the server sends is lost."""
     up: deque[tuple[float, str, dict[str, Any]]] = field(default_factory=deque)
     down: deque[tuple[float, dict[str, Any]]] = field(default_factory=deque)
 
@@ -41,25 +41,25 @@ class PoliteClient:
         self.joined = False
         """The server has acknowledged our join on this wire."""
         self.entered = False
-        """And has said what there is: from then on it is offered to."""
+        """The server has sent the room's state; from then on it makes offers to this client."""
         self.heard_at = 0.0
-        """When the last message came."""
+        """When the last message arrived."""
         self.session: dict[str, str] = {}
-        """Id and token, once there is a session."""
+        """Session id and token, once there is a session."""
         self.published: dict[str, Transceiver] = {}
-        """By source."""
+        """Transceivers by source."""
         self.track_ids: dict[str, str] = {}
-        """What the server has called them."""
+        """Track ids of the server by source."""
         self.errors: list[dict[str, Any]] = []
         self.failing = False
-        """The browser does not take the next description."""
+        """Whether the browser rejects the next description."""
         self.connections = 0
         self.recoveries = 0
-        """Rollbacks for want of an answer, or because the browser failed: mids are forgotten then."""
+        """Rollbacks because no answer came or the browser failed; the mids of the offer are then lost."""
         self.open()
 
     def open(self) -> None:
-        """Begin with a new RTCPeerConnection; what is published goes on there."""
+        """Use a new RTCPeerConnection and publish the same tracks there."""
         self.browser = Browser(numbers=self.numbers)
         self.connections += 1
         self.offered: str | None = None
@@ -102,12 +102,12 @@ class PoliteClient:
             self._need(now)
 
     def ask_for_restart(self, now: float) -> None:
-        """Have the server offer new ICE credentials."""
+        """Send `ice-restart-request`: the server then offers new ICE credentials."""
         if self.joined:
             self._send("ice-restart-request", {}, now)
 
     def choose(self, track_id: str, peer_id: str, now: float, *, wanted: bool) -> None:
-        """Ask for a track, or for no more of it."""
+        """Subscribe to a track or unsubscribe from it."""
         if self.joined:
             message_type = "subscribe" if wanted else "unsubscribe"
             self._send(message_type, {"trackId": track_id, "peerId": peer_id}, now)
@@ -122,17 +122,17 @@ class PoliteClient:
             free.sends = True
         self.published[source] = free
 
-    # --- the way to the server ---
+    # --- the connection to the server ---
 
     def break_off(self) -> None:
-        """Notice that the WebSocket is dead, or let go of it."""
+        """Notice that the WebSocket is dead, or close it."""
         if self.wire is not None:
             self.wire.broken = True
         self.wire = None
         self.joined = self.entered = False
 
     def reconnect(self, transport: str, now: float) -> Wire:
-        """Open another WebSocket and ask to be let in."""
+        """Open another WebSocket and join."""
         self.wire = Wire()
         self.heard_at = now
         self.joined = self.entered = False
@@ -226,7 +226,7 @@ class PoliteClient:
             return
         if self.offered is not None:
             if self._knows_our_offer(sdp):
-                return  # its answer to ours got lost; it comes again
+                return  # its answer to ours was lost and will be sent again
             self._roll_back()
             self.wanted = True
         if self.failing:
@@ -254,7 +254,7 @@ class PoliteClient:
         self._succeed(now)
 
     def _knows_our_offer(self, sdp: str) -> bool:
-        """Whether an offer names m-lines that only our pending offer has: then that was taken."""
+        """Whether an offer names m-lines that only our pending offer has, which the server then has applied."""
         agreed = {line.mid for line in self.browser.lines}
         ours = {line.mid for line in self.browser.pending or ()} - agreed
         return any(media.mid in ours and not media.stopped for media in SessionDescription.parse(sdp).media)

@@ -55,7 +55,7 @@ class PureConference:
         self.clients: list[PureClient] = []
         self.ports = itertools.count(40000)
         self.nobody = 0
-        """Datagrams that the server sent to an address where nobody is."""
+        """Datagrams that the server sent to an address without a client."""
 
     def enter(
         self,
@@ -65,7 +65,7 @@ class PureConference:
         numbers: Numbers = CHROMIUM,
         certificate: Certificate | None = None,
     ) -> "PureClient":
-        """Let a client join, and take its first messages. Raises `Refused`."""
+        """Make a client join, and deliver its first messages. Raises `Refused`."""
         peer = self.join(Join(room_id=room, user_id=user, name=user.title()))
         client = PureClient(self, peer, numbers, certificate)
         self.clients.append(client)
@@ -78,7 +78,7 @@ class PureConference:
         return admission.join(request, admission.prove(request), self.now)
 
     def leave(self, client: "PureClient", reason: str = "connection lost") -> None:
-        """Let a client's connection end."""
+        """End a client's session."""
         self.machine.remove(client.peer, reason, self.now)
         self.settle()
 
@@ -144,7 +144,7 @@ class PureClient:
         """What its descriptions say."""
         self.inbox: list[bytes] = []
         self.messages: list[dict[str, Any]] = []
-        """What the server said, oldest first."""
+        """Messages from the server, oldest first."""
         self.answers = True
         """Whether offers are answered."""
         self.sources: dict[str, str] = {}

@@ -1,10 +1,10 @@
-"""A whole server on real ports in this process, a call through it, and what an attack may not change.
+"""A whole server on real ports in this process, a call through it, and what an attack must not change.
 
     async with attacked() as (server, call):
         ...             # throw something at server.http, server.media.address
 
-Server and clients share one event loop, so a delay that the server causes is seen by everybody at once, and
-what is left afterwards (tasks, files, routes) can be counted.
+Server and clients share one event loop: every client sees a delay that the server causes, and the test can
+count what is left afterwards (tasks, files, routes).
 """
 
 import json
@@ -48,7 +48,7 @@ here too, and take up to a quarter of that. No attack may stop the server for a 
 for is the machine, which may be busy; that is bounded by `PATIENCE`."""
 
 COMPLAINTS = frozenset({"warning", "error", "critical"})
-"""Log levels that no attack may cause: whoever can fill the log can hide in it."""
+"""Log levels that no attack may cause: an attacker who can fill the log can hide in it."""
 
 FAST = {"messages_per_second": 100_000, "messages_burst": 100_000}
 """For attacks that the limit on messages would stop before they begin."""
@@ -58,7 +58,7 @@ SECRET = "correct horse battery staple"
 
 
 class RealServer:
-    """The server, and ways to it for friend and foe."""
+    """The server, and connections to it for clients and attackers."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class RealServer:
 
     @asynccontextmanager
     async def websocket(self) -> AsyncIterator[tuple[WebSocketConnection, trio.SocketStream]]:
-        """A WebSocket and the stream below it; at the end it is gone without a word."""
+        """A WebSocket and the stream below it; at the end the stream is closed without a Close frame."""
         async with open_websocket(self.http) as opened:
             yield opened
 
@@ -130,11 +130,11 @@ class RealServer:
             nursery.cancel_scope.cancel("the call is over")
 
     def complaints(self) -> list[LogEntry]:
-        """What the server has logged that an operator would have to look at."""
+        """Log entries of the server that an operator would have to look at."""
         return [entry for entry in self.log if entry["log_level"] in COMPLAINTS]
 
     def drops(self, user: str | None = None) -> dict[str, int]:
-        """Counts of dropped datagrams by reason: those of nobody, or those for a user."""
+        """Counts of dropped datagrams by reason: those that belong to no peer, or those of a user's peer."""
         if user is None:
             return self.sfu.conference.statistics().drops | dict(self.media.statistics().drops)
         rooms = self.sfu.conference.rooms.values()
@@ -147,7 +147,7 @@ class RealServer:
         return {result: count for (name, result), count in counts.items() if name == message_type}
 
     def remains(self) -> dict[str, int]:
-        """Everything of which there is more while somebody is there."""
+        """Counts of everything that grows while a client is there."""
         conference, http = self.sfu.conference.statistics(), self.sfu.http.statistics()
         return {
             "rooms": conference.rooms,
@@ -161,7 +161,7 @@ class RealServer:
             "files": len(os.listdir("/proc/self/fd")),
         }
 
-    async def settles(self, before: dict[str, int]) -> None:
+    async def returns_to(self, before: dict[str, int]) -> None:
         """Wait until `remains` is what it was before; fail if something is left."""
         await becomes(self.remains, before)
 
@@ -170,9 +170,9 @@ class RealServer:
 async def real_server(
     udp_port: int = 0, *, timeouts: Timeouts = DEFAULT_TIMEOUTS, **settings: Any
 ) -> AsyncIterator[RealServer]:
-    """Run a server on free ports (0: any); at the end it is stopped, and has had no reason to complain."""
+    """Run a server on free ports (0: any); at the end it is stopped, and must not have logged a warning."""
     everything: dict[str, Any] = {
-        "session_ttl_sec": 0,  # who drops its connection is gone at once
+        "session_ttl_sec": 0,  # a client that drops its connection is removed at once
         "http_addr": HostPort(HOST, 0),
         "announced_ips": (HOST,),
         "room_ttl_sec": 0,
@@ -198,18 +198,18 @@ async def real_server(
 
 @asynccontextmanager
 async def attacked(**settings: Any) -> AsyncIterator[tuple[RealServer, "Call"]]:
-    """Run a call, which whatever the block does must not disturb, and of which nothing may be left."""
+    """Run a call that the block must not disturb; afterwards nothing of the block may be left in the server."""
     async with real_server(**settings) as server, server.call() as call:
         before = server.remains()
         yield server, call
         await call.is_undisturbed()
         assert call.longest_wait < TOLERABLE_WAIT, f"a packet waited for {call.longest_wait:.1f} s of work"
-        await server.settles(before)
+        await server.returns_to(before)
         await call.is_undisturbed()
 
 
 class PortClient(Client):
-    """A client whose datagrams pass a UDP socket of its own."""
+    """A client with a UDP socket of its own."""
 
     def __init__(
         self, user: str, websocket: WebSocketConnection, stream: trio.SocketStream, sock: socket.socket
@@ -217,9 +217,9 @@ class PortClient(Client):
         local = Address(*sock.getsockname())
         super().__init__(self.datagram, user, websocket, stream, IcePath(Address(*sock.getpeername()), local))
         self.arrived: dict[bytes, float] = {}
-        """Payloads of the packets that came, and how much this process had worked until then."""
+        """Payloads of received packets, each with the CPU seconds of this process at its arrival."""
         self.overhear: Callable[[bytes], object] | None = None
-        """Is given each datagram that leaves."""
+        """Called with each datagram that is sent."""
         self._socket = sock
 
     def datagram(self, data: bytes, _path: IcePath | None = None) -> None:
@@ -245,15 +245,15 @@ class PortClient(Client):
 
 
 class TcpClient(PortClient):
-    """A client whose datagrams pass a TCP connection."""
+    """A client that sends and receives media over a TCP connection."""
 
     segment = 1 << 16
-    """Bytes that it sends at once, at most; 1 makes it send each byte by itself."""
+    """Maximum number of bytes in one send; 1 sends each byte separately."""
     is_stuck = False
-    """Whether it leaves unread what comes."""
+    """Whether it stops reading its connection."""
 
     def datagram(self, data: bytes, _path: IcePath | None = None) -> None:
-        """Send a datagram on this client's connection; when the server has closed that, it goes nowhere."""
+        """Send a datagram on this client's connection, without effect when the server has closed it."""
         stream = LENGTH.pack(len(data)) + data
         with suppress(BrokenPipeError, ConnectionResetError):
             for start in range(0, len(stream), self.segment):
@@ -275,19 +275,19 @@ class TcpClient(PortClient):
                 self._note_arrivals()
 
     def hang_up(self) -> None:
-        """Lose the connection; what is sent goes nowhere until there is another."""
+        """Lose the connection; nothing is sent until `use` gives it another."""
         trio.lowlevel.notify_closing(self._socket)
         self._socket.close()
         self.budget = 0
 
     def use(self, sock: socket.socket) -> None:
-        """Send on another connection; nobody reads there."""
+        """Send on another connection; what arrives there is not read."""
         self._socket = sock
         self.budget = 10**9
 
 
 class Call:
-    """Two clients in a call. Every packet must arrive, and soon."""
+    """Two clients in a call. Every packet must arrive soon."""
 
     def __init__(self, alice: PortClient, bob: PortClient) -> None:
         self.alice = alice
@@ -299,7 +299,7 @@ class Call:
         """Seconds of this process's work that a packet had to wait for."""
 
     async def begin(self, room: str = "call") -> None:
-        """Let both join and connect, and wait until what they send will arrive."""
+        """Both join and connect; return when media that they send will arrive."""
         clients = self.alice, self.bob
         for client in clients:
             await client.join(room)
@@ -329,7 +329,7 @@ class Call:
         client.send(transceiver, payload)
 
     async def is_undisturbed(self) -> None:
-        """Hold that everything sent since the last time has arrived."""
+        """Assert that every packet sent since the last call of this method arrives."""
         for sender, receiver in ((self.alice, self.bob), (self.bob, self.alice)):
             due = set(self.sent[sender])
             await becomes(lambda due=due, receiver=receiver: due - receiver.arrived.keys(), set())  # type: ignore[misc]
@@ -343,7 +343,7 @@ class Call:
 
 @asynccontextmanager
 async def open_websocket(http: Address) -> AsyncIterator[tuple[WebSocketConnection, trio.SocketStream]]:
-    """Connect to a server's public TCP port; at the end the connection is gone without a word."""
+    """Connect to a server's public TCP port; at the end the stream is closed without a Close frame."""
     async with trio.open_nursery() as nursery:
         stream = await trio.open_tcp_stream(*http)
         try:
@@ -374,7 +374,7 @@ async def hear(websocket: WebSocketConnection, *types: str) -> dict[str, Any]:
 
 
 async def enter(websocket: WebSocketConnection, room: str = "beside the call") -> None:
-    """Enter a room. Alone in it, the server has nothing to offer and so does look at offers."""
+    """Join an empty room: the server has nothing to offer there, so it answers offers at once."""
     await tell(websocket, "join", roomId=room, userId="mallory", name="Mallory")
     assert (await hear(websocket, "join"))["success"]
 

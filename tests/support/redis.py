@@ -1,4 +1,4 @@
-"""A real redis-server on a socket of its own, and ways to make its life hard."""
+"""A real redis-server on a socket of its own, which a test can kill, halt, delay and cut off."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ It is skipped where there is no trio-asyncio (Python 3.14): the server refuses R
 
 
 def free_port() -> int:
-    """Return a TCP port of loopback that nobody uses."""
+    """Return a free TCP port of loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -60,7 +60,7 @@ class RedisServer:
         await until(self._answers)
 
     async def kill(self) -> None:
-        """End it without a goodbye, as a crash does."""
+        """Kill it, as a crash does."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             await self._process.wait()
@@ -68,7 +68,7 @@ class RedisServer:
             self.client.connection_pool.disconnect()
 
     def halt(self) -> None:
-        """Let it stop answering, with its connections open."""
+        """Make it stop answering; its connections stay open."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -83,7 +83,7 @@ class RedisServer:
         return set(names)
 
     def ttls(self) -> dict[str, int]:
-        """Return the milliseconds that each key has left; -1 for one that stays for ever."""
+        """Return the milliseconds until each key expires; -1 for a key without expiry."""
         lives: dict[str, Any] = {name: self.client.pttl(name) for name in self.names()}
         return lives
 

@@ -40,11 +40,11 @@ RARE_REFRESH = replace(SHORT, lease_refresh=DEFAULT_TIMEOUTS.lease_refresh)
 """The same, but no lease is extended within a test."""
 
 ROOM = "call"
-"""Where everybody meets; the room of `RealServer.call`."""
+"""The room of `RealServer.call`."""
 
 
 class RedisBackedServer(RealServer):
-    """A server with its operators' port, from its start to its end or its death."""
+    """A server and its admin port, until it is stopped or killed."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class RedisBackedServer(RealServer):
         self._running = running
 
     def kill(self) -> None:
-        """Die in the middle of whatever it is: nothing is written any more, nobody is told anything."""
+        """Stop at once: nothing more is written to Redis, and no client is told."""
         self._running.cancel("killed")
 
     async def readiness(self) -> str:
@@ -88,7 +88,7 @@ class RedisBackedServer(RealServer):
         return sorted(peer.user_id for room in rooms for peer in room.peers.values())
 
     async def written(self) -> None:
-        """Wait until everything is in Redis."""
+        """Wait until all changes are written to Redis."""
         with trio.fail_after(PATIENCE):
             await self.store.flush()
 
@@ -144,7 +144,7 @@ async def _run_server(sfu: Server, *, task_status: trio.TaskStatus[tuple[str, tr
 
 
 async def leave(client: PortClient) -> None:
-    """End the session for good."""
+    """End the session with `leave`."""
     await client.say("leave")
     await client.until(lambda: client.closed)
 
@@ -172,7 +172,7 @@ async def publishes(client: PortClient, *kinds: str) -> None:
 
 
 async def flows(sender: PortClient, receiver: PortClient) -> None:
-    """Let the sender's video reach the receiver."""
+    """Send video until the receiver has some of it."""
     video = next(each for each in sender.browser.transceivers if each.kind == "video")
 
     def arrives() -> bool:
@@ -190,7 +190,7 @@ async def took(what: Awaitable[object]) -> float:
 
 
 async def found(what: Callable[[], set[str]]) -> set[str]:
-    """Wait until there is something in Redis; return it."""
+    """Wait until Redis holds something; return it."""
     await becomes(lambda: bool(what()), True)
     return what()
 

@@ -1,4 +1,4 @@
-"""Two machines and a list between them: a scripted client and a transport, on a clock that jumps."""
+"""A scripted client and a `PeerTransport` with a list of datagrams between them, on a clock that jumps."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -57,7 +57,7 @@ class Participant:
         self.pipeline.set_state(Gst.State.PLAYING)
 
     def repair(self, _webrtc: Any, transceiver: Any) -> None:
-        """Ask for video that gets lost, and repeat it when asked; nobody repeats audio."""
+        """Send NACKs for lost video, and retransmit video; audio is not retransmitted."""
         if transceiver.get_property("kind") == GstWebRTC.WebRTCKind.VIDEO:
             transceiver.set_property("do-nack", True)
 

@@ -35,7 +35,7 @@ async def test_a_call_whose_end_leaves_nothing() -> None:
             await alice.leave()
             await bob.until(lambda: bob.heard("peer-left"))
             await bob.vanish()
-        await server.settles(before)
+        await server.returns_to(before)
 
 
 async def test_who_receives_first_is_offered_and_controlled() -> None:
@@ -84,7 +84,7 @@ async def test_candidates_of_both_sides_follow_as_messages(
                     assert turn_server.allocations() == 2
                     await alice.leave()
                     await becomes(turn_server.released, 1)
-                await server.settles(before)
+                await server.returns_to(before)
                 await becomes(turn_server.released, 2)
 
 
@@ -165,7 +165,7 @@ async def test_who_does_not_come_back_expires_with_his_sockets() -> None:
             await alice.connect()
             await alice.vanish()
             await becomes(lambda: server.sfu.conference.statistics().peers, 0)
-        await server.settles(before)
+        await server.returns_to(before)
 
 
 async def test_a_restored_session_has_no_sockets_before_its_client_comes_back() -> None:
@@ -215,7 +215,7 @@ async def test_a_packet_that_fails_costs_one_peer(monkeypatch: pytest.MonkeyPatc
                 await alice.say("ice-restart-request")
                 await alice.until(lambda: alice.closed)
                 await carl.until(lambda: carl.heard("peer-left"))
-        await server.settles(before)
+        await server.returns_to(before)
 
 
 def _fail(*_: object) -> None:

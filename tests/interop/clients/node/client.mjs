@@ -18,7 +18,7 @@ const VIDEO = { mid: "video", ssrc: 2001, payloadType: 96, clockRate: 90000, int
 
 const [room, clip] = process.argv.slice(2);
 const received = { audio: 0, video: 0 };
-const tracks = []; // a track that nobody holds is collected, and is silent then
+const tracks = []; // a track without a reference is garbage-collected, and then silent
 const timers = [];
 let connection = "new";
 let whenClosed = () => {};
