@@ -1,4 +1,4 @@
-"""What is kept of one RTP stream, under any order of packets: nothing raises, grows, repeats or spins.
+"""The state of one RTP stream, under any order of packets: nothing raises, grows without bound, or spins.
 
 The input is a program: each step is a byte that says what and a byte of detail. Packets arrive in order,
 late, again, after gaps and after a restart of their numbering; forwarding begins, ends and skips; time

@@ -104,7 +104,7 @@ class Network:
         try:
             encrypted = self.sender.protect(plain)
         except BadPacket:
-            return  # too malformed to encrypt: nobody can send it
+            return  # too malformed to encrypt, so it cannot be sent
         assert len(encrypted) == len(plain) + self.overhead
         self.put(Packet(encrypted, plain, ssrc, number, rtcp=False))
 
@@ -161,7 +161,7 @@ class Network:
         return packet.number > newest - WINDOW
 
     def invent(self, data: bytes, *, rtcp: bool) -> None:
-        """Something arrives that nobody sent."""
+        """A datagram arrives that is not from a sender."""
         if data not in self.sent:
             assert self.receive(data, rtcp=rtcp) is None
             assert self.receiver.ssrc_count == len(self.seen)

@@ -76,11 +76,11 @@ class FinishedDtls:
         return []
 
     def next_timeout(self) -> float | None:
-        """Nothing to repeat."""
+        """Nothing to retransmit."""
         return None
 
     def handle_timeout(self, now: float) -> None:
-        """Nothing to repeat."""
+        """Nothing to retransmit."""
 
     def close(self, now: float) -> None:
         """Gone."""
@@ -155,10 +155,10 @@ class Script:
                 self.slot.bind(next(iter(transport.streams), None), now)
             case 9 if detail == 255:
                 transport.close(now)
-        self.settle()
+        self.check_bounds()
 
     def check(self, *, nominate: bool, newest: bool) -> bytes:
-        """A connectivity check with our password; after the end, with the last one."""
+        """A connectivity check with the server's password; after the end, with the last one."""
         names = self.transport.ufrags()
         ufrag = names[-1 if newest else 0] if names else f"g{self.generation}"
         flag = ((a.USE_CANDIDATE, True),) if nominate else ()
@@ -181,9 +181,9 @@ class Script:
 
     def tick(self) -> None:
         """Whatever is due by now happens, each at its time, and none again at once."""
-        run_due(self.transport, self.now, self.settle)
+        run_due(self.transport, self.now, self.check_bounds)
 
-    def settle(self) -> None:
+    def check_bounds(self) -> None:
         """Take what the transport has to say, and check that all of it is bounded."""
         transport = self.transport
         assert len(transport.outgoing(self.now)) <= MAX_ANSWERS
@@ -200,7 +200,7 @@ class Script:
         """Close; then nothing may be left."""
         transport = self.transport
         transport.close(self.now)
-        self.settle()
+        self.check_bounds()
         assert transport.ended
         assert transport.next_timeout() is None
         assert transport.send_context.srtp is None

@@ -1,7 +1,7 @@
-"""RTP and RTCP: what their bytes mean, and what a forwarder keeps about a stream.
+"""RTP and RTCP: what their bytes mean, and the state that a forwarder has for a stream.
 
 Pure code: bytes and `now` go in, values and bytes come out. Parsers raise `sfu.errors.BadPacket` and nothing
-else. Start reading at `sfu.rtp.packet` (one RTP packet) and `sfu.rtp.rtcp` (one RTCP datagram). Public are the
+else. Begin to read at `sfu.rtp.packet` (one RTP packet) and `sfu.rtp.rtcp` (one RTCP datagram). Public are the
 names below, those of `sfu.rtp.rtcp` (a class per message), the extensions of `sfu.rtp.extensions`,
 `sfu.rtp.dependency_descriptor` and `sfu.rtp.video_layers_allocation`, and the payload descriptors of
 `sfu.rtp.codecs`:

@@ -1,7 +1,7 @@
-"""When did which packet of a transport arrive: what transport-wide feedback is made from.
+"""Arrival times of a transport's packets, from which transport-wide feedback is made.
 
-A browser numbers all packets that it sends over one transport and estimates the bandwidth of the way to us
-from the arrival times that we send back (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+A browser numbers all packets that it sends over one transport. It estimates the bandwidth of the path to the
+server from the arrival times that the server sends back (draft-holmer-rmcat-transport-wide-cc-extensions-01).
 """
 
 from typing import Final
@@ -16,8 +16,8 @@ PACKETS: Final = 100
 """Arrivals after which feedback does not wait for the interval, so that a message stays small."""
 
 MEMORY: Final = 0.5
-"""Seconds that a reported arrival is kept. A packet that comes later than its neighbours has been reported as
-lost; it is reported again with them, so that the second message contradicts only that."""
+"""Seconds that a reported arrival is kept. A packet that comes after its neighbours has been reported as lost.
+It is reported again together with them, so that only its own status changes."""
 
 MAX_ARRIVALS: Final = 2000
 """Arrivals kept: half a second at 4000 packets/s. Beyond that the oldest are forgotten."""
@@ -37,7 +37,7 @@ class ArrivalRecorder:
         self._feedback_count = 0
 
     def record(self, sequence_number: int, now: float) -> None:
-        """A packet with this transport-wide sequence number arrived; of a duplicate the first counts."""
+        """Record the arrival of a packet with this transport-wide sequence number. A duplicate is ignored."""
         number = self._unwrapper.unwrap(sequence_number)
         arrivals = self._arrivals
         if number in arrivals:
@@ -54,11 +54,11 @@ class ArrivalRecorder:
             self._deadline = now
 
     def next_timeout(self) -> float | None:
-        """When feedback is due; `None` while there is nothing to report."""
+        """Return when feedback is due; `None` while there is nothing to report."""
         return self._deadline
 
     def take_feedback(self, now: float, *, sender_ssrc: int, media_ssrc: int) -> list[TransportWideFeedback]:
-        """The messages due, usually none or one. `media_ssrc` is any stream of the transport."""
+        """Return the messages due, usually none or one. `media_ssrc` is any stream of the transport."""
         if self._deadline is None or now < self._deadline or self._start is None:
             return []
         start = self._start

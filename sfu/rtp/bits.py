@@ -4,18 +4,18 @@ from sfu.errors import BadPacket
 
 
 class BitReader:
-    """Takes bit fields from the front of some bytes."""
+    """Reads bit fields from the beginning of some bytes."""
 
     __slots__ = ("_data", "_position", "_reason")
 
     def __init__(self, data: bytes, reason: str) -> None:
-        """`reason` is that of the `BadPacket` that reading past the end raises."""
+        """`reason` is for the `BadPacket` that is raised when reading past the end."""
         self._data = data
         self._reason = reason
         self._position = 0
 
     def read(self, bits: int) -> int:
-        """An unsigned field of `bits` bits, `f(n)` in AV1's notation. Raises `BadPacket` past the end."""
+        """Read an unsigned field of `bits` bits, `f(n)` in AV1's notation. Raises `BadPacket` past the end."""
         start = self._position
         self._position = end = start + bits
         if end > 8 * len(self._data):
@@ -25,11 +25,11 @@ class BitReader:
         return chunk >> 8 * last - end & (1 << bits) - 1
 
     def flag(self) -> bool:
-        """One bit."""
+        """Read one bit."""
         return self.read(1) == 1
 
     def read_below(self, limit: int) -> int:
-        """A number under `limit`, `ns(n)` in AV1's notation: small ones take one bit less than large ones."""
+        """Read a number below `limit`, `ns(n)` in AV1's notation: small ones take one bit less."""
         width = limit.bit_length()
         short = (1 << width) - limit
         value = self.read(width - 1)
@@ -39,7 +39,7 @@ class BitReader:
 
 
 class BitWriter:
-    """Puts bit fields behind each other."""
+    """Writes bit fields one after the other."""
 
     __slots__ = ("_bits", "_value")
 
@@ -48,14 +48,14 @@ class BitWriter:
         self._bits = 0
 
     def write(self, value: int, bits: int) -> None:
-        """An unsigned field. `ValueError` when `value` does not fit `bits` bits."""
+        """Write an unsigned field. Raises `ValueError` when `value` does not fit `bits` bits."""
         if value >> bits or value < 0:
             raise ValueError(f"{value} in {bits} bits")
         self._value = self._value << bits | value
         self._bits += bits
 
     def write_below(self, value: int, limit: int) -> None:
-        """The counterpart of `BitReader.read_below`. `ValueError` when `value` is not under `limit`."""
+        """Write what `BitReader.read_below` reads. Raises `ValueError` when `value` is not below `limit`."""
         if not 0 <= value < limit:
             raise ValueError(f"{value} is not under {limit}")
         width = limit.bit_length()
@@ -66,6 +66,6 @@ class BitWriter:
             self.write(value + short, width)
 
     def to_bytes(self) -> bytes:
-        """What was written, with zero bits up to the byte boundary."""
+        """Return the bytes written, with zero bits up to the byte boundary."""
         padding = -self._bits % 8
         return (self._value << padding).to_bytes((self._bits + padding) // 8)

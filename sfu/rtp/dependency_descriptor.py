@@ -1,4 +1,4 @@
-r"""The dependency descriptor header extension: what one packet's frame needs, for any codec.
+r"""The dependency descriptor header extension: what a packet's frame depends on, for any codec.
 
 RTP Payload Format For AV1 (AOMedia, version 1.0) appendix A. A bit field (`f(n)` are n bits)::
 
@@ -49,14 +49,14 @@ class DependencyDescriptor:
     active_decode_targets: int | None
     """Bit i is set when decode target i is being sent; `None` when this descriptor does not say."""
     frame: FrameDependencies | None
-    """What the frame needs; `None` when the structure that its template belongs to is not known."""
+    """What the frame depends on; `None` when the structure of its template is not known."""
 
     @classmethod
     def parse(cls, data: bytes, structure: DependencyStructure | None = None) -> Self:
-        """From the extension's data; `structure` is the newest that came on this stream before.
+        """Parse the extension's data; `structure` is the newest that came before on this stream.
 
-        Raises `BadPacket` for data that is cut off or holds an impossible structure. A descriptor whose
-        template the structure does not have is none of that: it belongs to a structure that was lost.
+        Raises `BadPacket` for data that is cut off or has an impossible structure. A template that the
+        structure does not have is no error: it belongs to a structure that was lost.
         """
         if len(data) < _MANDATORY_SIZE:
             raise BadPacket(REASON, f"{len(data)} bytes")
@@ -81,10 +81,10 @@ class DependencyDescriptor:
         return cls(start, end, template_id, frame_number, attached, active, frame)
 
     def serialize(self, structure: DependencyStructure | None = None) -> bytes:
-        """The extension's data; `structure` is the one to refer to when this descriptor brings none.
+        """Return the extension's data; `structure` is the one to refer to if this descriptor has none.
 
         Raises `ValueError` when a field does not fit, the structure has no such template, or `frame` is not
-        known: it can differ from its template only in what the format lets it.
+        known. A frame can differ from its template only where the format allows it.
         """
         structure = self.structure or structure
         template = structure.template(self.template_id) if structure else None
@@ -123,7 +123,7 @@ class DependencyDescriptor:
 
 
 class DependencyReader:
-    """Reads the descriptors of one stream in order of arrival, remembering what they refer to."""
+    """Reads the descriptors of one stream in order of arrival, and remembers what they refer to."""
 
     __slots__ = ("active_decode_targets", "structure")
 
@@ -137,7 +137,7 @@ class DependencyReader:
         self.active_decode_targets = 0
 
     def read(self, data: bytes) -> DependencyDescriptor:
-        """Parse the next packet's extension. Raises `BadPacket` and then remembers nothing of it."""
+        """Parse the next packet's extension. If it raises `BadPacket`, nothing of it is remembered."""
         descriptor = DependencyDescriptor.parse(data, self.structure)
         if descriptor.structure is not None:
             self.structure = descriptor.structure

@@ -3,9 +3,9 @@
 RTP Payload Format For AV1 (AOMedia, version 1.0) appendix A; it serves VP8 and VP9 as well. A key frame's
 dependency descriptor brings the structure, later descriptors refer to its templates.
 
-* A *decode target* is a subset of the stream that somebody may want: a spatial and temporal layer and all that
-  it needs. Targets are numbered; a frame has an indication for each.
-* A *template* is what many frames have in common: layer ids, indications, which frames they refer to.
+* A *decode target* is a subset of the stream that a receiver can decode: a spatial and temporal layer and all
+  layers that it needs. Targets are numbered; a frame has an indication for each.
+* A *template* has what many frames have in common: layer ids, indications, which frames they refer to.
 * A *chain* is a sequence of frames that must all arrive for the targets that it protects; each frame says how
   far back the previous one of each chain is, so a receiver knows at once whether it missed one.
 """
@@ -20,7 +20,7 @@ from sfu.errors import BadPacket
 from sfu.rtp.bits import BitReader, BitWriter
 
 REASON: Final = "rtp-ext-dependency-descriptor"
-"""The reason of every `BadPacket` that a malformed descriptor raises."""
+"""The reason in every `BadPacket` for a malformed descriptor."""
 
 MAX_TEMPLATES: Final = 64
 MAX_SPATIAL_ID: Final = 3
@@ -40,9 +40,9 @@ class DecodeTargetIndication(IntEnum):
     DISCARDABLE = 1
     """The target contains it, no other frame of the target needs it."""
     SWITCH = 2
-    """A receiver that decoded what this frame refers to may go over to the target here."""
+    """A receiver that decoded what this frame refers to may switch to the target here."""
     REQUIRED = 3
-    """The target contains it, neither of the above."""
+    """The target contains it, and neither of the above is true."""
 
 
 _INDICATIONS: Final = tuple(DecodeTargetIndication)
@@ -81,7 +81,7 @@ class DependencyStructure:
     """(width, height) in pixels of each spatial layer at most; empty when not said."""
 
     def template(self, template_id: int) -> FrameDependencies | None:
-        """The template with this id; `None` when the structure has none, so is not the one meant."""
+        """Return the template with this id; `None` if it belongs to another structure."""
         index = (template_id - self.template_id_offset) % MAX_TEMPLATES
         return self.templates[index] if index < len(self.templates) else None
 

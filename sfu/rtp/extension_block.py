@@ -16,8 +16,7 @@ r"""The RTP header extension block: how elements of (id, bytes) are packed (RFC 
     |     id=3      |    len=1      |     data      |   0 (pad)     |   two-byte header
     +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 
-What an id means is negotiated in SDP (``a=extmap``); what the data of each kind of element means stands in
-`sfu.rtp.extensions`.
+The meaning of an id is negotiated in SDP (``a=extmap``). `sfu.rtp.extensions` has the meaning of the data.
 """
 
 from collections.abc import Sequence
@@ -39,19 +38,19 @@ BLOCK_HEADER: Final = Struct(">HH")
 
 MAX_BLOCK_DATA: Final = 4 * 0xFFFF
 
-# Looked up rather than made: each packet of each receiver may pass here.
+# Constants rather than new objects: this may run for each packet of each receiver.
 _BYTES: Final = tuple(bytes((value,)) for value in range(256))
 _PADDING: Final = (b"", bytes(3), bytes(2), bytes(1))
 """By the length modulo 4."""
 
 
 def is_element_profile(profile: int) -> bool:
-    """Whether a block of this profile holds elements of RFC 8285, in either form."""
+    """Return whether a block of this profile has elements of RFC 8285, in either form."""
     return profile == ONE_BYTE_PROFILE or profile & ~APPLICATION_BITS == TWO_BYTE_PROFILE
 
 
 def parse_elements(profile: int, data: bytes) -> Elements | None:
-    """The elements inside one extension block; `data` is what follows the block's four-byte header.
+    """Return the elements inside one extension block; `data` is what follows the block's four-byte header.
 
     Returns `None` when `profile` is neither of RFC 8285's two forms. Raises `BadPacket` when an element
     reaches past the end of the block.
@@ -64,7 +63,7 @@ def parse_elements(profile: int, data: bytes) -> Elements | None:
 
 
 def serialize_elements(elements: Sequence[tuple[int, bytes]]) -> bytes:
-    """A whole extension block, header included, in the one-byte form where that can hold the elements.
+    """Return a whole extension block, header included, in the one-byte form if the elements fit it.
 
     Raises `ValueError` for an id outside 1 … 255, for data longer than 255 bytes, and for a block longer than
     its length field can say.
@@ -98,7 +97,7 @@ def _two_byte_block(elements: Sequence[tuple[int, bytes]]) -> bytes:
 
 
 def parse_one_byte(data: bytes, offset: int, end: int) -> Elements:
-    """The elements of a block in the one-byte form, whose data lie from `offset` to `end` in a packet.
+    """Return the elements of a block in the one-byte form, whose data is from `offset` to `end` in a packet.
 
     Raises `BadPacket` as `parse_elements` does.
     """
@@ -114,10 +113,10 @@ def parse_one_byte(data: bytes, offset: int, end: int) -> Elements:
                 )
             elements.append((head >> 4, data[start:offset]))
         elif head == 0:
-            offset += 1  # padding, which may stand between elements too
+            offset += 1  # padding, which may also be between elements
         else:
-            # RFC 8285 section 4.2: id 15 is reserved and ends processing; so does id 0 with a length, since
-            # nobody can say where it would end. What came before is kept.
+            # RFC 8285 section 4.2: id 15 is reserved and ends processing. So does id 0 with a length, whose end
+            # is undefined. The elements before it are kept.
             break
     return tuple(elements)
 

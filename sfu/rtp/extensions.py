@@ -37,7 +37,7 @@ class AudioLevel(NamedTuple):
     """How loud the audio in this packet is (RFC 6464)."""
 
     voice: bool
-    """Whether the sender thinks that it holds speech; browsers send their guess."""
+    """Whether the sender thinks that it is speech; browsers send their guess."""
     level: int
     """-dBov: 0 is the loudest possible, 127 silence."""
 
@@ -46,11 +46,11 @@ class VideoOrientation(NamedTuple):
     """How to turn a picture to show it upright (3GPP TS 26.114 section 7.4.5)."""
 
     back_camera: bool
-    """Taken by the camera that faces away from the user."""
+    """The picture is from the camera that faces away from the user."""
     flipped: bool
     """Mirrored left to right, before the rotation."""
     rotation: int
-    """0, 90, 180 or 270 degrees clockwise that the receiver shall undo."""
+    """0, 90, 180 or 270 degrees clockwise, which the receiver has to undo."""
 
 
 class PlayoutDelay(NamedTuple):
@@ -64,9 +64,9 @@ class AbsoluteCaptureTime(NamedTuple):
     """When the frame was captured."""
 
     capture_time: int
-    """64-bit NTP time in the clock of whoever made this extension, see `sfu.rtp.ntp`."""
+    """64-bit NTP time in the clock of the system that made this extension, see `sfu.rtp.ntp`."""
     clock_offset: int | None
-    """What to add for the time of the original capturer's clock, in 2**-32 s, signed; `None` if unknown."""
+    """What to add for the time in the original capturer's clock, in 2**-32 s, signed; `None` if unknown."""
 
 
 def _exact(data: bytes, size: int, reason: str) -> None:
@@ -212,7 +212,7 @@ CSRC_AUDIO_LEVEL: Final = HeaderExtension(
 ABS_SEND_TIME: Final = HeaderExtension(
     f"{_EXPERIMENTS}abs-send-time", _decode_abs_send_time, _encode_abs_send_time
 )
-"""When the packet left, in seconds of the sender's clock modulo 64, in steps of 3.8 µs."""
+"""When the packet was sent, in seconds of the sender's clock modulo 64, in units of 3.8 µs."""
 
 TRANSPORT_SEQUENCE_NUMBER: Final = HeaderExtension(
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
@@ -239,29 +239,29 @@ ABS_CAPTURE_TIME: Final = HeaderExtension(
 TRANSMISSION_OFFSET: Final = HeaderExtension(
     "urn:ietf:params:rtp-hdrext:toffset", _decode_transmission_offset, _encode_transmission_offset
 )
-"""RTP clock ticks from the packet's timestamp to when it left, signed (RFC 5450)."""
+"""RTP clock ticks from the packet's timestamp to its sending, signed (RFC 5450)."""
 
 VIDEO_CONTENT_TYPE: Final = HeaderExtension(f"{_EXPERIMENTS}video-content-type", _opaque, _opaque)
-"""Camera or screen. Passed on as it is."""
+"""Camera or screen. Forwarded unchanged."""
 
 VIDEO_TIMING: Final = HeaderExtension(f"{_EXPERIMENTS}video-timing", _opaque, _opaque)
-"""Where a frame spent its time inside the sender. Passed on as it is."""
+"""Where a frame spent its time inside the sender. Forwarded unchanged."""
 
 COLOR_SPACE: Final = HeaderExtension(f"{_EXPERIMENTS}color-space", _opaque, _opaque)
-"""Color space and HDR metadata of key frames. Passed on as it is."""
+"""Color space and HDR metadata of key frames. Forwarded unchanged."""
 
 DEPENDENCY_DESCRIPTOR: Final = HeaderExtension(
     "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
     _opaque,
     _opaque,
 )
-"""Which frames a frame depends on. Opaque here, since its meaning hangs on earlier packets: the bytes are for
-a stream's `sfu.rtp.dependency_descriptor.DependencyReader`."""
+"""Which frames a frame depends on. Opaque here, since its meaning depends on earlier packets: a stream's
+`sfu.rtp.dependency_descriptor.DependencyReader` parses the bytes."""
 
 VIDEO_LAYERS_ALLOCATION: Final = HeaderExtension(
     f"{_EXPERIMENTS}video-layers-allocation00", VideoLayersAllocation.decode, VideoLayersAllocation.encode
 )
-"""Which layers the sender sends right now, at which rates."""
+"""Which layers the sender sends at present, and at which rates."""
 
 BY_URI: Final[dict[str, HeaderExtension[Any]]] = {
     extension.uri: extension

@@ -1,20 +1,20 @@
-"""The packets of one stream that may still be asked for again.
+"""The packets of one stream that receivers may still ask for.
 
-This is what dominates a media server's memory: at 1200 bytes a packet, 512 packets are 633 KiB for each
-published video stream, as measured, so the history is bounded by count *and* by age, holds each packet once
-however many receivers there are, and holds it as the plain bytes that came out of SRTP and nothing else. A
-packet that is asked for is parsed again; that is rare, and keeping it parsed would take half as much again.
+This is most of a media server's memory: 512 packets of 1200 bytes are 633 KiB for each published video stream
+(measured). So the history is bounded by count *and* by age. It keeps each packet once for all receivers, as the
+plain bytes that came out of SRTP. A packet that is retransmitted is parsed again. That is rare, and keeping it
+parsed would take half as much memory again.
 """
 
 from typing import Final
 
 DEPTH: Final = 512
-"""Packets kept of a video stream: a second at 5 Mbit/s. A receiver's NACK that comes later than that would
-have its answer come too late to be shown."""
+"""Packets kept of a video stream: a second at 5 Mbit/s. The answer to a later NACK would come too late to be
+shown."""
 
 MAX_AGE: Final = 1.0
-"""Seconds that a packet is kept. Three round trips of a bad connection (300 ms each) and some patience;
-browsers give a missing packet up after about as long."""
+"""Seconds that a packet is kept: a little more than three round trips of a bad connection (300 ms each).
+Browsers give up a missing packet after about the same time."""
 
 
 class PacketHistory:
@@ -26,17 +26,17 @@ class PacketHistory:
         """Keep at most `depth` packets (at least 1), none longer than `max_age` seconds."""
         self._depth = depth
         self._max_age = max_age
-        # A ring: number n lies at n % depth. Numbers outside _oldest … _newest are not there, whatever lies.
+        # A ring: number n lies at n % depth. Entries outside _oldest … _newest do not count.
         self._entries: list[tuple[float, bytes] | None] = [None] * depth
         self._oldest = 0
         self._newest = -1
 
     def add(self, sequence: int, data: bytes, now: float) -> None:
-        """Remember a packet that arrived `now`. One that is older than all that is kept room for is ignored."""
+        """Remember a packet that arrived `now`. One that is too old for the depth is ignored."""
         entries, depth = self._entries, self._depth
         newest = self._newest
         if newest < self._oldest or sequence - newest >= depth:
-            # The first packet, or a jump over everything that is there.
+            # The first packet, or a jump over the whole ring.
             entries[:] = [None] * depth
             self._oldest = self._newest = sequence
         elif sequence > newest:
@@ -52,7 +52,7 @@ class PacketHistory:
         self._expire(now - self._max_age)
 
     def get(self, sequence: int, now: float) -> bytes | None:
-        """The packet with this number, or `None` when it never came or is too old."""
+        """Return the packet with this number; `None` when it never came or is too old."""
         if not self._oldest <= sequence <= self._newest:
             return None
         entry = self._entries[sequence % self._depth]
@@ -66,13 +66,13 @@ class PacketHistory:
         self._oldest, self._newest = 0, -1
 
     def __len__(self) -> int:
-        """How many packets are there."""
+        """Return the number of packets."""
         return sum(entry is not None for entry in self._entries)
 
     def _expire(self, before: float) -> None:
         entries, depth = self._entries, self._depth
         oldest, newest = self._oldest, self._newest
-        # Each number is passed once in its life, so this costs about one step for every packet added.
+        # Each number is visited once, so this costs about one iteration for every packet added.
         while oldest < newest:
             entry = entries[oldest % depth]
             if entry is not None and entry[0] >= before:

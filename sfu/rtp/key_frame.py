@@ -1,7 +1,7 @@
-"""Where a receiver can start: key frames, whatever the codec.
+"""Where a receiver can start: key frames, for all codecs.
 
-A receiver that has nothing yet shows nothing until a key frame, so a forwarder begins (or changes layers)
-there. To add a codec: write its file in `sfu.rtp.codecs` and give it its row in `_BY_CODEC`.
+A new receiver shows nothing before a key frame, so a forwarder begins (or changes layers) there. To add a
+codec, write its file in `sfu.rtp.codecs` and add its row to `_BY_CODEC`.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ _BY_CODEC: Final[dict[str, Callable[[bytes], bool]]] = {
 
 
 def is_key_frame(codec_name: str, payload: bytes) -> bool:
-    """Whether a decoder without any history can start with this packet.
+    """Return whether a decoder can start with this packet.
 
     `codec_name` is the encoding name of ``a=rtpmap`` in any case. For video, true for the first packet of a key
-    frame (for H.264 also for each IDR slice after it); false for a payload that is not of its format. Every
-    packet of an audio codec, and of one that is not known here, is such a start.
+    frame (for H.264 also for each IDR slice after it); false for a malformed payload. True for
+    every packet of an audio codec, and of a codec that is not known here.
 
     >>> is_key_frame("VP8", bytes.fromhex("10 30 01 00 9d 01 2a")), is_key_frame("VP8", bytes.fromhex("10 31"))
     (True, False)

@@ -11,7 +11,7 @@ MAX_BYTES: Final = 8
 
 
 def read_leb128(data: bytes, offset: int) -> tuple[int, int]:
-    """(value, where it ends). Raises `BadPacket` when no byte within `data` and the limit ends it."""
+    """Return (value, offset of its end). Raises `BadPacket` if it does not end within `data` and the limit."""
     value = 0
     for position in range(MAX_BYTES):
         if offset == len(data):
@@ -25,7 +25,7 @@ def read_leb128(data: bytes, offset: int) -> tuple[int, int]:
 
 
 def write_leb128(value: int) -> bytes:
-    """The shortest form of `value`. `ValueError` when it is negative or needs more than eight bytes."""
+    """Return the shortest form of `value`. Raises `ValueError` if it is negative or takes over eight bytes."""
     if not 0 <= value < 1 << 7 * MAX_BYTES:
         raise ValueError(f"{value} as LEB128")
     encoded = bytearray()

@@ -1,4 +1,4 @@
-"""The one place that touches libsrtp below pylibsrtp's public interface, and why.
+"""The one place that uses libsrtp below pylibsrtp's public interface, and why.
 
 `pylibsrtp.Session` encrypts a copy: it takes `bytes`, allocates a length, copies the packet in and the
 result out. The forwarding loop does this once per packet and receiver, where those copies cost more than
@@ -13,7 +13,7 @@ Everything else in this project calls the four functions of `BINDING`, which all
 
 with status 0 for success and otherwise one of libsrtp's ``srtp_err_status_t`` numbers, a stable part of its
 ABI. `context` is what `BINDING.context(session)` gave. It is a raw C pointer: it is valid only as long as
-its `Session` lives, so nobody but the owner of the session keeps it.
+its `Session` exists, so only the owner of the session may keep it.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ _ffi: Final = FFI()
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """libsrtp's four functions, from wherever they could be had."""
+    """libsrtp's four functions, and how to get their context."""
 
     context: Callable[[pylibsrtp.Session], Any]
     """What the functions take as `context` for a session."""
@@ -56,7 +56,7 @@ class Binding:
 
 
 def direct_binding() -> Binding | None:
-    """The C functions themselves, or `None` when this pylibsrtp does not have them where we look."""
+    """Return the C functions themselves; `None` if this version of pylibsrtp has them elsewhere."""
     try:
         from pylibsrtp._binding import lib
 
@@ -73,7 +73,7 @@ def direct_binding() -> Binding | None:
 
 
 def portable_binding() -> Binding:
-    """The same functions on top of `pylibsrtp.Session`'s public methods."""
+    """Return the same functions, made from the public methods of `pylibsrtp.Session`."""
     return Binding(
         lambda session: session,
         _through(pylibsrtp.Session.protect),
@@ -98,4 +98,4 @@ def _through(method: Callable[[Any, bytes], bytes]) -> Transform:
 
 
 BINDING: Final = direct_binding() or portable_binding()
-"""What this process uses."""
+"""The binding that this process uses."""

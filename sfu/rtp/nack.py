@@ -1,33 +1,33 @@
 """Which packets are missing, and when to ask for them again (RFC 4585 section 6.2.1).
 
-A gap may be reordering, so a moment passes before the first request. A request or its answer may be lost
-too, so it is repeated once per round trip. What does not come for long enough is given up: nobody would wait
-for it any more. A gap wider than a repair is worth is not asked for at all; a key frame is the better remedy.
+A gap may be reordering, so the first request waits a moment. A request or its answer may be lost too, so it is
+sent again once per round trip. A packet that has not come after a second is given up: it would be too late to
+be shown. A very wide gap is not asked for at all: a key frame is the better remedy.
 
-The missing numbers are kept for streams without NACK as well, since they answer another question: a packet
-that comes late is new if its number is missing, and a duplicate otherwise.
+The missing numbers are kept for streams without NACK as well, since they show whether a late packet is new: it
+is new if its number is missing, and a duplicate otherwise.
 """
 
 from typing import Final
 
 REORDERING_WAIT: Final = 0.005
-"""Seconds before a gap is asked for. Reordering on real paths is mostly within a few packets; waiting longer
-than one paced burst (5 ms in libwebrtc) would delay every repair for rare cases."""
+"""Seconds before a gap is asked for. Reordering on real paths is mostly within a few packets. Waiting longer
+than one paced burst (5 ms in libwebrtc) would delay every repair for the sake of rare cases."""
 
 DEFAULT_ROUND_TRIP: Final = 0.1
-"""Seconds between requests while the round trip time is unknown: that of a connection across an ocean."""
+"""Seconds between requests while the round trip time is unknown: a round trip across an ocean."""
 
 MIN_RETRY: Final = 0.02
-"""Shortest time between two requests for one packet: the answer to the first may be waiting in a pacer."""
+"""Fewest seconds between two requests for one packet: the answer to the first may be waiting in a pacer."""
 
 MAX_REQUESTS: Final = 10
 """Requests for one packet; the same limit as libwebrtc's."""
 
 MAX_AGE: Final = 1.0
-"""Seconds after which a packet is given up; it could not be played any more."""
+"""Seconds after which a packet is given up; it would come too late to be played."""
 
 MAX_MISSING: Final = 500
-"""Missing packets kept track of, and so the widest gap that is asked for. Senders keep about as many."""
+"""Most missing packets tracked, and so the widest gap that is asked for. Senders keep about as many."""
 
 
 class MissingPackets:
@@ -50,16 +50,16 @@ class MissingPackets:
     retry_after: float
     """Seconds between requests for one packet: the round trip time, see `set_round_trip`."""
     key_frame_needed: bool
-    """Set when more is missing than can be repaired; whoever acts on it clears it."""
+    """Set when more is missing than can be repaired. The owner clears it when it has requested a key frame."""
     requested: int
-    """Requests made, repetitions included."""
+    """Packets requested; requesting one again counts."""
     recovered: int
     """Packets that came after they were asked for."""
     given_up: int
     """Packets that never came."""
 
     def __init__(self, *, asks: bool) -> None:
-        """`asks`: whether NACK was negotiated; without it nothing is ever `take_due`."""
+        """`asks`: whether NACK was negotiated; without it nothing is ever due."""
         self._asks = asks
         self.highest = None
         # number → [when it was missed, when to ask next, requests so far], oldest first: gaps open at the
@@ -71,7 +71,7 @@ class MissingPackets:
         self.requested = self.recovered = self.given_up = 0
 
     def __len__(self) -> int:
-        """How many packets are missing."""
+        """Return the number of missing packets."""
         return len(self._missing)
 
     def set_round_trip(self, seconds: float) -> None:
@@ -79,7 +79,7 @@ class MissingPackets:
         self.retry_after = max(MIN_RETRY, seconds)
 
     def receive(self, sequence: int, now: float) -> bool:
-        """Note an arrival. Returns whether the packet is new: not a duplicate, and not given up before."""
+        """Note an arrival. Returns whether the packet is new: neither a duplicate nor given up."""
         highest = self.highest
         if highest is None:
             self.highest = sequence
@@ -99,7 +99,7 @@ class MissingPackets:
         return True
 
     def take_due(self, now: float) -> tuple[int, ...]:
-        """The numbers to ask for now, ascending. Each counts as asked for."""
+        """Return the numbers to ask for now, ascending. Each counts as asked for."""
         if self._next is None or now < self._next:
             return ()
         self._give_up(now)
@@ -109,7 +109,7 @@ class MissingPackets:
             if at <= now:
                 ask.append(number)
                 requests += 1
-                # After the last request there is one more round trip in which the answer may come.
+                # After the last request, the answer may still come until the packet is given up.
                 at = now + self.retry_after if requests < MAX_REQUESTS else missed + MAX_AGE
                 self._missing[number] = (missed, at, requests)
             following = at if following is None else min(following, at)
@@ -118,14 +118,14 @@ class MissingPackets:
         return tuple(ask)
 
     def restart(self) -> None:
-        """The sender numbers anew: nothing of the old numbering is missing any more."""
+        """The sender's numbers begin again: nothing of the old numbering is missing any more."""
         self.given_up += len(self._missing)
         self._missing.clear()
         self._next = None
         self.highest = None
 
     def next_timeout(self) -> float | None:
-        """When `take_due` will have something to say or to clean up; may be early, never late."""
+        """Return when `take_due` has something to return or to clean up; may be early, never late."""
         return self._next
 
     def _miss(self, gap: range, now: float) -> None:

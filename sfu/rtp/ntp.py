@@ -11,20 +11,20 @@ UNIX_EPOCH: Final = 2_208_988_800
 
 
 def ntp_from_unix(seconds: float) -> int:
-    """The NTP timestamp of a Unix time in seconds; wraps in 2036 as the wire does."""
+    """Return the NTP timestamp of a Unix time in seconds; it wraps in 2036, as RTCP's does."""
     return round((seconds + UNIX_EPOCH) * 2**32) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def unix_from_ntp(ntp_time: int) -> float:
-    """The Unix time in seconds of an NTP timestamp of the era that ends in 2036."""
+    """Return the Unix time in seconds of an NTP timestamp of the era that ends in 2036."""
     return ntp_time / 2**32 - UNIX_EPOCH
 
 
 def compact_ntp(ntp_time: int) -> int:
-    """The middle 32 bits of an NTP timestamp, in 1/65536 s; wraps every 18 hours."""
+    """Return the middle 32 bits of an NTP timestamp, in 1/65536 s; they wrap every 18 hours."""
     return ntp_time >> 16 & 0xFFFF_FFFF
 
 
 def seconds_from_compact(difference: int) -> float:
-    """Seconds of a difference of two compact times, taken modulo 2**32: right for what is never negative."""
+    """Return the seconds of a difference of two compact times modulo 2**32, which must not be negative."""
     return (difference & 0xFFFF_FFFF) / 65536

@@ -1,4 +1,4 @@
-r"""RED: earlier audio frames sent again along with the current one (RFC 2198).
+r"""RED: earlier audio frames, sent again together with the current one (RFC 2198).
 
 A header of four bytes for each redundant block, one byte for the primary, then the data of all blocks::
 
@@ -33,7 +33,7 @@ class RedBlock(NamedTuple):
 
 
 def parse_red(payload: bytes) -> tuple[RedBlock, ...]:
-    """The blocks of a payload, the primary last. Raises `BadPacket` when headers or data are cut off.
+    """Return the blocks of a payload, the primary last. Raises `BadPacket` when headers or data are cut off.
 
     >>> for block in parse_red(bytes.fromhex("ef0f0003 6f") + b"oldnew"):
     ...     print(block)
@@ -61,7 +61,7 @@ def parse_red(payload: bytes) -> tuple[RedBlock, ...]:
 
 
 def serialize_red(blocks: Sequence[RedBlock]) -> bytes:
-    """A payload of these blocks, the last being the primary. `ValueError` for fields out of range."""
+    """Return a payload of these blocks; the last is the primary. Raises `ValueError` for bad fields."""
     if not blocks or blocks[-1].timestamp_offset:
         raise ValueError("RED needs a primary block, which has no timestamp offset")
     headers = bytearray()

@@ -1,26 +1,26 @@
-"""Renumbering: how one outgoing stream keeps counting while what it is made from changes.
+"""Renumbering: one outgoing stream counts on while its source changes.
 
-A receiver must see one unbroken stream (same SSRC, sequence numbers one after the other) although the
-forwarder leaves packets out on purpose, starts late, pauses, and changes the source. But a packet that the
-*network* lost must stay visible as a gap, or the receiver would not ask for it and would decode garbage.
+A receiver must see one unbroken stream (same SSRC, consecutive sequence numbers) although the forwarder leaves
+packets out, starts late, pauses, and changes the source. But a packet that the *network* lost must stay visible
+as a gap. Otherwise the receiver would not ask for it, and would decode garbage.
 
-`SequenceMap` knows these as segments, stretches of source numbers that are forwarded with one offset::
+`SequenceMap` keeps segments: ranges of source numbers that are forwarded with one offset::
 
-    source   100 101 102 [103 104 left out] 105 106  x  108     107 was lost on the way to us
+    source   100 101 102 [103 104 left out] 105 106  x  108     107 was lost before it came here
     out       20  21  22                     23  24  .   26     25 stays a gap until 107 comes
              offset -80                     offset -82
 
-A late packet finds its segment and gets the number that was left for it; one from a stretch that was left
-out gets none. Read backwards, the same segments say which source packet a receiver's NACK means.
+A late packet finds its segment and gets the number that was left for it; one from a range that was left out
+gets none. In the other direction, the segments show which source packet a receiver's NACK means.
 
-All numbers here are extended: integers that never wrap. Only their low 16 bits go on the wire.
+All numbers here are extended: integers that never wrap. Only their low 16 bits are sent.
 """
 
 from typing import Final, NamedTuple
 
 SEGMENTS: Final = 64
-"""Finished segments remembered. One ends with each packet or stretch left out, for example with each frame of
-a dropped temporal layer, so at 30 frames/s with every other dropped this reaches back four seconds: further
+"""Finished segments remembered. One ends with each packet or range left out, for example with each frame of a
+dropped temporal layer. At 30 frames/s with every other one dropped, this reaches back four seconds: further
 than any packet history."""
 
 
@@ -31,9 +31,9 @@ class _Segment(NamedTuple):
 
 
 class SequenceMap:
-    """Source sequence numbers to outgoing ones and back, each source number to at most one outgoing.
+    """Maps source sequence numbers to outgoing ones and back, each to at most one.
 
-    No outgoing number is ever given to two source packets, which is also what keeps SRTP nonces unique.
+    No outgoing number is ever given to two source packets. This also keeps SRTP nonces unique.
 
     >>> numbers = SequenceMap(first_out=20)
     >>> numbers.begin(100)
@@ -63,9 +63,9 @@ class SequenceMap:
         return self._first is not None
 
     def begin(self, source: int) -> None:
-        """Forward from source number `source` on; it follows directly what was forwarded last.
+        """Forward from source number `source` on; it gets the next outgoing number.
 
-        Begin only where the last segment has ended (else `ValueError`).
+        Raises `ValueError` if the last segment has not ended.
         """
         if self._first is not None:
             raise ValueError("the last segment has not ended")
@@ -92,17 +92,17 @@ class SequenceMap:
         self.begin(source + 1)
 
     def next_out(self, source: int) -> int:
-        """The outgoing number after the last one in use; `source` is the highest source number seen."""
+        """Return the outgoing number after the last one in use; `source` is the highest source number seen."""
         if self._first is not None and source >= self._first:
             return source + self.offset + 1
         return self._next
 
     def forget_source(self) -> None:
-        """The source is another from here on: old source numbers mean nothing any more."""
+        """The source changes: old source numbers have no meaning any more."""
         self._finished.clear()
 
     def map(self, source: int) -> int | None:
-        """The outgoing number of a source packet, or `None` when it is not to be forwarded."""
+        """Return the outgoing number of a source packet; `None` when it is not to be forwarded."""
         if self._first is not None and source >= self._first:
             return source + self.offset
         for segment in reversed(self._finished):
@@ -111,9 +111,9 @@ class SequenceMap:
         return None
 
     def inverse(self, out: int) -> int | None:
-        """The source number behind an outgoing one, or `None` when it stands for no packet we know of.
+        """Return the source number of an outgoing one; `None` if no known packet has it.
 
-        The number may lie beyond what was sent: the open segment has no end yet.
+        The number may be higher than what was sent, since the open segment has no end yet.
         """
         if self._first is not None and out >= self._first + self.offset:
             return out - self.offset
@@ -133,10 +133,10 @@ class SequenceMap:
 
 
 class TimestampMap:
-    """Source RTP timestamps to outgoing ones, without a jump when the source changes.
+    """Maps source RTP timestamps to outgoing ones, without a jump when the source changes.
 
-    RTP timestamps of two sources have nothing in common, so at a change the outgoing one advances by the
-    time that has passed, in ticks of the RTP clock.
+    RTP timestamps of two sources are unrelated, so at a change the outgoing one advances by the time that has
+    passed, in ticks of the RTP clock.
     """
 
     __slots__ = ("_last", "is_open", "offset")
@@ -163,7 +163,10 @@ class TimestampMap:
         return self._last is not None
 
     def begin(self, source: int, clock_rate: int, now: float) -> None:
-        """A packet with timestamp `source` is the first of a new source. `clock_rate` in ticks per second."""
+        """Begin a source whose first packet has timestamp `source`; nothing if one has begun and not ended.
+
+        `clock_rate` is in ticks per second.
+        """
         if self.is_open:
             return
         self.is_open = True
@@ -175,5 +178,5 @@ class TimestampMap:
         self.offset = (last + elapsed - source) & 0xFFFF_FFFF
 
     def map(self, source: int) -> int:
-        """The outgoing timestamp."""
+        """Return the outgoing timestamp."""
         return (source + self.offset) & 0xFFFF_FFFF

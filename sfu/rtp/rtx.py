@@ -1,4 +1,4 @@
-r"""Retransmission payload format: a packet sent again on a stream of its own (RFC 4588).
+r"""RTX, the retransmission payload format: a packet is sent again in a stream of its own (RFC 4588).
 
 ::
 
@@ -16,11 +16,11 @@ from sfu.rtp.packet import RtpPacket
 
 
 def unwrap_rtx(packet: RtpPacket, *, payload_type: int, ssrc: int) -> RtpPacket | None:
-    """The original packet inside an RTX packet; `None` for a packet of only padding, a bandwidth probe.
+    """Return the original packet inside an RTX packet; `None` if it has only padding, as a bandwidth probe.
 
-    `payload_type` and `ssrc` are the original stream's. Header extensions are those of the RTX packet: what
-    identifies it (a repaired-rid) and what belongs to its sending (a transport-wide sequence number) is not the
-    original's. Raises `BadPacket` when the payload is too short for an original sequence number.
+    `payload_type` and `ssrc` are the original stream's. The header extensions are those of the RTX packet, so
+    some of them are not the original's: its repaired RID, its transport-wide sequence number. Raises
+    `BadPacket` when the payload is too short for an original sequence number.
     """
     if not packet.payload:
         return None
@@ -41,7 +41,8 @@ def unwrap_rtx(packet: RtpPacket, *, payload_type: int, ssrc: int) -> RtpPacket 
 
 
 def wrap_rtx(packet: RtpPacket, *, payload_type: int, ssrc: int, sequence_number: int) -> RtpPacket:
-    """The RTX packet that repeats `packet`; payload type, SSRC and sequence number are the RTX stream's.
+    """Return the RTX packet that retransmits `packet`; payload type, SSRC and sequence number are the RTX
+    stream's.
 
     RFC 4588 section 4: header extensions and CSRCs are carried over, padding is removed.
     """

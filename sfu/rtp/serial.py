@@ -7,17 +7,17 @@ space undefined; here it counts as *behind*, so that every pair has one answer.
 
 
 def sequence_difference(a: int, b: int) -> int:
-    """How many packets sequence number `a` is ahead of `b`: -32768 … 32767, negative when it is older."""
+    """Return by how many packets number `a` is ahead of `b`: -32768 … 32767, negative when it is older."""
     return ((a - b + 0x8000) & 0xFFFF) - 0x8000
 
 
 def timestamp_difference(a: int, b: int) -> int:
-    """How many RTP clock ticks timestamp `a` is ahead of `b`: -2**31 … 2**31 - 1."""
+    """Return how many RTP clock ticks timestamp `a` is ahead of `b`: -2**31 … 2**31 - 1."""
     return ((a - b + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000
 
 
 def is_newer_sequence(a: int, b: int) -> bool:
-    """Whether sequence number `a` comes after `b`.
+    """Return whether sequence number `a` comes after `b`.
 
     >>> is_newer_sequence(3, 65533), is_newer_sequence(65533, 3)
     (True, False)
@@ -26,16 +26,16 @@ def is_newer_sequence(a: int, b: int) -> bool:
 
 
 def is_newer_timestamp(a: int, b: int) -> bool:
-    """Whether timestamp `a` comes after `b`."""
+    """Return whether timestamp `a` comes after `b`."""
     return 0 < ((a - b) & 0xFFFF_FFFF) < 0x8000_0000
 
 
 class Unwrapper:
     """Turns a wrapping counter into one that does not wrap.
 
-    The first value stands for itself. Every later one is taken as the number nearest to the newest seen so
-    far that has the same low bits, so values may arrive out of order by less than half the number space.
-    A value older than the very first becomes negative, which keeps differences right.
+    The first value is unchanged. Every later one becomes the number with the same low bits that is nearest to
+    the newest so far. So values may arrive out of order by less than half the number space. A value older than
+    the first becomes negative, which keeps differences right.
 
     >>> unwrapper = Unwrapper(16)
     >>> [unwrapper.unwrap(number) for number in (65534, 65535, 1, 0)]
@@ -54,14 +54,14 @@ class Unwrapper:
         self.newest = None
 
     def unwrap(self, value: int) -> int:
-        """The unwrapped form of `value`; moves `newest` when it is newer."""
+        """Return the unwrapped form of `value`; raise `newest` if it is newer."""
         unwrapped = self.peek(value)
         if self.newest is None or unwrapped > self.newest:
             self.newest = unwrapped
         return unwrapped
 
     def peek(self, value: int) -> int:
-        """Like `unwrap`, without remembering the value: for one that is not trusted yet."""
+        """Do as `unwrap`, without remembering the value: for one that is not trusted yet."""
         newest = self.newest
         if newest is None:
             return value

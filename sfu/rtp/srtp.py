@@ -1,9 +1,9 @@
 """Secure RTP (RFC 3711, AES-GCM: RFC 7714): one transport's two directions, on top of libsrtp.
 
-DTLS gives each direction a master key and a master salt; all SSRCs of a direction share them, and libsrtp
-keeps a rollover counter and a replay window for every SSRC until it is told to `forget` it. `InboundSrtp` turns
-what libsrtp says about a packet into `BadPacket` reasons; `OutboundSrtp` encrypts, either `bytes` (RTCP,
-retransmissions) or, for the forwarding loop, in place through its `context`.
+DTLS gives each direction a master key and a master salt. All SSRCs of a direction share them, and libsrtp keeps
+a rollover counter and a replay window for every SSRC until it is told to `forget` it. `InboundSrtp` turns the
+status codes of libsrtp into `BadPacket` reasons. `OutboundSrtp` encrypts `bytes` (RTCP, retransmissions) or,
+for the forwarding loop, in place through its `context`.
 """
 
 from contextlib import suppress
@@ -32,10 +32,10 @@ MAX_CIPHERTEXT: Final = 1500
 """Longest packet that is unprotected: an Ethernet frame. Browsers send at most about 1250 bytes."""
 
 MAX_PLAINTEXT: Final = MAX_CIPHERTEXT - 16
-"""Longest RTP packet that is protected: what may come in may go out. GStreamer's payloaders fill 1400 bytes."""
+"""Longest RTP packet that is protected: any that may come in. GStreamer's payloaders fill 1400 bytes."""
 
 MAX_TRAILER: Final = 144
-"""Bytes that libsrtp may write behind an RTP packet, by its own account (tag and MKI), without knowing how much
+"""Bytes that libsrtp may write after an RTP packet (tag and MKI), as it documents. It does not know how much
 room there is."""
 
 MAX_RTCP_PLAINTEXT: Final = 1352
@@ -43,20 +43,20 @@ MAX_RTCP_PLAINTEXT: Final = 1352
 
 WINDOW: Final = 1024
 """Replay window of both directions in packets (RFC 3711 section 3.3.2 asks for at least 64). Inbound: a 4K
-screen share sends about 1000 packets in the quarter of a second that a reordering network may take.
-Outbound: libsrtp refuses to protect what is older than its window, and a retransmission without RTX reaches
-as far back as the packet history does. 1024 packets cost 128 bytes per SSRC."""
+screen share sends about 1000 packets in the quarter of a second that a reordering network may take. Outbound:
+libsrtp refuses to protect packets older than its window, and a retransmission without RTX may be as old as the
+packet history. 1024 packets cost 128 bytes per SSRC."""
 
 MAX_INBOUND_SSRCS: Final = 128
 """SSRCs that one peer may send RTP from. libsrtp allocates a stream for every authenticated SSRC and frees none
-by itself, so a peer who knows the keys could otherwise make the server grow without end. Simulcast video
-takes 6 and a peer publishes a few tracks; streams that end are given back with `forget`."""
+by itself, so a peer could otherwise make the server's memory grow without bound. Simulcast video takes 6, and a
+peer publishes a few tracks; `forget` frees streams that have ended."""
 
 MAX_REPORTERS: Final = 32
-"""SSRCs that are remembered for nothing but RTCP. Nobody says when one of these has ended (the last report of a
-stream comes after its m-line is gone), so the one that has been silent longest gives way to the next. Browsers
-report from an SSRC that they send from, or from one or two more. Recorded reports of who gave way would be
-believed once more: as old as they are, they say nothing new."""
+"""SSRCs with state for RTCP only. Their end is unknown (the last report of a stream comes after its m-line is
+gone), so the one that has been silent longest is forgotten for the next. Browsers report from an SSRC that they
+send from, or from one or two more. Replayed reports of a forgotten SSRC would be accepted once more. They are
+old, and say nothing new."""
 
 _REASONS: Final = {
     STATUS_AUTH_FAIL: "srtp-auth",
@@ -117,7 +117,7 @@ class _Direction:
     profile: SrtpProfile
     context: Any | None
     """For the functions of `sfu.rtp.libsrtp.BINDING`; `None` once closed, which those functions refuse with
-    a `TypeError`. Read it for every call: kept elsewhere, it would outlive the memory it points to."""
+    a `TypeError`. Read it for every call: a copy would still point to the memory after it is freed."""
 
     def __init__(self, profile: str, key: bytes, salt: bytes, ssrc_type: int, binding: Binding) -> None:
         self._binding = binding
@@ -128,14 +128,14 @@ class _Direction:
     def close(self) -> None:
         """Free libsrtp's memory now. Using the object afterwards is a `TypeError`; closing again is not."""
         self.context = None
-        # The only reference: reference counting frees the C side here and not at some collection later.
+        # The only reference: reference counting frees the C memory here, not at a later garbage collection.
         self._session = None
 
     def _remove(self, ssrc: int) -> None:
         """Have libsrtp free its stream for an SSRC, if it has one."""
         if self._session is None:
             raise TypeError("closed")
-        # That there is none is all that can go wrong.
+        # The only error is that there is none.
         with suppress(pylibsrtp.Error):
             self._session.remove_stream(ssrc)
 
@@ -151,7 +151,7 @@ class _Direction:
 
 
 class InboundSrtp(_Direction):
-    """What one peer sends: check, decrypt, refuse replays.
+    """Decrypts what one peer sends; checks that it is authentic and no replay.
 
     `unprotect` and `unprotect_rtcp` raise `BadPacket` with one of the reasons ``srtp-auth``, ``srtp-replay``,
     ``srtp-replay-old``, ``srtp-malformed``, ``srtp-too-long``, ``srtp-ssrc-limit``, ``srtp-failed``.
@@ -162,13 +162,13 @@ class InboundSrtp(_Direction):
     def __init__(self, profile: str, key: bytes, salt: bytes, *, binding: Binding = BINDING) -> None:
         """`profile` is a name from `PROFILES` (else `KeyError`). A wrong key length is a `ValueError`."""
         super().__init__(profile, key, salt, Policy.SSRC_ANY_INBOUND, binding)
-        # libsrtp keeps a stream for each SSRC whose packet was authentic, and these are they: who has sent RTP,
-        # and who has sent RTCP alone, the one heard longest ago first.
+        # The SSRCs of authentic packets, for which libsrtp keeps streams: those with RTP, and those with RTCP
+        # only, the one that has been silent longest first.
         self._senders: set[int] = set()
         self._reporters: dict[int, None] = {}
 
     def unprotect(self, data: bytes) -> bytes:
-        """The RTP packet inside an SRTP packet."""
+        """Return the RTP packet inside an SRTP packet."""
         ssrc = _ssrc(data, 8)
         known = ssrc in self._senders
         if not known and len(self._senders) >= MAX_INBOUND_SSRCS:
@@ -180,7 +180,7 @@ class InboundSrtp(_Direction):
         return plain
 
     def unprotect_rtcp(self, data: bytes) -> bytes:
-        """The RTCP compound inside an SRTCP packet."""
+        """Return the RTCP compound inside an SRTCP packet."""
         ssrc = _ssrc(data, 4)
         plain = self._run(self._binding.unprotect_rtcp, data)
         if ssrc not in self._senders:
@@ -193,8 +193,8 @@ class InboundSrtp(_Direction):
     def forget(self, ssrc: int) -> None:
         """Free the state of an SSRC that has ended and make room for another.
 
-        Its replay window goes too: a recorded packet of that SSRC would pass once more, so the caller must
-        have stopped to accept the SSRC. An unknown one is no error.
+        Its replay window is freed too, so a recorded packet of that SSRC would be accepted again. The caller
+        must not accept the SSRC any more. An unknown SSRC is no error.
         """
         self._senders.discard(ssrc)
         self._reporters.pop(ssrc, None)
@@ -202,12 +202,12 @@ class InboundSrtp(_Direction):
 
     @property
     def ssrc_count(self) -> int:
-        """SSRCs that hold state at the moment: at most `MAX_INBOUND_SSRCS` and `MAX_REPORTERS` together."""
+        """The number of SSRCs with state: at most `MAX_INBOUND_SSRCS` and `MAX_REPORTERS` together."""
         return len(self._senders) + len(self._reporters)
 
 
 def _ssrc(data: bytes, offset: int) -> int:
-    """The SSRC at `offset` of a packet that is as long as it must and not longer than it may be."""
+    """Return the SSRC at `offset` of a packet. Raises `BadPacket` if the packet is too long or too short."""
     if len(data) > MAX_CIPHERTEXT:
         raise BadPacket("srtp-too-long", f"{len(data)} bytes")
     if len(data) < offset + 4:
@@ -216,11 +216,11 @@ def _ssrc(data: bytes, offset: int) -> int:
 
 
 class OutboundSrtp(_Direction):
-    """What one peer is sent.
+    """Encrypts what is sent to one peer.
 
     The same packet may be protected twice and gives the same bytes. Two *different* packets with the same
-    SSRC and sequence number must never be: with AES-GCM that is a repeated nonce, which gives away the
-    authentication key (RFC 7714 section 8.1). Whoever makes packets sees to that.
+    SSRC and sequence number must never be protected: with AES-GCM that repeats a nonce, which reveals the
+    authentication key (RFC 7714 section 8.1). The code that makes packets has to ensure this.
     """
 
     __slots__ = ()
@@ -230,7 +230,7 @@ class OutboundSrtp(_Direction):
         super().__init__(profile, key, salt, Policy.SSRC_ANY_OUTBOUND, binding)
 
     def protect(self, data: bytes) -> bytes:
-        """An RTP packet, encrypted.
+        """Encrypt an RTP packet.
 
         Raises `BadPacket`: ``srtp-too-long``, or ``srtp-replay-old`` for a retransmission from before the
         window.
@@ -240,16 +240,16 @@ class OutboundSrtp(_Direction):
         return self._run(self._binding.protect, data)
 
     def protect_rtcp(self, data: bytes) -> bytes:
-        """An RTCP compound, encrypted. Raises `BadPacket`: ``srtp-too-long``."""
+        """Encrypt an RTCP compound. Raises `BadPacket`: ``srtp-too-long``."""
         if len(data) > MAX_RTCP_PLAINTEXT:
             raise BadPacket("srtp-too-long", f"{len(data)} bytes of RTCP")
         return self._run(self._binding.protect_rtcp, data)
 
     def forget(self, ssrc: int) -> None:
-        """Free the state of an SSRC that nothing will ever be sent from again. An unknown one is no error.
+        """Free the state of an SSRC that will never be used for sending again. An unknown one is no error.
 
-        With new state its packets would count from zero once more under the same keys, and repeat nonces
-        (RFC 3711 section 9.1). Not to free it costs 384 bytes, and time: libsrtp searches all it has for each
+        With new state its packets would count from zero again under the same keys, and repeat nonces (RFC 3711
+        section 9.1). State that is not freed takes 384 bytes and time: libsrtp searches all streams for each
         packet.
         """
         self._remove(ssrc)

@@ -1,7 +1,7 @@
 """Reception statistics of one stream: RFC 3550 appendix A.1 (sequence), A.3 (loss) and A.8 (jitter).
 
-Sequence numbers have 16 bits on the wire. Here they become *extended*: integers that go on counting when the
-wire's wrap, so that everything behind this point compares them with ``<``.
+Sequence numbers in packets have 16 bits. Here they become *extended*: integers that do not wrap, so that the
+code after this point compares them with ``<``.
 """
 
 from typing import Final
@@ -10,20 +10,20 @@ from sfu.rtp.rtcp import ReportBlock
 from sfu.rtp.serial import sequence_difference, timestamp_difference
 
 MAX_DROPOUT: Final = 3000
-"""Largest jump forward that is taken for loss (RFC 3550's value): ten seconds of 300 packets/s."""
+"""Largest jump forward that counts as loss (RFC 3550's value): ten seconds of 300 packets/s."""
 
 MAX_MISORDER: Final = 1000
-"""Largest step back that is taken for a late packet. RFC 3550 suggests 100; a retransmission without RTX
-comes in this stream, and at 1000 packets/s and a round trip of 300 ms it is 300 packets late."""
+"""Largest jump back that counts as a late packet. RFC 3550 suggests 100. But a retransmission without RTX comes
+in this stream, and at 1000 packets/s and a round trip of 300 ms it is 300 packets late."""
 
 
 class ReceptionStatistics:
-    """What arrives of one SSRC.
+    """Statistics of the packets that arrive from one SSRC.
 
-    RFC 3550's probation (two packets in sequence before a source counts) is left out: it guards against
-    strangers' packets, and these have passed SRTP's authentication; it would cost a key frame's first packet.
-    The other half of A.1 is here: after a jump that is no loss, the first packet that continues the *new*
-    numbering restarts the statistics, and the packet before it is dropped.
+    RFC 3550's probation (two consecutive packets before a source counts) is left out: it guards against packets
+    of strangers, but these have passed SRTP's authentication, and it would cost the first packet of a key
+    frame. The other half of A.1 is here: after a jump that is too large for loss, the second packet of the
+    *new* numbering restarts the statistics, and the first one is dropped.
     """
 
     __slots__ = (
@@ -47,7 +47,7 @@ class ReceptionStatistics:
     jitter: float
     """Interarrival jitter in ticks of the RTP clock (RFC 3550 section 6.4.1)."""
     restarts: int
-    """How often the numbering started anew."""
+    """How often the numbering has begun again."""
 
     def __init__(self, clock_rate: int) -> None:
         """`clock_rate` of the stream's RTP timestamps in Hz."""
@@ -62,9 +62,9 @@ class ReceptionStatistics:
         self.restarts = 0
 
     def receive(self, sequence_number: int, timestamp: int, now: float) -> int | None:
-        """Count a packet; return its extended sequence number, or `None` when it is not to be used.
+        """Count a packet; return its extended sequence number, or `None` if it must not be used.
 
-        The number increases over a restart too, by a jump to the next cycle.
+        The number increases at a restart too: it jumps to the next cycle.
         """
         highest = self.highest
         if highest is None:
@@ -84,7 +84,7 @@ class ReceptionStatistics:
                 extended = (highest | 0xFFFF) + 1 + sequence_number
                 self._start(extended)
         if self.received:
-            # A.8: how much the spacing at arrival differs from the spacing at sending, smoothed.
+            # A.8: the smoothed difference between the spacing at arrival and the spacing at sending.
             sent = timestamp_difference(timestamp, self._last_timestamp)
             deviation = abs((now - self._last_arrival) * self._clock_rate - sent)
             self.jitter += (deviation - self.jitter) / 16
@@ -94,9 +94,9 @@ class ReceptionStatistics:
         return extended
 
     def extend(self, sequence_number: int) -> int | None:
-        """The extended form of a number near the highest, without counting a packet; `None` before the first.
+        """Return the extended form of a number near the highest, and count nothing; `None` before the first.
 
-        For packets that came another way (RTX): RFC 4588 keeps them out of this stream's statistics.
+        For packets from RTX, which do not count in this stream's statistics (RFC 4588).
         """
         if self.highest is None:
             return None
@@ -104,12 +104,12 @@ class ReceptionStatistics:
 
     @property
     def expected(self) -> int:
-        """Packets that should have come since the start or the last restart."""
+        """The number of packets that should have come since the start or the last restart."""
         return 0 if self.highest is None else self.highest - self._base + 1
 
     @property
     def lost(self) -> int:
-        """Packets that did not come; negative when duplicates outnumber losses (RFC 3550 section 6.4.1)."""
+        """The number that did not come; negative with more duplicates than losses (RFC 3550 section 6.4.1)."""
         return self.expected - self.received
 
     @property
@@ -118,10 +118,10 @@ class ReceptionStatistics:
         return self.jitter / self._clock_rate
 
     def report_block(self, ssrc: int, last_sender_report: int, delay: int) -> ReportBlock:
-        """A.3: the block about this stream; the next one's loss fraction counts from here.
+        """Return the report block about this stream (A.3). The next one's loss fraction begins here.
 
-        `last_sender_report` and `delay` go in as they are: compact NTP time and 1/65536 s. Only with at least
-        one packet received.
+        `last_sender_report` (compact NTP time) and `delay` (1/65536 s) are copied. At least one packet must
+        have been received.
         """
         expected, received = self.expected, self.received
         expected_now = expected - self._expected_reported

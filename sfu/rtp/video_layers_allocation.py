@@ -1,4 +1,4 @@
-r"""Video layers allocation: which layers a sender sends right now, at which rates (version 00).
+r"""Video layers allocation: which layers a sender sends at present, and at which rates (version 00).
 
 Defined with libwebrtc (docs/native-code/rtp-hdrext/video-layers-allocation00). Sent with key frames and on
 changes, on every RTP stream of a simulcast::
@@ -18,7 +18,7 @@ changes, on every RTP stream of a simulcast::
     | frame rate    |
     +-+-+-+-+-+-+-+-+
 
-A sender that sends nothing on this stream says so with a single zero byte.
+A single zero byte means that the sender sends nothing on this stream.
 """
 
 from dataclasses import dataclass
@@ -35,13 +35,13 @@ _REASON: Final = "rtp-ext-layers-allocation"
 
 
 class LayerResolution(NamedTuple):
-    """The size and pace of one spatial layer."""
+    """The size and frame rate of one spatial layer."""
 
     width: int
     height: int
     """In pixels, 1 … 65536."""
     frame_rate: int
-    """At most so many frames/s, 0 … 255."""
+    """Maximum frames/s, 0 … 255."""
 
 
 class AllocatedLayer(NamedTuple):
@@ -52,9 +52,9 @@ class AllocatedLayer(NamedTuple):
     spatial_id: int
     """0 … 3, within its stream."""
     bitrates: tuple[int, ...]
-    """kbit/s that it takes to receive up to each temporal layer, with all lower layers that those need."""
+    """kbit/s for each temporal layer, together with all lower layers that it needs."""
     resolution: LayerResolution | None
-    """`None` when not said; then it is said of no layer."""
+    """`None` when not given; then it is not given for any layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class VideoLayersAllocation:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """From the extension's data. Raises `BadPacket` when its parts do not add up."""
+        """Parse the extension's data. Raises `BadPacket` when its parts do not fit together."""
         if not data:
             raise BadPacket(_REASON, "no bytes")
         stream_index, stream_count = data[0] >> 6, (data[0] >> 4 & 3) + 1
@@ -103,7 +103,7 @@ class VideoLayersAllocation:
         return cls(stream_index, stream_count, tuple(layers))
 
     def encode(self) -> bytes:
-        """The extension's data. `ValueError` for fields out of range and layers out of order."""
+        """Return the extension's data. Raises `ValueError` for fields out of range and layers out of order."""
         if not 1 <= self.stream_count <= MAX_STREAMS or not 0 <= self.stream_index < MAX_STREAMS:
             raise ValueError(f"stream {self.stream_index} of {self.stream_count}")
         head = self.stream_index << 6 | self.stream_count - 1 << 4

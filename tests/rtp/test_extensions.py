@@ -122,7 +122,7 @@ def test_recorded_extensions_are_known_and_come_back(described_capture: Any) -> 
             assert extension.encode(extension.decode(element)) == element
 
 
-def test_recorded_streams_say_what_they_are(counted_capture: Any) -> None:
+def test_recorded_streams_have_the_expected_extensions(counted_capture: Any) -> None:
     names = {"mid": extensions.MID, "rid": extensions.RID, "rrid": extensions.REPAIRED_RID}
     seen: dict[int, dict[str, str]] = {}
     for data in counted_capture.media:

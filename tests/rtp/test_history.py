@@ -19,7 +19,7 @@ def test_a_packet_is_found_by_its_number() -> None:
     assert len(history) == 3
 
 
-def test_the_oldest_give_way_at_the_depth() -> None:
+def test_the_oldest_packet_is_dropped_at_the_depth() -> None:
     history = PacketHistory(depth=4)
     for number in range(10):
         history.add(number, bytes([number]), 0.0)
@@ -49,7 +49,7 @@ def test_old_packets_are_not_given_out_and_are_freed_by_the_next() -> None:
     assert len(history) == 1
 
 
-def test_a_jump_past_everything_starts_anew() -> None:
+def test_a_jump_past_everything_starts_again() -> None:
     history = PacketHistory(depth=4)
     for number in range(4):
         history.add(number, b"old", 0.0)

@@ -27,7 +27,7 @@ def test_a_gap_is_asked_for_after_a_moment_and_once_per_round_trip() -> None:
     assert (missing.requested, missing.recovered, missing.given_up, len(missing)) == (5, 2, 0, 0)
 
 
-def test_mere_reordering_asks_for_nothing() -> None:
+def test_reordering_alone_requests_nothing() -> None:
     missing = MissingPackets(asks=True)
     for number, now in ((1, 0.0), (3, 0.001), (2, 0.002), (4, 0.003)):
         assert missing.receive(number, now)

@@ -1,4 +1,4 @@
-"""RED payloads: blocks, and recorded ones against the stream they repeat."""
+"""RED payloads: blocks, and recorded ones against the stream whose frames they carry again."""
 
 from typing import Any
 

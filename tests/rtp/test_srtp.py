@@ -178,7 +178,7 @@ def test_ssrcs_of_one_peer_are_limited_until_some_are_forgotten() -> None:
 
 
 @pytest.mark.parametrize("binding", BINDINGS)
-def test_what_was_forgotten_begins_anew_and_the_rest_goes_on(binding: Binding) -> None:
+def test_what_was_forgotten_begins_again_and_the_rest_goes_on(binding: Binding) -> None:
     outbound, inbound = pair(binding=binding)
     for direction in (outbound, inbound):
         direction.forget(99)
@@ -231,7 +231,7 @@ def test_close_frees_and_later_use_crashes_loudly() -> None:
             direction.forget(7)
 
 
-def test_wrong_key_material_is_our_own_mistake() -> None:
+def test_wrong_key_material_is_the_callers_error() -> None:
     with pytest.raises(ValueError, match="key of 16"):
         OutboundSrtp("AEAD_AES_128_GCM", b"short", bytes(12))
     with pytest.raises(KeyError):

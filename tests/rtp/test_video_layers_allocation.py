@@ -59,7 +59,7 @@ def test_data_cut_or_too_long_is_refused_or_says_less(data: str, allocation: Vid
 
 
 @pytest.mark.parametrize("data", ["", "30", "3000", "01", "05 00", "01 00 05 0000", "01 00 80", "10"])
-def test_parts_that_do_not_add_up_are_refused(data: str) -> None:
+def test_parts_that_do_not_fit_together_are_refused(data: str) -> None:
     with pytest.raises(BadPacket):
         VideoLayersAllocation.decode(bytes.fromhex(data))
 

@@ -60,7 +60,7 @@ def test_second_byte_tells_rtcp_from_rtp(second: int, kind: PacketKind) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"\x80"])
-def test_too_short_is_nothing(data: bytes) -> None:
+def test_a_datagram_of_less_than_two_bytes_has_no_kind(data: bytes) -> None:
     assert kind_of(data) is None
 
 
@@ -81,7 +81,7 @@ def test_checks_are_routed_by_fragment_and_media_by_validated_path() -> None:
     assert one in table
 
 
-def test_strangers_are_counted() -> None:
+def test_datagrams_from_unknown_sources_are_counted() -> None:
     table: RouteTable[str] = RouteTable()
     for data in (
         b"",

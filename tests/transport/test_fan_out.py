@@ -1,4 +1,4 @@
-"""The hot loop sends what `SendStream.forward` would send, to everybody, and survives what goes wrong."""
+"""The forwarding loop sends to each receiver what `SendStream.forward` would send, and survives errors."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ def room(count: int, wire: Wire, **options: str) -> tuple[Publisher, list[Subscr
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_everybody_gets_the_packet_in_his_own_numbers(profile: str) -> None:
+def test_every_receiver_gets_the_packet_in_its_own_numbers(profile: str) -> None:
     wire = Wire(capacity=4)
     publisher, subscribers = room(9, wire, profile=profile)
     early, late = subscribers[0], Subscriber()
@@ -63,7 +63,7 @@ def test_the_batch_is_flushed_when_full_and_holds_the_rest() -> None:
     assert (len(wire.sent), wire.egress.count) == (8, 1)
 
 
-def test_late_packets_and_first_packets_take_the_complete_way_in_between() -> None:
+def test_late_and_first_packets_are_left_to_forward() -> None:
     wire = Wire(capacity=3)
     publisher, subscribers = room(2, wire)
     newcomer = Subscriber()
@@ -94,7 +94,7 @@ def test_different_negotiations_side_by_side() -> None:
         assert [bool(packet.extensions) for packet in packets] == [not index % 2] * 2
 
 
-def test_what_one_receiver_cannot_get_does_not_disturb_the_others() -> None:
+def test_a_packet_that_one_receiver_cannot_get_reaches_the_others() -> None:
     wire = Wire()
     publisher, subscribers = room(4, wire)
     gone, unwilling, broken, well = subscribers
@@ -139,7 +139,7 @@ def test_the_portable_binding_writes_the_same_bytes(monkeypatch: pytest.MonkeyPa
 
 
 @given(st.lists(st.sampled_from(["delta", "key", "lose", "late", "padding"]), max_size=30))
-def test_the_loop_agrees_with_the_complete_way(steps: list[str]) -> None:
+def test_the_loop_sends_what_forward_sends(steps: list[str]) -> None:
     wire = Wire()
     publisher, (by_loop, by_hand) = room(2, wire)
     lost: list[RtpPacket] = []

@@ -1,4 +1,4 @@
-"""Wishes for key frames are merged, throttled, repeated, and ended by a key frame."""
+"""Requests for key frames are merged, throttled, sent again, and ended by a key frame."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sfu.transport.key_frame_requests import MAX_INTERVAL, MIN_INTERVAL, KeyFrameRequests
 
 
-def test_many_wishes_make_one_request() -> None:
+def test_many_requests_of_subscribers_are_one_to_the_publisher() -> None:
     requests = KeyFrameRequests()
     assert requests.next_timeout() is None
     assert not requests.take_due(0.0)
@@ -22,7 +22,7 @@ def test_many_wishes_make_one_request() -> None:
     assert requests.sent == 1
 
 
-def test_a_wish_soon_after_a_request_waits_and_may_be_served_meanwhile() -> None:
+def test_a_request_soon_after_another_waits_and_is_dropped_at_a_key_frame() -> None:
     requests = KeyFrameRequests()
     requests.request(1.0)
     assert requests.take_due(1.0)
@@ -35,7 +35,7 @@ def test_a_wish_soon_after_a_request_waits_and_may_be_served_meanwhile() -> None
     assert not requests.take_due(2.0)
 
 
-def test_unanswered_requests_are_repeated_less_and_less_often() -> None:
+def test_unanswered_requests_are_sent_again_at_growing_intervals() -> None:
     requests = KeyFrameRequests()
     requests.request(0.0)
     at = []
@@ -49,7 +49,7 @@ def test_unanswered_requests_are_repeated_less_and_less_often() -> None:
     assert at[-1] - at[-2] == MAX_INTERVAL
 
 
-def test_a_new_wish_does_not_wait_for_a_long_repetition() -> None:
+def test_a_new_request_does_not_wait_for_a_long_interval() -> None:
     requests = KeyFrameRequests()
     requests.request(0.0)
     for now in (0.0, 0.5, 1.5):

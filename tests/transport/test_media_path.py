@@ -157,7 +157,7 @@ def test_everything_arrives_once_and_in_order(seed: int, loss: float) -> None:
         repeated = sending.repeat(number)
         up.send(now, partial(to_server, repeated))
 
-    # The packet that starts it all is not lost on either leg: nobody knows that there was one before the first.
+    # The packet that starts it all is not lost on either leg: no gap shows that there was one before the first.
     to_server(sending.next(0), 0.0)
     for tick in range(1, int(SECONDS / INTERVAL)):
         now = tick * INTERVAL
@@ -210,7 +210,7 @@ PUBLISHED = (VP8, RED, OPUS, Codec(45, "AV1", 90000), Codec(98, "VP9", 90000), C
     [(0x80, 96, False, 0, b"", b""), (0x80, 111, False, 1, b"", b"\0"), (0x80, 63, False, 2, b"", b"\x60")],
     False,
 )
-def test_whatever_a_publisher_sends_nothing_breaks(
+def test_no_packets_of_a_publisher_break_anything(
     packets: list[tuple[int, int, bool, int, bytes, bytes]], red: bool
 ) -> None:
     stream = published()

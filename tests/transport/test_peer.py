@@ -71,7 +71,7 @@ class Call:
             kind="video",
             ssrc=SLOT_SSRC,
             rtx_ssrc=SLOT_RTX_SSRC,
-            cname="somebody",
+            cname="alice",
             send_context=self.subscriber.transport.send_context,
             random=self.subscriber.random.randbytes,
         )
@@ -160,7 +160,7 @@ def test_unknown_ssrcs_do_not_use_up_the_peers_share(publisher: Link) -> None:
 
 
 def test_ssrcs_that_only_report_do_not_use_up_the_peers_share(publisher: Link) -> None:
-    """A sender's last report comes after its m-line is gone, and then nobody says that it has ended."""
+    """A sender's last report comes after its m-line is gone, and nothing tells the end of its SSRC."""
     for ssrc in range(0x4000, 0x4000 + 300):
         publisher.client.send_rtcp([SenderReport(ssrc, 1, 2, 3, 4)])
     publisher.client.send_rtp(video(1, KEY_FRAME))
@@ -239,7 +239,7 @@ def test_key_frame_is_asked_for_on_request(publisher: Link) -> None:
     assert PictureLossIndication(publisher.transport.local_ssrc, SSRC) in publisher.client.rtcp
 
 
-def test_arrivals_are_fed_back(publisher: Link) -> None:
+def test_arrivals_are_reported_in_transport_wide_feedback(publisher: Link) -> None:
     for number in range(1, 6):
         publisher.client.send_rtp(video(number, KEY_FRAME, transport_sequence=100 + number))
     publisher.run(0.2)
@@ -248,8 +248,8 @@ def test_arrivals_are_fed_back(publisher: Link) -> None:
     assert message.base_sequence_number == 101
 
 
-def test_arrivals_of_what_no_description_has_named_yet_are_fed_back(publisher: Link) -> None:
-    """A browser sends as soon as it has made its answer, and would take all of that for lost on the way."""
+def test_arrivals_of_unknown_ssrcs_are_fed_back(publisher: Link) -> None:
+    """A browser sends as soon as it has made its answer, and would count all of these packets as lost."""
     for number in range(1, 4):
         early = replace(video(number, transport_sequence=number), ssrc=0x4000, payload_type=50)
         publisher.client.send_rtp(replace(early, extensions=early.extensions[1:]))
@@ -321,7 +321,7 @@ def test_a_slot_that_is_gone_leaves_its_counts_and_nothing_else(call: Call) -> N
     call.send(video(3))
     call.subscriber.client.send_rtcp([GenericNack(1, SLOT_SSRC, (call.received()[1].sequence_number,))])
     call.run(0.05)
-    call.subscriber.client.rtp.pop()  # its repetition, which has made libsrtp know the SSRC of RTX
+    call.subscriber.client.rtp.pop()  # its retransmission, which has made libsrtp know the SSRC of RTX
     sent = call.subscriber.transport.statistics().sent
     srtp = call.subscriber.transport.send_context.srtp
     assert srtp is not None
@@ -364,7 +364,7 @@ def test_many_key_frame_requests_in_one_datagram_are_one_event(call: Call) -> No
     assert call.slot.statistics().key_frame_requests == 50
 
 
-def test_key_frame_request_for_an_idle_slot_asks_nobody(call: Call) -> None:
+def test_key_frame_request_for_an_idle_slot_asks_no_publisher(call: Call) -> None:
     call.slot.bind(None, call.publisher.now)
     call.subscriber.events.clear()
     call.subscriber.client.send_rtcp([PictureLossIndication(1, SLOT_SSRC)])
@@ -401,7 +401,7 @@ def test_sender_reports_and_their_answers_give_the_round_trip(call: Call) -> Non
     assert reports
     assert {report.ssrc for report in reports} == {SLOT_SSRC}
     names = [packet for packet in call.subscriber.client.rtcp if isinstance(packet, SourceDescription)]
-    assert b"somebody" in [value for chunk in names[0].chunks for _, value in chunk.items]
+    assert b"alice" in [value for chunk in names[0].chunks for _, value in chunk.items]
     last = (reports[-1].ntp_time >> 16) & 0xFFFF_FFFF
     own = ReportBlock(SLOT_SSRC, 0, 0, 1, 0, last, 0)
     early = ReportBlock(SLOT_SSRC, 0, 0, 1, 0, 0, 0)
@@ -416,7 +416,7 @@ def test_sender_reports_and_their_answers_give_the_round_trip(call: Call) -> Non
     assert round_trip < 1.6
 
 
-def test_round_trip_to_who_both_sends_and_receives_times_its_nacks(call: Call) -> None:
+def test_the_round_trip_time_of_a_peer_times_the_nacks_to_it(call: Call) -> None:
     call.publisher.client.send_rtcp([SenderReport(SSRC, 1000 << 32, 6000, 2, 20)])
     subscriber = call.subscriber
     subscriber.transport.set_receivers([VIDEO], subscriber.now)
@@ -431,7 +431,7 @@ def test_round_trip_to_who_both_sends_and_receives_times_its_nacks(call: Call) -
     assert stream._missing.retry_after == call.slot.statistics().round_trip
 
 
-def test_subscriber_gets_a_picture_that_stands_still(publisher: Link) -> None:
+def test_a_new_subscriber_of_a_still_picture_gets_a_key_frame(publisher: Link) -> None:
     """Its slot is there before its transport is up, and no packet comes that would tell of it."""
     publisher.client.send_rtp(video(1, KEY_FRAME))
     publisher.run(1.0)
@@ -441,7 +441,7 @@ def test_subscriber_gets_a_picture_that_stands_still(publisher: Link) -> None:
         kind="video",
         ssrc=SLOT_SSRC,
         rtx_ssrc=None,
-        cname="somebody",
+        cname="alice",
         send_context=subscriber.transport.send_context,
         random=subscriber.random.randbytes,
     )

@@ -171,7 +171,7 @@ def test_gaps_are_nacked_and_rtx_repairs_them() -> None:
     assert RtpPacket.parse(kept) == media.rtp
 
 
-def test_rtx_that_is_a_probe_or_comes_first_or_is_none() -> None:
+def test_rtx_that_is_a_probe_or_too_early_or_malformed() -> None:
     stream = published()
     publisher = Publisher(stream)
     packet = publisher.packet()
@@ -183,7 +183,7 @@ def test_rtx_that_is_a_probe_or_comes_first_or_is_none() -> None:
         stream.receive_rtx(RtpPacket(97, False, 1, 2, 1001, payload=b"a"), 0.0)
 
 
-def test_rtx_from_a_numbering_that_is_over_stops_nothing() -> None:
+def test_rtx_from_before_a_restart_is_dropped() -> None:
     stream = published()
     publisher = Publisher(stream)
     publisher.send(KEY_FRAME)
@@ -198,7 +198,7 @@ def test_rtx_from_a_numbering_that_is_over_stops_nothing() -> None:
     assert stream.statistics().dropped == {"rtx-ahead": 2}
 
 
-def test_without_nack_nothing_is_asked_but_video_is_kept_for_subscribers() -> None:
+def test_without_nack_nothing_is_requested_but_video_is_kept_for_subscribers() -> None:
     stream = published(codec=Codec(96, "VP8", 90000, feedback=frozenset({"nack pli"})))
     publisher = Publisher(stream)
     publisher.send(KEY_FRAME)
@@ -209,7 +209,7 @@ def test_without_nack_nothing_is_asked_but_video_is_kept_for_subscribers() -> No
     assert len(stream.history) == 2
 
 
-def test_audio_is_kept_where_nack_was_negotiated() -> None:
+def test_audio_is_kept_if_nack_was_negotiated() -> None:
     assert published(kind="audio").history is None
     asked = Codec(111, "opus", 48000, 2, feedback=frozenset({"nack"}))
     assert published(kind="audio", codec=asked).history is not None
@@ -244,7 +244,7 @@ def test_fir_where_pli_was_not_negotiated_counts_its_commands() -> None:
     assert numbers == [1, 1]
 
 
-def test_nobody_is_asked_where_nothing_was_negotiated() -> None:
+def test_without_negotiated_feedback_nothing_is_requested() -> None:
     stream = published(codec=Codec(96, "VP8", 90000))
     stream.request_key_frame(0.0)
     audio = published(kind="audio")
@@ -309,7 +309,7 @@ def test_a_restart_of_the_numbering_is_another_source_to_subscribers() -> None:
     assert stream.next_timeout() == 2.0 + MIN_INTERVAL
 
 
-def test_negotiation_changes_what_is_known_and_reaches_the_subscribers() -> None:
+def test_a_negotiation_changes_the_codecs_and_reaches_the_subscribers() -> None:
     stream = published()
     subscriber = Subscriber()
     subscriber.stream.bind(stream, 0.0)
@@ -327,7 +327,7 @@ def test_negotiation_changes_what_is_known_and_reaches_the_subscribers() -> None
         stream.negotiate([], {})
 
 
-def test_receivers_that_negotiated_alike_share_a_translation_and_none_is_kept_for_nobody() -> None:
+def test_receivers_with_equal_negotiations_share_a_translation_that_is_freed_with_the_last() -> None:
     stream = published()
     one, other = Subscriber(), Subscriber(ids={})
     another = Subscriber()
@@ -340,7 +340,7 @@ def test_receivers_that_negotiated_alike_share_a_translation_and_none_is_kept_fo
     assert len(stream._translations) == 1
 
 
-def test_close_lets_the_subscribers_go() -> None:
+def test_close_unbinds_the_subscribers() -> None:
     stream = published()
     publisher = Publisher(stream)
     subscribers = [Subscriber(), Subscriber()]
@@ -361,7 +361,7 @@ def recordings() -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("path", recordings().values(), ids=recordings())
-def test_what_browsers_sent_comes_through(path: Path) -> None:
+def test_recorded_packets_of_browsers_come_through(path: Path) -> None:
     """Every stream of a recording as a published one: nothing but padding and duplicates stays behind."""
     streams: dict[int, ReceiveStream] = {}
     forwarded = padding = 0

@@ -26,7 +26,9 @@ def test_round_trip() -> None:
     reports.sent(NTP + 2**32, 11.0)
     reports.receive(ReportBlock(1, 0, 0, 0, 0, compact_ntp(NTP), 65536), 11.25)
     assert reports.round_trip == 0.25
-    reports.receive(ReportBlock(1, 0, 0, 0, 0, compact_ntp(NTP) + 1, 0), 99.0)  # no report of ours
+    reports.receive(
+        ReportBlock(1, 0, 0, 0, 0, compact_ntp(NTP) + 1, 0), 99.0
+    )  # not one of the server's reports
     assert reports.round_trip == 0.25
     reports.receive(ReportBlock(1, 0, 0, 0, 0, compact_ntp(NTP), 65536 * 60), 11.25)  # a lie, or a bad clock
     assert reports.round_trip == 0.0
@@ -66,7 +68,7 @@ def test_progress_over_the_wrap_of_the_extended_number() -> None:
     assert reports.receive(block(0x10, 0), 2.0) == Progress(0x20, 0, None)
 
 
-def test_a_leap_that_nothing_could_have_made_counts_nothing_but_is_where_it_goes_on() -> None:
+def test_an_implausible_jump_counts_nothing_and_is_the_new_start() -> None:
     reports = ReceptionReports()
     reports.receive(block(1000, 0), 1.0)
     assert reports.receive(block(1000 + PLAUSIBLE_STEP, 5), 2.0) == Progress(0, 0, None)

@@ -1,4 +1,4 @@
-"""A receiver gets repetitions, but not many times what it is sent anyway."""
+"""A receiver gets retransmissions, but not many times what it is sent anyway."""
 
 from sfu.transport.retransmission import (
     BURST,
@@ -10,7 +10,7 @@ from sfu.transport.retransmission import (
 )
 
 
-def test_one_packet_is_repeated_only_so_fast_and_so_often() -> None:
+def test_the_retransmissions_of_one_packet_are_limited() -> None:
     limit = RetransmissionLimit()
     now = 1.0
     assert limit.take(7, 100, 0, now)
@@ -32,7 +32,7 @@ def test_the_interval_follows_the_round_trip() -> None:
     assert limit.interval == MIN_INTERVAL
 
 
-def test_all_together_stay_below_what_is_sent() -> None:
+def test_all_retransmissions_together_stay_below_what_is_sent() -> None:
     limit = RetransmissionLimit()
     repeated = sum(1000 for number in range(10_000) if limit.take(number, 1000, 0, 0.0))
     assert BURST - 1000 < repeated <= BURST
@@ -40,7 +40,7 @@ def test_all_together_stay_below_what_is_sent() -> None:
     assert limit.take(99_999, 1000, 2000, 0.0)
 
 
-def test_what_is_looked_up_follows_what_is_sent() -> None:
+def test_lookups_are_limited_by_what_is_sent() -> None:
     limit = RetransmissionLimit()
     assert limit.take_lookups(MAX_LOOKUPS - 1, 0) == MAX_LOOKUPS - 1
     assert limit.take_lookups(10, 0) == 1
@@ -49,7 +49,7 @@ def test_what_is_looked_up_follows_what_is_sent() -> None:
     assert limit.take_lookups(10_000, 1_000_000) == MAX_LOOKUPS
 
 
-def test_only_so_many_packets_are_remembered() -> None:
+def test_the_number_of_remembered_packets_is_limited() -> None:
     limit = RetransmissionLimit()
     for number in range(MAX_TRACKED + 1):
         assert limit.take(number, 1, 0, 0.0)

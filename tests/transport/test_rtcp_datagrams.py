@@ -22,7 +22,7 @@ def sender_report(ssrc: int) -> SenderReport:
     return SenderReport(ssrc, 1, 2, 3, 4)
 
 
-def test_nothing_to_say_is_no_datagram() -> None:
+def test_nothing_to_report_makes_no_datagram() -> None:
     assert reports([], [], 1, "us") == []
     assert feedback([], 1, "us") == []
 
@@ -63,7 +63,7 @@ def test_source_descriptions_are_within_their_count() -> None:
     assert sum(len(parse_compound(data)) - 1 for data in datagrams) == 40
 
 
-def test_feedback_follows_a_report_and_our_name() -> None:
+def test_feedback_follows_a_report_and_the_cname() -> None:
     asked: list[RtcpPacket] = [GenericNack(1, 7, (3, 4)), PictureLossIndication(1, 7)]
     [data] = feedback(asked, 1, "us")
     report, description, *rest = parse_compound(data)

@@ -17,12 +17,21 @@ from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import MessageClass, StunMessage
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.rtcp import Goodbye, ReceiverReport
+from sfu.rtp.srtp import PROFILES
 from sfu.sdp.attributes import Fingerprint
 from sfu.transport.events import Secured, TransportClosed, TransportFailed
 from sfu.transport.secure import SecureChannel
 
 ELSEWHERE = Address("203.0.113.9", 60000)
 RTP = RtpPacket(96, False, 1, 2, 3, (), (), b"payload")
+
+
+def test_dtls_and_srtp_agree_on_the_lengths_of_keys() -> None:
+    """Each of the two packages can be used without the other, so each has its own table."""
+    assert {profile.name for profile in SrtpProtectionProfile} == set(PROFILES)
+    for profile in SrtpProtectionProfile:
+        row = PROFILES[profile.name]
+        assert (profile.key_length, profile.salt_length) == (row.key_length, row.salt_length)
 
 
 def client(**options: object) -> ScriptedClient:
@@ -68,7 +77,7 @@ def test_call_is_secured_with_every_profile(profile: SrtpProtectionProfile) -> N
     assert drops(link) == {}
 
 
-def test_client_that_is_passive_is_called() -> None:
+def test_the_server_is_dtls_client_of_a_passive_peer() -> None:
     link = Link(client=client(dtls_role="server")).connect()
     assert link.transport.send_context.path == link.path
 
@@ -85,7 +94,7 @@ def test_first_description_may_be_active_and_the_next_passive() -> None:
     assert not link.transport.ended
 
 
-def test_client_that_changes_its_mind_before_there_is_a_path_is_waited_for() -> None:
+def test_a_role_that_changes_before_there_is_a_path_is_used() -> None:
     link = Link()
     passive = dataclasses.replace(link.remote_of_client(), setup="passive")
     link.transport.set_remote(passive, link.now)
@@ -260,7 +269,7 @@ def test_peer_that_closes_is_reported() -> None:
     assert link.transport.state is IceState.CLOSED
 
 
-def test_close_says_goodbye_once() -> None:
+def test_close_sends_bye_and_close_notify_once() -> None:
     link = Link().connect()
     link.transport.close(link.now)
     link.transport.close(link.now)

@@ -14,7 +14,7 @@ def test_every_state_can_be_reached_and_left() -> None:
     assert {state for (state, _), following in TRANSITIONS.items() if following is not state} == set(SendState)
 
 
-def test_an_event_that_cannot_happen_is_an_error_of_ours() -> None:
+def test_an_event_without_a_row_raises() -> None:
     stream = Subscriber().stream
     with pytest.raises(KeyError):
         stream._enter(SendEvent.KEY_FRAME)

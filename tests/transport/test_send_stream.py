@@ -131,7 +131,7 @@ def test_real_losses_stay_gaps_and_late_packets_fill_them() -> None:
     assert numbers(subscriber.read(wire)) == [1]
 
 
-def test_late_padding_fills_the_hole_it_left() -> None:
+def test_late_padding_fills_its_gap() -> None:
     publisher, subscriber, wire = call()
     send(publisher, subscriber, wire, KEY_FRAME)
     padding = publisher.packet(b"", padding_size=200)
@@ -193,7 +193,7 @@ def test_another_source_continues_numbers_and_time() -> None:
 
 
 def test_dependency_descriptors_are_those_of_the_first_source_alone() -> None:
-    """The next one numbers its frames anew, and libwebrtc would drop all that seem old."""
+    """The next source numbers its frames from the start, and libwebrtc would drop all that look old."""
     uri = extensions.DEPENDENCY_DESCRIPTOR.uri
     sources = [published(1000), published(2000)]
     subscriber, wire = Subscriber(ids={uri: 7}, mid=None), Wire()
@@ -224,7 +224,7 @@ def test_dependency_descriptors_are_those_of_the_first_source_alone() -> None:
     subscriber.stream.bind(None, 2.0)
     subscriber = fresh
     assert forwarded(sources[1], 7, 2.0) == b"abc"
-    # Who numbers packets anew numbers frames anew.
+    # A source whose packet numbers begin again also numbers its frames from the start.
     publisher = Publisher(sources[1], first=30000)
     assert publisher.receive(publisher.packet(), 2.1) is None
     assert forwarded(sources[1], 30001, 2.2) is None
@@ -254,7 +254,7 @@ def test_a_codec_that_was_not_negotiated_is_left_out_without_a_gap() -> None:
     assert subscriber.stream.statistics().dropped == {"codec": 2}
 
 
-def test_a_packet_that_grew_too_long_is_counted() -> None:
+def test_a_packet_that_is_too_long_with_its_extensions_is_counted() -> None:
     publisher, subscriber, wire = call()
     send(publisher, subscriber, wire, KEY_FRAME + bytes(MAX_PLAINTEXT))
     assert subscriber.read(wire) == []
@@ -266,7 +266,7 @@ def test_a_packet_that_grew_too_long_is_counted() -> None:
     assert subscriber.stream.statistics().dropped == {"srtp-too-long": 2}
 
 
-def test_mid_stands_in_the_first_packets_and_then_the_stream_is_steady() -> None:
+def test_the_first_packets_have_a_mid_and_then_the_stream_takes_the_fast_path() -> None:
     publisher, subscriber, wire = call()
     for count in range(MID_PACKETS):
         assert not subscriber.stream.fast_path
@@ -316,11 +316,11 @@ def test_nothing_goes_out_before_anything_is_bound() -> None:
     assert (statistics.key_frame_requests, statistics.jitter_seconds) == (1, 0.0)
 
 
-# A slow way to the receiver.
+# A slow path to the receiver.
 
 
 class Slow:
-    """A publisher, and a subscriber whose way is full from time to time; both as long as the call lasts."""
+    """A publisher, and a subscriber whose path is full from time to time."""
 
     def __init__(self, kind: Literal["audio", "video"] = "video") -> None:
         self.publisher = Publisher(published(kind=kind))
@@ -354,7 +354,7 @@ class Slow:
         fan_out(media, publisher.stream.senders, self.wire.egress, 0.0)
 
 
-def test_while_the_way_is_full_a_frame_goes_on_to_its_end_and_no_other_begins() -> None:
+def test_while_the_path_is_full_a_frame_is_completed_and_no_other_begins() -> None:
     call = Slow()
     stream = call.subscriber.stream
     assert stream.fast_path
@@ -382,7 +382,7 @@ def test_while_the_way_is_full_a_frame_goes_on_to_its_end_and_no_other_begins() 
     assert packets[0].payload.startswith(KEY_FRAME)
 
 
-def test_a_way_that_was_full_between_two_packets_costs_nothing() -> None:
+def test_a_path_that_was_full_between_two_packets_costs_nothing() -> None:
     call = Slow()
     call.publisher.stream.take_feedback(9.0)
     call.full(True)
@@ -392,7 +392,7 @@ def test_a_way_that_was_full_between_two_packets_costs_nothing() -> None:
     assert call.publisher.stream.take_feedback(10.0) == []
 
 
-def test_what_was_lost_before_the_way_was_full_is_still_repaired() -> None:
+def test_losses_from_before_the_path_was_full_are_repaired() -> None:
     call = Slow()
     lost = call.publisher.packet()
     call.frame()
@@ -404,7 +404,7 @@ def test_what_was_lost_before_the_way_was_full_is_still_repaired() -> None:
     assert numbers(call.subscriber.read(call.wire)) == [2, 1]
 
 
-def test_audio_goes_on_when_the_way_is_full() -> None:
+def test_audio_goes_on_when_the_path_is_full() -> None:
     call = Slow("audio")
     call.full(True)
     call.frame(b"opus")
@@ -412,7 +412,7 @@ def test_audio_goes_on_when_the_way_is_full() -> None:
     assert numbers(call.subscriber.read(call.wire)) == [1]
 
 
-def test_a_source_that_is_bound_while_the_way_is_full_waits() -> None:
+def test_a_source_that_is_bound_while_the_path_is_full_waits() -> None:
     call = Slow()
     call.full(True)
     call.publisher = Publisher(published(2000))
@@ -429,7 +429,7 @@ def test_a_source_that_is_bound_while_the_way_is_full_waits() -> None:
 @given(
     st.lists(st.tuples(st.booleans(), st.lists(st.sampled_from(["", "full", "free"]), min_size=1, max_size=5)))
 )
-def test_whatever_the_way_does_the_receiver_gets_whole_frames(frames: list[tuple[bool, list[str]]]) -> None:
+def test_the_receiver_gets_whole_frames_whenever_the_path_is_full(frames: list[tuple[bool, list[str]]]) -> None:
     """And what it gets can be shown: no number is missing, and after a frame left out comes a key frame."""
     call = Slow()
     expected: list[int] = []  # timestamps
@@ -451,10 +451,10 @@ def test_whatever_the_way_does_the_receiver_gets_whole_frames(frames: list[tuple
     assert numbers(received) == list(range(1, len(received) + 1))
 
 
-# Repetitions.
+# Retransmissions.
 
 
-def test_nacked_packets_are_repeated_by_rtx_with_the_mid() -> None:
+def test_nacked_packets_are_retransmitted_by_rtx_with_the_mid() -> None:
     publisher, subscriber, wire = call(mid_packets=0)
     send(publisher, subscriber, wire, KEY_FRAME, 0.5)
     (sent,) = subscriber.read(wire)
@@ -473,7 +473,7 @@ def test_nacked_packets_are_repeated_by_rtx_with_the_mid() -> None:
     assert statistics.packets == MID_PACKETS + 1
 
 
-def test_what_is_unknown_or_asked_too_often_is_not_repeated() -> None:
+def test_what_is_unknown_or_asked_too_often_is_not_retransmitted() -> None:
     publisher, subscriber, wire = call(mid_packets=0)
     send(publisher, subscriber, wire, now=1.0)
     (sent,) = subscriber.read(wire)
@@ -483,7 +483,7 @@ def test_what_is_unknown_or_asked_too_often_is_not_repeated() -> None:
     assert subscriber.stream.statistics().dropped == {"nack-unknown": 3, "nack-limit": 2}
 
 
-def test_only_so_many_numbers_are_looked_up() -> None:
+def test_the_number_of_lookups_is_limited() -> None:
     publisher, subscriber, wire = call(mid_packets=0)
     for _ in range(2):
         subscriber.stream.receive_nack(range(60000, 61000), 0.0)
@@ -506,14 +506,14 @@ def test_numbers_of_a_nack_are_those_around_the_newest() -> None:
     assert RtpPacket.parse(answer).payload[:2] == sent.sequence_number.to_bytes(2)
 
 
-def test_without_rtx_the_repetition_is_the_packet_itself() -> None:
+def test_without_rtx_the_retransmission_is_the_packet_itself() -> None:
     publisher, subscriber, wire = call((NO_RTX,), mid_packets=0)
     send(publisher, subscriber, wire)
     (sent,) = subscriber.read(wire)
     assert subscriber.stream.receive_nack([sent.sequence_number], 0.0) == [sent.serialize()]
 
 
-def test_without_rtx_nothing_is_repeated_that_would_look_different_now() -> None:
+def test_without_rtx_nothing_is_retransmitted_that_would_look_different_now() -> None:
     publisher, subscriber, wire = call((NO_RTX,), mid_packets=1)
     assert subscriber.stream.receive_nack([3], 0.0) == []  # would lack its mid
     send(publisher, subscriber, wire)
@@ -527,7 +527,7 @@ def test_without_rtx_nothing_is_repeated_that_would_look_different_now() -> None
     assert subscriber.stream.statistics().dropped == {"nack-changed": 3}
 
 
-def test_without_rtx_nothing_is_repeated_from_before_a_restart_of_the_source() -> None:
+def test_without_rtx_nothing_is_retransmitted_from_before_a_restart_of_the_source() -> None:
     """Its timestamp would be another one by now, under the same nonce."""
     publisher, subscriber, wire = call((NO_RTX,), mid_packets=0)
     send(publisher, subscriber, wire)
@@ -541,7 +541,7 @@ def test_without_rtx_nothing_is_repeated_from_before_a_restart_of_the_source() -
     assert subscriber.stream.receive_nack([after.sequence_number], 0.3) == [after.serialize()]
 
 
-def test_a_packet_of_a_codec_that_has_gone_is_not_repeated() -> None:
+def test_a_packet_of_a_codec_that_has_gone_is_not_retransmitted() -> None:
     publisher, subscriber, wire = call(mid_packets=0)
     send(publisher, subscriber, wire)
     subscriber.stream.negotiate((Codec(98, "VP9", 90000),), SUBSCRIBER_IDS, "v0")
@@ -564,7 +564,7 @@ def test_sender_reports_carry_the_publishers_clock_on() -> None:
     assert subscriber.stream.make_sender_report(3.0) is None
 
 
-def test_sender_reports_after_a_switch_are_in_the_slots_own_time() -> None:
+def test_sender_reports_after_a_switch_have_the_outgoing_timestamps() -> None:
     publisher, subscriber, wire = call()
     send(publisher, subscriber, wire, KEY_FRAME, 1.0)
     other = Publisher(published(2000), timestamp=500)
@@ -577,7 +577,7 @@ def test_sender_reports_after_a_switch_are_in_the_slots_own_time() -> None:
     assert report.rtp_timestamp == subscriber.read(wire)[-1].timestamp
 
 
-def test_round_trips_are_measured_against_our_own_record() -> None:
+def test_round_trips_are_measured_from_the_time_of_sending() -> None:
     publisher, subscriber, wire = call(mid_packets=0)
     publisher.stream.receive_sender_report(SenderReport(1000, 77 << 40, 9000, 1, 1), 1.0)
     report = subscriber.stream.make_sender_report(1.0)

@@ -22,7 +22,7 @@ class Subscription:
             kind="video",
             ssrc=0x2221,
             rtx_ssrc=None,
-            cname="somebody",
+            cname="alice",
             send_context=self.link.transport.send_context,
             random=self.link.random.randbytes,
         )

@@ -86,7 +86,7 @@ def test_announced_rtx_makes_its_stream_known() -> None:
     assert table.table.repairs[11] is table.table.media[10]
 
 
-def test_mid_says_the_m_line() -> None:
+def test_the_mid_names_the_m_line() -> None:
     table = Table(AUDIO, VIDEO, SCREEN)
     assert table.associate(packet(20, mid="2"))
     assert table.associate(packet(10, mid="1"))
@@ -94,7 +94,7 @@ def test_mid_says_the_m_line() -> None:
     assert table.streams() == [(20, "2", None, None), (10, "1", None, 11)]
 
 
-def test_payload_type_says_the_m_line_if_only_one_has_it() -> None:
+def test_a_payload_type_identifies_the_m_line_if_only_one_has_it() -> None:
     table = Table(AUDIO, VIDEO, SCREEN)
     assert table.associate(packet(30, 111))
     assert not table.associate(packet(10, 96))
@@ -123,7 +123,7 @@ def test_unknown_and_inactive_m_lines() -> None:
     assert table.drops == {"rtp-unknown-mid": 1, "rtp-inactive-mid": 1}
 
 
-def test_m_line_without_codecs_takes_nothing() -> None:
+def test_packets_for_an_m_line_without_codecs_are_dropped() -> None:
     table = Table(replace(VIDEO, codecs=()))
     assert not table.associate(packet(10, mid="1"))
     assert table.drops == {"rtp-unknown-ssrc": 1}
@@ -180,7 +180,7 @@ def test_renegotiated_codecs_reach_the_stream() -> None:
     assert table.released() == []
 
 
-def test_inactive_m_line_ends_the_stream_and_keeps_what_decrypts_it() -> None:
+def test_an_inactive_m_line_ends_the_stream_and_keeps_its_decryption_state() -> None:
     announced = replace(VIDEO, ssrcs=(10,), rtx_ssrcs={10: 11})
     table = Table(announced)
     table.associate(packet(10))
@@ -194,8 +194,8 @@ def test_inactive_m_line_ends_the_stream_and_keeps_what_decrypts_it() -> None:
     assert table.streams() == [(10, "1", None, 11)]
 
 
-def test_after_a_pause_nothing_need_be_said_again() -> None:
-    """Once a report about an SSRC has come, browsers leave MID and RID out, and do not begin anew with them."""
+def test_after_a_pause_packets_need_no_mid() -> None:
+    """Once a report about an SSRC has come, browsers leave MID and RID out, and do not send them again."""
     simulcast = replace(VIDEO, rids=("h", "l"))
     table = Table(simulcast, SCREEN)
     for first in (packet(10, mid="1", rid="h"), packet(11, 97, mid="1", rrid="h"), packet(20, mid="2")):
@@ -211,7 +211,7 @@ def test_after_a_pause_nothing_need_be_said_again() -> None:
     assert table.released() == []
 
 
-def test_retransmissions_that_no_description_names_go_on() -> None:
+def test_unannounced_rtx_goes_on_after_a_negotiation() -> None:
     table = Table(replace(VIDEO, ssrcs=(10,)), SCREEN)
     table.associate(packet(10))
     table.associate(packet(11, 97, mid="1"))
@@ -234,7 +234,7 @@ def test_retransmissions_that_no_description_names_go_on() -> None:
 
 
 @pytest.mark.parametrize("rtx_ssrcs", [{10: 10}, {10: 11, 11: 12}])
-def test_one_ssrc_for_two_things_ends_once(rtx_ssrcs: dict[int, int]) -> None:
+def test_an_ssrc_for_a_stream_and_its_rtx_ends_once(rtx_ssrcs: dict[int, int]) -> None:
     table = Table(replace(VIDEO, ssrcs=(10,), rtx_ssrcs=rtx_ssrcs))
     for ssrc in (12, 11, 10):
         table.associate(packet(ssrc, mid="1"))
@@ -339,7 +339,7 @@ packets = st.builds(
 
 
 @given(st.lists(st.lists(receivers, max_size=3, unique_by=lambda r: r.mid) | packets, max_size=40))
-def test_tables_agree_with_each_other_whatever_comes(steps: list[list[Receiver] | RtpPacket]) -> None:
+def test_the_tables_agree_after_any_packets(steps: list[list[Receiver] | RtpPacket]) -> None:
     table = Table()
     open_streams: set[int] = set()
     held: set[int] = set()

@@ -26,7 +26,7 @@ def test_the_first_of_two_equal_codecs_is_taken() -> None:
     assert translation_key([VP8], {}, theirs, {})[0] == ((96, 100),)
 
 
-def test_a_packet_in_the_receivers_labels() -> None:
+def test_a_packet_has_the_receivers_payload_type_and_ids() -> None:
     translation = Translation((((96, 100),), ((13, 2),)))
     packet = RtpPacket(96, True, 5, 6, 7, (8,), ((13, b"a"), (4, b"0"), (1, b"b")), b"payload", 3)
     translated = translation.translate(packet)
@@ -63,7 +63,7 @@ def test_rendering_is_translating(packet: RtpPacket) -> None:
     assert translation.size == HEADER_SIZE + len(translation.suffix)
 
 
-def test_what_cannot_be_passed_on_has_no_suffix() -> None:
+def test_a_packet_that_cannot_be_forwarded_has_no_suffix() -> None:
     translation = Translation((((96, 100),), ()))
     translation.render(RtpPacket(96, False, 1, 2, 3, payload=bytes(MAX_PLAINTEXT - HEADER_SIZE)))
     assert translation.suffix is not None

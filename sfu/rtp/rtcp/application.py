@@ -26,7 +26,7 @@ _HEAD: Final = Struct(">I4s")
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """APP: a message between two programs that know its name."""
+    """APP: a message between two programs that both know its name."""
 
     PACKET_TYPE: ClassVar = 204
 
@@ -46,7 +46,7 @@ class Application:
         return cls(subtype, ssrc, name, body[8:])
 
     def encode(self) -> bytes:
-        """The whole packet. `ValueError` for a field out of range."""
+        """Return the whole packet. Raises `ValueError` for a field out of range."""
         if len(self.name) != 4:
             raise ValueError(f"APP name {self.name!r}")
         try:

@@ -1,6 +1,6 @@
 """A whole RTCP datagram: several packets one after the other (RFC 3550 section 6.1, RFC 5506).
 
-To add a message: write its file next to this one, and give it its row in `_BY_TYPE` or `_BY_FORMAT`.
+To add a message, write its file next to this one, and add its row to `_BY_TYPE` or `_BY_FORMAT`.
 """
 
 from collections.abc import Callable, Iterable
@@ -55,10 +55,10 @@ _BY_FORMAT: Final[dict[tuple[int, int], Callable[[bytes], RtcpPacket]]] = {
 
 
 def parse_compound(data: bytes) -> list[RtcpPacket]:
-    """The packets of one datagram, in order.
+    """Return the packets of one datagram, in order.
 
     Reduced-size RTCP is accepted (RFC 5506): a datagram need not begin with a report. Raises `BadPacket`
-    when any packet is malformed: after that nothing says where the next one would start. Unknown types and
+    when any packet is malformed: the start of the next one is unknown then. Unknown types and
     formats are returned as `UnknownRtcp`.
 
     >>> parse_compound(bytes.fromhex("81cd0003 00000001 0000002a 00070001"))
@@ -68,9 +68,9 @@ def parse_compound(data: bytes) -> list[RtcpPacket]:
 
 
 def serialize_compound(packets: Iterable[RtcpPacket]) -> bytes:
-    """One datagram of these packets, in this order. `ValueError` when a field does not fit the wire.
+    """Return one datagram with these packets, in this order. Raises `ValueError` when a field does not fit.
 
-    Whether a report and a CNAME have to come first is the caller's to know: it depends on what was negotiated.
+    The caller decides whether a report and a CNAME have to come first: that depends on the negotiation.
 
     >>> serialize_compound([PictureLossIndication(sender_ssrc=1, media_ssrc=42)]).hex(" ", 4)
     '81ce0002 00000001 0000002a'

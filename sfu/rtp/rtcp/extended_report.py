@@ -1,7 +1,7 @@
 r"""Extended reports, kept opaque (RFC 3611 section 2).
 
-Browsers that negotiated ``a=rtcp-xr:rcvr-rtt`` send receiver reference times in them. A receiver that knows
-no block type may skip them all; this keeps the bytes.
+Browsers that negotiated ``a=rtcp-xr:rcvr-rtt`` send receiver reference times in them. A receiver may
+skip unknown block types; this class keeps the bytes.
 
 ::
 
@@ -32,20 +32,20 @@ class ExtendedReport:
     PACKET_TYPE: ClassVar = 207
 
     ssrc: int
-    """Who reports."""
+    """The SSRC of the reporter."""
     blocks: bytes = b""
     """The report blocks as they are on the wire."""
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """From the packet's body. Raises `BadPacket` when the SSRC is cut off."""
+        """Parse the packet's body. Raises `BadPacket` when the SSRC is cut off."""
         if len(body) < 4:
             raise BadPacket("rtcp-xr", f"{len(body)} bytes")
         (ssrc,) = _SSRC.unpack_from(body)
         return cls(ssrc, body[4:])
 
     def encode(self) -> bytes:
-        """The whole packet. `ValueError` for an SSRC out of range."""
+        """Return the whole packet. Raises `ValueError` for an SSRC out of range."""
         try:
             ssrc = _SSRC.pack(self.ssrc)
         except struct.error as error:

@@ -1,4 +1,4 @@
-r"""Full intra request: "send a key frame" as a command with a number (RFC 5104 section 4.3.1).
+r"""Full intra request: "send a key frame", as a command with a number (RFC 5104 section 4.3.1).
 
 FCI, once per stream asked::
 
@@ -26,7 +26,7 @@ class FirEntry(NamedTuple):
 
     ssrc: int
     command_number: int
-    """0 … 255, one more with each new request to that stream; a repetition keeps the number."""
+    """0 … 255; increases by one with each new request to that stream. A request sent again keeps its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +37,22 @@ class FullIntraRequest:
     FORMAT: ClassVar = 4
 
     sender_ssrc: int
-    """Who asks; command numbers count per asker and stream."""
+    """The SSRC of the requester. Command numbers count for each requester and stream."""
     entries: tuple[FirEntry, ...]
     """At least one."""
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """From the packet's body. Raises `BadPacket` unless it holds whole entries, at least one."""
+        """Parse the packet's body. Raises `BadPacket` unless it holds whole entries, at least one."""
         sender_ssrc, _, fci = split_feedback(body, "rtcp-fir")
         if not fci or len(fci) % 8:
             raise BadPacket("rtcp-fir", f"{len(fci)} bytes of entries")
         return cls(sender_ssrc, tuple(map(FirEntry._make, _ENTRY.iter_unpack(fci))))
 
     def encode(self) -> bytes:
-        """The whole packet. `ValueError` for a field out of range and for no entry at all."""
+        """Return the whole packet. Raises `ValueError` for a field out of range and for no entry at all."""
         if not self.entries:
-            raise ValueError("a full intra request that asks nobody")
+            raise ValueError("a full intra request needs at least one entry")
         try:
             fci = b"".join(_ENTRY.pack(*entry) for entry in self.entries)
         except struct.error as error:

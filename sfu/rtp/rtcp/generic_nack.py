@@ -29,15 +29,15 @@ class GenericNack:
     FORMAT: ClassVar = 1
 
     sender_ssrc: int
-    """Who asks."""
+    """The SSRC of the requester."""
     media_ssrc: int
     """The stream whose packets are missing."""
     lost: tuple[int, ...]
-    """Sequence numbers, at least one. Ascending order (modulo 2**16) packs best; any order is right."""
+    """Sequence numbers, at least one, in any order. Ascending order (modulo 2**16) takes the fewest bytes."""
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """From the packet's body. Raises `BadPacket` unless it holds whole PID/BLP pairs, at least one."""
+        """Parse the packet's body. Raises `BadPacket` unless it holds whole PID/BLP pairs, at least one."""
         sender_ssrc, media_ssrc, fci = split_feedback(body, "rtcp-nack")
         if not fci or len(fci) % 4:
             raise BadPacket("rtcp-nack", f"{len(fci)} bytes of pairs")
@@ -53,7 +53,7 @@ class GenericNack:
         return cls(sender_ssrc, media_ssrc, tuple(lost))
 
     def encode(self) -> bytes:
-        """The whole packet. `ValueError` for a field out of range and for an empty `lost`."""
+        """Return the whole packet. Raises `ValueError` for a field out of range and for an empty `lost`."""
         if not self.lost:
             raise ValueError("a NACK of nothing")
         fci = b"".join(_PAIR.pack(first, bitmask) for first, bitmask in _pairs(self.lost))
@@ -61,9 +61,10 @@ class GenericNack:
 
 
 def _pairs(lost: Iterable[int]) -> list[tuple[int, int]]:
-    """`lost` as PID and BLP, in an order that says `lost` again.
+    """Return `lost` as pairs of PID and BLP that keep its order.
 
-    A new pair is opened for a number that is not within the 16 after the pair's PID or not after its others.
+    A number begins a new pair unless it is within the 16 after the pair's PID and after the pair's other
+    numbers.
     """
     pairs: list[tuple[int, int]] = []
     for number in lost:

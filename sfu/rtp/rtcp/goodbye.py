@@ -34,7 +34,7 @@ class Goodbye:
 
     @classmethod
     def decode(cls, count: int, body: bytes) -> Self:
-        """From a body with `count` sources. Raises `BadPacket` when sources or reason are cut off."""
+        """Parse a body with `count` sources. Raises `BadPacket` when sources or reason are cut off."""
         end = 4 * count
         if len(body) < end:
             raise BadPacket("rtcp-bye", f"{count} sources in {len(body)} bytes")
@@ -47,7 +47,7 @@ class Goodbye:
         return cls(ssrcs, body[end + 1 : stop])
 
     def encode(self) -> bytes:
-        """The whole packet. `ValueError` for an SSRC out of range and a reason too long."""
+        """Return the whole packet. Raises `ValueError` for an SSRC out of range and a reason too long."""
         try:
             body = struct.pack(f">{len(self.ssrcs)}I", *self.ssrcs)
         except struct.error as error:

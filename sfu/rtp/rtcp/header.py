@@ -34,7 +34,7 @@ PAYLOAD_FEEDBACK: Final = 206
 
 
 class RawPacket(NamedTuple):
-    """One RTCP packet whose type has not been looked at."""
+    """One RTCP packet before its type is parsed."""
 
     packet_type: int
     five_bits: int
@@ -44,14 +44,14 @@ class RawPacket(NamedTuple):
 
 
 def split(data: bytes) -> list[RawPacket]:
-    """The packets of a compound packet, in order.
+    """Return the packets of a compound packet, in order.
 
     Raises `BadPacket` unless every packet has version 2, a length within `data` and sound padding, and the
     packets fill `data` to its last byte.
 
-    Two rules of RFC 3550 section 6.4.1 are not held against the sender, since browsers break the first (their
-    transport-wide feedback is padded by one to three bytes) and either way the padding's extent is clear: that
-    it is a multiple of four bytes long, and that only the last packet of a compound has it.
+    Two rules of RFC 3550 section 6.4.1 about padding are not checked: that its length is a multiple of four,
+    and that only the last packet of a compound has it. Browsers break the first (their transport-wide feedback
+    is padded by one to three bytes), and the length of the padding is clear without them.
     """
     packets = []
     offset = 0
@@ -70,7 +70,7 @@ def split(data: bytes) -> list[RawPacket]:
             raise BadPacket("rtcp-truncated", f"packet type {packet_type} ends {offset - end} bytes too late")
         stop = offset
         if first & _PADDING:
-            # The last octet counts the padding octets, itself included, hence never 0.
+            # The last octet counts the padding octets including itself, so it is never 0.
             padding = data[offset - 1]
             stop -= padding
             if not padding or stop < start:
@@ -80,10 +80,10 @@ def split(data: bytes) -> list[RawPacket]:
 
 
 def join(packet_type: int, five_bits: int, body: bytes) -> bytes:
-    """One packet from its parts, padded to a 32-bit boundary. `ValueError` when they do not fit the header.
+    """Return one packet, padded to a 32-bit boundary. Raises `ValueError` when a part does not fit the header.
 
-    Padding of one to three bytes is what libwebrtc sends and understands; only bodies whose length is not
-    fixed by their format ever need it.
+    libwebrtc sends and accepts padding of one to three bytes. Only bodies whose format has no fixed length need
+    it.
     """
     if not 0 <= five_bits <= MAX_COUNT:
         raise ValueError(f"an RTCP packet counts to {MAX_COUNT}, not {five_bits}")

@@ -31,10 +31,10 @@ class Remb:
 
     PACKET_TYPE: ClassVar = PAYLOAD_FEEDBACK
     FORMAT: ClassVar = 15
-    """Application layer feedback, which others use too: `is_remb` tells."""
+    """Application layer feedback, which other messages use too: see `is_remb`."""
 
     sender_ssrc: int
-    """Who estimates."""
+    """The SSRC of the estimator."""
     bitrate: int
     """Total of the streams in bit/s. The wire has 18 significant bits: what does not fit is rounded down."""
     ssrcs: tuple[int, ...]
@@ -42,7 +42,7 @@ class Remb:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """From the packet's body. Raises `BadPacket` unless it is a REMB of exactly its length."""
+        """Parse the packet's body. Raises `BadPacket` unless it is a REMB of exactly its length."""
         sender_ssrc, _, fci = split_feedback(body, "rtcp-remb")
         if len(fci) < 8 or len(fci) != 8 + 4 * fci[4] or not fci.startswith(IDENTIFIER):
             raise BadPacket("rtcp-remb", f"{len(fci)} bytes of FCI")
@@ -51,7 +51,7 @@ class Remb:
         return cls(sender_ssrc, mantissa << exponent, struct.unpack_from(f">{fci[4]}I", fci, 8))
 
     def encode(self) -> bytes:
-        """The whole packet. `ValueError` for a field out of range."""
+        """Return the whole packet. Raises `ValueError` for a field out of range."""
         exponent = max(0, self.bitrate.bit_length() - _MANTISSA_BITS)
         if self.bitrate < 0 or exponent > _MAX_EXPONENT:
             raise ValueError(f"bitrate {self.bitrate}")

@@ -41,7 +41,7 @@ _BLOCK: Final = Struct(">IIIIII")
 
 @dataclass(frozen=True, slots=True)
 class ReportBlock:
-    """What a receiver says about one stream that it receives."""
+    """What a receiver reports about one stream that it receives."""
 
     ssrc: int
     """The stream reported on."""
@@ -87,7 +87,7 @@ class ReportBlock:
 
 @dataclass(frozen=True, slots=True)
 class SenderReport:
-    """What a sender sent so far, and which wall clock time its RTP clock stands for."""
+    """SR: what a sender has sent so far, and one instant in wall clock time and in its RTP clock."""
 
     PACKET_TYPE: ClassVar = 200
 
@@ -104,18 +104,18 @@ class SenderReport:
     reports: tuple[ReportBlock, ...] = ()
     """About the streams that the sender of this report receives, at most 31."""
     profile_extension: bytes = b""
-    """What a profile appended; nothing in WebRTC does."""
+    """What a profile appended; WebRTC has none."""
 
     @classmethod
     def decode(cls, count: int, body: bytes) -> Self:
-        """From a body with `count` report blocks. Raises `BadPacket` when it is too short."""
+        """Parse a body with `count` report blocks. Raises `BadPacket` when it is too short."""
         if len(body) < 24 + 24 * count:
             raise BadPacket("rtcp-sr", f"{count} report blocks in {len(body)} bytes")
         ssrc, ntp_time, rtp_timestamp, packets, octets = _SENDER_INFO.unpack_from(body)
         return cls(ssrc, ntp_time, rtp_timestamp, packets, octets, *_decode_rest(count, body, 24))
 
     def encode(self) -> bytes:
-        """The whole packet. `ValueError` for a field out of range."""
+        """Return the whole packet. Raises `ValueError` for a field out of range."""
         try:
             info = _SENDER_INFO.pack(
                 self.ssrc, self.ntp_time, self.rtp_timestamp, self.packet_count, self.octet_count
@@ -128,27 +128,27 @@ class SenderReport:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverReport:
-    """Report blocks of somebody who sends nothing himself."""
+    """RR: report blocks of an endpoint that has sent no RTP since its last report."""
 
     PACKET_TYPE: ClassVar = 201
 
     ssrc: int
-    """Who reports."""
+    """The SSRC of the reporter."""
     reports: tuple[ReportBlock, ...] = ()
-    """About the streams that he receives, at most 31."""
+    """About the streams that it receives, at most 31."""
     profile_extension: bytes = b""
-    """What a profile appended; nothing in WebRTC does."""
+    """What a profile appended; WebRTC has none."""
 
     @classmethod
     def decode(cls, count: int, body: bytes) -> Self:
-        """From a body with `count` report blocks. Raises `BadPacket` when it is too short."""
+        """Parse a body with `count` report blocks. Raises `BadPacket` when it is too short."""
         if len(body) < 4 + 24 * count:
             raise BadPacket("rtcp-rr", f"{count} report blocks in {len(body)} bytes")
         (ssrc,) = _SSRC.unpack_from(body)
         return cls(ssrc, *_decode_rest(count, body, 4))
 
     def encode(self) -> bytes:
-        """The whole packet. `ValueError` for a field out of range."""
+        """Return the whole packet. Raises `ValueError` for a field out of range."""
         try:
             ssrc = _SSRC.pack(self.ssrc)
         except struct.error as error:

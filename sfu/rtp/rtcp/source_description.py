@@ -1,4 +1,4 @@
-r"""Source description: who is behind an SSRC (RFC 3550 section 6.5).
+r"""Source description: names for an SSRC (RFC 3550 section 6.5).
 
 ::
 
@@ -53,7 +53,7 @@ class SdesChunk(NamedTuple):
     """(item type, value), in wire order; values are UTF-8 text of at most 255 bytes, not checked."""
 
     def item(self, item_type: int) -> bytes | None:
-        """The first value of this type; `None` when there is none."""
+        """Return the first value of this type; `None` when there is none."""
         for kind, value in self.items:
             if kind == item_type:
                 return value
@@ -70,12 +70,12 @@ class SourceDescription:
 
     @classmethod
     def of_cname(cls, ssrc: int, cname: str) -> Self:
-        """The description that every compound packet carries: one source and its CNAME."""
+        """Return the description that every compound packet has: one source and its CNAME."""
         return cls((SdesChunk(ssrc, ((SdesItem.CNAME, cname.encode()),)),))
 
     @classmethod
     def decode(cls, count: int, body: bytes) -> Self:
-        """From a body of `count` chunks. Raises `BadPacket` for a chunk cut off or bytes after the last."""
+        """Parse a body of `count` chunks. Raises `BadPacket` for a chunk cut off or bytes after the last."""
         chunks = []
         offset = 0
         for _ in range(count):
@@ -86,7 +86,7 @@ class SourceDescription:
         return cls(tuple(chunks))
 
     def encode(self) -> bytes:
-        """The whole packet. `ValueError` for a field out of range; item type 0 is the end mark."""
+        """Return the whole packet. Raises `ValueError` for a field out of range and for item type 0."""
         body = b"".join(map(_encode_chunk, self.chunks))
         return join(self.PACKET_TYPE, len(self.chunks), body)
 

@@ -1,4 +1,4 @@
-r"""Transport-wide congestion control feedback: when did which packet arrive.
+r"""Transport-wide congestion control feedback: arrival times of packets.
 
 draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1. Packets are named by the transport-wide
 sequence number in their header extension, which counts over all streams of one transport. FCI::
@@ -66,9 +66,9 @@ class TransportWideFeedback:
     FORMAT: ClassVar = 15
 
     sender_ssrc: int
-    """Who received the packets and reports on them."""
+    """The SSRC of the receiver, which reports."""
     media_ssrc: int
-    """A stream of the transport reported on; which one does not matter."""
+    """Any stream of the transport reported on."""
     base_sequence_number: int
     """Transport-wide sequence number of the first packet reported on, 0 … 65535."""
     status_count: int
@@ -76,7 +76,7 @@ class TransportWideFeedback:
     reference_time: int
     """Where the arrival times start, in units of 64 ms of the reporter's clock: -2**23 … 2**23 - 1, wraps."""
     feedback_count: int
-    """0 … 255, one more with each message, so that its loss shows; wraps."""
+    """0 … 255; increases by one with each message, so that a lost one is noticed; wraps."""
     received: tuple[tuple[int, int], ...]
     """(offset, delta) of every received packet in ascending order of offset, which counts from the base
     sequence number; delta is the arrival's distance from the previous arrival in this list, for the first
@@ -91,7 +91,8 @@ class TransportWideFeedback:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """From the packet's body. Raises `BadPacket` when chunks or deltas are cut off or a symbol is reserved.
+        """Parse the packet's body. Raises `BadPacket` when chunks or deltas are cut off or a symbol is
+        reserved.
 
         Time and memory are bounded by the length of `body`, not by the numbers in it.
         """
@@ -117,7 +118,7 @@ class TransportWideFeedback:
         return cls(sender_ssrc, media_ssrc, base, status_count, reference_time, tail & 0xFF, tuple(received))
 
     def encode(self) -> bytes:
-        """The whole packet, in few chunks. `ValueError` for a field out of range or offsets out of order."""
+        """Return the whole packet, in few chunks. Raises `ValueError` for fields or offsets that do not fit."""
         if not 0 < self.status_count <= _MAX_STATUS_COUNT:
             raise ValueError(f"feedback on {self.status_count} packets")
         if not -0x80_0000 <= self.reference_time <= 0x7F_FFFF or not 0 <= self.feedback_count <= 255:

@@ -17,7 +17,7 @@ class UnknownRtcp:
     """What follows the header, without padding."""
 
     def encode(self) -> bytes:
-        """The whole packet. `ValueError` for a field out of range."""
+        """Return the whole packet. Raises `ValueError` for a field out of range."""
         if not 0 <= self.packet_type <= 255:
             raise ValueError(f"packet type {self.packet_type}")
         return join(self.packet_type, self.five_bits, self.body)
