@@ -54,7 +54,7 @@ class PureConference:
         )
         self.clients: list[PureClient] = []
         self.ports = itertools.count(40000)
-        self.nobody = 0
+        self.undeliverable = 0
         """Datagrams that the server sent to an address without a client."""
 
     def enter(
@@ -122,7 +122,7 @@ class PureConference:
             data = FFI().buffer(egress.memory + index * PACKET_BUFFER_SIZE, egress.lengths[index])[:]
             client = next((client for client in self.clients if client.path == path), None)
             if client is None:
-                self.nobody += 1
+                self.undeliverable += 1
             else:
                 client.inbox.append(data)
 
