@@ -11,6 +11,7 @@ from sfu.conference.downstream import Downstream, Subscription
 from sfu.conference.messages import IceCandidate
 from sfu.conference.negotiation import Negotiation, NegotiationStatistics
 from sfu.conference.trickle import Trickle
+from sfu.deadlines import earliest
 from sfu.dtls.certificate import Certificate
 from sfu.errors import BadPacket
 from sfu.ice.candidate import Candidate, parse_trickled
@@ -209,8 +210,7 @@ class Connection:
 
     def next_timeout(self) -> float | None:
         """Return when `handle_timeout` is due, or None."""
-        times = (self.transport.next_timeout(), self.negotiation.next_timeout())
-        return min((time for time in times if time is not None), default=None)
+        return earliest(self.transport.next_timeout(), self.negotiation.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due at `now`."""

@@ -16,6 +16,7 @@ from sfu.conference.rate import TokenBucket
 from sfu.conference.records import SessionRecord, SubscriptionRecord, TrackRecord
 from sfu.conference.session import Session, SessionState
 from sfu.conference.track import Track
+from sfu.deadlines import earliest
 from sfu.ice.full_messages import IceRequest
 from sfu.ice.path import IcePath
 
@@ -90,13 +91,12 @@ class Peer:
         """Return when `Conference.handle_timeout` is due for this peer, or None."""
         # A disconnected client gets no offers and sends no answers, so negotiation has no deadline meanwhile.
         connection = self.connection.transport if self.suspended else self.connection
-        times = (
+        return earliest(
             connection.next_timeout(),
             self.session.deadline,
             self.reclaim_deadline,
             self.preferences_deadline,
         )
-        return min((time for time in times if time is not None), default=None)
 
     def tell(self, message: ServerMessage) -> None:
         """Queue a message to the client. The shell takes the queue at each flush, so it stays short.

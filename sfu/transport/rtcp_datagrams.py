@@ -28,7 +28,7 @@ MAX_LOST = 200
 """Sequence numbers in one NACK."""
 
 
-def reports(
+def report_datagrams(
     senders: Iterable[tuple[SenderReport, str]], blocks: Sequence[ReportBlock], own_ssrc: int, own_cname: str
 ) -> list[bytes]:
     """Return datagrams with a sender report and CNAME for each of `senders`, and with all report blocks.
@@ -61,7 +61,7 @@ def reports(
     return datagrams
 
 
-def feedback(packets: Iterable[RtcpPacket], own_ssrc: int, own_cname: str) -> list[bytes]:
+def feedback_datagrams(packets: Iterable[RtcpPacket], own_ssrc: int, own_cname: str) -> list[bytes]:
     """Return datagrams with these packets in this order, after an empty report and the CNAME."""
     head = serialize_compound([ReceiverReport(own_ssrc), SourceDescription.of_cname(own_ssrc, own_cname)])
     datagrams = []

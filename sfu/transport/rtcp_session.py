@@ -24,11 +24,11 @@ from sfu.rtp.rtcp import (
     SenderReport,
     parse_compound,
 )
-from sfu.transport import rtcp_datagrams
 from sfu.transport.events import KeyFrameRequested
 from sfu.transport.receive_stream import ReceiveStream
 from sfu.transport.reception_reports import ReportedQuality
 from sfu.transport.report_timer import ReportTimer
+from sfu.transport.rtcp_datagrams import MAX_BLOCKS, feedback_datagrams, report_datagrams
 from sfu.transport.send_stream import SendStream
 from sfu.transport.stream_table import StreamTable
 
@@ -160,7 +160,7 @@ class RtcpSession:
         packets = [packet for stream in self._streams.streams() for packet in stream.take_feedback(now)]
         media_ssrc = next(iter(self._streams.media), 0)
         packets += self.arrivals.take_feedback(now, sender_ssrc=self.ssrc, media_ssrc=media_ssrc)
-        datagrams = rtcp_datagrams.feedback(packets, self.ssrc, self._cname) if packets else []
+        datagrams = feedback_datagrams(packets, self.ssrc, self._cname) if packets else []
         if self._timer.take_due(now):
             datagrams += self._make_reports(now)
         return datagrams
@@ -168,7 +168,7 @@ class RtcpSession:
     def _make_reports(self, now: float) -> list[bytes]:
         reports = [(sender.make_sender_report(now), sender.cname) for sender in self.senders.values()]
         blocks = [stream.report_block(now) for stream in self._streams.streams()]
-        return rtcp_datagrams.reports(
+        return report_datagrams(
             [(report, cname) for report, cname in reports if report is not None],
             [block for block in blocks if block is not None],
             self.ssrc,
@@ -177,6 +177,6 @@ class RtcpSession:
 
     def goodbye(self) -> list[bytes]:
         """Return compounds with a BYE for every outgoing stream."""
-        ssrcs, most = [self.ssrc, *self.senders], rtcp_datagrams.MAX_BLOCKS
+        ssrcs, most = [self.ssrc, *self.senders], MAX_BLOCKS
         byes = [Goodbye(tuple(ssrcs[start : start + most])) for start in range(0, len(ssrcs), most)]
-        return rtcp_datagrams.feedback(byes, self.ssrc, self._cname)
+        return feedback_datagrams(byes, self.ssrc, self._cname)
