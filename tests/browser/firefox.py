@@ -56,7 +56,7 @@ PREFERENCES: Mapping[str, bool | int | str] = {
     "services.settings.server": "data:,#remote-settings-dummy/v1",
     "toolkit.telemetry.enabled": False,
     "toolkit.telemetry.server": "",
-    # Several people share one browser here: none of them is "in the background".
+    # Several pages share one browser: none of them is to be throttled as "in the background".
     "dom.min_background_timeout_value": 4,
     "dom.timeout.enable_budget_timer_throttling": False,
     "widget.windows.window_occlusion_tracking.enabled": False,

@@ -11,11 +11,11 @@ from browser.sfu_process import SfuProcess
 pytestmark = pytest.mark.browser
 
 TRIES = 4
-"""Stretches of three seconds of which one has to be without a flaw."""
+"""Periods of three seconds, one of which must be without a freeze or loss."""
 
 
 async def call(server: SfuProcess, room: str, *people: tuple[Browser, str]) -> list[Participant]:
-    """Bring people into a room, one after the other, all with microphone and camera."""
+    """Make participants join a room one after the other, all with microphone and camera."""
     await trio.lowlevel.checkpoint()
     participants = [await enter(server, browser, name) for browser, name in people]
     for participant in participants:
@@ -147,7 +147,7 @@ async def test_fifty_joins_and_leaves(server: SfuProcess, chromium: Chromium) ->
         await ben.join("fifty")
         await anna.until(lambda now: len(now.received) == 2, f"Ben is back for visit {visit}")
     await everybody_sees_everybody(anna, ben)
-    # A track that arrives before the slot of the last visit is free takes a new one: a few more, never fifty.
+    # A track that arrives before the last visit's slot is free takes a new slot: a few more, never fifty.
     assert (await anna.snapshot()).m_lines <= m_lines + 4
     await nobody_complains(anna, ben)
 
@@ -238,7 +238,7 @@ async def test_both_sides_offer_at_once(server: SfuProcess, chromium: Chromium) 
 
 
 async def test_the_server_stops_during_a_call(server: SfuProcess, chromium: Chromium) -> None:
-    """SIGTERM while people talk: they are told, and try to come back; the server is gone soon, exit code 0."""
+    """SIGTERM in a call: clients are told and try to reconnect; the server exits soon, with code 0."""
     anna, ben = await call(server, "stop", (chromium, "Anna"), (chromium, "Ben"))
     await everybody_sees_everybody(anna, ben)
     with trio.fail_after(3):

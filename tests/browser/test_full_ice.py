@@ -38,7 +38,7 @@ table ip wall {
   }
 }
 """
-"""Lets no datagram of the client to the server but mDNS, and what belongs to a conversation of the server's."""
+"""Drops all datagrams from the client except mDNS and replies to what the server has sent."""
 
 
 async def test_directly(chromium: Chromium, firefox: Firefox) -> None:
@@ -102,7 +102,7 @@ async def test_a_turn_server_dies_in_a_call(chromium: Chromium, tmp_path: Path) 
 
 
 async def _comes_back(receiver: Participant, publisher: Participant) -> None:
-    """Assert that media flows again, later than what was still on its way."""
+    """Assert that the connection breaks and media then flows again, on the same RTCPeerConnection."""
     await receiver.until(lambda now: now.connection != "connected", "the break is noticed", seconds=FAILOVER)
     await receiver.sees_and_hears(publisher, seconds=FAILOVER)
     assert (await receiver.snapshot()).connections == 1

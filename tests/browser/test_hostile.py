@@ -1,4 +1,4 @@
-"""What strangers and misbehaving clients do to a server never disturbs a running call.
+"""Attacks by unauthenticated and by misbehaving clients do not disturb a running call.
 
 Each attack is refused or dropped without a complaint in the log (the `server` fixture looks), and while they
 all go on, two browsers keep seeing and hearing each other.
@@ -45,7 +45,7 @@ def binding_request(ufrag: str) -> bytes:
 
 
 async def attack_media_port(server: SfuProcess, ufrag: str) -> None:
-    """Send what no peer sends: noise of every first byte, STUN that proves nothing, DTLS and media unasked."""
+    """Send what no peer sends: random bytes, STUN without integrity, unexpected DTLS, RTP and RTCP."""
     with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         await sock.connect(("127.0.0.1", server.udp_port))
         for first in range(256):
@@ -99,7 +99,7 @@ async def tell(connection: WebSocketConnection, message_type: str, **data: Any) 
 
 
 async def attack_signaling(server: SfuProcess, room: str) -> None:
-    """Talk nonsense on /ws; each is answered by an error that says what is wrong."""
+    """Send malformed messages on /ws; each gets an error that says what is wrong."""
     url = server.url.replace("http", "ws") + "/ws"
     async with open_websocket(url) as connection:
         for text in (
@@ -115,7 +115,7 @@ async def attack_signaling(server: SfuProcess, room: str) -> None:
             assert (await hear(connection, "error"))["code"] == 400, text
         await tell(connection, "leave")
         assert (await hear(connection, "error"))["code"] == 409
-        # Alone in a room, where the server has nothing to offer and so does look at offers.
+        # In an empty room the server has nothing to offer, so it answers offers at once.
         await tell(connection, "join", roomId=f"beside {room}", userId="mallory", name="Mallory")
         assert (await hear(connection, "join"))["success"]
         for sdp in ("", "v=0", "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP", "x" * 200_000):

@@ -48,7 +48,7 @@ WATCH = """() => {
     video.requestVideoFrameCallback(note);
   }
 }"""
-"""Notes from now on when a frame of a remote video is shown."""
+"""Records from now on when a frame of a remote video is shown."""
 
 REMAP = """
 flush ruleset
@@ -129,11 +129,11 @@ class Call:
         await self.network.client.run("conntrack", "--flush")
 
     async def move(self) -> None:
-        """One address goes and another is there at once."""
+        """One address goes and another one appears at the same moment."""
         await self.network.client.ip(*self.network.first.down(), *self.network.second.up())
 
     async def be_away(self) -> None:
-        """All is gone for some time; then there is a third address."""
+        """There is no address for some time, then a third one."""
         await self.network.client.ip(*self.network.second.down())
         await trio.sleep(8)
         await self.network.client.ip(*self.network.first.up(77))

@@ -85,7 +85,7 @@ async def tiles_become(page: Page, expected: dict[str, Any], *, seconds: float =
 
 
 async def test_a_call_by_hand(server: SfuProcess, chromium: Chromium, firefox: Firefox, tmp_path: Path) -> None:
-    """One comes by a link that joins at once, one fills in the form; they meet, mute, and one leaves."""
+    """One joins by a link with autojoin, one by the form; they see each other, mute, and one leaves."""
     anna = await chromium.new_page(f"{server.url}/?room=page&name=Anna&autojoin=1", preload=WATCH_CONNECTIONS)
     ben = await firefox.new_page(f"{server.url}/?room=page", preload=WATCH_CONNECTIONS)
     async with evidence_of_failure(tmp_path, anna=anna, ben=ben):

@@ -26,7 +26,7 @@ DATAGRAM_SIZE = 2048
 """Bytes; more than any datagram of WebRTC."""
 
 RATE = 16
-"""Of so many packets one gets lost."""
+"""One in so many packets gets lost."""
 
 MAX_PORTS = 64
 """Sockets of programs that one relay serves."""

@@ -1,4 +1,4 @@
-"""Other people's implementations in calls through the server: each one publishes, and each one receives."""
+"""Other WebRTC implementations in calls through the server: each publishes, and each receives."""
 
 import os
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ class Call:
         return next(peer for peer in peers if peer.user_id != self.partner.user)
 
     def statistics(self) -> TransportStatistics:
-        """What the server counts on the program's transport."""
+        """The server's statistics of the program's transport."""
         return self.peer.connection.transport.statistics()
 
     async def bad_network(self) -> None:
@@ -54,7 +54,7 @@ class Call:
 
 @pytest.fixture(params=IMPLEMENTATIONS, ids=lambda row: row.name)
 def implementation(request: pytest.FixtureRequest) -> Implementation:
-    """Each one; a missing one is skipped, and in CI a failure."""
+    """Each implementation; a missing one is skipped, but fails in CI."""
     row: Implementation = request.param
     missing = row.missing()
     if missing is not None:
@@ -71,7 +71,7 @@ def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def network(wire: Wire) -> AsyncIterator[RealServer]:
-    """A server which programs reach by `wire`; at the end nothing of them is left in it."""
+    """A server that programs reach through `wire`; at the end it must have nothing left of them."""
     host = host_address()
     if host is None:
         # ICE agents have no candidates then: they leave out loopback.
@@ -186,7 +186,7 @@ async def test_all_in_one_room(build_folder: Path) -> None:
         callers: list[Caller] = []
         for others, row in enumerate(rows):
             caller = await stack.enter_async_context(calling(server, row.command(build_folder), ROOM))
-            # One after the other: not all of them can take an offer back when the server's crosses it.
+            # One after the other: not all of them can roll back an offer that crosses the server's.
             before = [2 * (others - 1)] * others
             await until(lambda before=before, others=others: _subscriptions(server) == [*before, 2 * others])  # type: ignore[misc]
             await caller.tell("publish")

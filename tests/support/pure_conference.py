@@ -1,12 +1,11 @@
-"""A whole conference without a socket: the pure server, scripted clients, and a clock that jumps.
+"""A whole conference without a socket: the pure part of the server, scripted clients, and a clock that jumps.
 
 conference = PureConference()
 alice, bob = conference.enter("alice"), conference.enter("bob")
-alice.publish("video")
+(camera,) = alice.publish("video")
 conference.run(1.0)
-alice.send_video(key_frame=True)
-conference.run(0.1)
-bob.machine.rtp       # what arrived at bob
+alice.send_frames(camera)
+bob.machine.rtp       # the packets that bob received
 """
 
 import itertools
@@ -37,11 +36,11 @@ from sfu.transport.egress import PACKET_BUFFER_SIZE, Egress
 SERVER = Address("192.0.2.1", 7882)
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 STEP = 0.02
-"""Seconds between two looks at the clock."""
+"""Seconds by which the clock advances at a time."""
 
 
 class PureConference:
-    """The server's pure part, and the network around it."""
+    """The server's pure part, its clients, and the network between them."""
 
     def __init__(self, limits: Limits | None = None, seed: int = 1, *, auto_subscribe: bool = True) -> None:
         self.random = Random(seed).randbytes
@@ -73,7 +72,7 @@ class PureConference:
         return client
 
     def join(self, request: Join) -> Peer:
-        """Let a client in, or resume the session that it proves. Raises `Refused`."""
+        """Create a session, or resume the one that the request proves. Raises `Refused`."""
         admission = self.machine.admission
         return admission.join(request, admission.prove(request), self.now)
 
@@ -83,7 +82,7 @@ class PureConference:
         self.settle()
 
     def run(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass: run timers, and deliver what is sent."""
         end = self.now + seconds
         while self.now < end:
             self.now = min(end, self.now + STEP)
@@ -95,7 +94,7 @@ class PureConference:
             self.settle()
 
     def settle(self) -> None:
-        """Carry messages and datagrams until all is quiet."""
+        """Deliver messages and datagrams until none is left."""
         busy = True
         while busy:
             busy = False
@@ -108,7 +107,7 @@ class PureConference:
                 busy = client.exchange() or busy
 
     def receive(self, data: bytes, path: IcePath) -> None:
-        """A datagram arrives at the server."""
+        """Deliver a datagram to the server."""
         peer = self.machine.route(data, path)
         if peer is not None:
             self.machine.receive(peer, data, path, self.now)
@@ -141,12 +140,12 @@ class PureClient:
             random=conference.random, now=conference.now, certificate=certificate or conference.certificate
         )
         self.fingerprint = self.machine.certificate.fingerprint()
-        """What its descriptions say."""
+        """The certificate fingerprint in its descriptions."""
         self.inbox: list[bytes] = []
         self.messages: list[dict[str, Any]] = []
         """Messages from the server, oldest first."""
         self.answers = True
-        """Whether offers are answered."""
+        """Whether it answers offers."""
         self.sources: dict[str, str] = {}
         self._remote: Remote | None = None
         self._sequence_numbers: Counter[int] = Counter()
@@ -155,7 +154,7 @@ class PureClient:
     # --- signaling ---
 
     def say(self, message_type: str, **data: Any) -> None:
-        """Send a message to the server, and let it have its consequences."""
+        """Send a message to the server, and deliver what follows from it."""
         text = json.dumps({"type": message_type, "data": data})
         self.conference.machine.receive_message(self.peer, text, self.conference.now)
         self.conference.settle()
@@ -165,7 +164,7 @@ class PureClient:
         return [message["data"] for message in self.messages if message["type"] == message_type]
 
     def join_again(self, *, keep: bool) -> None:
-        """Join with what the server said last of the session, which has to go on; nothing is settled."""
+        """Resume the session with its newest token; what the server sends is not delivered yet."""
         told = self.heard("join")[-1]
         request = Join(
             room_id=self.peer.room_id,
@@ -183,7 +182,7 @@ class PureClient:
         return transceivers
 
     def offer(self, source: str | None = None) -> None:
-        """Offer what the browser has now."""
+        """Make an offer of the browser's transceivers as they are."""
         sdp = self.own(self.browser.offer())
         if source is not None:
             self.sources.update(
@@ -197,7 +196,7 @@ class PureClient:
         return with_transport(sdp, self.machine.credentials, self.fingerprint)
 
     def exchange(self) -> bool:
-        """Take what the server sent and answer it; return whether there was anything."""
+        """Receive and answer what the server has sent; return whether there was anything."""
         busy = False
         for message in self.peer.take_messages():
             busy = True
@@ -212,7 +211,7 @@ class PureClient:
         return busy
 
     def tick(self) -> None:
-        """Let the transport's timers run."""
+        """Run the timers of the scripted client that are due."""
         timeout = self.machine.next_timeout()
         if timeout is not None and timeout <= self.conference.now:
             self.machine.handle_timeout(self.conference.now)
@@ -230,7 +229,7 @@ class PureClient:
             self.conference.machine.receive_message(self.peer, text, self.conference.now)
 
     def renew(self) -> None:
-        """Go on with another RTCPeerConnection."""
+        """Replace the RTCPeerConnection."""
         self.browser = Browser()
         self.machine = ScriptedClient(
             random=self.conference.random, now=self.conference.now, certificate=self.machine.certificate
@@ -238,11 +237,11 @@ class PureClient:
         self.forget_remote()
 
     def forget_remote(self) -> None:
-        """The next description is that of another transport."""
+        """Treat the next description as that of another transport."""
         self._remote = None
 
     def connect(self, sdp: str) -> None:
-        """Check connectivity with the server of a description, unless that is going on."""
+        """Send connectivity checks with the credentials of a description, unless it does so already."""
         remote = description_of(sdp)
         if remote != self._remote:
             self._remote = remote

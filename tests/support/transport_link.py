@@ -19,7 +19,7 @@ SERVER = Address("192.0.2.1", 7882)
 CLIENT = Address("198.51.100.7", 50000)
 
 Network = Callable[[bytes], list[tuple[float, bytes]]]
-"""What becomes of one datagram: (delay in seconds, bytes) for each copy that arrives."""
+"""What the network does to one datagram: (delay in seconds, bytes) for each copy that arrives."""
 
 
 def perfect(data: bytes) -> list[tuple[float, bytes]]:
@@ -34,7 +34,7 @@ def certificate(seed: int) -> Certificate:
 
 
 def fingerprint(of: Certificate) -> Fingerprint:
-    """As SDP has it."""
+    """The certificate's fingerprint as in SDP."""
     return Fingerprint.parse(of.fingerprint())
 
 
@@ -65,14 +65,14 @@ class Link:
         self.credentials = self.transport.ufrags()
         self.events: list[TransportEvent] = []
         self.media: list[MediaPacket] = []
-        """What the transport gave to be forwarded."""
+        """The media packets that the transport returned for forwarding."""
         self.sent: list[tuple[bytes, IcePath]] = []
         """Everything that the transport sent."""
         self._in_flight: list[tuple[float, int, str, bytes]] = []
         self._serial = 0
 
     def remote_of_client(self) -> RemoteTransport:
-        """What the client's description says."""
+        """The client's transport as its description states it."""
         client = self.client
         return RemoteTransport(
             client.credentials.ufrag,
@@ -94,7 +94,7 @@ class Link:
         return self
 
     def pump(self) -> None:
-        """Put what both have to send into the network."""
+        """Put what both have to send on the network."""
         for data in self.client.outgoing(self.now):
             self._send("server", data)
         for data, path in self.transport.outgoing(self.now):
@@ -109,7 +109,7 @@ class Link:
             self._in_flight.append((self.now + delay, self._serial, to, copy))
 
     def step(self, until: float) -> None:
-        """Let the next thing happen: a datagram arrives, or a timer is due; or go to `until`."""
+        """Advance to the next arrival or timer, or to `until` if that is earlier."""
         self.pump()
         times = [self.transport.next_timeout(), self.client.next_timeout()]
         due = min((time for time in times if time is not None), default=until)
@@ -136,7 +136,7 @@ class Link:
             self.step(end)
 
     def run_until(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Let time pass until something is true; fail if it does not become so in time."""
+        """Let time pass until a condition is true; fail if that does not happen in time."""
         end = self.now + seconds
         while not condition():
             assert self.now < end, "it did not happen in time"
