@@ -40,7 +40,7 @@ def _offer_it(session: BundleSession, description: SessionDescription) -> None:
         assert (session.receivers, session.remote) == before
         return
     for kind, codec in zip(("audio", "video"), TRACKS, strict=True):
-        session.acquire_sender("audio" if kind == "audio" else "video", "peer", "track", [codec], "peer")
+        session.acquire_slot("audio" if kind == "audio" else "video", "peer", "track", [codec], "peer")
     if session.remote_restarted:
         session.restart_ice(TRANSPORT)
     answer = SessionDescription.parse(session.create_answer())
@@ -48,7 +48,7 @@ def _offer_it(session: BundleSession, description: SessionDescription) -> None:
 
 
 def _answer_with_it(session: BundleSession, description: SessionDescription) -> None:
-    session.acquire_sender("video", "peer", "track", [TRACKS[1]], "peer")
+    session.acquire_slot("video", "peer", "track", [TRACKS[1]], "peer")
     offer = SessionDescription.parse(session.create_offer())
     for media in (media for media in offer.media if not media.stopped):
         assert len(set(media.formats)) == len(media.formats) >= 1

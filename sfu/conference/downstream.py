@@ -2,14 +2,15 @@
 
     subscribed ──> assigned an m-line in the next description ──> accepted by the client ──> forwarded
 
-An m-line (`sfu.sdp.Sender`) and its outgoing stream are reused for other tracks after a subscription has ended.
+An m-line (`sfu.sdp.SendSlot`) and its outgoing stream are reused for other tracks after a subscription has
+ended.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sfu.conference.track import Track
-from sfu.sdp import BundleSession, Sender, SessionDescription, TooManyLines, codecs_of
+from sfu.sdp import BundleSession, SendSlot, SessionDescription, TooManyLines, codecs_of
 from sfu.transport.peer import PeerTransport
 from sfu.transport.send_stream import SendStream
 
@@ -19,7 +20,7 @@ class Subscription:
     """A track that one client is to receive, and how far its negotiation has come."""
 
     track: Track
-    slot: Sender | None = None
+    slot: SendSlot | None = None
     """The m-line that carries it, from the first description on that names it."""
     stream: SendStream | None = None
     """The outgoing stream, while the client accepts the m-line."""
@@ -101,7 +102,7 @@ class Downstream:
             has_slot = subscription.slot is not None and not subscription.slot.stopped
             if track.codecs and not has_slot and not subscription.rejected:
                 try:
-                    subscription.slot = self._sdp.acquire_sender(
+                    subscription.slot = self._sdp.acquire_slot(
                         track.kind, track.publisher_id, track.id, track.codecs, cname=track.publisher_id
                     )
                 except TooManyLines:
@@ -140,11 +141,11 @@ class Downstream:
                 self._start(subscription, slot, now)
             else:
                 self._stop(subscription, now)
-        in_use = {slot.ssrc for slot in self._sdp.senders}
+        in_use = {slot.ssrc for slot in self._sdp.send_slots}
         for ssrc in [ssrc for ssrc in self._streams if ssrc not in in_use]:
             self._transport.remove_sender(self._streams.pop(ssrc), now)
 
-    def _start(self, subscription: Subscription, slot: Sender, now: float) -> None:
+    def _start(self, subscription: Subscription, slot: SendSlot, now: float) -> None:
         stream = self._streams.get(slot.ssrc)
         if stream is None:
             stream = SendStream(
@@ -170,6 +171,6 @@ class Downstream:
     def _free(self, subscription: Subscription, now: float) -> None:
         self._stop(subscription, now)
         if subscription.slot is not None:
-            self._sdp.release_sender(subscription.slot)
+            self._sdp.release_slot(subscription.slot)
             subscription.slot = None
             self._request()

@@ -9,7 +9,7 @@ from sfu.sdp.bundle import BundleSession, SignalingState
 from sfu.sdp.codecs import Codec, codecs_of, find
 from sfu.sdp.errors import SdpError, TooManyLines, WrongState
 from sfu.sdp.lines import DescriptionLimits
-from sfu.sdp.mline import MediaKind, Receiver, Sender
+from sfu.sdp.mline import MediaKind, Receiver, SendSlot
 from sfu.sdp.model import MediaDescription, Origin, SessionDescription
 from sfu.sdp.transport import DtlsRole, LocalTransport, RemoteTransport
 
@@ -27,7 +27,7 @@ __all__ = [
     "Receiver",
     "RemoteTransport",
     "SdpError",
-    "Sender",
+    "SendSlot",
     "SessionDescription",
     "SignalingState",
     "TooManyLines",

@@ -1,6 +1,7 @@
-"""Which attributes have a place in the model, one row each: name on the wire, field, how to read and print it.
+"""The attributes that the model understands, a row each: name on the wire, field, how to read and print it.
 
-Adding an attribute is a row here and a field of the same name in `model.py`. What has no row is kept as text.
+To add an attribute, add a row here and a field of the same name in `model.py`. The model keeps attributes
+without a row as text.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,12 +12,12 @@ from sfu.sdp.errors import SdpError
 from sfu.sdp.lines import Line
 
 MAX_REPEATS = 1024
-"""Times that one attribute may stand in one media description. The most that is seen is six rtcp-fb lines for
-each of 20 codecs."""
+"""How often one attribute may occur in one media description. The most that clients send is six rtcp-fb lines
+for each of 20 codecs."""
 
 MAX_SESSION_REPEATS = 64
-"""Times that one attribute may stand in the session part. What it says holds for every m-line, so that the work
-is the product of both. Browsers say next to nothing there; all header extensions there would be some 20."""
+"""How often one attribute may occur in the session part. It applies to every m-line, so the work is the product
+of both. Browsers put almost nothing there; all header extensions would be about 20."""
 
 TextAttribute = tuple[str, str | None]
 """An attribute without a row: name, and the text after the colon if there is one."""
@@ -32,7 +33,7 @@ class AttributeRow(NamedTuple):
     parse: Callable[[str], Any] | None
     """Reads the value; raises `ValueError`. None: a property attribute, True when present."""
     many: bool = False
-    """May stand more than once: the field is a tuple."""
+    """May occur more than once: the field is a tuple."""
     render: Callable[[Any], str] = str
 
 
@@ -107,8 +108,8 @@ MEDIA_ROWS = (
 def parse_attributes(lines: Iterable[Line], rows: Iterable[AttributeRow], most: int) -> dict[str, Any]:
     """Read the ``a=`` lines of one section into keyword arguments for its model class.
 
-    Raises `SdpError` naming the line for a value that breaks its grammar, for one given two values, and for an
-    attribute that stands there more than `most` times.
+    Raises `SdpError` naming the line for a value that breaks its grammar, for one with two values, and for an
+    attribute that occurs more than `most` times.
     """
     by_name = {row.name: row for row in rows}
     fields: dict[str, Any] = {row.field: [] for row in by_name.values() if row.many}

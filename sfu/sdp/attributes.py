@@ -1,7 +1,7 @@
 """The attribute values that WebRTC gives a meaning: one small class each, with its grammar both ways.
 
 Every class has `parse` (raising `ValueError` with what is wrong; the caller knows the line) and a `__str__`
-that prints what `parse` reads. `rows.py` says which attribute uses which class.
+that prints what `parse` reads. `attribute_table.py` says which attribute uses which class.
 """
 
 from typing import NamedTuple, Self, cast
@@ -34,7 +34,7 @@ class Fingerprint(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the value after ``a=fingerprint:``; letter case is evened out."""
+        """Read the value after ``a=fingerprint:``; letter case is normalised."""
         algorithm, _, value = text.partition(" ")
         return cls(token(algorithm).lower(), hex_pairs(value))
 
@@ -88,7 +88,7 @@ class RtpMap(NamedTuple):
 
 
 class Fmtp(NamedTuple):
-    """``a=fmtp:111 minptime=10;useinbandfec=1`` (RFC 8866 section 6.15); the text is the format's own."""
+    """``a=fmtp:111 minptime=10;useinbandfec=1`` (RFC 8866 section 6.15); the format defines the text."""
 
     format: str
     text: str
@@ -166,7 +166,7 @@ class ExtMap(NamedTuple):
 
 
 class SsrcAttribute(NamedTuple):
-    """``a=ssrc:1234 cname:abc`` (RFC 5576 section 4.1): something said about one SSRC."""
+    """``a=ssrc:1234 cname:abc`` (RFC 5576 section 4.1): an attribute of one SSRC."""
 
     ssrc: int
     name: str

@@ -1,10 +1,10 @@
 """Our end of one BUNDLEd RTCPeerConnection: offers and answers from both sides, as long as it lives.
 
-A machine without time: descriptions go in and come out; `receivers` and `senders` say what was agreed.
+A machine without time: descriptions go in and come out; `receivers` and `send_slots` say what was agreed.
 
 Rules that hold for the life of a session: m-lines keep their place and mid; a slot keeps its SSRCs; a payload
 type means one codec and an extension id one URI in all m-lines; if numbers clash, the client's latest win.
-The session keeps what is wanted (`acquire_sender`, `release_sender`, `request_ice_restart`) apart from what is
+The session keeps what is wanted (`acquire_slot`, `release_slot`, `request_ice_restart`) apart from what is
 negotiated, so that a rollback loses nothing. `needs_offer` says whether the two differ.
 
 RFC 9429 (JSEP) for the procedures, RFC 3264 (offer/answer), RFC 9143 (BUNDLE), RFC 8842 (DTLS roles).
@@ -22,12 +22,12 @@ from sfu.sdp.compose import compose
 from sfu.sdp.errors import SdpError, WrongState
 from sfu.sdp.grammar import token
 from sfu.sdp.lines import DEFAULT_LIMITS, DescriptionLimits
-from sfu.sdp.mline import MediaKind, Receiver, Sender
+from sfu.sdp.mline import MediaKind, Receiver, SendSlot
 from sfu.sdp.model import Origin, SessionDescription
 from sfu.sdp.numbering import ExtensionIds, PayloadTypes
 from sfu.sdp.open_exchange import NOTHING_UNCONFIRMED, IceRestart, PendingOffer, Unconfirmed
 from sfu.sdp.remote import read_answer, read_offer, transport_order
-from sfu.sdp.sections import LocalSection, answer_section, offer_section, sendable_codecs, wish
+from sfu.sdp.sections import LocalSection, answer_section, offer_section, sendable_codecs, to_announce
 from sfu.sdp.slots import Slots
 from sfu.sdp.transport import (
     SETUP_OF_ROLE,
@@ -130,23 +130,23 @@ class BundleSession:
         return self._slots.receivers
 
     @property
-    def senders(self) -> Sequence[Sender]:
+    def send_slots(self) -> Sequence[SendSlot]:
         """Our slots: those with an m-line in the order of the lines, then those that still need one."""
-        return self._slots.senders
+        return self._slots.send_slots
 
     @property
     def needs_offer(self) -> bool:
-        """Whether what is wanted differs from what the client has certainly been told."""
+        """Whether what is wanted differs from what the client certainly knows."""
         if self._ice_restart is not None or self._unconfirmed.offer:
             return True
-        return any(wish(sender) != sender.told for sender in self._slots.senders)
+        return any(to_announce(slot) != slot.announced for slot in self._slots.send_slots)
 
     # --- what is wanted ---
 
-    def acquire_sender(
+    def acquire_slot(
         self, kind: MediaKind, stream_id: str, track_id: str, codecs: Sequence[Codec], cname: str
-    ) -> Sender:
-        """Bind a track to a slot, to be named in the next description.
+    ) -> SendSlot:
+        """Bind a track to a slot. The next description names it.
 
         The session takes a free slot, else an m-line on which the client only waits to receive, else it plans a
         new m-line. `codecs` are those of the track, in the publisher's numbers. Raises `TooManyLines` when all
@@ -158,9 +158,9 @@ class BundleSession:
             raise ValueError(f"none of these {kind} codecs is forwarded")
         return self._slots.acquire(kind, msid, wanted, token(cname))
 
-    def release_sender(self, sender: Sender) -> None:
+    def release_slot(self, slot: SendSlot) -> None:
         """Free a slot: it becomes inactive in the next offer and may carry another track then."""
-        sender.msid = None
+        slot.msid = None
 
     def request_ice_restart(self) -> None:
         """Note that an ICE restart is wanted; `restart_ice` comes before the next offer."""
@@ -251,9 +251,9 @@ class BundleSession:
         self._remote_restarted = False
         sections = [answer_section(line) for line in self._slots.lines]
         for section in sections:
-            if section.sender is not None:
-                codecs = sendable_codecs(section.line, section.sender) if section.sends else ()
-                section.sender.settle(section.line.mid, section.told, codecs, section.extensions)
+            if section.slot is not None:
+                codecs = sendable_codecs(section.line, section.slot) if section.sends else ()
+                section.slot.agree(section.line.mid, section.announced, codecs, section.extensions)
         self._answers = False
         return self._compose(sections, self._transport, SETUP_OF_ROLE[self._role or "server"])
 
@@ -269,8 +269,8 @@ class BundleSession:
         occupied = self._unconfirmed.lines if self._unconfirmed.answer else frozenset()
         lines = self._slots.plan(self._payload_types, occupied)
         sections = [offer_section(line, self._payload_types, self._extension_ids) for line in lines]
-        placed = {section.sender for section in sections}
-        unnumbered = [(sender, wish(sender)) for sender in self._slots.waiting if sender not in placed]
+        placed = {section.slot for section in sections}
+        unnumbered = [(slot, to_announce(slot)) for slot in self._slots.waiting if slot not in placed]
         self._pending_offer = PendingOffer(sections, unnumbered)
         self._bundle = tuple(section.line.mid for section in sections)
         self._allow_mixed = True
@@ -300,10 +300,10 @@ class BundleSession:
             self._transport, self._ice_restart = new_transport, None
         self._slots.adopt(lines)
         for outcome, section in zip(answered, pending.sections, strict=True):
-            if section.sender is not None and not outcome.line.stopped:
-                section.sender.settle(section.line.mid, section.told, outcome.sent_codecs, outcome.extensions)
-        for sender, told in pending.unnumbered:
-            sender.told = told
+            if section.slot is not None and not outcome.line.stopped:
+                section.slot.agree(section.line.mid, section.announced, outcome.sent_codecs, outcome.extensions)
+        for slot, announced in pending.unnumbered:
+            slot.announced = announced
         self._pending_offer = None
 
     def rollback(self) -> None:
@@ -313,7 +313,7 @@ class BundleSession:
         self._pending_offer = None
 
     def note_stray_answer(self) -> None:
-        """Note an answer without an offer: an answer before it may have been taken for another offer's."""
+        """Note an answer without an offer: an earlier answer may have been applied to the wrong offer."""
         if self._remote is not None:
             self._unconfirmed = replace(self._unconfirmed, offer=True)
 

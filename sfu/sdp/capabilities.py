@@ -1,8 +1,8 @@
 """What this end can forward: codecs, feedback and header extensions, one row each.
 
-*Upstream* is media that a client sends to us, *downstream* is media that we send to it. Since nothing is ever
-decoded here, a codec needs a row, key-frame detection in `sfu.rtp`, and no more. The numbers are those that
-Chromium uses in its offers; they serve clients that have not yet shown numbers of their own.
+*Upstream* is media that a client sends to us, *downstream* is media that we send to it. The server never
+decodes, so a codec needs only a row here and key-frame detection in `sfu.rtp`. The numbers are those that
+Chromium uses in its offers; they serve clients that have not yet offered their own numbers.
 """
 
 import re
@@ -17,7 +17,7 @@ from sfu.sdp.codecs import CACHED_CODECS, Codec
 from sfu.sdp.grammar import Direction, receives, sends
 
 LOSS_FEEDBACK = frozenset({"nack", "nack pli", "ccm fir"})
-"""What we answer from a subscriber, and ask of a publisher, about loss."""
+"""Feedback about loss: accepted from subscribers, sent to publishers."""
 
 
 class CodecRow(NamedTuple):
@@ -28,14 +28,14 @@ class CodecRow(NamedTuple):
     clock_rate: int
     channels: int
     upstream: frozenset[str]
-    """Feedback that we may send to a publisher of it."""
+    """Feedback that we may send to its publisher."""
     downstream: frozenset[str]
     """Feedback that a subscriber may send to us."""
     usual: tuple[tuple[int, int | None, dict[str, str]], ...]
     """Per flavour of the codec: Chromium's payload type, that of its retransmissions, parameters."""
     profile: Mapping[str, re.Pattern[str]] = MappingProxyType({})
-    """The parameters that make a flavour, with what they may be. Of a flavour without a usual number these are
-    all that one client's description brings into another's."""
+    """The parameters that distinguish flavours, with their allowed values. For a flavour without a usual
+    number, only these pass from one client's description into another's."""
 
 
 def _h264(profile_level_id: str, packetization_mode: int) -> dict[str, str]:
@@ -109,7 +109,7 @@ def codec_row(kind: str, codec: Codec) -> CodecRow | None:
 def usual_codec(row: CodecRow, wanted: Codec) -> Codec:
     """`wanted` with the numbers and parameters that Chromium would give it.
 
-    A flavour that Chromium does not have keeps its numbers and the parameters that make the flavour.
+    A flavour that Chromium does not have keeps its numbers and the parameters that distinguish it.
     """
     for payload_type, rtx, parameters in row.usual:
         codec = replace(wanted, payload_type=payload_type, rtx_payload_type=rtx, parameters=parameters)
@@ -120,9 +120,10 @@ def usual_codec(row: CodecRow, wanted: Codec) -> Codec:
 
 
 def upstream_codecs(kind: str, offered: Iterable[Codec]) -> list[Codec]:
-    """What of an offer we take from a publisher: its order, numbers and parameters; our feedback.
+    """The codecs of an offer that we accept from a publisher: in its order, numbers and parameters; our
+    feedback.
 
-    goog-remb only where the sender has no transport-cc: one congestion controller is fed, not two.
+    goog-remb only without transport-cc: the publisher's congestion controller needs one of them, not both.
     """
     taken = (_upstream_codec(kind, codec) for codec in offered)
     return [codec for codec in taken if codec is not None]
@@ -140,7 +141,7 @@ def _upstream_codec(kind: str, codec: Codec) -> Codec | None:
 
 
 def downstream_codecs(kind: str, codecs: Iterable[Codec]) -> list[Codec]:
-    """What of these codecs we may send, each with the feedback that we understand about it.
+    """Of these codecs, those that we may send, each with the feedback that we understand.
 
     Retransmissions exist for video only: a slot for audio has no SSRC for them.
     """
@@ -154,7 +155,7 @@ def downstream_codecs(kind: str, codecs: Iterable[Codec]) -> list[Codec]:
 
 
 class ExtensionRow(NamedTuple):
-    """One RTP header extension that we understand or carry through."""
+    """One RTP header extension that we understand or pass on."""
 
     uri: str
     usual: int
@@ -217,11 +218,11 @@ FLIPPED: dict[Direction | None, Direction | None] = {
 
 
 def accepted_extensions(kind: str, offered: Iterable[ExtMap], direction: Direction) -> list[ExtMap]:
-    """What of an offer's extensions we answer on an m-line that we answer with `direction`.
+    """The extensions of an offer that our answer repeats, on an m-line with `direction`.
 
-    An extension stays if it may travel in a direction that the m-line has and we know it there. On an
-    inactive m-line both directions count, since either may start later. Direction is answered flipped, and
-    left out where it was left out.
+    An extension stays if the m-line has a direction in which we know the extension. On an
+    inactive m-line both directions count, since either may start later. The answer flips a direction,
+    and omits it where the offer omits it.
     """
     we_receive = direction != "sendonly"
     we_send = direction != "recvonly"

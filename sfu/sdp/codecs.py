@@ -1,7 +1,7 @@
 """Codecs of an m-line: collected from its attributes, compared, and printed back.
 
-Two peers number the same codec differently, so a codec is recognised by `identity`: what has to be equal for
-one's packets to be the other's. Levels and bit rates are not part of it, profiles are.
+Two peers number the same codec differently, so a codec is recognised by `identity`. Codecs with
+equal identity may exchange packets. Profiles are part of it; levels and bit rates are not.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from sfu.sdp.attributes import Fmtp, RtcpFb, RtpMap
 from sfu.sdp.model import MediaDescription
 
 Identity = tuple[str | int, ...]
-"""What makes two codecs the same one, whatever their payload types."""
+"""Equal for two codecs that differ only in their payload types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,15 @@ class Codec:
     """In Hz."""
     channels: int = 1
     parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """The fmtp parameters; a parameter without a name (RED's ``111/111``) stands under the empty name."""
+    """The fmtp parameters; a parameter without a name (RED's ``111/111``) has the empty name."""
     feedback: frozenset[str] = frozenset()
     """RTCP feedback agreed for it: ``nack``, ``nack pli``, ``ccm fir``, ``transport-cc``, ``goog-remb`` ..."""
     rtx_payload_type: int | None = None
-    """Payload type of its retransmissions (RFC 4588), None without."""
+    """Payload type of its retransmissions (RFC 4588), or None."""
     identity: Identity = field(init=False, repr=False, compare=False)
     """Equal for two codecs whose packets may be exchanged; only the payload types differ then."""
-    # A mapping has no hash; without one for its content clients could make hundreds of codecs with the same.
+    # A mapping has no hash. Without one over its content, clients could make hundreds of codecs with equal
+    # hashes.
     _parameters_hash: int = field(init=False, repr=False, compare=False, hash=True)
 
     def __post_init__(self) -> None:
@@ -44,7 +45,7 @@ class Codec:
 
     @property
     def numbers(self) -> set[int]:
-        """The payload types that it takes up."""
+        """The payload types that it uses."""
         return {number for number in (self.payload_type, self.rtx_payload_type) if number is not None}
 
 
@@ -73,9 +74,9 @@ H264_PROFILES = (
 
 
 def h264_profile(profile_level_id: str) -> str:
-    """The profile that a profile-level-id stands for, without its level: several spellings mean the same one.
+    """Return the profile of a profile-level-id, without its level: several spellings mean the same profile.
 
-    What is not in the table (the High family needs its flags as they are) is its own profile.
+    A value that is not in the table (the High family needs its exact flags) is its own profile.
     """
     first_four = profile_level_id[:4].lower()
     try:
@@ -89,13 +90,13 @@ def h264_profile(profile_level_id: str) -> str:
 
 
 CACHED_CODECS = 512
-"""Codecs kept for whoever offers the same ones: browsers of one version all offer the same dozen, and a session
-that remembers them would otherwise take 20 KiB for its own copies."""
+"""Codecs kept to be shared. Browsers of one version all offer the same dozen codecs; without sharing, each
+session would keep 20 KiB of copies."""
 
 
 @lru_cache(CACHED_CODECS)
 def shared(codec: Codec) -> Codec:
-    """One object for all equal codecs. Sessions negotiate the same few again and again, and keep them."""
+    """Return one object for all equal codecs: sessions negotiate the same few again and again, and keep them."""
     return codec
 
 
@@ -115,9 +116,10 @@ def _make_codec(
 
 
 def codecs_of(media: MediaDescription) -> list[Codec]:
-    r"""The codecs of an RTP m-line in order of preference, retransmission formats folded into what they repeat.
+    r"""The codecs of an RTP m-line in order of preference, with retransmission formats folded into their
+    codecs.
 
-    Formats without an rtpmap are left out: of WebRTC's codecs none has a static payload type.
+    Formats without an rtpmap are ignored: no WebRTC codec has a static payload type.
 
     >>> lines = "m=video 9 X 96 97\na=rtpmap:96 VP8/90000\na=rtpmap:97 rtx/90000\na=fmtp:97 apt=96\n"
     >>> from sfu.sdp.model import SessionDescription
@@ -150,7 +152,7 @@ def codecs_of(media: MediaDescription) -> list[Codec]:
 
 
 def find(codecs: Iterable[Codec], wanted: Codec) -> Codec | None:
-    """The codec of another numbering that takes the packets of `wanted`, if there is one."""
+    """Return the codec in another numbering that accepts the packets of `wanted`, or None."""
     identity = wanted.identity
     return next((codec for codec in codecs if codec.identity == identity), None)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sfu.sdp.attributes import Fingerprint, Group, Msid, Rid, Simulcast, SsrcAttribute, SsrcGroup
 from sfu.sdp.codecs import Codec, describe
 from sfu.sdp.grammar import direction_of
-from sfu.sdp.mline import Sender
+from sfu.sdp.mline import SendSlot
 from sfu.sdp.model import MediaDescription, Origin, SessionDescription
 from sfu.sdp.sections import LocalSection
 from sfu.sdp.transport import LocalTransport
@@ -23,20 +23,20 @@ class _Names(NamedTuple):
     ssrc_attributes: tuple[SsrcAttribute, ...] = ()
 
 
-def _names(sender: Sender, codecs: Sequence[Codec], *, sends: bool) -> _Names:
+def _names(slot: SendSlot, codecs: Sequence[Codec], *, sends: bool) -> _Names:
     """A slot's SSRCs, and its msid while it sends; the SSRC for retransmissions where these were negotiated.
 
     The msid stands twice: older clients look for it beside the SSRC. The SSRCs stand while the slot is
     inactive, too: libwebrtc drops a stream that a description no longer names, and when the same SSRC returns,
     it makes another one whose pictures go nowhere, since for its receiver the SSRC has never changed.
     """
-    ssrcs = [sender.ssrc]
+    ssrcs = [slot.ssrc]
     groups: tuple[SsrcGroup, ...] = ()
-    if sender.rtx_ssrc is not None and any(codec.rtx_payload_type is not None for codec in codecs):
-        ssrcs.append(sender.rtx_ssrc)
+    if slot.rtx_ssrc is not None and any(codec.rtx_payload_type is not None for codec in codecs):
+        ssrcs.append(slot.rtx_ssrc)
         groups = (SsrcGroup("FID", tuple(ssrcs)),)
-    msids = (sender.msid,) if sends and sender.msid else ()
-    said = (("cname", sender.cname), *(("msid", str(msid)) for msid in msids))
+    msids = (slot.msid,) if sends and slot.msid else ()
+    said = (("cname", slot.cname), *(("msid", str(msid)) for msid in msids))
     attributes = tuple(SsrcAttribute(ssrc, name, value) for ssrc in ssrcs for name, value in said)
     return _Names(msids, groups, attributes)
 
@@ -86,7 +86,7 @@ def describe_section(
     codecs = describe(section.codecs)
     rids = tuple(Rid(rid.id, "recv", rid.restrictions) for rid in line.rids) if section.receives else ()
     recv = tuple((rid.id,) for rid in rids)
-    names = _names(section.sender, section.codecs, sends=section.sends) if section.sender else _Names()
+    names = _names(section.slot, section.codecs, sends=section.sends) if section.slot else _Names()
     return MediaDescription(
         kind=line.kind,
         port=DISCARD_PORT,

@@ -29,12 +29,12 @@ def direction_of(*, sends: bool, receives: bool) -> Direction:
 
 
 def sends(direction: Direction | None) -> bool:
-    """Whether whoever says this direction sends; None is the default, sendrecv."""
+    """Whether the end that states this direction sends; None is the default, sendrecv."""
     return direction in (None, "sendrecv", "sendonly")
 
 
 def receives(direction: Direction | None) -> bool:
-    """Whether whoever says this direction receives; None is the default, sendrecv."""
+    """Whether the end that states this direction receives; None is the default, sendrecv."""
     return direction in (None, "sendrecv", "recvonly")
 
 
@@ -76,7 +76,7 @@ def _ice_text(text: str, shortest: int) -> str:
 
 
 def setup(text: str) -> str:
-    """The DTLS role wish (RFC 4145 section 4, RFC 5763 section 5)."""
+    """The preferred DTLS role (RFC 4145 section 4, RFC 5763 section 5)."""
     if text not in ("active", "passive", "actpass", "holdconn"):
         raise ValueError(f"{text[:MAX_TEXT]!r} is not a setup role")
     return text

@@ -39,26 +39,37 @@ class Receiver:
     """The client's own stream and track ids."""
 
 
-class Told(NamedTuple):
+class Announced(NamedTuple):
     """What a completed exchange has told the client about a slot; by default nothing, or that it is free."""
 
     msid: Msid | None = None
     codecs: tuple[Identity, ...] = ()
 
 
-NOTHING_TOLD = Told()
+NOTHING_ANNOUNCED = Announced()
 
 
-class Sender:
-    """A slot: an m-line on which we send, with one SSRC (and one for retransmissions) for its whole life.
+class SendSlot:
+    """An m-line on which we send, with one SSRC (and one for retransmissions) for its whole life.
 
-    libwebrtc ties a decoder to the SSRC that a description names, so a slot keeps its SSRCs from track to
-    track. Made by `BundleSession.acquire_sender`; read-only for others.
+    libwebrtc ties a decoder to the SSRC in the description, so a slot keeps its SSRCs from track to track. Made
+    by `BundleSession.acquire_slot`; read-only for others.
     """
 
     __slots__ = (
-        "_sending", "cname", "codecs", "extensions", "kind", "mid", "msid", "reserved_mid", "rtx_ssrc",
-        "ssrc", "stopped", "told", "wanted",
+        "_sending",
+        "announced",
+        "cname",
+        "codecs",
+        "extensions",
+        "kind",
+        "mid",
+        "msid",
+        "reserved_mid",
+        "rtx_ssrc",
+        "ssrc",
+        "stopped",
+        "wanted",
     )  # fmt: skip
 
     def __init__(self, kind: MediaKind, ssrc: int, rtx_ssrc: int | None) -> None:
@@ -68,56 +79,60 @@ class Sender:
         """None for audio."""
         self.cname = "-"
         self.msid: Msid | None = None
-        """Stream and track that it is meant to carry; None while it is free."""
+        """Stream and track that it should carry; None while it is free."""
         self.wanted: tuple[Codec, ...] = ()
         """The track's codecs in the publisher's numbers."""
         self.mid: str | None = None
         """The m-line, once the client has agreed to it."""
         self.reserved_mid: str | None = None
-        """The mid of its first offer, kept if that is taken back: the client may have applied it anyhow."""
+        """The mid of its first offer. It stays after a rollback, because the client may have applied that
+        offer."""
         self.codecs: tuple[Codec, ...] = ()
-        """What the client takes on it, in the client's numbers; empty before it has agreed."""
+        """What the client accepts on it, in the client's numbers; empty before it has agreed."""
         self.extensions: Mapping[str, int] = {}
         """Id of each header extension that may be sent."""
         self.stopped = False
-        """Its m-line is gone for good: acquire another slot."""
-        self.told = NOTHING_TOLD
+        """Its m-line has ended: acquire another slot."""
+        self.announced = NOTHING_ANNOUNCED
         self._sending: Msid | None = None
 
     @property
     def active(self) -> bool:
-        """The client has agreed to receive just this track here: media may flow."""
+        """The client has agreed to receive exactly this track here: media may flow."""
         return self.msid is not None and self.msid == self._sending and not self.stopped
 
-    def settle(self, mid: str, told: Told, codecs: Sequence[Codec], extensions: Sequence[ExtMap]) -> None:
-        """Take over the outcome of a negotiation; no codecs: the client does not receive on it."""
+    def agree(
+        self, mid: str, announced: Announced, codecs: Sequence[Codec], extensions: Sequence[ExtMap]
+    ) -> None:
+        """Store the outcome of a negotiation. Without codecs the client does not receive on this m-line."""
         self.mid = mid
-        self.told = told
+        self.announced = announced
         self.codecs = tuple(codecs)
         self.extensions = sent_extensions(self.kind, extensions)
-        self._sending = told.msid if codecs else None
+        self._sending = announced.msid if codecs else None
 
     def stop(self) -> None:
-        """Take note that the m-line is gone."""
+        """Note that the m-line has ended."""
         self.stopped = True
         self.codecs = ()
 
     def __repr__(self) -> str:
-        return f"<Sender {self.kind} mid={self.mid} ssrc={self.ssrc} msid={self.msid} active={self.active}>"
+        return f"<SendSlot {self.kind} mid={self.mid} ssrc={self.ssrc} msid={self.msid} active={self.active}>"
 
 
 @dataclass(slots=True, eq=False)
 class MLine:
-    """State of one m-line. Negotiation works on copies, so that a refused description leaves no trace."""
+    """State of one m-line. Negotiation works on copies, so a refused description changes nothing."""
 
     mid: str
     kind: str
     protocol: str
     formats: tuple[str, ...] = ()
-    """Of a stopped line: what was offered, to be repeated."""
+    """Of a stopped line: the offered formats, which an answer repeats."""
     stopped: bool = False
     codecs: tuple[Codec, ...] = ()
-    """The client's codecs that we forward, upstream feedback; empty while only we have described the line."""
+    """The client's codecs that we forward, with upstream feedback; empty while only we have described the line.
+    """
     offered_extensions: tuple[ExtMap, ...] = ()
     """As the client offered them."""
     rids: tuple[Rid, ...] = ()
@@ -129,7 +144,7 @@ class MLine:
     remote_receives: bool = True
     """Whether the client was willing to receive when last asked."""
     receiver: Receiver | None = None
-    sender: Sender | None = None
+    slot: SendSlot | None = None
 
     @property
     def receives(self) -> bool:
@@ -186,7 +201,7 @@ def make_receiver(
 
 
 def _msid_of_ssrcs(media: MediaDescription) -> Msid | None:
-    """The msid in its older place, ``a=ssrc:… msid:…``, which some clients use alone."""
+    """The msid in its older place, ``a=ssrc:… msid:…``; some clients use only that."""
     for entry in media.ssrc_attributes:
         if entry.name == "msid" and entry.value:
             try:

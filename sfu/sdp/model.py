@@ -1,8 +1,7 @@
-"""A session description as data: what was said, nothing about what follows from it.
+"""A session description as data, without its consequences.
 
-``SessionDescription.parse(text)`` and ``str(description)`` are inverse on the model: printing and parsing again
-gives an equal description. Attributes without a meaning here are kept as text. RFC 8866; the attributes' own
-RFCs stand in `attributes.py`.
+``str(description)`` printed and parsed again gives an equal description. Attributes without a meaning here are
+kept as text. RFC 8866; `attributes.py` names the RFCs of the attributes.
 """
 
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from sfu.sdp.grammar import Direction, number, token
 from sfu.sdp.lines import DEFAULT_LIMITS, DescriptionLimits, Line, split_lines, split_sections
 
 OtherLine = tuple[str, str]
-"""A line that only passes through: its type letter and value."""
+"""A line that is only passed on: its type letter and value."""
 
 
 class Origin(NamedTuple):
@@ -47,7 +46,7 @@ class Origin(NamedTuple):
         try:
             if len(words) != 6 or not all(words):
                 raise ValueError("an origin has six words")
-            # Numeric strings without a bound on paper; JSEP wants 63 bits, and 64 are seen.
+            # The RFC sets no bound. JSEP requires 63 bits, and clients use 64.
             identifier, version = (number(word, 0, 2**64 - 1) for word in words[1:3])
         except ValueError as problem:
             raise SdpError("sdp-syntax", f"o=: {problem}", line.number) from problem
@@ -73,7 +72,7 @@ class Section:
     other_lines: tuple[OtherLine, ...] = ()
     """The lines of types other than ``v o s m a``, as they came."""
     others: tuple[rows.TextAttribute, ...] = ()
-    """Attributes without a row in `rows.py`, as they came."""
+    """Attributes without a row in `attribute_table.py`, as they came."""
 
     def _lines(self, table: tuple[rows.AttributeRow, ...]) -> list[str]:
         return [
@@ -196,9 +195,10 @@ class SessionDescription(Section):
         return "\r\n".join([*lines, ""])
 
     def effective(self, media: MediaDescription) -> MediaDescription:
-        """The media description with what it inherits from the session part (RFC 8866, RFC 8839, RFC 8122).
+        """Return the media description with what it inherits from the session part (RFC 8866, RFC 8839, RFC
+        8122).
 
-        A media section's own value wins; extensions of both levels hold (RFC 8285 section 5).
+        A media description's own value wins; extensions of both levels count (RFC 8285 section 5).
         """
         return replace(
             media,
@@ -213,5 +213,5 @@ class SessionDescription(Section):
         )
 
     def bundle(self) -> tuple[str, ...]:
-        """The mids of the (first) BUNDLE group, in its order; empty where there is none (RFC 9143)."""
+        """Return the mids of the (first) BUNDLE group, in its order; empty without one (RFC 9143)."""
         return next((group.mids for group in self.groups if group.semantics == "BUNDLE"), ())

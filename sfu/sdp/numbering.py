@@ -2,8 +2,8 @@
 
 In a BUNDLE one payload type means one codec with one set of parameters, and one id one extension, in every
 m-line of both sides (RFC 9143 section 8.1, RFC 8285 section 6). The client's numbers are learned from its
-descriptions and win over ours; what the client never numbered gets Chromium's usual number if that is free,
-any free one else.
+descriptions and win over ours. What the client never numbered gets Chromium's usual number if that is free,
+otherwise any free one.
 """
 
 from collections.abc import Iterable
@@ -16,22 +16,22 @@ from sfu.sdp.grammar import receives
 from sfu.sdp.model import SessionDescription
 
 DYNAMIC = (*range(96, 128), *range(35, 64))
-"""Payload types for free choice, in order: the dynamic range, then what RFC 3551 section 3 lets one fall back
-on. 64 to 95 are barred by rtcp-mux (RFC 5761 section 4)."""
+"""Payload types for free choice, in order: the dynamic range, then those that RFC 3551 section 3
+allows as a fallback. rtcp-mux excludes 64 to 95 (RFC 5761 section 4)."""
 
 OPUS = Codec(111, "opus", 48000, 2)
 RED = Codec(63, "red", 48000, 2).identity
 
 
 class PayloadTypes:
-    """Which payload type stands for what in this session."""
+    """The codec of each payload type in this session."""
 
     def __init__(self) -> None:
         self._codecs: dict[Identity, Codec] = {}
         self._taken: set[int] = set()
 
     def learn(self, description: SessionDescription) -> None:
-        """Take over the client's numbers; where they clash with older ones, the older ones are forgotten."""
+        """Learn the client's numbers; they replace older ones that clash."""
         taken = {
             int(name)
             for media in description.media
@@ -43,12 +43,13 @@ class PayloadTypes:
         used: set[int] = set()
         for media in description.media:
             for codec in codecs_of(media) if not media.stopped else ():
-                # A client that breaks the rule has the first meaning of a number; its other codecs get others.
+                # If a client breaks the rule, the first meaning of a number counts; its other codecs get other
+                # numbers.
                 if codec_row(media.kind, codec) and codec.identity not in codecs and not used & codec.numbers:
                     codecs[codec.identity] = codec
                     used |= codec.numbers
         for identity, codec in self._codecs.items():
-            # RED names other payload types in its parameters: it is numbered anew when next needed.
+            # RED names other payload types in its parameters: it gets a new number when it is needed again.
             if identity not in codecs and not taken & codec.numbers and identity != RED:
                 codecs[identity] = codec
                 used |= codec.numbers
@@ -56,10 +57,10 @@ class PayloadTypes:
         self._taken = taken | used
 
     def assign(self, kind: str, wanted: Iterable[Codec]) -> list[Codec]:
-        """The same codecs in this session's numbers; a codec for which no number is left is missing.
+        """Return the codecs in this session's numbers, without those for which no number is left.
 
-        Codecs that the client knows come with the client's parameters: they say what it can take, and they
-        have to be equal in all m-lines. Feedback is that of `wanted`.
+        Codecs that the client knows get the client's parameters: these say what it accepts, and they must be
+        equal in all m-lines. Feedback is that of `wanted`.
         """
         found: dict[Identity, Codec] = {}
         for codec in wanted:
@@ -89,7 +90,7 @@ class PayloadTypes:
 
 
 class ExtensionIds:
-    """Which header-extension id stands for what in this session."""
+    """The extension of each header-extension id in this session."""
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}
@@ -97,7 +98,7 @@ class ExtensionIds:
         self._known: dict[str, set[str]] = {}
 
     def learn(self, description: SessionDescription) -> None:
-        """Take over the client's ids; where they clash with older ones, the older ones are forgotten."""
+        """Learn the client's ids; they replace older ones that clash."""
         ids: dict[str, int] = {}
         taken: set[int] = set()
         for media in description.media:
@@ -117,11 +118,11 @@ class ExtensionIds:
         self._taken = taken.union(ids.values())
 
     def downstream(self, kind: str) -> list[ExtMap]:
-        """The extensions to offer where we send: of a kind that the client has offered, those that it takes."""
+        """Return the extensions to offer where we send: those that the client offered for this kind."""
         known = self._known.get(kind)
         rows = (row for row in EXTENSIONS if kind in row.downstream)
         numbered = ((self._assign(row.uri), row.uri) for row in rows if known is None or row.uri in known)
-        # A client that gives one id two meanings is answered so, but never offered so.
+        # If a client gives one id two meanings, our answers repeat both; our offers never do.
         by_id = {number: uri for number, uri in numbered if number is not None}
         return [ExtMap(number, uri) for number, uri in by_id.items()]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sfu.sdp.mline import Sender, Told
+from sfu.sdp.mline import Announced, SendSlot
 from sfu.sdp.sections import LocalSection
 from sfu.sdp.transport import LocalTransport
 
@@ -12,7 +12,7 @@ class PendingOffer:
     """Our offer that waits for its answer."""
 
     sections: list[LocalSection]
-    unnumbered: list[tuple[Sender, Told]]
+    unnumbered: list[tuple[SendSlot, Announced]]
     """Slots that the offer leaves out: the client's numbering has no payload type left for their tracks.
     Another offer would leave them out again."""
 

@@ -1,6 +1,6 @@
-"""Reading the client's descriptions against what the session already knows (RFC 3264, RFC 9143, RFC 9429).
+"""Reading the client's descriptions in the context of the session (RFC 3264, RFC 9143, RFC 9429).
 
-Nothing here changes the session: offers become new `MLine`s, and an error leaves everything as it was.
+Nothing here changes the session: offers become new `MLine`s, and after an error everything is as before.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from sfu.sdp.model import MediaDescription, SessionDescription
 from sfu.sdp.sections import LocalSection
 
 PROTOCOL = "UDP/TLS/RTP/SAVPF"
-"""What our own m-lines say (RFC 5764 section 8)."""
+"""The protocol of our own m-lines (RFC 5764 section 8)."""
 
 MAX_RIDS = 8
-"""Encodings taken of one simulcast. Browsers make three; more than these are not asked for."""
+"""Encodings accepted of one simulcast. Browsers make three."""
 
 PROTOCOLS = frozenset({PROTOCOL, "UDP/TLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVP",
                        "RTP/SAVPF", "RTP/SAVP"})  # fmt: skip
-"""RTP over DTLS-SRTP in all the spellings that RFC 9429 section 5.1.2 asks answerers to take."""
+"""RTP over DTLS-SRTP in all the spellings that RFC 9429 section 5.1.2 requires answerers to accept."""
 
 
 def read_offer(
@@ -47,7 +47,7 @@ def read_offer(
     while len(description.media) < len(before) and len(before) - 1 in unconfirmed:
         before = before[:-1]
     if len(description.media) < len(before):
-        # RFC 3264 section 8: the m-lines of earlier descriptions stay, stopped if need be.
+        # RFC 3264 section 8: the m-lines of earlier descriptions stay, possibly stopped.
         detail = f"{len(before)} m-lines were negotiated, {len(description.media)} are left"
         raise SdpError("sdp-mismatch", detail)
     bundle = set(description.bundle())
@@ -79,8 +79,8 @@ def read_offer(
 
 def _stopped(media: MediaDescription, previous: MLine | None) -> MLine:
     # A stopped line may come without attributes, so its mid may be unknown.
-    sender = previous.sender if previous else None
-    return MLine(media.mid or "", media.kind, media.protocol, media.formats, stopped=True, sender=sender)
+    slot = previous.slot if previous else None
+    return MLine(media.mid or "", media.kind, media.protocol, media.formats, stopped=True, slot=slot)
 
 
 def _read_line(
@@ -115,7 +115,7 @@ def _read_line(
         rtcp_rsize=media.rtcp_rsize,
         allow_mixed=allow_mixed,
         remote_receives=receives(media.direction),
-        sender=previous.sender if previous else None,
+        slot=previous.slot if previous else None,
     )
     if sends(media.direction) or (previous is not None and previous.receiver is not None):
         direction = direction_of(sends=False, receives=sends(media.direction))
@@ -129,7 +129,7 @@ def _known_extensions(media: MediaDescription) -> tuple[ExtMap, ...]:
     for entry in media.extensions:
         row = EXTENSIONS_BY_URI.get(entry.uri)
         if row is not None:
-            # Our own string instead of an equal one: this is remembered for the life of the session.
+            # Our own string instead of an equal one, because the session keeps it.
             known.setdefault(row.uri, ExtMap(entry.id, row.uri, entry.direction))
     return tuple(known.values())
 
@@ -137,8 +137,8 @@ def _known_extensions(media: MediaDescription) -> tuple[ExtMap, ...]:
 def offered_rids(media: MediaDescription, *, simulcast: bool) -> tuple[Rid, ...]:
     """The encodings that we accept of a simulcast offer (RFC 8853 section 5.3), best first.
 
-    Of alternatives the first is taken. Without `simulcast` just the first encoding is kept, which is the best
-    one by the order of the offer: a forwarder that cannot choose among encodings must not be sent several.
+    The first of several alternatives counts. Without `simulcast` only the first encoding is accepted, the best
+    one in the order of the offer: a forwarder that cannot choose among encodings must not receive several.
     """
     named = {rid.id: rid for rid in media.rids if rid.direction == "send"}
     if media.simulcast is None:
@@ -150,10 +150,10 @@ def offered_rids(media: MediaDescription, *, simulcast: bool) -> tuple[Rid, ...]
 
 
 def transport_order(description: SessionDescription, lines: Sequence[MLine]) -> list[MediaDescription]:
-    """The bundled m-lines of a description in the order in which they speak for the transport.
+    """Return the bundled m-lines of a description in the order in which they describe the transport.
 
-    Lines that live come first, in the order of the group; then those that do not, since an offer whose tagged
-    line is rejected may have said everything there and nothing on its bundle-only lines.
+    Accepted lines come first, in the order of the group. Then come rejected ones: an offer may describe the
+    transport only on its tagged line, even if that line is rejected.
     """
     rank = {mid: position for position, mid in enumerate(description.bundle())}
     entries = [
@@ -170,7 +170,7 @@ class AnsweredLine:
 
     line: MLine
     sent_codecs: tuple[Codec, ...] = ()
-    """What the client takes on our slot, in the numbers that it chose; empty where it does not receive."""
+    """What the client accepts on our slot, in its own numbers; empty where it does not receive."""
     extensions: tuple[ExtMap, ...] = ()
     """Those of our offer that were accepted, as we see them."""
 
@@ -212,7 +212,7 @@ def _read_answer_line(media: MediaDescription, section: LocalSection, bundle: se
         line.receiver = make_receiver(line.mid, media, accepted, extensions, line.rids)
     sent = []
     if section.sends and receives(media.direction):
-        sent = [codec for codec in accepted if codec.identity in section.told.codecs]
+        sent = [codec for codec in accepted if codec.identity in section.announced.codecs]
     return AnsweredLine(line, tuple(sent), extensions)
 
 

@@ -1,4 +1,4 @@
-"""Deciding what one of our descriptions says on one m-line."""
+"""The content of one m-line of our descriptions."""
 
 from dataclasses import dataclass, replace
 
@@ -6,35 +6,35 @@ from sfu.sdp.attributes import ExtMap
 from sfu.sdp.capabilities import accepted_extensions, downstream_codecs
 from sfu.sdp.codecs import Codec, find, shared
 from sfu.sdp.grammar import direction_of
-from sfu.sdp.mline import NOTHING_TOLD, MLine, Sender, Told
+from sfu.sdp.mline import NOTHING_ANNOUNCED, Announced, MLine, SendSlot
 from sfu.sdp.numbering import ExtensionIds, PayloadTypes
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSection:
-    """What one of our descriptions says on one m-line."""
+    """The content of one m-line of one of our descriptions."""
 
     line: MLine
     codecs: tuple[Codec, ...] = ()
     extensions: tuple[ExtMap, ...] = ()
     sends: bool = False
     receives: bool = False
-    sender: Sender | None = None
+    slot: SendSlot | None = None
     """The slot of the line when this was made."""
-    told: Told = NOTHING_TOLD
-    """What this says about the slot."""
+    announced: Announced = NOTHING_ANNOUNCED
+    """What this tells the client about the slot."""
 
 
-def wish(sender: Sender | None) -> Told:
-    """What the client should be told about a slot; no slot and a free slot are told alike."""
-    if sender is None or sender.msid is None:
-        return NOTHING_TOLD
-    return Told(sender.msid, tuple(codec.identity for codec in sender.wanted))
+def to_announce(slot: SendSlot | None) -> Announced:
+    """Return what the client should know about a slot; no slot and a free slot look the same to it."""
+    if slot is None or slot.msid is None:
+        return NOTHING_ANNOUNCED
+    return Announced(slot.msid, tuple(codec.identity for codec in slot.wanted))
 
 
-def sendable_codecs(line: MLine, sender: Sender) -> tuple[Codec, ...]:
-    """Of the codecs that the client offered, those of the track in the slot, with feedback for sending."""
-    offered = [codec for codec in line.codecs if find(sender.wanted, codec)]
+def sendable_codecs(line: MLine, slot: SendSlot) -> tuple[Codec, ...]:
+    """Return the codecs that the client offered and the slot's track has, with feedback for sending."""
+    offered = [codec for codec in line.codecs if find(slot.wanted, codec)]
     return tuple(
         shared(replace(ours, feedback=ours.feedback & theirs.feedback))
         for ours, theirs in zip(downstream_codecs(line.kind, offered), offered, strict=True)
@@ -42,16 +42,16 @@ def sendable_codecs(line: MLine, sender: Sender) -> tuple[Codec, ...]:
 
 
 def answer_section(line: MLine) -> LocalSection:
-    """Answer a line: take what the client sends, send where it lets us and a track waits.
+    """Answer a line: accept what the client sends, and send where it accepts a track that is waiting.
 
-    Codecs stay in the client's order, and in its numbers (RFC 3264 section 6.1).
+    Codecs stay in the client's order and numbers (RFC 3264 section 6.1).
     """
     if line.stopped:
         return LocalSection(line)
-    sender = line.sender
+    slot = line.slot
     codecs: tuple[Codec, ...] = ()
-    if sender is not None and sender.msid is not None and line.remote_receives:
-        codecs = sendable_codecs(line, sender)
+    if slot is not None and slot.msid is not None and line.remote_receives:
+        codecs = sendable_codecs(line, slot)
     sends, receives = bool(codecs), line.receives
     direction = direction_of(sends=sends, receives=receives)
     return LocalSection(
@@ -60,28 +60,28 @@ def answer_section(line: MLine) -> LocalSection:
         tuple(accepted_extensions(line.kind, line.offered_extensions, direction)),
         sends=sends,
         receives=receives,
-        sender=sender,
-        told=wish(sender),
+        slot=slot,
+        announced=to_announce(slot),
     )
 
 
 def offer_section(line: MLine, payload_types: PayloadTypes, extension_ids: ExtensionIds) -> LocalSection:
-    """Offer a line: what the client sends on it as it last offered it, what we send in the client's numbers."""
+    """Offer a line: the client's media as it last offered it, ours in the client's numbers."""
     if line.stopped:
         return LocalSection(line)
-    sender, receives = line.sender, line.receives
-    ours = payload_types.assign(line.kind, sender.wanted) if sender else []
+    slot, receives = line.slot, line.receives
+    ours = payload_types.assign(line.kind, slot.wanted) if slot else []
     theirs = line.codecs if receives or not ours else ()
-    # No clash is possible with a client that keeps to one meaning per number in its BUNDLE.
+    # There is no clash with a client that gives each number one meaning in its BUNDLE.
     taken = {number for codec in theirs for number in codec.numbers}
     ours = [codec for codec in ours if find(theirs, codec) or not codec.numbers & taken]
-    sends = bool(sender and sender.msid and ours)
+    sends = bool(slot and slot.msid and ours)
     extensions: dict[str, ExtMap] = {}
     if theirs:
         direction = direction_of(sends=sends, receives=receives)
         accepted = accepted_extensions(line.kind, line.offered_extensions, direction)
         extensions = {extension.uri: extension for extension in accepted}
-    for extension in extension_ids.downstream(line.kind) if sender else ():
+    for extension in extension_ids.downstream(line.kind) if slot else ():
         extensions.setdefault(extension.uri, extension)
     return LocalSection(
         line,
@@ -89,6 +89,6 @@ def offer_section(line: MLine, payload_types: PayloadTypes, extension_ids: Exten
         tuple(extensions.values()),
         sends=sends,
         receives=receives,
-        sender=sender,
-        told=wish(sender),
+        slot=slot,
+        announced=to_announce(slot),
     )

@@ -1,7 +1,7 @@
-"""The m-lines of a session and the slots on them: which line carries which track, and which comes next.
+"""The m-lines of a session and the slots on them: which line carries which track.
 
-The number of lines follows the peak of tracks at one time, not their sum: free slots, lines on which the client
-waits to receive, and stopped lines are used again before a new one is added.
+The number of lines follows the peak of simultaneous tracks, not their sum: a track uses a free slot, a line on
+which the client waits to receive, or a stopped line before a new line is added.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,18 +10,18 @@ from sfu.sdp.attributes import Msid
 from sfu.sdp.capabilities import KINDS
 from sfu.sdp.codecs import Codec, find
 from sfu.sdp.errors import TooManyLines
-from sfu.sdp.mline import MediaKind, MLine, Receiver, Sender
+from sfu.sdp.mline import MediaKind, MLine, Receiver, SendSlot
 from sfu.sdp.numbering import PayloadTypes
 from sfu.sdp.remote import PROTOCOL
 
 
 class Slots:
-    """All m-lines of one session, and the slots that still wait for one."""
+    """All m-lines of one session, and the slots that still need one."""
 
     def __init__(self, make_ssrc: Callable[[], int], max_lines: int) -> None:
         self.lines: list[MLine] = []
         """As last described by the client."""
-        self.waiting: list[Sender] = []
+        self.waiting: list[SendSlot] = []
         """Slots without a line, in the order in which they get one."""
         self._make_ssrc = make_ssrc
         self._max_lines = max_lines
@@ -33,41 +33,41 @@ class Slots:
         return [line.receiver for line in self.lines if line.receiver is not None]
 
     @property
-    def senders(self) -> list[Sender]:
-        """The slots: those with an m-line in the order of the lines, then those that wait for one."""
-        return [*(line.sender for line in self.lines if line.sender is not None), *self.waiting]
+    def send_slots(self) -> list[SendSlot]:
+        """The slots: those with an m-line in the order of the lines, then those that still need one."""
+        return [*(line.slot for line in self.lines if line.slot is not None), *self.waiting]
 
-    def acquire(self, kind: MediaKind, msid: Msid, wanted: tuple[Codec, ...], cname: str) -> Sender:
-        """Bind a track to the slot that suits it best. Raises `TooManyLines`."""
-        sender = self._free_slot(kind) or self._spare_line(kind, wanted) or self._new_slot(kind)
-        sender.msid = msid
-        sender.wanted = wanted
-        sender.cname = cname
-        return sender
+    def acquire(self, kind: MediaKind, msid: Msid, wanted: tuple[Codec, ...], cname: str) -> SendSlot:
+        """Bind a track to the most suitable slot. Raises `TooManyLines`."""
+        slot = self._free_slot(kind) or self._spare_line(kind, wanted) or self._new_slot(kind)
+        slot.msid = msid
+        slot.wanted = wanted
+        slot.cname = cname
+        return slot
 
     def adopt(self, lines: list[MLine]) -> None:
-        """Make these the m-lines. Slots on stopped lines are gone; waiting slots may have found their line."""
+        """Make these the m-lines. Slots on stopped lines end; a waiting slot may get its line."""
         for line, now in zip(lines, self.lines, strict=False):
             if line.mid == now.mid:
                 # A slot may have been given to a line that was free when the offer was made.
-                line.sender = line.sender or now.sender
-            elif now.sender is not None and line.sender is not now.sender:
-                now.sender.stop()
+                line.slot = line.slot or now.slot
+            elif now.slot is not None and line.slot is not now.slot:
+                now.slot.stop()
         for gone in self.lines[len(lines) :]:
-            if gone.sender is not None:
-                gone.sender.stop()
-        waiting: dict[tuple[str | None, str], Sender] = {
-            (sender.reserved_mid, sender.kind): sender for sender in self.waiting
+            if gone.slot is not None:
+                gone.slot.stop()
+        waiting: dict[tuple[str | None, str], SendSlot] = {
+            (slot.reserved_mid, slot.kind): slot for slot in self.waiting
         }
         for line in lines:
-            if line.stopped and line.sender is not None:
-                line.sender.stop()
-                line.sender = None
-            elif not line.stopped and line.sender is None:
-                # The client has applied an offer that we took back for want of an answer.
-                line.sender = waiting.get((line.mid, line.kind))
-        placed = {line.sender for line in lines}
-        self.waiting = [sender for sender in self.waiting if sender not in placed and not sender.stopped]
+            if line.stopped and line.slot is not None:
+                line.slot.stop()
+                line.slot = None
+            elif not line.stopped and line.slot is None:
+                # The client has applied an offer that we rolled back without its answer.
+                line.slot = waiting.get((line.mid, line.kind))
+        placed = {line.slot for line in lines}
+        self.waiting = [slot for slot in self.waiting if slot not in placed and not slot.stopped]
         self.lines = lines
 
     def plan(self, payload_types: PayloadTypes, occupied: frozenset[int]) -> list[MLine]:
@@ -80,17 +80,17 @@ class Slots:
         """
         lines = [line.copy() for line in self.lines]
         mids = {line.mid for line in lines}
-        self.waiting.sort(key=lambda sender: sender.reserved_mid is None)
-        for sender in self.waiting:
-            numbered = sender.msid is not None and payload_types.assign(sender.kind, sender.wanted)
-            if sender.reserved_mid is None and not numbered:
+        self.waiting.sort(key=lambda slot: slot.reserved_mid is None)
+        for slot in self.waiting:
+            numbered = slot.msid is not None and payload_types.assign(slot.kind, slot.wanted)
+            if slot.reserved_mid is None and not numbered:
                 continue
-            if sender.reserved_mid is None or sender.reserved_mid in mids:
-                sender.reserved_mid = self._make_mid(mids)
-            mids.add(sender.reserved_mid)
-            line = MLine(sender.reserved_mid, sender.kind, PROTOCOL, rtcp_rsize=True, sender=sender)
+            if slot.reserved_mid is None or slot.reserved_mid in mids:
+                slot.reserved_mid = self._make_mid(mids)
+            mids.add(slot.reserved_mid)
+            line = MLine(slot.reserved_mid, slot.kind, PROTOCOL, rtcp_rsize=True, slot=slot)
             for index, old in enumerate(lines):
-                if old.stopped and index not in occupied and old.kind == sender.kind:
+                if old.stopped and index not in occupied and old.kind == slot.kind:
                     lines[index] = line  # recycled, RFC 9429 section 5.2.2
                     break
             else:
@@ -98,42 +98,40 @@ class Slots:
         return lines
 
     def _make_mid(self, taken: set[str]) -> str:
-        """A mid that no line has. Browsers count from 0 up; the letter keeps out of their way at a glare."""
+        """Return a mid that no line has. Browsers count from 0; the letter avoids clashes at a glare."""
         while True:
             mid = f"s{self._mids_made}"
             self._mids_made += 1
             if mid not in taken:
                 return mid
 
-    def _free_slot(self, kind: MediaKind) -> Sender | None:
-        """A slot without a track, best one that the client knows is free: then the track is a new event."""
-        refused = {line.sender for line in self.lines if not line.remote_receives}
+    def _free_slot(self, kind: MediaKind) -> SendSlot | None:
+        """Return a slot without a track, preferably one that the client knows to be free."""
+        refused = {line.slot for line in self.lines if not line.remote_receives}
         free = (
-            sender
-            for sender in self.senders
-            if sender.kind == kind and sender.msid is None and sender not in refused
+            slot for slot in self.send_slots if slot.kind == kind and slot.msid is None and slot not in refused
         )
-        return min(free, key=lambda sender: sender.told.msid is not None, default=None)
+        return min(free, key=lambda slot: slot.announced.msid is not None, default=None)
 
-    def _spare_line(self, kind: MediaKind, wanted: Sequence[Codec]) -> Sender | None:
-        """A new slot on an m-line on which the client waits to receive and nobody sends."""
+    def _spare_line(self, kind: MediaKind, wanted: Sequence[Codec]) -> SendSlot | None:
+        """Return a new slot on an m-line on which the client waits to receive and neither end sends."""
         for line in self.lines:
-            spare = line.kind == kind and line.remote_receives and not line.receives and line.sender is None
+            spare = line.kind == kind and line.remote_receives and not line.receives and line.slot is None
             if spare and not line.stopped and any(find(wanted, codec) for codec in line.codecs):
-                line.sender = self._make_sender(kind)
-                return line.sender
+                line.slot = self._make_slot(kind)
+                return line.slot
         return None
 
-    def _new_slot(self, kind: MediaKind) -> Sender:
+    def _new_slot(self, kind: MediaKind) -> SendSlot:
         living = sum(not (line.stopped and line.kind in KINDS) for line in self.lines)
         if living + len(self.waiting) >= self._max_lines:
             raise TooManyLines(f"all {self._max_lines} m-lines are in use")
-        sender = self._make_sender(kind)
-        self.waiting.append(sender)
-        return sender
+        slot = self._make_slot(kind)
+        self.waiting.append(slot)
+        return slot
 
-    def _make_sender(self, kind: MediaKind) -> Sender:
-        taken = {ssrc for sender in self.senders for ssrc in (sender.ssrc, sender.rtx_ssrc)}
+    def _make_slot(self, kind: MediaKind) -> SendSlot:
+        taken = {ssrc for slot in self.send_slots for ssrc in (slot.ssrc, slot.rtx_ssrc)}
         for receiver in self.receivers:
             taken.update(receiver.ssrcs, receiver.rtx_ssrcs.values())
         ssrcs: list[int] = []
@@ -142,4 +140,4 @@ class Slots:
             if ssrc not in taken:
                 taken.add(ssrc)
                 ssrcs.append(ssrc)
-        return Sender(kind, ssrcs[0], ssrcs[1] if kind == "video" else None)
+        return SendSlot(kind, ssrcs[0], ssrcs[1] if kind == "video" else None)

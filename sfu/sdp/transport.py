@@ -15,7 +15,7 @@ SETUP_OF_ROLE: dict[DtlsRole, str] = {"client": "active", "server": "passive"}
 
 @dataclass(frozen=True, slots=True)
 class LocalTransport:
-    """What our descriptions say about our end."""
+    """Our end of the transport, as our descriptions state it."""
 
     ufrag: str
     pwd: str
@@ -24,7 +24,7 @@ class LocalTransport:
     candidates: tuple[str, ...] = ()
     """As printed by RFC 8839 section 5.1, with or without the leading ``candidate:``."""
     complete: bool = True
-    """Whether these are all; otherwise more are trickled (RFC 8840)."""
+    """Whether these are all; otherwise more follow by trickling (RFC 8840)."""
     lite: bool = True
     """Whether our agent is ICE-lite: it does not check by itself (RFC 8445 section 2.5)."""
 
@@ -35,18 +35,18 @@ class LocalTransport:
 
 @dataclass(frozen=True, slots=True)
 class RemoteTransport:
-    """What the client's last description says about its end."""
+    """The client's end of the transport, as its last description states it."""
 
     ufrag: str
     pwd: str
     fingerprints: tuple[Fingerprint, ...]
-    """The certificate has to match one of those whose hash we know (RFC 8122 section 5)."""
+    """The certificate must match one whose hash function we know (RFC 8122 section 5)."""
     setup: str
-    """``actpass``, ``active`` or ``passive``, as said; `BundleSession.dtls_role` is what follows for us."""
+    """``actpass``, ``active`` or ``passive``, as stated; `BundleSession.dtls_role` is our resulting role."""
     candidates: tuple[str, ...] = ()
     """What follows ``a=candidate:``, unread; a client that trickles has few or none here."""
     lite: bool = False
-    """Whether its agent is ICE-lite, so that ours has to be a full one, and to be controlling."""
+    """Whether its agent is ICE-lite. Then ours must be a full, controlling agent."""
 
     def __repr__(self) -> str:
         # As above.
@@ -56,14 +56,15 @@ class RemoteTransport:
 def remote_transport(
     description: SessionDescription, bundled: Iterable[MediaDescription], *, lite: bool
 ) -> RemoteTransport:
-    """The transport of a BUNDLE, from the first of its m-lines that has one (RFC 9143 section 7.2).
+    """Return the transport of a BUNDLE, from the first of its m-lines that describes one (RFC 9143 section
+    7.2).
 
-    `bundled` are effective media descriptions in the order in which they are to be asked: bundle-only lines
-    need not repeat what the tagged line says. `lite` is whether our own agent is ICE-lite. Raises `SdpError`
-    for what an SFU cannot do without.
+    `bundled` are effective media descriptions in order of precedence: bundle-only lines need not repeat what
+    the tagged line says. `lite` is whether our own agent is ICE-lite. Raises `SdpError` if something is missing
+    that an SFU needs.
     """
     if description.ice_lite and lite:
-        raise SdpError("sdp-unsupported", "both ends are ICE-lite: nobody would send connectivity checks")
+        raise SdpError("sdp-unsupported", "both ends are ICE-lite: neither would send connectivity checks")
     for media in bundled:
         if media.ice_ufrag is None and media.ice_pwd is None:
             continue
@@ -87,12 +88,13 @@ def remote_transport(
 def same_association(
     old: RemoteTransport | None, new: RemoteTransport, role: DtlsRole | None
 ) -> RemoteTransport:
-    """Return `new` as a description of the DTLS association that there is; `role` is ours if it is settled.
+    """Return `new` as a description of the existing DTLS association; `role` is ours, or None before it is
+    decided.
 
     Raises `SdpError` for another certificate, which would need a second association (RFC 8842 section 4).
-    Another role would, too; but with the same certificate nobody means that. Pion 3 answers every offer of an
-    ICE-lite agent as passive, even on a connection where it has long been the DTLS client. So a settled role
-    stays, and what `setup` says then is put right, the actpass of an offer too: the handshake may be under way.
+    Another role would need one, too; but clients that keep the certificate do not mean that. Pion 3 answers
+    every offer of an ICE-lite agent as passive, even where it has long been the DTLS client. So a role that was
+    decided stays, and `setup` is corrected, also the actpass of an offer: the handshake may be under way.
     """
     if old is not None and set(old.fingerprints) != set(new.fingerprints):
         raise SdpError("sdp-mismatch", "the DTLS certificate changed within a connection")

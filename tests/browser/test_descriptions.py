@@ -19,7 +19,7 @@ from support.browser_model import local_transport, vector
 
 from sfu.sdp import BundleSession, SdpError, SessionDescription, SignalingState
 from sfu.sdp.codecs import Codec
-from sfu.sdp.mline import MediaKind, Sender
+from sfu.sdp.mline import MediaKind, SendSlot
 
 pytestmark = pytest.mark.browser
 
@@ -97,17 +97,17 @@ class Slots:
         self.session = BundleSession(
             local_transport(), session_id=4711, make_ssrc=lambda: next(self._ssrcs), simulcast=True
         )
-        self.senders: list[Sender] = []
+        self.senders: list[SendSlot] = []
 
     def send(self, *kinds: MediaKind) -> None:
         """One track more of each of these kinds."""
         for kind in kinds:
             track = f"track{next(self._tracks)}"
-            self.senders.append(self.session.acquire_sender(kind, "somebody", track, CODECS[kind], "cname"))
+            self.senders.append(self.session.acquire_slot(kind, "somebody", track, CODECS[kind], "cname"))
 
     def release(self, index: int) -> None:
         """The track that was the `index`-th ends."""
-        self.session.release_sender(self.senders.pop(index))
+        self.session.release_slot(self.senders.pop(index))
 
     def again(self) -> None:
         """The first track needs another slot: the client has stopped the one it had."""

@@ -55,7 +55,7 @@ def measure(conference: PureConference, bob: PureClient) -> dict[str, int]:
     return {
         "m-lines": sdp.count("\r\nm="),
         "characters": len(sdp),
-        "slots": len(connection.sdp.senders),
+        "slots": len(connection.sdp.send_slots),
         "streams": len(list(connection.transport.senders)),
         "preferences": len(bob.peer.preferences),
         "subscriptions": len(connection.subscriptions),

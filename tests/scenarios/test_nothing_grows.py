@@ -18,7 +18,7 @@ from sfu.conference.room import Room
 from sfu.ice.path import Address, IcePath
 from sfu.sdp.bundle import BundleSession
 from sfu.sdp.codecs import Codec
-from sfu.sdp.mline import MLine, Sender
+from sfu.sdp.mline import MLine, SendSlot
 from sfu.shell.media.mmsg import Destination
 from sfu.shell.peer import PeerTask
 from sfu.shell.room import RoomTask
@@ -32,7 +32,7 @@ ROUND = 20
 TRACKS = 2
 """Tracks that each publishes."""
 
-MAY_GROW = {IcePath, Address, Destination, MLine, Sender, Codec, _Timer}
+MAY_GROW = {IcePath, Address, Destination, MLine, SendSlot, Codec, _Timer}
 """Classes whose objects stay, but not without limit.
 
 * The paths of strangers are remembered in a bounded table (`sfu.shell.media.path_cache.PATHS`).

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.browser_model import CHROMIUM, FIREFOX, Browser, local_transport, make_session, vector
 
-from sfu.sdp import Codec, Sender, SessionDescription, codecs_of
+from sfu.sdp import Codec, SendSlot, SessionDescription, codecs_of
 from sfu.sdp.capabilities import upstream_codecs
 
 PUBLISHED = {
@@ -27,9 +27,9 @@ class Call(RuleBasedStateMachine):
         super().__init__()
         self.session = make_session(simulcast=True)
         self.browser = Browser()
-        self.held: list[Sender] = []
+        self.held: list[SendSlot] = []
         self.ssrcs: dict[int, tuple[int, int | None]] = {}
-        self.keep: list[Sender] = []
+        self.keep: list[SendSlot] = []
         self.tracks = 0
         self.peak = {"audio": 0, "video": 0}
         self.restarts = 0
@@ -46,7 +46,7 @@ class Call(RuleBasedStateMachine):
     def acquire(self, kind: str) -> None:
         codecs: list[Codec] = PUBLISHED[kind]
         self.tracks += 1
-        sender = self.session.acquire_sender(
+        sender = self.session.acquire_slot(
             "audio" if kind == "audio" else "video", "peer", f"t{self.tracks}", codecs, "peer"
         )
         assert sender not in self.held
@@ -63,7 +63,7 @@ class Call(RuleBasedStateMachine):
     @rule(pick=PICK)
     def release(self, pick: int) -> None:
         sender = self.held.pop(pick % len(self.held))
-        self.session.release_sender(sender)
+        self.session.release_slot(sender)
         assert not sender.active
 
     @precondition(lambda self: self.offer is None)
@@ -139,7 +139,7 @@ class Call(RuleBasedStateMachine):
         """After every complete exchange both sides mean the same."""
         self.held = [sender for sender in self.held if not sender.stopped]
         by_mid = {line.mid: line for line in self.browser.lines if not line.stopped}
-        for sender in self.session.senders:
+        for sender in self.session.send_slots:
             if sender.active:
                 assert by_mid[sender.mid].track == str(sender.msid)
                 assert sender.codecs
@@ -162,7 +162,7 @@ class Call(RuleBasedStateMachine):
     def ssrcs_are_for_life_and_unique(self) -> None:
         for sender in self.keep:
             assert self.ssrcs[id(sender)] == (sender.ssrc, sender.rtx_ssrc)
-        living = [ssrc for sender in self.session.senders for ssrc in (sender.ssrc, sender.rtx_ssrc) if ssrc]
+        living = [ssrc for sender in self.session.send_slots for ssrc in (sender.ssrc, sender.rtx_ssrc) if ssrc]
         assert len(set(living)) == len(living)
 
     def teardown(self) -> None:

@@ -39,10 +39,10 @@ def reoffered(session: BundleSession, text: str) -> str:
 
 def failure(text: str, session: BundleSession | None = None) -> SdpError:
     session = session or make_session()
-    before = (session.remote, session.receivers, session.senders)
+    before = (session.remote, session.receivers, session.send_slots)
     with pytest.raises(SdpError) as caught:
         session.apply_offer(text)
-    assert (session.remote, session.receivers, session.senders) == before
+    assert (session.remote, session.receivers, session.send_slots) == before
     assert session.state is SignalingState.STABLE
     return caught.value
 
@@ -483,14 +483,14 @@ def test_lines_of_an_offer_whose_answer_may_be_lost_can_be_gone_with_the_slots_o
     published, _ = answered("chromium-offer-audio-video")
     session = make_session()
     session.apply_offer(vector("chromium-offer-recvonly"))
-    sender = session.acquire_sender("video", "bob", "camera", published.receivers[1].codecs, "bob")
+    sender = session.acquire_slot("video", "bob", "camera", published.receivers[1].codecs, "bob")
     session.create_answer()
     assert sender.active
     head, *lines = vector("chromium-offer-recvonly").split("m=")
     session.apply_offer("m=".join([head, *lines[: int(str(sender.mid))]]))
     session.create_answer()
     assert sender.stopped
-    assert session.senders == []
+    assert session.send_slots == []
 
 
 def test_an_offer_that_comes_again_does_not_show_that_its_answer_arrived() -> None:

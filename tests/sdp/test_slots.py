@@ -9,7 +9,7 @@ from sfu.sdp import (
     LocalTransport,
     MediaKind,
     SdpError,
-    Sender,
+    SendSlot,
     SessionDescription,
     SignalingState,
     TooManyLines,
@@ -27,8 +27,8 @@ H264 = Codec(
 CODECS = {"audio": [OPUS], "video": [VP8, H264]}
 
 
-def acquire(session: BundleSession, kind: MediaKind, track: str = "track") -> Sender:
-    return session.acquire_sender(kind, "peer", track, CODECS[kind], "cname")
+def acquire(session: BundleSession, kind: MediaKind, track: str = "track") -> SendSlot:
+    return session.acquire_slot(kind, "peer", track, CODECS[kind], "cname")
 
 
 def exchange(session: BundleSession, browser: Browser) -> SessionDescription:
@@ -51,7 +51,7 @@ def test_a_new_slot_is_offered_and_carries_media_after_the_answer() -> None:
     assert not session.needs_offer
     audio, video = acquire(session, "audio", "a"), acquire(session, "video", "v")
     assert session.needs_offer
-    assert session.senders == [audio, video]
+    assert session.send_slots == [audio, video]
     assert (video.mid, video.codecs, video.active, session.remote) == (None, (), False, None)
     offer = exchange(session, browser)
     first, second = offer.media
@@ -100,7 +100,7 @@ def test_a_released_slot_goes_inactive_and_is_used_again() -> None:
     session, browser = make_session(), Browser()
     video = acquire(session, "video", "one")
     exchange(session, browser)
-    session.release_sender(video)
+    session.release_slot(video)
     assert not video.active
     assert session.needs_offer
     line = exchange(session, browser).media[0]
@@ -121,7 +121,7 @@ def test_another_track_on_a_slot_waits_until_the_client_knows() -> None:
     session, browser = make_session(), Browser()
     video = acquire(session, "video", "one")
     exchange(session, browser)
-    session.release_sender(video)
+    session.release_slot(video)
     assert acquire(session, "video", "two") is video
     assert not video.active  # the client would show it as the first track
     assert session.needs_offer
@@ -134,7 +134,7 @@ def test_back_to_the_same_track_is_no_change() -> None:
     session, browser = make_session(), Browser()
     video = acquire(session, "video", "one")
     exchange(session, browser)
-    session.release_sender(video)
+    session.release_slot(video)
     acquire(session, "video", "one")
     assert not session.needs_offer
     assert video.active
@@ -143,9 +143,9 @@ def test_back_to_the_same_track_is_no_change() -> None:
 def test_slots_that_the_client_knows_as_free_are_taken_first() -> None:
     session, browser = make_session(), Browser()
     one, two = acquire(session, "video", "one"), acquire(session, "video", "two")
-    session.release_sender(two)
+    session.release_slot(two)
     exchange(session, browser)
-    session.release_sender(one)
+    session.release_slot(one)
     assert acquire(session, "video", "three") is two
 
 
@@ -169,7 +169,7 @@ def test_lines_on_which_the_client_waits_are_used_in_the_answer() -> None:
     assert not session.needs_offer
     # The other one is found later on, by an offer of ours.
     audio = acquire(session, "audio", "a")
-    assert len(session.senders) == 2
+    assert len(session.send_slots) == 2
     exchange(session, browser)
     assert (audio.mid, audio.active) == ("1", True)
 
@@ -178,7 +178,7 @@ def test_a_waiting_line_without_a_codec_of_the_track_is_left_alone() -> None:
     session, browser = make_session(), Browser(FIREFOX)
     browser.add("video", sends=False)
     browser_offers(session, browser)
-    sender = session.acquire_sender("video", "peer", "t", [H264], "cname")
+    sender = session.acquire_slot("video", "peer", "t", [H264], "cname")
     exchange(session, browser)
     assert sender.mid == "s0"
 
@@ -189,8 +189,8 @@ def test_a_slot_on_a_line_whose_codecs_do_not_fit_is_not_sent_on() -> None:
     session.apply_offer(browser.offer())
     sender = acquire(session, "video", "t")
     first = session.create_answer()
-    session.release_sender(sender)
-    assert session.acquire_sender("video", "peer", "u", [H264], "cname") is sender
+    session.release_slot(sender)
+    assert session.acquire_slot("video", "peer", "u", [H264], "cname") is sender
     browser.receive_answer(first)
     session.apply_offer(browser.offer())
     answer = SessionDescription.parse(session.create_answer())
@@ -209,7 +209,7 @@ def test_a_client_may_publish_on_our_line_and_stop_again() -> None:
     assert video.active
     assert (session.receivers[0].mid, session.receivers[0].active) == ("s0", True)
     assert session.receivers[0].rtx_ssrcs
-    session.release_sender(video)
+    session.release_slot(video)
     assert exchange(session, browser).media[0].direction == "recvonly"
     assert session.receivers[0].active
     acquire(session, "video", "again")
@@ -246,7 +246,7 @@ def test_a_client_that_does_not_want_to_receive_is_not_asked_again_and_again() -
     exchange(session, browser)
     assert not video.active
     # Its slot is no place for another track either.
-    session.release_sender(video)
+    session.release_slot(video)
     assert acquire(session, "video", "other") is not video
     browser.transceivers[0].receives = True
     browser_offers(session, browser)
@@ -255,14 +255,14 @@ def test_a_client_that_does_not_want_to_receive_is_not_asked_again_and_again() -
 
 def test_a_line_that_the_client_rejects_is_gone_and_its_place_is_used_again() -> None:
     session, browser = make_session(), Browser(refused_codecs=frozenset({"H264"}))
-    h264 = session.acquire_sender("video", "peer", "t", [H264], "cname")
+    h264 = session.acquire_slot("video", "peer", "t", [H264], "cname")
     exchange(session, browser)
     assert h264.stopped
     assert not h264.active
-    assert session.senders == []
+    assert session.send_slots == []
     assert not session.needs_offer
     assert session.remote is None
-    session.release_sender(h264)  # harmless
+    session.release_slot(h264)  # harmless
     video = acquire(session, "video")
     assert video is not h264
     offer = exchange(session, browser)
@@ -278,7 +278,7 @@ def test_a_client_stops_our_line() -> None:
     browser.transceivers[0].wants_stop = True
     browser_offers(session, browser)
     assert audio.stopped
-    assert session.senders == [video]
+    assert session.send_slots == [video]
     again = acquire(session, "audio")
     offer = exchange(session, browser)
     assert [media.mid for media in offer.media] == ["s2", "s1"]
@@ -291,7 +291,7 @@ def test_taking_an_offer_back_loses_no_wish_and_keeps_mids_and_places() -> None:
     one, two = acquire(session, "video", "one"), acquire(session, "video", "two")
     lost = SessionDescription.parse(session.create_offer())
     assert session.state is SignalingState.HAVE_LOCAL_OFFER
-    session.release_sender(one)
+    session.release_slot(one)
     session.rollback()
     assert session.needs_offer
     assert (one.mid, two.mid, two.active) == (None, None, False)
@@ -347,7 +347,7 @@ def test_wishes_of_the_time_between_offer_and_answer_come_next() -> None:
     one = acquire(session, "video", "one")
     offer = session.create_offer()
     audio = acquire(session, "audio", "spare")
-    session.release_sender(one)
+    session.release_slot(one)
     two = acquire(session, "video", "two")
     three = acquire(session, "video", "three")
     assert two is one
@@ -418,7 +418,7 @@ def test_a_client_without_retransmissions_is_told_of_none() -> None:
     only = make_session()
     only.apply_offer(vector("other-ndc-offer"))
     only.create_answer()
-    only.acquire_sender("video", "peer", "t", [VP8], "cname")
+    only.acquire_slot("video", "peer", "t", [VP8], "cname")
     line = SessionDescription.parse(only.create_offer()).media[1]
     assert (line.formats, line.ssrc_groups) == (("96",), ())
     assert {entry.ssrc for entry in line.ssrc_attributes} == {1}
@@ -428,7 +428,7 @@ def test_a_client_that_gives_one_number_two_meanings_never_gets_it_twice_on_a_li
     session, browser = make_session(), Browser()
     browser.add("video")
     browser_offers(session, browser)
-    video = session.acquire_sender("video", "peer", "t", [VP8], "cname")
+    video = session.acquire_slot("video", "peer", "t", [VP8], "cname")
     exchange(session, browser)
     browser.transceivers[1].sends = True
     head, first, second = browser.offer().split("m=")
@@ -443,7 +443,7 @@ def test_a_client_that_gives_one_number_two_meanings_never_gets_it_twice_on_a_li
 
 def test_on_a_line_with_both_directions_we_send_with_the_codecs_of_our_track() -> None:
     session, browser = make_session(), Browser()
-    video = session.acquire_sender("video", "peer", "t", [H264], "cname")
+    video = session.acquire_slot("video", "peer", "t", [H264], "cname")
     exchange(session, browser)
     browser.transceivers[0].sends = True
     browser_offers(session, browser)
@@ -459,14 +459,14 @@ def test_a_slot_refused_in_an_answer_is_not_given_to_the_next_track() -> None:
     session, browser = make_session(), Browser()
     video = acquire(session, "video", "one")
     exchange(session, browser)
-    session.release_sender(video)
+    session.release_slot(video)
     exchange(session, browser)
     acquire(session, "video", "two")
     browser.transceivers[0].receives = False
     exchange(session, browser)
     assert not video.active
     assert not session.needs_offer
-    session.release_sender(video)
+    session.release_slot(video)
     assert acquire(session, "video", "three") is not video
 
 
@@ -474,7 +474,7 @@ def test_lost_offers_keep_their_order_whoever_waited_before_them() -> None:
     session = make_session()
     early = acquire(session, "audio", "early")
     acquire(session, "video")
-    session.release_sender(early)
+    session.release_slot(early)
     first = SessionDescription.parse(session.create_offer())
     assert [media.kind for media in first.media] == ["video"]
     session.rollback()
@@ -493,13 +493,13 @@ def test_ids_must_be_tokens(text: str) -> None:
     session = make_session()
     for arguments in ((text, "t", "c"), ("s", text, "c"), ("s", "t", text)):
         with pytest.raises(ValueError, match="not a token"):
-            session.acquire_sender("audio", arguments[0], arguments[1], [OPUS], arguments[2])
-    assert session.senders == []
+            session.acquire_slot("audio", arguments[0], arguments[1], [OPUS], arguments[2])
+    assert session.send_slots == []
 
 
 def test_a_track_that_nobody_could_forward() -> None:
     with pytest.raises(ValueError, match="video"):
-        make_session().acquire_sender("video", "s", "t", [OPUS], "c")
+        make_session().acquire_slot("video", "s", "t", [OPUS], "c")
 
 
 def test_lines_are_limited_but_free_and_stopped_ones_are_used_again() -> None:
@@ -510,7 +510,7 @@ def test_lines_are_limited_but_free_and_stopped_ones_are_used_again() -> None:
     one, _ = acquire(session, "video"), acquire(session, "audio")
     with pytest.raises(TooManyLines):
         acquire(session, "video")
-    session.release_sender(one)
+    session.release_slot(one)
     assert acquire(session, "video") is one
 
 
@@ -532,7 +532,7 @@ def test_slots_without_a_payload_type_left_do_not_offer_for_ever() -> None:
     session.apply_answer(answer)
     assert not session.needs_offer
     assert not video.active
-    session.release_sender(video)
+    session.release_slot(video)
     assert session.needs_offer
     session.create_offer()
     session.apply_answer(answer)
@@ -551,7 +551,7 @@ def test_people_who_come_and_go_do_not_make_descriptions_grow(numbers: object) -
         sizes.append(len(str(exchange(session, browser))))
         assert all(slot.active for slot in slots)
         for slot in slots:
-            session.release_sender(slot)
+            session.release_slot(slot)
         if turn % 3 == 0:
             exchange(session, browser)
         if turn % 7 == 0:
@@ -616,7 +616,7 @@ def test_dtls_roles_are_settled_by_the_first_answer(role: str, setup: str, other
     audio = acquire(session, "audio")
     session.apply_answer(browser.answer(session.create_offer()).replace("setup:active", f"setup:{setup}"))
     assert session.dtls_role == role
-    session.release_sender(audio)
+    session.release_slot(audio)
     # With the same certificate it is the same association, whatever the answer says.
     session.apply_answer(browser.answer(session.create_offer()).replace("setup:active", f"setup:{other}"))
     assert session.dtls_role == role
@@ -666,7 +666,7 @@ def test_a_line_that_was_stopped_in_a_lost_answer_may_be_used_again_by_the_clien
     answer = browser_offers(session, browser)
     assert [(media.mid, media.direction) for media in answer.media] == [("s0", "sendonly"), ("0", "recvonly")]
     assert (one.active, two.stopped) == (True, True)
-    assert session.senders == [one]
+    assert session.send_slots == [one]
     # The next offer shows that the client has the answer: from now on its lines are known again.
     browser_offers(session, browser)
     text = browser.offer()
@@ -742,6 +742,6 @@ def test_doubt_does_not_end_doubt() -> None:
     sender = acquire(session, "audio")
     session.create_offer()
     session.rollback()
-    session.release_sender(sender)
+    session.release_slot(sender)
     session.note_stray_answer()
     assert session.needs_offer

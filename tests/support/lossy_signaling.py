@@ -227,7 +227,7 @@ class LossySignalingCall:
         assert not connection.sdp.needs_offer
         lines = {line.mid: line for line in client.browser.lines if not line.stopped}
         # What the client receives.
-        sent = {slot.mid: slot for slot in connection.sdp.senders if slot.active}
+        sent = {slot.mid: slot for slot in connection.sdp.send_slots if slot.active}
         assert {mid: str(slot.msid) for mid, slot in sent.items()} == {
             mid: line.track for mid, line in lines.items() if line.track is not None
         }
