@@ -1,7 +1,7 @@
 """The server's side of one RTCPeerConnection.
 
-It joins what is negotiated (`sfu.sdp`), when it may be (`negotiation`) and what then flows (`sfu.transport`). A
-peer has one connection at a time and may go through several.
+It joins the descriptions (`sfu.sdp`), the rules of who offers when (`negotiation`) and the media
+(`sfu.transport`). A peer has one connection at a time and may go through several.
 """
 
 from collections.abc import Callable
@@ -32,11 +32,11 @@ class ConnectionStatistics:
     transport: TransportStatistics
     negotiation: NegotiationStatistics
     ice_restarts: int
-    """New ICE credentials, whoever wanted them."""
+    """New ICE credentials, at either side's request."""
     subscribed: int
     """Subscriptions made."""
     unsubscribed: int
-    """Subscriptions ended, those included that end with the connection."""
+    """Subscriptions ended, including those that end with the connection."""
     subscriptions: int
     """Those that are forwarded now."""
 
@@ -54,10 +54,10 @@ class Connection:
         history_depth: int = DEPTH,
         full_ice: bool = False,
     ) -> None:
-        """`candidates` are ours, as SDP writes them; the fingerprint in our descriptions is `certificate`'s.
+        """`candidates` are ours in SDP's syntax. Our descriptions have the fingerprint of `certificate`.
 
         `history_depth` is how many packets of each published video are kept for retransmission. With
-        `full_ice` there are no candidates yet: `take_ice_requests` asks for them, `report_ice` brings them.
+        `full_ice` there are no candidates yet: `take_ice_requests` asks for them, and `report_ice` takes them.
         """
         self._certificate = certificate
         self._candidates = candidates
@@ -84,11 +84,11 @@ class Connection:
         self.downstream = Downstream(self.sdp, self.transport, random, self.negotiation.request)
         """What the client receives."""
         self.known = False
-        """Whether the client has shown that it has been told of this connection; only then can it be kept."""
+        """Whether the client has shown that it knows this connection; only then can a resume keep it."""
         self.closed = False
-        """Whether it has ended: its counts change no more."""
+        """Whether it has ended: its counts no longer change."""
         self.handshake: str | None = None
-        """How DTLS's handshake has ended: ``ok``, or the reason why it failed."""
+        """How the DTLS handshake has ended: ``ok``, or the reason why it failed."""
         self._ice_restarts = 0
 
     @property
@@ -99,10 +99,10 @@ class Connection:
     # --- descriptions ---
 
     def answer_offer(self, offer: SessionDescription, now: float) -> str | None:
-        """Apply the client's offer and return our answer, or None where the offer lost against ours.
+        """Apply the client's offer and return our answer, or None if the offer lost against ours.
 
         Raises:
-            sfu.sdp.SdpError: the offer cannot be used; what was agreed has not changed.
+            sfu.sdp.SdpError: the offer cannot be used. Nothing has changed.
         """
         crosses = self.sdp.state is SignalingState.HAVE_LOCAL_OFFER
         if not self.negotiation.receive_offer(retransmitted=crosses and self.sdp.repeats(offer)):
@@ -124,11 +124,11 @@ class Connection:
     def apply_answer(self, text: str, now: float) -> bool:
         """Apply the client's answer; False means that no offer of ours waits for one.
 
-        An answer has no mark of its offer. One too many shows that one before it, to an offer that had been
-        taken back by then, may have passed for the answer to the next: then we offer once more.
+        An answer does not name its offer. An answer without an offer shows that an earlier one, to an offer
+        that was rolled back, may have been applied to the next offer. Then the server offers once more.
 
         Raises:
-            sfu.sdp.SdpError: the answer does not fit our offer, which is taken back.
+            sfu.sdp.SdpError: the answer does not fit our offer, which is rolled back.
         """
         if not self.negotiation.receive_answer():
             self.sdp.note_stray_answer()
@@ -158,17 +158,17 @@ class Connection:
         self.negotiation.offer_sent(now)
         return offer
 
-    def repeat(self) -> None:
-        """Say once more what may have got lost on its way: an offer of ours that is out, and our candidates."""
+    def retransmit_signaling(self) -> None:
+        """Send again what may be lost: a pending offer of ours, and our candidates."""
         self.negotiation.restart()
         self.sdp.note_answer_lost()
-        self._trickle.repeat()
+        self._trickle.retransmit()
 
     def restart_ice(self) -> None:
-        """Have the next offer bring new ICE credentials; media goes on along the old path meanwhile.
+        """Put new ICE credentials into the next offer; media continues on the old path meanwhile.
 
         Before the first description of the client there is nothing to restart, unless our sockets have failed.
-        An offer that is out stays out: were it taken back, its answer would pass for the one to the next.
+        A pending offer is not rolled back: its answer would be taken for the answer to the next offer.
         """
         if self.sdp.remote is not None or self.transport.state is IceState.FAILED:
             self.sdp.request_ice_restart()
@@ -177,7 +177,7 @@ class Connection:
     # --- full ICE ---
 
     def add_candidate(self, candidate: Candidate) -> None:
-        """The client may be reached here; a lite agent need not know."""
+        """Add an address of the client; a lite agent ignores it."""
         if self._full_ice is not None:
             self._full_ice.add_candidate(candidate)
 
@@ -186,13 +186,13 @@ class Connection:
         return self._trickle.take()
 
     def take_ice_requests(self) -> list[IceRequest]:
-        """Return what whoever has the sockets of a full agent is to do."""
+        """Return what the shell, which has the sockets of a full agent, has to do."""
         return [] if self._full_ice is None else self._full_ice.requests()
 
     def report_ice(self, report: IceReport, now: float) -> None:
-        """Take what whoever has those sockets has found. Raises `RuntimeError` on a lite agent's connection."""
+        """Take a report about those sockets. Raises `RuntimeError` for a lite agent."""
         if self._full_ice is None:
-            raise RuntimeError("a lite agent has nobody to report to it")
+            raise RuntimeError("a lite agent takes no reports")
         if isinstance(report, Gathered):
             found = self._trickle.found(report.ufrag, report.candidate)
             if found is not None:
@@ -222,7 +222,7 @@ class Connection:
         return self.transport.outgoing(now)
 
     def close(self, now: float) -> None:
-        """End the connection: what it forwards stops, nothing is negotiated, and its transport says goodbye."""
+        """End the connection: stop forwarding and negotiating, and let the transport say goodbye."""
         self.negotiation.restart()
         self.downstream.close(now)
         self.transport.close(now)
@@ -257,11 +257,11 @@ class Connection:
             self._trickle.described(text)
 
     def _negotiated(self, now: float) -> None:
-        """Let the transport and the streams follow what is now agreed."""
+        """Apply what is now agreed to the transport and the streams."""
         if self.sdp.remote is not None:
             if self._full_ice is not None and self._full_ice.remote is None:
                 # The side that makes the first offer is controlling, unless it is lite (RFC 8445 section
-                # 6.1.1), and offers leave the DTLS role open (RFC 8842 section 5.2).
+                # 6.1.1). Only offers leave the DTLS role open (RFC 8842 section 5.2).
                 self._full_ice.remote_is_lite = self.sdp.remote.lite
                 self._full_ice.controlling = self.sdp.remote.lite or self.sdp.remote.setup != "actpass"
             self.transport.set_remote(self.sdp.remote, now)

@@ -138,7 +138,7 @@ class Room:
         """
         peer.restored = False
         if connection is None:
-            peer.connection.repeat()
+            peer.connection.retransmit_signaling()
             if peer.connection.transport.state is IceState.FAILED:
                 peer.connection.restart_ice()  # a disconnected client could not be asked to
         else:

@@ -1,7 +1,7 @@
-"""Our candidates on their way to a client (RFC 8838): found one by one, told when their description is there.
+"""Trickling our candidates to a client (RFC 8838).
 
-A candidate that is found before its description leaves stands in it; one that is found later follows it as a
-message. None may overtake the description, since a browser has nowhere to put it then.
+A description contains the candidates found before it leaves. Later ones follow as messages. No candidate may
+overtake its description, because a browser could not use it yet.
 """
 
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Trickle:
         self._index = 0
 
     def begin(self, ufrag: str) -> None:
-        """A generation of credentials begins; of older ones, only the one that a client knows still matters."""
+        """Begin a generation of credentials. Of the older ones, keep only the one that the client knows."""
         kept = {name: one for name, one in self._generations.items() if name == self._described}
         self._generations = kept | {ufrag: _Generation()}
 
@@ -48,7 +48,7 @@ class Trickle:
         return tuple(generation.found), generation.complete
 
     def described(self, text: str) -> None:
-        """A description of ours goes out. What stands in it needs not be told."""
+        """Note a description of ours: its candidates need no message."""
         description = SessionDescription.parse(text)
         for index, media in enumerate(description.media):
             # The tagged m-line (RFC 9143 section 7.1.3) has the transport of all.
@@ -59,14 +59,14 @@ class Trickle:
                     generation.told = len(media.candidates)
                     generation.told_end = media.end_of_candidates
 
-    def repeat(self) -> None:
-        """Tell all once more: what was told may not have arrived. To hear of a candidate twice does no harm."""
+    def retransmit(self) -> None:
+        """Send all messages again: earlier ones may be lost. Receiving a candidate twice does no harm."""
         for generation in self._generations.values():
             generation.told = 0
             generation.told_end = False
 
     def take(self) -> list[IceCandidate]:
-        """Return the messages that are due: what was found since the description left, and the end of it."""
+        """Return the messages that are due: candidates found since the description left, and their end."""
         generation = self._generations.get(self._described or "")
         if generation is None:
             return []

@@ -96,7 +96,7 @@ session would keep 20 KiB of copies."""
 
 @lru_cache(CACHED_CODECS)
 def shared(codec: Codec) -> Codec:
-    """Return one object for all equal codecs: sessions negotiate the same few again and again, and keep them."""
+    """Return one object for all equal codecs: sessions negotiate the same few, and keep them."""
     return codec
 
 
