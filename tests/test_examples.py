@@ -33,7 +33,7 @@ def main_of(name: str) -> Any:
         (
             "stun.py",
             ["ice/chromium-nominating-check.bin"],
-            r"(?s)^REQUEST [0-9a-f]{24}\n.*^USERNAME: '|USERNAME: ",
+            r"^REQUEST [0-9a-f]{24}\nUSERNAME: ",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",
