@@ -212,13 +212,11 @@ class FuzzedConference:
         if client.connected:
             self.conference.machine.receive_message(client.peer, text, self.conference.now)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Take what every peer is to be told."""
-        for peer in self.conference.machine.take_touched():
-            self.conference.machine.conclude(peer, self.conference.now)
-            peer.outgoing(self.conference.now)
+        self.conference.flush()
         for peer in self.peers:
-            messages = peer.take_messages()
+            messages = self.conference.take_messages(peer)
             assert len(messages) <= MAX_MESSAGES
             for client in self.clients:
                 if client.peer is peer and client.connected:
@@ -229,19 +227,18 @@ class FuzzedConference:
             client.connected = client.connected and client.peer.ended is None
 
     def pass_time(self, seconds: float) -> None:
-        """Let whatever falls due happen, each at its time."""
+        """Let everything that falls due happen, each at its time."""
         conference = self.conference
         end = conference.now + seconds
-        while True:
-            due = [(time, peer) for peer in self.peers if (time := peer.next_timeout()) is not None]
-            if not due or min(time for time, _ in due) > end:
+        while conference.wake_at:
+            peer, time = min(conference.wake_at.items(), key=lambda item: item[1])
+            if time > end:
                 break
-            time, peer = min(due, key=lambda item: item[0])
             conference.now = max(conference.now, time)
             conference.machine.handle_timeout(peer, conference.now)
-            self.settle()
-            after = peer.next_timeout()
-            assert after is None or after > time or peer.ended, "a timer that is due again at once would spin"
+            self.flush()
+            after = conference.wake_at.get(peer)
+            assert after is None or after > time, "a timer that is due again at once would spin"
         conference.now = end
 
     # --- steps ---
@@ -279,9 +276,8 @@ class FuzzedConference:
                 used = self.go_rogue(client, option, data)
             case 15:
                 used = detail
-                if (peer := self.conference.machine.route(data[:detail], STRANGER)) is not None:
-                    self.conference.machine.receive(peer, data[:detail], STRANGER, self.conference.now)
-        self.settle()
+                self.conference.receive(data[:detail], STRANGER)
+        self.flush()
         return used
 
     def enter(self, room: str, user: str) -> None:
@@ -337,7 +333,7 @@ class FuzzedConference:
                 if client.connected and not client.rogue and client.changed and client.may_offer:
                     client.offer()
                     busy = True
-                self.settle()
+                self.flush()
             if not busy:
                 return
         raise AssertionError("negotiation without end")
@@ -347,7 +343,7 @@ class FuzzedConference:
         for client in self.clients:
             if client.rogue and client.connected:
                 client.say("leave")
-        self.settle()
+        self.flush()
         for _ in range(5):
             self.listen()
             self.pass_time(9.0)
@@ -357,12 +353,13 @@ class FuzzedConference:
                 self.check(client)
         for peer in tuple(self.peers):
             self.conference.machine.remove(peer, "left", self.conference.now)
-        self.settle()
+        self.flush()
         for room in tuple(self.conference.machine.rooms.values()):
             self.conference.machine.directory.forget_room(room)
         statistics = self.conference.machine.statistics()
         assert (statistics.rooms, statistics.peers, statistics.routes, statistics.suspended) == (0, 0, 0, 0)
         assert not self.peers
+        assert not self.conference.wake_at
 
     def check(self, client: Client) -> None:
         """What a client knows is what there is."""

@@ -32,7 +32,7 @@ class Admission:
         self._directory = directory
         self._limits = context.limits
         self._random = context.random
-        self._marks = context.marks
+        self._pending = context.pending
         self._make_connection = make_connection
         self._authenticate = authenticate
         # Tokens for unknown session ids are compared with this session's, so that an unknown id takes as long
@@ -86,7 +86,7 @@ class Admission:
             return None
         old = self._directory.find_user(record.room_id, record.user_id)
         if old is not None and not (old.restored and _rank(old) < (deadline, record.session_id)):
-            self._marks.ended.add(record.session_id)
+            self._pending.ended.add(record.session_id)
             return None
         known = self._directory.rooms.get(record.room_id)
         peer_id_taken = known is not None and record.peer_id in known.peers
@@ -95,7 +95,7 @@ class Admission:
         room = self._directory.find_or_open_room(record.room_id)
         if old is not None:
             room.remove(old, "replaced", now, Departure.MOVED)
-            self._marks.ended.add(old.session.id)
+            self._pending.ended.add(old.session.id)
         session = Session(record.session_id, record.tokens, record.generation)
         peer = self._make_peer(
             record.peer_id, record.user_id, record.name, room.id, session, record.grants, now

@@ -1,7 +1,7 @@
 """All rooms of a process: the way in for who joins, for every message and for every datagram."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from sfu.conference.messages import (
     Unsubscribe,
     refusal,
 )
-from sfu.conference.peer import Peer
+from sfu.conference.peer import Peer, PeerOutput
 from sfu.conference.rate import weight_of
 from sfu.conference.room import Room, RoomContext
 from sfu.conference.session import Departure
@@ -72,19 +72,19 @@ class ConferenceStatistics:
 
 
 class Changes(NamedTuple):
-    """What has happened to sessions, for whoever stores them."""
+    """What has happened to sessions, for the store."""
 
     changed: list[Peer]
-    """Those whose `Peer.record` may be another now."""
+    """Peers whose `Peer.record` may have changed."""
     ended: list[str]
-    """Ids of sessions that nobody can resume any more: nothing is to be left of them."""
+    """Ids of sessions that cannot be resumed any more: the store has to forget them."""
 
 
 class Conference:
     """Rooms and peers by id: the machine that the Trio shell drives.
 
-    Nothing here waits. After each step the shell asks `take_touched` whom it led to something for, and for each
-    of these calls `conclude` and looks at messages, datagrams and timers.
+    Nothing here waits. The shell calls a method for each message, datagram and deadline. Then it calls `flush`,
+    which says what to send, to post and to wait for.
     """
 
     def __init__(
@@ -112,8 +112,11 @@ class Conference:
         """Lets clients in, and restores sessions."""
         self.totals = context.totals
         """The counts of connections that have ended."""
-        self._marks = context.marks
-        self._table = context.table
+        self.table = context.table
+        """Finds the peer of a datagram."""
+        self._pending = context.pending
+        self._receiving: set[Peer] = set()
+        """Peers of which only packets have come since the last `flush`: they have nothing to be told."""
         self._session_ttl = limits.session_ttl
         self._egress = egress
         self._messages: Counter[tuple[str, str]] = Counter()
@@ -135,6 +138,18 @@ class Conference:
         """Take `peer` out of its room. Harmless if it is out already."""
         if peer.ended is None:
             self.directory.room_of(peer).remove(peer, reason, now, departure)
+
+    def abandon(self, peer: Peer) -> None:
+        """Drop a peer whose removal has failed, so that it is found no more. Nothing else is done for it."""
+        peer.session.end("internal error")
+        self.table.remove(peer)
+        self.directory.forget_session(peer)
+        room = self.rooms.get(peer.room_id)
+        if room is not None and room.peers.get(peer.id) is peer:
+            del room.peers[peer.id]
+        self._pending.dirty.discard(peer)
+        self._pending.changed.discard(peer)
+        self._pending.ended.add(peer.session.id)
 
     def drain(self, deadline_ms: int) -> None:
         """Tell all clients that the server stops in `deadline_ms` milliseconds at the latest."""
@@ -161,13 +176,13 @@ class Conference:
             if not may_pass:
                 raise TooManyRequests("too many messages: slow down")
             self.directory.room_of(peer).handle(peer, message, now)
-            self._follow(peer, now)
+            self._take_events(peer, now)
         except Refused as error:
             if isinstance(error, BadMessage):
                 message_type = error.message_type
             result = str(error.code)
             peer.tell(_answer_to(message, message_type, error))
-            self._marks.touched.add(peer)
+            self._pending.dirty.add(peer)
         self.count_message(message_type, result)
 
     def count_message(self, message_type: str | None, result: str) -> None:
@@ -181,102 +196,123 @@ class Conference:
 
     # --- packets and time ---
 
-    def route(self, data: bytes, path: IcePath) -> Peer | None:
-        """Return whom a datagram of the media socket is from, or count it as nobody's."""
-        return self._table.route(data, path)
-
     def receive(self, peer: Peer, data: bytes, path: IcePath, now: float) -> None:
-        """Take a datagram of `peer`; what it gives rise to for others is in the egress when this returns."""
-        media = peer.connection.transport.receive(data, path, now)
-        self._follow(peer, now)  # before the packet: its stream may have begun with it
+        """Take a datagram of `peer`. A media packet is in the egress for its receivers when this returns.
+
+        The packet path: most datagrams are media, and lead to nothing else. Then nothing of what `_finish` does
+        is needed.
+        """
+        transport = peer.connection.transport
+        media = transport.receive(data, path, now)
+        events = transport.events()
+        if events:
+            self._handle_events(peer, events, now)  # before the packet: its stream may begin with it
+        else:
+            self._receiving.add(peer)
         if media is not None:
             fan_out(media, media.stream.senders, self._egress, now)
-
-    def owner(self, path: IcePath) -> Peer | None:
-        """Return whose path it is: who has shown by an authenticated check that it leads to him."""
-        return self._table.owner(path)
 
     def lose_path(self, peer: Peer, path: IcePath, now: float) -> None:
         """The connection that carried `path`, which is `peer`'s, has ended."""
         peer.connection.transport.lose_path(path, now)
-        self._follow(peer, now)
+        self._take_events(peer, now)
 
     def set_path_full(self, peer: Peer, path: IcePath, full: bool, now: float) -> None:
         """Note whether more waits on `path`, which is `peer`'s, than should: then its videos pause."""
         peer.connection.transport.set_path_full(path, full, now)
         if not full:
-            self._follow(peer, now)
+            self._take_events(peer, now)
 
     def report_ice(self, peer: Peer, reports: Iterable[IceReport], now: float) -> None:
         """Take what whoever has the sockets of full agents has found about `peer`."""
         for report in reports:
             peer.connection.report_ice(report, now)
-        self._follow(peer, now)
+        self._take_events(peer, now)
 
     def handle_timeout(self, peer: Peer, now: float) -> None:
         """Do what is due for `peer` at `now`."""
         peer.connection.handle_timeout(now)
         if peer.ended is None:
             self.directory.room_of(peer).handle_timeout(peer, now)
-        self._follow(peer, now)
+        self._take_events(peer, now)
 
     def statistics(self) -> ConferenceStatistics:
         """Return the counts so far."""
         return ConferenceStatistics(
             rooms=len(self.rooms),
             peers=sum(len(room.peers) for room in self.rooms.values()),
-            routes=self._table.routes(),
+            routes=self.table.routes(),
             messages=dict(self._messages),
-            drops=dict(self._table.drops),
+            drops=dict(self.table.drops),
             suspended=sum(peer.suspended for room in self.rooms.values() for peer in room.peers.values()),
             resumes=self.admission.resumes,
             failed_resumes=self.admission.failed_resumes,
             handshakes=dict(self._handshakes),
         )
 
-    def take_touched(self) -> list[Peer]:
-        """Return the peers that something happened to since the last call; `conclude` is due for each."""
-        touched = list(self._marks.touched)
-        self._marks.touched.clear()
-        return touched
+    def flush(self, now: float) -> Iterator[PeerOutput]:
+        """Yield what the shell has to do for each peer that something has happened to, until there is no more.
 
-    def conclude(self, peer: Peer, now: float) -> None:
-        """End the steps that touched `peer`: make the offer that they led to, or forget a session that is over.
-
-        This may touch peers again.
+        To finish one peer may change others, which then follow. What fails in that is handed out as the `error`
+        of that peer, and the others go on.
         """
-        if peer.ended is None:
-            room = self.directory.room_of(peer)
-            if room.offer_if_due(peer, now):
-                self._follow(peer, now)  # it may have brought new credentials
-            room.tell_candidates(peer)
-        else:
-            self.directory.forget_session(peer)
+        pending, receiving = self._pending, self._receiving
+        while pending.dirty or receiving:
+            if pending.dirty:
+                dirty, pending.dirty = pending.dirty, set()
+                receiving -= dirty
+                for peer in dirty:
+                    yield self._finish(peer, now)
+            else:
+                peer = receiving.pop()
+                try:
+                    output = peer.take_packet_output(now)
+                except Exception as error:
+                    output = PeerOutput(peer, error=error)
+                yield output
+
+    def _finish(self, peer: Peer, now: float) -> PeerOutput:
+        """Make the offer that is due for `peer`, or forget its session if it has ended; return its output."""
+        try:
+            if peer.ended is None:
+                room = self.directory.room_of(peer)
+                if room.offer_if_due(peer, now):
+                    self._take_events(peer, now)  # it may have brought new credentials
+                room.tell_candidates(peer)
+            else:
+                self.directory.forget_session(peer)
+            return peer.take_output(now)
+        except Exception as error:
+            self._pending.dirty.discard(peer)
+            return PeerOutput(peer, error=error)
 
     def take_changed(self) -> Changes:
         """Return what has to be stored, or dropped there, since the last call."""
-        changes = Changes(list(self._marks.changed), list(self._marks.ended))
-        self._marks.changed.clear()
-        self._marks.ended.clear()
+        changes = Changes(list(self._pending.changed), list(self._pending.ended))
+        self._pending.changed.clear()
+        self._pending.ended.clear()
         return changes
 
-    def _follow(self, peer: Peer, now: float) -> None:
-        """Draw the consequences of what a peer's transport reports."""
-        self._marks.touched.add(peer)
-        for event in peer.connection.transport.events():
+    def _take_events(self, peer: Peer, now: float) -> None:
+        """Do what the events of a peer's transport lead to, after something has been done with it."""
+        self._handle_events(peer, peer.connection.transport.events(), now)
+
+    def _handle_events(self, peer: Peer, events: Iterable[TransportEvent], now: float) -> None:
+        self._pending.dirty.add(peer)
+        for event in events:
             match event:
                 case Secured():
                     self._note_handshake(peer, "ok")
                 case TransportFailed(reason):
                     self._note_handshake(peer, reason)
                 case PathValidated(path):
-                    before = self._table.owner(path)
+                    before = self.table.owner(path)
                     if before is not None and before is not peer:
                         # It has passed on, or somebody pretends so; the next check of who had it gets it back.
                         self.lose_path(before, path, now)
-                    self._table.apply(peer, (event,))
+                    self.table.apply(peer, (event,))
                 case PathRetired() | CredentialsAdded() | CredentialsRetired():
-                    self._table.apply(peer, (event,))
+                    self.table.apply(peer, (event,))
                 case _:
                     pass  # the room's, or for statistics only
             if peer.ended is None:

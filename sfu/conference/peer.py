@@ -1,5 +1,8 @@
 """A session in its room: its user, its tracks, its connection, and the messages that wait for its client."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from sfu.conference.connection import Connection
 from sfu.conference.grants import Grants
 from sfu.conference.messages import (
@@ -21,8 +24,26 @@ from sfu.ice.full_messages import IceRequest
 from sfu.ice.path import IcePath
 
 
+class PeerOutput(NamedTuple):
+    """What the shell has to do for a peer, after something has happened to it."""
+
+    peer: "Peer"
+    datagrams: Sequence[tuple[bytes, IcePath]] = ()
+    """To send. Forwarded media is not among them."""
+    messages: Sequence[ServerMessage] = ()
+    """To post to the client, oldest first."""
+    ice_requests: Sequence[IceRequest] = ()
+    """For the sockets of its full ICE agents."""
+    wake_at: float | None = None
+    """When `Conference.handle_timeout` is due next, on the clock of `now`; None if never."""
+    ended: str | None = None
+    """Why it is no longer in its room; None while it is."""
+    error: Exception | None = None
+    """What failed when this was put together. The other fields say nothing then."""
+
+
 class Peer:
-    """One peer of one room. The room changes it. The shell takes its messages and datagrams."""
+    """One peer of one room. The room changes it. The shell takes its output."""
 
     def __init__(
         self,
@@ -76,6 +97,22 @@ class Peer:
     def track_on(self, mid: str | None) -> Track | None:
         """Return the track that is published on an m-line."""
         return next((track for track in self.tracks.values() if mid and track.mid == mid), None)
+
+    def take_output(self, now: float) -> PeerOutput:
+        """Return all that the shell has to do."""
+        return PeerOutput(
+            peer=self,
+            datagrams=self.outgoing(now),
+            messages=self.take_messages(),
+            ice_requests=self.take_ice_requests(),
+            wake_at=self.next_timeout() if self.ended is None else None,
+            ended=self.ended,
+        )
+
+    def take_packet_output(self, now: float) -> PeerOutput:
+        """Return what the shell has to do after datagrams that changed nothing but counters and deadlines."""
+        wake_at = self.next_timeout() if self.ended is None else None
+        return PeerOutput(self, self.connection.transport.outgoing(now), wake_at=wake_at, ended=self.ended)
 
     def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
         """Return the datagrams to send that are not forwarded media."""

@@ -143,7 +143,7 @@ class Publications:
     def _publish(self, peer: Peer, receiver: Receiver, source: Source, now: float) -> None:
         track = Track(self._random(8).hex(), peer.id, receiver.kind, source)
         peer.tracks[track.id] = track
-        self._roster.note_change(peer)
+        self._roster.mark_changed(peer)
         self._negotiated(peer, track, receiver, now)
         self._announce(track)
 
@@ -178,7 +178,7 @@ class Publications:
 
     def _unpublish(self, peer: Peer, track: Track, now: float, departure: Departure = Departure.LEFT) -> None:
         del peer.tracks[track.id]
-        self._roster.note_change(peer)
+        self._roster.mark_changed(peer)
         peer.tell(track.unpublished(to_publisher=True))
         self._subscriptions.end_track(track, now, departure)
         self._roster.tell(self._roster.others(peer.id), track.unpublished())

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from sfu.conference.connection import Connection
 from sfu.conference.errors import BadRequest, Conflict
 from sfu.conference.limits import Limits
-from sfu.conference.marks import Marks
 from sfu.conference.messages import (
     Answer,
     ClientMessage,
@@ -35,7 +34,7 @@ from sfu.conference.messages import (
 from sfu.conference.peer import Peer
 from sfu.conference.publications import Publications
 from sfu.conference.records import SessionRecord
-from sfu.conference.roster import Roster
+from sfu.conference.roster import Pending, Roster
 from sfu.conference.session import Departure
 from sfu.conference.subscriptions import Subscriptions
 from sfu.conference.totals import ConnectionTotals
@@ -61,8 +60,8 @@ class RoomContext:
     """Those that clients are told to use."""
     table: RouteTable[Peer] = field(default_factory=RouteTable)
     """Finds the peer of a datagram."""
-    marks: Marks = field(default_factory=Marks)
-    """What the last calls left to do."""
+    pending: Pending = field(default_factory=Pending)
+    """What the shell has yet to do for peers and sessions."""
     totals: ConnectionTotals = field(default_factory=ConnectionTotals)
     """The counts of connections that have ended."""
 
@@ -73,7 +72,7 @@ class Room:
     def __init__(self, room_id: str, context: RoomContext) -> None:
         self.id = room_id
         self._context = context
-        self._roster = Roster(context.marks)
+        self._roster = Roster(context.pending)
         self._subscriptions = Subscriptions(self._roster, automatic=context.auto_subscribe)
         self._publications = Publications(self._roster, self._subscriptions, context.limits, context.random)
 
@@ -97,7 +96,7 @@ class Room:
         self.peers[peer.id] = peer
         self._context.table.add(peer, peer.connection.transport.ufrags())
         self._subscriptions.subscribe_to_room(peer)
-        self._roster.note_change(peer)
+        self._roster.mark_changed(peer)
         self._send_room_state(peer, token, resumed=False, keep=False)
 
     def restore(self, peer: Peer, record: SessionRecord, deadline: float, now: float) -> None:
@@ -115,8 +114,8 @@ class Room:
         self._publications.restore(peer, record.tracks)
         self._roster.tell(self._roster.others(peer.id), peer.away())
         self._subscriptions.keep_until(peer, max(deadline, now + self._context.limits.session_ttl))
-        self._roster.note_change(peer)
-        self._roster.touch(peer)
+        self._roster.mark_changed(peer)
+        self._roster.mark_dirty(peer)
 
     def suspend(self, peer: Peer, deadline: float) -> None:
         """Note that `peer` has no signaling. Its media goes on; without a resume it expires at `deadline`."""
@@ -124,8 +123,8 @@ class Room:
             return
         peer.session.suspend(deadline)
         peer.reclaim_deadline = None  # the session's deadline counts now
-        self._roster.note_change(peer)
-        self._roster.touch(peer)
+        self._roster.mark_changed(peer)
+        self._roster.mark_dirty(peer)
         self._roster.tell(self._roster.others(peer.id), peer.away())
 
     def resume(
@@ -144,7 +143,7 @@ class Room:
         else:
             self._replace_connection(peer, connection, now)
         self._publications.start_reclaim_timer(peer, now)
-        self._roster.note_change(peer)
+        self._roster.mark_changed(peer)
         self._send_room_state(peer, token, resumed=True, keep=connection is None)
         if was_away:
             self._roster.tell(self._roster.others(peer.id), peer.back())
@@ -169,12 +168,12 @@ class Room:
             return  # removed already; after a resume elsewhere, another peer may have its id
         del self.peers[peer.id]
         peer.session.end(reason)
-        self._context.marks.changed.discard(peer)
-        self._roster.touch(peer)
+        self._context.pending.changed.discard(peer)
+        self._roster.mark_dirty(peer)
         self._context.table.remove(peer)
         self._publications.end(peer, now, departure)
         if departure is Departure.LEFT:
-            self._context.marks.ended.add(peer.session.id)
+            self._context.pending.ended.add(peer.session.id)
             self._subscriptions.forget_publisher(peer.id)
         else:
             for other in self.peers.values():
@@ -215,7 +214,7 @@ class Room:
                 peer.tell(
                     track.published(to_publisher=True)
                 )  # the answer that told the client may have been lost
-        self._roster.touch(peer)
+        self._roster.mark_dirty(peer)
 
     def _replace_connection(self, peer: Peer, connection: Connection, now: float) -> None:
         """Go on with a new connection: with the same subscriptions, and with dormant tracks."""
@@ -244,7 +243,7 @@ class Room:
         """
         peer.connection.known = True
         if peer.session.confirm():
-            self._roster.note_change(peer)
+            self._roster.mark_changed(peer)
         match message:
             case Offer() | Answer() | IceRestartRequest() if peer.connection.closed:
                 raise Conflict("your connection has ended: join again with a new one")
@@ -258,7 +257,7 @@ class Room:
                 peer.connection.restart_ice()
             case MediaState():
                 state = peer.set_media_state(message)
-                self._roster.note_change(peer)
+                self._roster.mark_changed(peer)
                 self._roster.tell(self._roster.others(peer.id), state)
             case Subscribe():
                 self._subscriptions.subscribe(peer, message)
@@ -274,7 +273,7 @@ class Room:
                 pass
             case Join():
                 raise Conflict("already in a room: leave it first")
-        self._roster.touch(peer)
+        self._roster.mark_dirty(peer)
 
     def offer_if_due(self, peer: Peer, now: float) -> bool:
         """Send `peer` an offer if something is to be negotiated and it may be; return whether it was sent."""
@@ -338,14 +337,14 @@ class Room:
         """Mark the publisher of `stream`: `peer` has requested a key frame, which changes its timers."""
         for subscription in peer.connection.subscriptions:
             if subscription.track.stream is stream:
-                self._touch_publisher(subscription.track)
+                self._mark_publisher_dirty(subscription.track)
 
     def _wake_publishers(self, peer: Peer) -> None:
         """Mark the publishers of all that `peer` receives: new streams have requested key frames."""
         for subscription in peer.connection.subscriptions:
-            self._touch_publisher(subscription.track)
+            self._mark_publisher_dirty(subscription.track)
 
-    def _touch_publisher(self, track: Track) -> None:
+    def _mark_publisher_dirty(self, track: Track) -> None:
         publisher = self.peers.get(track.publisher_id)
         if publisher is not None:
-            self._roster.touch(publisher)
+            self._roster.mark_dirty(publisher)

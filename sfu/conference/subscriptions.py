@@ -90,7 +90,7 @@ class Subscriptions:
     def _note(self, peer: Peer, preference: SubscriptionRecord) -> None:
         if peer.preferences.get(preference.track_id) != preference:
             peer.preferences[preference.track_id] = preference
-            self._roster.note_change(peer)
+            self._roster.mark_changed(peer)
         peer.tell(SubscriptionAck(preference.track_id, success=True))
 
     # --- changes of tracks and peers ---
@@ -121,15 +121,15 @@ class Subscriptions:
         """Negotiate a track again with its receivers, since its codecs have changed."""
         for other in self._roster.others(track.publisher_id):
             other.connection.downstream.renegotiate(track, now)
-            self._roster.touch(other)
+            self._roster.mark_dirty(other)
 
     def end_track(self, track: Track, now: float, departure: Departure) -> None:
         """Stop forwarding a track. Preferences for it stay if its publisher has `MOVED`: it may come back."""
         for other in self._roster.others(track.publisher_id):
             other.connection.downstream.unsubscribe(track, now)
-            self._roster.touch(other)
+            self._roster.mark_dirty(other)
             if departure is Departure.LEFT and other.preferences.pop(track.id, None) is not None:
-                self._roster.note_change(other)
+                self._roster.mark_changed(other)
 
     def forget_publisher(self, peer_id: str) -> None:
         """Drop all preferences for tracks of a publisher whose session has ended."""
@@ -140,7 +140,7 @@ class Subscriptions:
         """Keep preferences for tracks that are not there until `deadline`; their publishers may come back."""
         if peer.preferences:
             peer.preferences_deadline = max(deadline, peer.preferences_deadline or deadline)
-            self._roster.touch(peer)
+            self._roster.mark_dirty(peer)
 
     def drop_unused(self, peer: Peer) -> None:
         """Drop preferences for tracks that are not there."""
@@ -151,7 +151,7 @@ class Subscriptions:
         for track_id in track_ids:
             del peer.preferences[track_id]
         if track_ids:
-            self._roster.note_change(peer)
+            self._roster.mark_changed(peer)
 
     def _wants(self, peer: Peer, track: Track) -> bool:
         preference = peer.preferences.get(track.id)
@@ -161,4 +161,4 @@ class Subscriptions:
         # The connection of a restored session is closed until the client resumes it with a new one.
         if self._wants(peer, track) and not peer.connection.closed:
             peer.connection.downstream.subscribe(track)
-            self._roster.touch(peer)
+            self._roster.mark_dirty(peer)

@@ -1,174 +1,276 @@
-"""Steps: whatever comes from outside, one thing at a time, and all that it leads to.
+"""Calls the conference for each datagram, message and deadline, and carries out what it says.
 
-A step is a datagram, a message, a deadline that has come, a connection that has ended. The conference takes it
-without waiting for anything; then messages, datagrams, timers and stored sessions of all peers that it touched
-are seen to. What fails in a step costs the peer that it was about, and nobody else.
+    datagram, message, deadline ──> Dispatcher ──> Conference: decides, without waiting
+                                        └─ flush <── PeerOutput: datagrams, messages, wake-up, end
+
+A failure while a peer is served is raised in that peer's own task, and ends this peer alone. A failure that
+belongs to no peer is counted and logged. The server goes on after both.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from typing import Concatenate, Final, ParamSpec, Protocol
 
 import trio
 
 from sfu.conference.conference import Conference
-from sfu.conference.peer import Peer
+from sfu.conference.messages import ServerMessage
+from sfu.conference.peer import Peer, PeerOutput
 from sfu.conference.session import Departure
-from sfu.ice.full_messages import IceReport
+from sfu.ice.full_messages import IceReport, IceRequest
 from sfu.ice.path import IcePath
-from sfu.shell.logs import get_logger
-from sfu.shell.peer import PeerTask
+from sfu.shell.internal_errors import InternalErrors
+from sfu.shell.signaling import Signaling
 from sfu.shell.store.sessions import Sessions
 from sfu.shell.timers import Timers
 from sfu.transport.egress import Egress
 
-log = get_logger(__name__)
+TIMERS_PAUSE: Final = 1.0
+"""Seconds without timers after these have failed: a fault that lasts must not take all the time there is."""
+
+P = ParamSpec("P")
+
+
+class RunningPeer(Protocol):
+    """What others call of a peer's task, a `sfu.shell.peer.PeerTask`."""
+
+    def attach(self, signaling: Signaling) -> None:
+        """Go on with this WebSocket."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether `fail` was called: the peer is ending."""
+
+    def post(self, message: ServerMessage) -> None:
+        """Queue a message to the client."""
+
+    def carry_out(self, requests: Sequence[IceRequest]) -> None:
+        """Pass requests on to the sockets of the peer's full ICE agents."""
+
+    def stop(self, reason: str) -> None:
+        """End the task: the peer has left its room."""
+
+    def fail(self, error: Exception) -> None:
+        """Raise `error` in the task, which ends it. `Dispatcher.forget` follows."""
 
 
 class Dispatcher:
-    """The steps of one server."""
+    """Serves all peers of one server."""
 
     def __init__(self, conference: Conference, sessions: Sessions, egress: Egress) -> None:
-        self.tasks: dict[Peer, PeerTask] = {}
-        """Of peers; whoever lets one in puts its task here."""
+        self.errors = InternalErrors()
+        """The failures so far."""
+        self._tasks: dict[Peer, RunningPeer] = {}
         self._conference = conference
+        self._table = conference.table
         self._sessions = sessions
         self._egress = egress
+        egress.on_error = lambda error: self.errors.note("send", error)
         self._timers: Timers[Peer] = Timers()
 
-    async def run_timers(self) -> None:
-        """Take the steps whose time has come, until cancelled."""
-        await self._timers.run(self._tick)
+    @property
+    def tasks(self) -> Mapping[Peer, RunningPeer]:
+        """The tasks of the peers that run here."""
+        return self._tasks
 
-    def flush(self, now: float) -> None:
-        """Carry out what the last steps led to: messages, datagrams and timers of all peers they touched."""
-        while touched := self._conference.take_touched():
-            for peer in touched:
-                try:
-                    self._conference.conclude(peer, now)
-                    self._flush_peer(peer, now)
-                except Exception:
-                    self._fail(peer, now)
-        self._sessions.save()
-        self._egress.flush()
+    def admit(self, peer: Peer, task: RunningPeer) -> None:
+        """Serve `peer` from now on, until `forget`. `task` runs it."""
+        self._tasks[peer] = task
 
-    # --- from the sockets of all ---
+    def forget(self, peer: Peer, error: BaseException | None) -> None:
+        """Let go of a peer whose task has ended: it has left, has failed with `error`, or the server ends."""
+        now = trio.current_time()
+        del self._tasks[peer]
+        if error is not None:
+            self._remove_failed(peer, error)
+        else:
+            self._do(peer, self._conference.remove, "server stopping", now, Departure.MOVED)
+        self._contain("timers", self._timers.discard, peer)
+        self.flush(now)
+
+    # --- from the sockets that all peers share ---
 
     def receive(self, data: bytes, path: IcePath, now: float) -> None:
-        """Take a datagram; `flush` comes after the last of a batch."""
-        peer = self._conference.route(data, path)
+        """Take a datagram. `flush` follows after the last one of a batch."""
+        try:
+            peer = self._table.route(data, path)
+        except Exception as error:
+            self.errors.note("route", error)
+            return
         if peer is not None:
             try:
                 self._conference.receive(peer, data, path, now)
-            except Exception:
-                self._fail(peer, now)
+            except Exception as error:
+                self._fail(peer, error)
+
+    def flush(self, now: float) -> None:
+        """Send, post and schedule what came of all calls since the last `flush`."""
+        try:
+            for output in self._conference.flush(now):
+                self._carry_out(output)
+        except Exception as error:
+            self.errors.note("flush", error)
+        self._contain("store", self._sessions.save)
+        self._contain("send", self._egress.flush)
 
     def is_claimed(self, path: IcePath) -> bool:
-        """Return whether a path leads to a peer."""
-        return self._conference.owner(path) is not None
+        """Return whether an authenticated check has shown that a path belongs to a peer."""
+        return self._owner(path) is not None
 
     def lose_path(self, path: IcePath) -> None:
-        """The TCP connection that was `path` has ended."""
-        peer = self._conference.owner(path)
+        """Note that the TCP connection with this path has ended."""
+        peer = self._owner(path)
         if peer is not None:
-            with self._step(peer) as now:
-                self._conference.lose_path(peer, path, now)
-
-    def set_path_full(self, path: IcePath, full: bool) -> None:
-        """Note whether too much waits on the TCP connection that is `path`.
-
-        It becomes full in the middle of sending, so then nothing is sent here.
-        """
-        peer = self._conference.owner(path)
-        if peer is None:
-            return
-        now = trio.current_time()
-        try:
-            self._conference.set_path_full(peer, path, full, now)
-        except Exception:
-            self._fail(peer, now)
-        if not full:
+            now = trio.current_time()
+            self._do(peer, self._conference.lose_path, path, now)
             self.flush(now)
 
-    # --- from a peer's own tasks ---
+    def set_path_full(self, path: IcePath, full: bool) -> None:
+        """Note whether too much waits on the TCP connection with this path.
+
+        It becomes full in the middle of sending, so nothing is sent here then.
+        """
+        peer = self._owner(path)
+        if peer is not None:
+            now = trio.current_time()
+            self._do(peer, self._conference.set_path_full, path, full, now)
+            if not full:
+                self.flush(now)
+
+    # --- from the tasks of one peer ---
 
     def receive_message(self, peer: Peer, text: str | bytes) -> None:
-        """Do what a client's message asks. What fails in it is for the peer's task."""
+        """Do what a client's message asks."""
         now = trio.current_time()
-        self._conference.receive_message(peer, text, now)
+        self._do(peer, self._conference.receive_message, text, now)
         self.flush(now)
 
     def suspend(self, peer: Peer) -> None:
         """Note that a peer's WebSocket is gone."""
         now = trio.current_time()
-        self._conference.suspend(peer, now)
+        self._do(peer, self._conference.suspend, now)
         self.flush(now)
 
     def receive_datagram(self, peer: Peer, data: bytes, path: IcePath) -> None:
-        """Take a datagram from a socket of the peer's own; `flush` comes after the last of a batch."""
-        now = trio.current_time()
-        try:
-            self._conference.receive(peer, data, path, now)
-        except Exception:
-            self._fail(peer, now)
+        """Take a datagram from a socket of the peer's own. `flush` follows after the last one of a batch."""
+        self._do(peer, self._conference.receive, data, path, trio.current_time())
 
     def report_ice(self, peer: Peer, *reports: IceReport) -> None:
-        """Take what those who have a peer's sockets have found."""
-        with self._step(peer) as now:
-            self._conference.report_ice(peer, reports, now)
-
-    def forget_peer(self, peer: Peer, *, failed: bool) -> None:
-        """Let go of a peer whose task ends: it has left, it has `failed`, or only this server ends."""
+        """Take what the sockets of a peer's full ICE agents have found."""
         now = trio.current_time()
-        if failed:
-            self._remove_failed(peer, now)
-        else:
-            self._conference.remove(peer, "server stopping", now, Departure.MOVED)
+        self._do(peer, self._conference.report_ice, reports, now)
         self.flush(now)
-        self._timers.discard(peer)
-        self.tasks.pop(peer, None)
 
-    # --- what they have in common ---
+    # --- from the server ---
 
-    def _tick(self, peer: Peer) -> None:
+    async def run_timers(self) -> None:
+        """Wake each peer when it is due, until cancelled."""
+        while True:
+            try:
+                await self._timers.run(self._wake)
+            except Exception as error:
+                self.errors.note("timers", error)
+            await trio.sleep(TIMERS_PAUSE)
+
+    def remove(self, peer: Peer, reason: str, departure: Departure) -> None:
+        """Take a peer out of its room, which ends its task."""
+        now = trio.current_time()
+        self._do(peer, self._conference.remove, reason, now, departure)
+        self.flush(now)
+
+    def drain(self, deadline_ms: int) -> None:
+        """Tell all clients that the server stops in `deadline_ms` milliseconds at the latest."""
+        self._contain("drain", self._conference.drain, deadline_ms)
+        self.flush(trio.current_time())
+
+    def end_all(self, reason: str) -> None:
+        """End all peers here. Their sessions stay in the store, to be resumed at a server."""
+        now = trio.current_time()
+        peers = tuple(self._tasks)
+        for peer in peers:
+            self._do(peer, self._conference.suspend, now)
+        self._contain("store", self._sessions.save)
+        for peer in peers:
+            self._do(peer, self._conference.remove, reason, now, Departure.MOVED)
+        self.flush(now)
+
+    # --- what these share ---
+
+    def _owner(self, path: IcePath) -> Peer | None:
+        try:
+            return self._table.owner(path)
+        except Exception as error:
+            self.errors.note("route", error)
+            return None
+
+    def _wake(self, peer: Peer) -> None:
         """Do what is due for a peer."""
-        with self._step(peer) as now:
-            self._conference.handle_timeout(peer, now)
-
-    @contextmanager
-    def _step(self, peer: Peer) -> Iterator[float]:
-        """Hold one step about a peer, at the time that is yielded, and settle it."""
         now = trio.current_time()
-        try:
-            yield now
-        except Exception:
-            self._fail(peer, now)
+        self._do(peer, self._conference.handle_timeout, now)
         self.flush(now)
 
-    def _flush_peer(self, peer: Peer, now: float) -> None:
-        for datagram, path in peer.outgoing(now):
-            self._egress.put(datagram, path)
-        task = self.tasks.get(peer)
-        if task is None:
+    def _carry_out(self, output: PeerOutput) -> None:
+        """Send, post and schedule what a peer has."""
+        peer = output.peer
+        task = self._tasks.get(peer)
+        if task is not None and task.failed:
             return
-        for message in peer.take_messages():
-            task.post(message)
-        if task.ice is not None:
-            task.ice.carry_out(peer.take_ice_requests())
-        if peer.ended is None:
-            self._timers.set(peer, peer.next_timeout())
-        else:
-            self._timers.discard(peer)
-            task.stop(peer.ended)
-
-    def _fail(self, peer: Peer, now: float) -> None:
-        log.exception("peer failed", peer=peer.id, room=peer.room_id)
-        if peer in self.tasks:
-            self.tasks[peer].stop("internal error")
-        self._remove_failed(peer, now)
-
-    def _remove_failed(self, peer: Peer, now: float) -> None:
-        """Take a peer out of its room in which something is broken: that may break in this, too."""
         try:
-            self._conference.remove(peer, "internal error", now)
-        except Exception:
-            log.exception("failed peer could not be closed", peer=peer.id, room=peer.room_id)
+            if output.error is not None:
+                raise output.error
+            for datagram, path in output.datagrams:
+                self._egress.put(datagram, path)
+            if task is None:
+                return  # these were its last datagrams
+            for message in output.messages:
+                task.post(message)
+            if output.ice_requests:
+                task.carry_out(output.ice_requests)
+        except Exception as error:
+            self._fail(peer, error)
+            return
+        if output.ended is None:
+            self._contain("timers", self._timers.set, peer, output.wake_at)
+        else:
+            self._contain("timers", self._timers.discard, peer)
+            task.stop(output.ended)
+
+    def _do(
+        self, peer: Peer, step: Callable[Concatenate[Peer, P], None], *args: P.args, **named: P.kwargs
+    ) -> None:
+        """Call a method of the conference about a peer. What fails in it ends the peer.
+
+        Nothing is done for a peer that has failed and is ending.
+        """
+        task = self._tasks.get(peer)
+        if task is not None and task.failed:
+            return
+        try:
+            step(peer, *args, **named)
+        except Exception as error:
+            self._fail(peer, error)
+
+    def _contain(self, where: str, step: Callable[P, None], *args: P.args, **named: P.kwargs) -> None:
+        """Call something that belongs to no peer. A failure is noted, and what comes next goes on."""
+        try:
+            step(*args, **named)
+        except Exception as error:
+            self.errors.note(where, error)
+
+    def _fail(self, peer: Peer, error: Exception) -> None:
+        """Raise in a peer's task what has failed for it. Until that has ended, its datagrams find no peer."""
+        task = self._tasks.get(peer)
+        if task is None:
+            self._remove_failed(peer, error)
+        elif not task.failed:
+            task.fail(error)
+            self._contain("timers", self._timers.discard, peer)
+            self._contain("route", self._table.remove, peer)
+
+    def _remove_failed(self, peer: Peer, error: BaseException) -> None:
+        """Take a peer out of its room in which something is broken. That may break in this, too."""
+        self.errors.note_peer(peer.id, peer.room_id, error)
+        try:
+            self._conference.remove(peer, "internal error", trio.current_time())
+        except Exception as second:
+            self.errors.note("remove", second)
+            self._conference.abandon(peer)

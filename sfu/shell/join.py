@@ -169,9 +169,7 @@ class Joins:
         """End a session here that another server has claimed."""
         peer = self._conference.directory.find_session(session_id)
         if peer is not None:
-            now = trio.current_time()
-            self._conference.remove(peer, "claimed elsewhere", now, Departure.MOVED)
-            self._dispatcher.flush(now)
+            self._dispatcher.remove(peer, "claimed elsewhere", Departure.MOVED)
 
 
 class WebSocketCount:

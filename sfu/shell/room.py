@@ -9,7 +9,7 @@ from sfu.conference.conference import Conference
 from sfu.conference.peer import Peer
 from sfu.conference.room import Room
 from sfu.shell.config.settings import Settings
-from sfu.shell.dispatcher import Dispatcher
+from sfu.shell.dispatcher import Dispatcher, RunningPeer
 from sfu.shell.logs import get_logger
 from sfu.shell.media.peer_sockets import PeerSockets
 from sfu.shell.media.ports import agent_hosts
@@ -50,11 +50,12 @@ class RoomTasks:
         """Start the tasks of rooms in this nursery from now on."""
         self._nursery = nursery
 
-    def task_of(self, peer: Peer) -> PeerTask:
+    def task_of(self, peer: Peer) -> RunningPeer:
         """Return the task of a peer. Start it, and that of the room, if the peer or the room is new."""
         if peer in self._dispatcher.tasks:
             return self._dispatcher.tasks[peer]
-        task = self._dispatcher.tasks[peer] = PeerTask(self._dispatcher, peer, self._make_ice(peer))
+        task = PeerTask(self._dispatcher, peer, self._make_ice(peer))
+        self._dispatcher.admit(peer, task)
         self._room_task(self._conference.directory.room_of(peer)).start(task)
         return task
 

@@ -25,7 +25,6 @@ import trio
 
 from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
-from sfu.conference.session import Departure
 from sfu.dtls.certificate import Certificate
 from sfu.shell.auth.tokens import make_token_verifier
 from sfu.shell.config.settings import Settings
@@ -58,9 +57,9 @@ class Server:
         """
         listeners = await open_listeners(self._settings)
         async with trio.open_nursery() as root:
-            root.start_soon(self._media.run, self._dispatcher.receive, self._dispatcher.flush)
-            root.start_soon(self.ice_tcp.run, self._dispatcher)
-            root.start_soon(self._dispatcher.run_timers)
+            root.start_soon(self._media.run, self.dispatcher.receive, self.dispatcher.flush)
+            root.start_soon(self.ice_tcp.run, self.dispatcher)
+            root.start_soon(self.dispatcher.run_timers)
             root.start_soon(self.store.run, self.joins.restore, self.joins.hand_over)
             if self.token_verifier.key_ring is not None:
                 root.start_soon(self.token_verifier.key_ring.run)
@@ -134,8 +133,9 @@ class Server:
             auto_subscribe=settings.auto_subscribe,
         )
         self._sessions = Sessions(self.conference, store, settings.session_ttl_sec)
-        self._dispatcher = Dispatcher(self.conference, self._sessions, media.egress)
-        self.rooms = RoomTasks(settings, self.conference, self._dispatcher, sockets)
+        self.dispatcher = Dispatcher(self.conference, self._sessions, media.egress)
+        """Serves the peers."""
+        self.rooms = RoomTasks(settings, self.conference, self.dispatcher, sockets)
         """The tasks of rooms and peers."""
         self.joins = Joins(
             settings,
@@ -144,7 +144,7 @@ class Server:
             self._sessions,
             self.token_verifier,
             self.rooms,
-            self._dispatcher,
+            self.dispatcher,
             self._stopping,
         )
         """Lets clients in on WebSockets."""
@@ -167,23 +167,15 @@ class Server:
 
     async def _drain(self) -> None:
         """Ask clients to move to another server; wait until they are gone or `drain_sec` is over."""
-        now = trio.current_time()
-        self.conference.drain(self._settings.drain_sec * 1000)
-        self._dispatcher.flush(now)
+        self.dispatcher.drain(self._settings.drain_sec * 1000)
         log.info("draining", seconds=self._settings.drain_sec, connections=self.joins.websockets.open)
-        self._draining.deadline = now + self._settings.drain_sec
+        self._draining.deadline = trio.current_time() + self._settings.drain_sec
         with self._draining:
             await self.joins.websockets.wait_until_none()
 
     def _end_rooms(self) -> None:
         """End all peers here. Their sessions stay in the store, to be resumed elsewhere or after a restart."""
-        now = trio.current_time()
-        for peer in tuple(self._dispatcher.tasks):
-            self.conference.suspend(peer, now)
-        self._sessions.save()
-        for peer in tuple(self._dispatcher.tasks):
-            self.conference.remove(peer, "server stopping", now, Departure.MOVED)
-        self._dispatcher.flush(now)
+        self.dispatcher.end_all("server stopping")
         self.rooms.close()
 
     async def _observe(self) -> None:

@@ -38,7 +38,18 @@ class Egress:
     leave `count < capacity`.
     """
 
-    __slots__ = ("_send", "buffers", "capacity", "count", "length", "lengths", "memory", "paths", "pointers")
+    __slots__ = (
+        "_send",
+        "buffers",
+        "capacity",
+        "count",
+        "length",
+        "lengths",
+        "memory",
+        "on_error",
+        "paths",
+        "pointers",
+    )
 
     capacity: int
     """Number of buffers."""
@@ -54,12 +65,15 @@ class Egress:
     """Bytes of each datagram."""
     paths: list[IcePath | None]
     """Where each datagram goes; `None` for buffers that are not in use."""
+    on_error: Callable[[Exception], None] | None
+    """Called when sending raised, in the middle of whatever filled the batch. Without it, `flush` raises."""
     length: Any
     """A cffi ``int[1]`` for C functions that change a length in place, so that no call allocates one."""
 
     def __init__(self, send: Callable[["Egress"], None], capacity: int = BUFFERS) -> None:
         """`send` transmits buffers 0 … `count` - 1. It must not keep them: their memory is reused at once."""
         self._send = send
+        self.on_error = None
         self.capacity = capacity
         self.count = 0
         self.memory = _ffi.new("char[]", capacity * PACKET_BUFFER_SIZE)
@@ -93,6 +107,10 @@ class Egress:
             return
         try:
             self._send(self)
+        except Exception as error:
+            if self.on_error is None:
+                raise
+            self.on_error(error)
         finally:
             # Drop the references, so that a retired path is freed before its buffer is used again.
             self.paths[: self.count] = [None] * self.count

@@ -253,7 +253,7 @@ class Disorder(RuleBasedStateMachine):
         machine = self.mallory(who).machine
         if machine.connected:
             machine.close(self.conference.now)
-            self.conference.settle()
+            self.conference.deliver()
 
     @rule(count=st.integers(1, 5))
     def the_call_goes_on(self, count: int) -> None:
@@ -268,7 +268,7 @@ class Disorder(RuleBasedStateMachine):
 
     @invariant()
     def routes_lead_to_who_is_there(self) -> None:
-        table = self.machine._table
+        table = self.machine.table
         peers = {peer for room in self.machine.rooms.values() for peer in room.peers.values()}
         assert set(table._paths) == set(table._ufrags) == peers
         assert {path: peer for peer in peers for path in table._paths[peer]} == table._by_path
@@ -327,7 +327,7 @@ class Disorder(RuleBasedStateMachine):
         mallory = self.mallory(who)
         before = {id(client): len(client.messages) for client in self.conference.clients}
         self.machine.receive_message(mallory.peer, text, self.conference.now)
-        self.conference.settle()
+        self.conference.deliver()
         for client in self.conference.clients:
             assert len(client.messages) - before[id(client)] <= MESSAGES_PER_STEP
         if mallory.peer.ended is not None:
@@ -342,7 +342,7 @@ class Disorder(RuleBasedStateMachine):
             known = [client.path for client in self.conference.clients]
             path = [*known, IcePath(SERVER, Address("192.0.2.9", 1024 + who))][who % (len(known) + 1)]
         self.conference.receive(data, path)
-        self.conference.settle()
+        self.conference.deliver()
 
 
 TestDisorder = Disorder.TestCase

@@ -51,12 +51,12 @@ def conference() -> IceConference:
 def report(client: PureClient, *reports: IceReport) -> None:
     """Report what the shell, which has the sockets, has found."""
     client.conference.machine.report_ice(client.peer, reports, client.conference.now)
-    client.conference.settle()
+    client.conference.deliver()
 
 
 def gathering(client: PureClient) -> str:
     """Return the username fragment of the generation to gather for; drop other requests."""
-    return next(one.local.ufrag for one in reversed(client.peer.take_ice_requests()) if isinstance(one, Gather))
+    return next(one.local.ufrag for one in reversed(client.take_ice_requests()) if isinstance(one, Gather))
 
 
 def candidates(client: PureClient) -> Iterator[str]:
@@ -72,7 +72,7 @@ def test_sockets_that_end_before_the_first_description_are_replaced(conference: 
     conference.run(1.5)
     for client, description in ((anna, "answer"), (bert, "offer")):
         ufrag = SessionDescription.parse(client.heard(description)[0]["sdp"]).media[0].ice_ufrag
-        requests = client.peer.take_ice_requests()
+        requests = client.take_ice_requests()
         assert [one.local.ufrag for one in requests if isinstance(one, Gather)] == [ufrag]
         assert [one.ufrag for one in requests if isinstance(one, Connect)] == [ufrag]
 
@@ -106,7 +106,7 @@ def test_candidates_found_before_the_answer_are_in_it_and_later_ones_are_trickle
 def test_the_client_that_offers_first_is_controlling(conference: IceConference) -> None:
     anna = conference.enter("anna")
     anna.publish("audio")
-    [connect] = [one for one in anna.peer.take_ice_requests() if isinstance(one, Connect)]
+    [connect] = [one for one in anna.take_ice_requests() if isinstance(one, Connect)]
     assert not connect.controlling
     assert connect.remote == anna.machine.credentials
 
@@ -116,7 +116,7 @@ def test_the_server_that_offers_first_is_controlling(conference: IceConference) 
     anna.publish("audio")
     conference.run(1.5)
     assert ben.heard("offer")
-    [connect] = [one for one in ben.peer.take_ice_requests() if isinstance(one, Connect)]
+    [connect] = [one for one in ben.take_ice_requests() if isinstance(one, Connect)]
     assert connect.controlling
 
 
@@ -127,7 +127,7 @@ def test_the_server_is_controlling_if_the_client_is_lite_no_matter_which_offers(
     anna.browser.add("audio", receives=False)
     sdp = anna.own(anna.browser.offer()).replace("t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n")
     anna.say("offer", sdp=sdp, type="offer")
-    [connect] = [one for one in anna.peer.take_ice_requests() if isinstance(one, Connect)]
+    [connect] = [one for one in anna.take_ice_requests() if isinstance(one, Connect)]
     assert (connect.controlling, connect.lite) == (True, True)
     assert len(anna.heard("answer")) == 1
 
@@ -137,14 +137,14 @@ def test_the_clients_candidates_are_tried_whether_in_messages_or_descriptions(
 ) -> None:
     anna = conference.enter("anna")
     anna.publish("audio")
-    anna.peer.take_ice_requests()
+    anna.take_ice_requests()
     anna.say("ice-candidate", candidate=THEIRS, sdpMid="0")
     anna.say("ice-candidate", candidate="")
     anna.browser.add("video", receives=False)
     written = f"a={THEIRS.replace('5000', '5001')}\r\na=candidate:nonsense\r\n"
     sdp = anna.own(anna.browser.offer()).replace("a=mid:0", f"{written}a=mid:0")
     anna.say("offer", sdp=sdp, type="offer")
-    tried = [one for one in anna.peer.take_ice_requests() if isinstance(one, TryCandidate)]
+    tried = [one for one in anna.take_ice_requests() if isinstance(one, TryCandidate)]
     assert [one.candidate.address.port for one in tried] == [5000, 5001]
     assert anna.peer.connection.transport.statistics().drops == {"candidate": 1}
     anna.peer.connection.count_ice_drop("stun-malformed")
@@ -159,7 +159,7 @@ def test_an_ice_restart_gathers_again_and_a_lost_path_causes_one(conference: Ice
     report(anna, Validated(first, path, True), Nominated(first, path))
     assert anna.peer.connection.transport.selected == path
     anna.answers = False
-    anna.peer.take_ice_requests()
+    anna.take_ice_requests()
     anna.say("ice-restart-request")
     second = gathering(anna)
     assert len(anna.heard("ice-restart-offer")) == 1
@@ -167,7 +167,7 @@ def test_an_ice_restart_gathers_again_and_a_lost_path_causes_one(conference: Ice
     # What belongs to the old description is of no use to a client that has the new one.
     assert list(candidates(anna)) == [f"{RELAY} ufrag {second}"]
     report(anna, Lost(first))
-    requests: list[IceRequest] = anna.peer.take_ice_requests()
+    requests: list[IceRequest] = anna.take_ice_requests()
     assert Release(first) in requests
     # The offer that is out stays out; when its answer does not come, the next one restarts ICE again.
     assert len(anna.heard("ice-restart-offer")) == 1
@@ -186,11 +186,11 @@ def test_sockets_of_a_replaced_connection_are_released(conference: IceConference
         room_id="room", user_id="anna", session_id=joined["sessionId"], session_token=joined["sessionToken"]
     )
     conference.join(request)
-    requests = anna.peer.take_ice_requests()
+    requests = anna.take_ice_requests()
     assert requests[0] == Release(old)
     assert isinstance(requests[1], Gather)
     conference.leave(anna)
-    assert [type(one) for one in anna.peer.take_ice_requests()] == [Release]
+    assert [type(one) for one in anna.take_ice_requests()] == [Release]
     assert conference.machine.statistics().routes == 0
 
 
@@ -200,7 +200,7 @@ def test_a_lite_agent_ignores_candidates_and_rejects_reports() -> None:
     anna.publish("audio")
     anna.say("ice-candidate", candidate=THEIRS)
     anna.peer.connection.count_ice_drop("nothing")
-    assert anna.peer.take_ice_requests() == []
+    assert anna.take_ice_requests() == []
     assert anna.peer.connection.transport.statistics().drops == {}
     with pytest.raises(RuntimeError):
         report(anna, Lost("nobody's"))
@@ -223,7 +223,7 @@ def test_candidates_that_may_have_been_lost_with_a_websocket_are_sent_again(conf
         transport="keep",
     )
     conference.join(request)
-    conference.settle()
+    conference.deliver()
     again = list(candidates(anna))[2:]
     assert again == [f"{HOST} ufrag {ufrag}", f"{RELAY} ufrag {ufrag}", ""]
     assert anna.heard("offer") == []

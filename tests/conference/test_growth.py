@@ -109,7 +109,7 @@ def test_two_hundred_joins_and_leaves_of_others_leave_nothing() -> None:
     assert not bob.heard("error")
     conference.run(1.0)
     crowd.close()
-    conference.settle()
+    conference.deliver()
     assert bob.peer.connection.subscriptions == ()
     assert set(conference.machine.rooms["room"].peers) == {bob.peer.id}
     statistics = bob.peer.connection.statistics()

@@ -22,7 +22,7 @@ def call(conference: PureConference) -> tuple[PureClient, PureClient]:
 def close(conference: PureConference, client: PureClient) -> None:
     """Do what RTCPeerConnection.close() does: close DTLS. The WebSocket stays open."""
     client.machine.close(conference.now)
-    conference.settle()
+    conference.deliver()
     assert client.peer.ended is None
 
 
@@ -30,7 +30,7 @@ def come_back(conference: PureConference, client: PureClient, transport: str) ->
     """Resume the session, with another RTCPeerConnection if the server asks for one."""
     client.join_again(keep=transport == "keep")
     client.renew()
-    conference.settle()
+    conference.deliver()
 
 
 def test_tracks_end_unless_they_are_published_again_soon() -> None:

@@ -17,7 +17,7 @@ def somebody_publishes(call: LossySignalingCall, kind: str) -> PureClient:
     """A client comes who publishes, so that the server has something to offer."""
     client = call.conference.enter(f"client {next(call.conference.ports)}")
     client.publish(kind)
-    call.settle()
+    call.collect()
     return client
 
 
@@ -76,11 +76,11 @@ def test_an_answer_that_comes_after_its_offer_was_taken_back_and_made_anew_is_fo
     # The line falls silent; the answer that says so is late; and meanwhile the line has got another track.
     call.conference.leave(client)
     call.conference.clients.remove(client)
-    call.settle()
+    call.collect()
     call.conference.now += ANSWER_TIMEOUT
     somebody_publishes(call, "audio")
     call.conference.machine.handle_timeout(call.peer, call.conference.now)
-    call.settle()
+    call.collect()
     assert statistics(call).offers_sent == 3
     call.calm()
     assert statistics(call).answers_missed == 1
@@ -98,7 +98,7 @@ def test_an_offer_whose_answer_was_lost_is_followed_by_another_though_nothing_is
     call.lose_wire()
     call.conference.leave(client)
     call.conference.clients.remove(client)
-    call.settle()
+    call.collect()
     call.calm()
     assert call.client.browser.lines[-1].track is None
 
@@ -147,7 +147,7 @@ def test_changes_during_a_negotiation_lead_to_one_following_offer(changes: list[
     call = call_with_camera()
     bob = call.bob
     bob.publish("audio")
-    call.settle()
+    call.collect()
     assert statistics(call).offers_sent == 1
     told = set(call.conference.machine.rooms["room"].peers[bob.peer.id].tracks)
     for change in changes:
@@ -157,7 +157,7 @@ def test_changes_during_a_negotiation_lead_to_one_following_offer(changes: list[
             bob.offer()
         elif change != "end" and len(sending) < 6:
             bob.publish(change)
-        call.settle()
+        call.collect()
         assert statistics(call).offers_sent == 1
     call.calm()
     assert statistics(call).offers_sent == 1 + (set(bob.peer.tracks) != told)

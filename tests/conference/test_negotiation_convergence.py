@@ -45,7 +45,7 @@ class Negotiating(RuleBasedStateMachine):
         bob = self.call.bob
         if sum(one.sends for one in bob.browser.transceivers) < 4:
             bob.publish(kind)
-            self.call.settle()
+            self.call.collect()
 
     @precondition(lambda self: any(one.sends for one in self.call.bob.browser.transceivers))
     @rule(pick=st.integers(0, 10))
@@ -53,7 +53,7 @@ class Negotiating(RuleBasedStateMachine):
         sending = [one for one in self.call.bob.browser.transceivers if one.sends]
         sending[pick % len(sending)].sends = False
         self.call.bob.offer()
-        self.call.settle()
+        self.call.collect()
 
     @rule(kinds=st.lists(st.sampled_from(["audio", "video"]), max_size=2))
     def somebody_comes(self, kinds: list[str]) -> None:
@@ -62,7 +62,7 @@ class Negotiating(RuleBasedStateMachine):
             if kinds:
                 client.publish(*kinds)
             self.clients.append(client)
-            self.call.settle()
+            self.call.collect()
 
     @precondition(lambda self: self.clients)
     @rule()
@@ -70,7 +70,7 @@ class Negotiating(RuleBasedStateMachine):
         client = self.clients.pop(0)
         self.conference.leave(client)
         self.conference.clients.remove(client)
-        self.call.settle()
+        self.call.collect()
 
     @rule()
     def client_restarts_ice(self) -> None:

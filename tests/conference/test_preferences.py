@@ -60,7 +60,7 @@ class Preferring(RuleBasedStateMachine):
     @rule(who=WHO)
     def vanish(self, who: int) -> None:
         self.conference.machine.suspend(self.pick(who).peer, self.conference.now)
-        self.conference.settle()
+        self.conference.deliver()
 
     @precondition(lambda self: self.clients())
     @rule(who=WHO, keep=st.booleans(), publish=st.booleans())
@@ -71,7 +71,7 @@ class Preferring(RuleBasedStateMachine):
         if not keep or client.peer.connection.closed:
             client.browser = Browser()
         client.join_again(keep=keep)
-        self.conference.settle()
+        self.conference.deliver()
         if publish and not client.browser.transceivers and kinds:
             client.publish(*kinds)
 
@@ -85,7 +85,7 @@ class Preferring(RuleBasedStateMachine):
             peer = self.conference.machine.admission.restore(client.peer.record(), now + 30.0, now)
             assert peer is not None
             self.add(peer).messages += client.messages
-        self.conference.settle()
+        self.conference.deliver()
 
     @rule(seconds=st.sampled_from([0.5, 12.0, 40.0]))
     def wait(self, seconds: float) -> None:

@@ -23,7 +23,7 @@ def keep(conference: PureConference, client: PureClient) -> None:
     """Break the WebSocket, and resume at once."""
     conference.machine.suspend(client.peer, conference.now)
     client.join_again(keep=True)
-    conference.settle()
+    conference.deliver()
 
 
 def test_a_source_that_moves_to_another_m_line_is_the_same_track() -> None:
@@ -182,7 +182,7 @@ def test_a_reused_mid_with_another_kind_is_another_track() -> None:
     text = json.dumps({"type": "offer", "data": {"sdp": alice.own(before.offer()), "type": "offer"}})
     conference.machine.receive_message(alice.peer, text, conference.now)
     alice.peer.take_messages()  # lost
-    conference.settle()
+    conference.deliver()
     [(microphone, track)] = alice.peer.tracks.items()
     assert track.mid == "1"
     _, video = alice.publish("audio", "video")

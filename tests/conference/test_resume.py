@@ -38,9 +38,9 @@ def come_back(
     if peer is not client.peer:
         newcomer = PureClient(conference, peer, client.browser.numbers, client.machine.certificate)
         conference.clients.append(newcomer)
-        conference.settle()
+        conference.deliver()
         return newcomer
-    conference.settle()
+    conference.deliver()
     return client
 
 
@@ -57,7 +57,7 @@ def test_while_suspended_media_flows_both_ways_and_others_are_told() -> None:
     conference = PureConference()
     alice, bob = call(conference, "alice", "bob")
     conference.machine.suspend(bob.peer, conference.now)
-    conference.settle()
+    conference.deliver()
     assert alice.heard("peer-suspended") == [{"peerId": bob.peer.id, "userId": "bob", "name": "Bob"}]
     for sender, receiver in ((alice, bob), (bob, alice)):
         receiver.machine.rtp.clear()
@@ -109,7 +109,7 @@ def test_changes_made_meanwhile_are_offered_at_the_resume() -> None:
     conference = PureConference()
     alice, bob = call(conference, "alice", "bob")
     conference.machine.suspend(bob.peer, conference.now)
-    conference.settle()
+    conference.deliver()
     alice.publish("audio")
     conference.run(1.0)
     assert not bob.heard("track-published")[2:]
@@ -124,7 +124,7 @@ def test_an_offer_lost_with_the_websocket_is_made_again() -> None:
     bob.answers = False
     alice.publish("audio")
     conference.machine.suspend(bob.peer, conference.now)
-    conference.settle()
+    conference.deliver()
     bob.answers = True
     come_back(conference, bob)
     conference.run(0.1)
@@ -137,7 +137,7 @@ def test_a_new_transport_brings_back_tracks_and_subscriptions() -> None:
     (track,) = bob.peer.tracks
     offers = len(alice.heard("offer"))
     conference.machine.suspend(bob.peer, conference.now)
-    conference.settle()
+    conference.deliver()
     old = bob.peer.connection
     reload(conference, bob)
     come_back(conference, bob, "new")

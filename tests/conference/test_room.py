@@ -130,7 +130,7 @@ def test_a_receivers_picture_loss_indication_reaches_the_publisher() -> None:
     alice.machine.rtcp.clear()
     ssrc = bob.received()[0].ssrc
     bob.machine.send_rtcp([ReceiverReport(1, ()), PictureLossIndication(1, ssrc)])
-    conference.settle()
+    conference.deliver()
     conference.run(0.1)  # without another packet of alice
     (request,) = [packet for packet in alice.machine.rtcp if isinstance(packet, PictureLossIndication)]
     assert request.media_ssrc == camera.ssrc
@@ -151,7 +151,7 @@ def test_loss_is_repaired_on_both_sides_of_the_server() -> None:
     first = bob.received()[0]
     bob.machine.rtp.clear()
     bob.machine.send_rtcp([ReceiverReport(1, ()), GenericNack(1, first.ssrc, (first.sequence_number + 1,))])
-    conference.settle()
+    conference.deliver()
     (repeated,) = bob.received()
     assert repeated.ssrc != first.ssrc
     assert repeated.payload == (first.sequence_number + 1).to_bytes(2) + DELTA_FRAME
@@ -164,7 +164,7 @@ def test_reports_let_the_receiver_play_in_sync() -> None:
     alice.send_frames(camera, 5)
     ntp = 0xE000_0000_8000_0000
     alice.machine.send_rtcp([SenderReport(camera.ssrc, ntp, 5 * 3000, 5, 50)])
-    conference.settle()
+    conference.deliver()
     alice.send_frames(camera, 60, key_frame=False)
     reports = [packet for packet in bob.machine.rtcp if isinstance(packet, SenderReport)]
     assert reports
@@ -463,7 +463,7 @@ def test_a_peer_that_closes_its_connection_stays_until_its_signaling_ends() -> N
     conference = PureConference()
     alice, bob = pictures(conference, "alice", "bob")
     bob.machine.close(conference.now)
-    conference.settle()
+    conference.deliver()
     assert bob.peer.connection.transport.ended
     assert bob.peer.ended is None
     conference.leave(bob)
@@ -474,9 +474,9 @@ def test_a_path_taken_by_another_peers_check_returns_with_the_next_check_of_its_
     """Otherwise a peer could silence others by one check with a forged source address."""
     conference = PureConference()
     alice, mallory = pictures(conference, "alice", "mallory")
-    owner, address = conference.machine.owner, alice.path
+    owner, address = conference.machine.table.owner, alice.path
     conference.receive(mallory.machine.check(nominate=False), address)
-    conference.settle()
+    conference.deliver()
     assert owner(address) is mallory.peer
     # What is known of an address that has passed on is not sent there, either.
     assert alice.peer.connection.transport.selected is None

@@ -363,12 +363,12 @@ def test_an_m_line_that_a_page_stops_is_replaced() -> None:
 
 def resume(conference: PureConference, client: PureClient, transport: str) -> None:
     """Resume the session. With a new transport, the page is new too."""
-    conference.settle()
+    conference.deliver()
     if transport == "new":
         client.renew()
         client.inbox.clear()
     client.join_again(keep=transport == "keep")
-    conference.settle()
+    conference.deliver()
 
 
 def test_a_track_whose_m_line_an_answer_stops_gets_another() -> None:

@@ -73,7 +73,7 @@ class LossySignalingCall:
             self.served.broken = True
             self.served = None
             self.conference.machine.suspend(self.peer, self.conference.now)
-            self.settle()
+            self.collect()
 
     def reconnect(self, transport: str) -> None:
         """The client opens a WebSocket."""
@@ -91,7 +91,7 @@ class LossySignalingCall:
         elif wire is self.served:
             text = json.dumps({"type": message_type, "data": data})
             self.conference.machine.receive_message(self.peer, text, self.conference.now)
-        self.settle()
+        self.collect()
         return True
 
     def deliver_down(self) -> bool:
@@ -108,11 +108,11 @@ class LossySignalingCall:
         while self.deliver_up(self.client.wire) or self.deliver_down():
             pass
 
-    def settle(self) -> None:
+    def collect(self) -> None:
         """Let the server send what follows from what it received."""
-        self.conference.settle()
+        self.conference.deliver()
         if self._peer is not None:
-            for message in self._peer.take_messages():
+            for message in self.conference.take_messages(self._peer):
                 if self.served is not None and not self.served.broken:
                     self.served.down.append((self.conference.now, json.loads(serialize(message, NOON))))
 
@@ -175,7 +175,7 @@ class LossySignalingCall:
             timeout = peer.next_timeout()
             if timeout is not None and timeout <= now:
                 self.conference.machine.handle_timeout(peer, now)
-        self.settle()
+        self.collect()
         timeout = self.client.next_timeout()
         if timeout is not None and timeout <= now:
             self.client.handle_timeout(now)

@@ -14,6 +14,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from cffi import FFI
 from support.browser_model import CHROMIUM, Browser, Numbers, Transceiver
@@ -25,10 +26,11 @@ from sfu.conference.conference import Conference
 from sfu.conference.connection import Connection
 from sfu.conference.envelope import serialize
 from sfu.conference.limits import Limits
-from sfu.conference.messages import Join
+from sfu.conference.messages import Join, ServerMessage
 from sfu.conference.peer import Peer
 from sfu.dtls import Certificate
 from sfu.ice.candidate import host_candidates
+from sfu.ice.full_messages import IceRequest
 from sfu.ice.path import Address, IcePath
 from sfu.rtp.packet import RtpPacket
 from sfu.transport.egress import PACKET_BUFFER_SIZE, Egress
@@ -52,6 +54,10 @@ class PureConference:
             limits or Limits(), self._connect, self.egress, self.random, auto_subscribe=auto_subscribe
         )
         self.clients: list[PureClient] = []
+        self.wake_at: dict[Peer, float] = {}
+        """When each peer is due, if it is at all."""
+        self._messages: WeakKeyDictionary[Peer, list[ServerMessage]] = WeakKeyDictionary()
+        self._ice_requests: WeakKeyDictionary[Peer, list[IceRequest]] = WeakKeyDictionary()
         self.ports = itertools.count(40000)
         self.undeliverable = 0
         """Datagrams that the server sent to an address without a client."""
@@ -68,7 +74,7 @@ class PureConference:
         peer = self.join(Join(room_id=room, user_id=user, name=user.title()))
         client = PureClient(self, peer, numbers, certificate)
         self.clients.append(client)
-        self.settle()
+        self.deliver()
         return client
 
     def join(self, request: Join) -> Peer:
@@ -79,7 +85,7 @@ class PureConference:
     def leave(self, client: "PureClient", reason: str = "connection lost") -> None:
         """End a client's session."""
         self.machine.remove(client.peer, reason, self.now)
-        self.settle()
+        self.deliver()
 
     def run(self, seconds: float) -> None:
         """Let time pass: run timers, and deliver what is sent."""
@@ -88,27 +94,50 @@ class PureConference:
             self.now = min(end, self.now + STEP)
             for client in self.clients:
                 client.tick()
-                timeout = client.peer.next_timeout()
-                if timeout is not None and timeout <= self.now:
-                    self.machine.handle_timeout(client.peer, self.now)
-            self.settle()
+            self.wake()
+            self.deliver()
 
-    def settle(self) -> None:
+    def wake(self) -> None:
+        """Let each peer do what is due, as `PeerOutput.wake_at` has said."""
+        for peer, time in tuple(self.wake_at.items()):
+            if time <= self.now:
+                self.machine.handle_timeout(peer, self.now)
+
+    def deliver(self) -> None:
         """Deliver messages and datagrams until none is left."""
         busy = True
         while busy:
+            self.flush()
             busy = False
-            for peer in self.machine.take_touched():
-                self.machine.conclude(peer, self.now)
-                for datagram, path in peer.outgoing(self.now):
-                    self.egress.put(datagram, path)
-            self.egress.flush()
             for client in self.clients:
                 busy = client.exchange() or busy
 
+    def flush(self) -> None:
+        """Carry out what the server has decided: messages wait in `take_messages` for their clients."""
+        for output in self.machine.flush(self.now):
+            if output.error is not None:
+                raise output.error
+            for datagram, path in output.datagrams:
+                self.egress.put(datagram, path)
+            self._messages.setdefault(output.peer, []).extend(output.messages)
+            self._ice_requests.setdefault(output.peer, []).extend(output.ice_requests)
+            self.wake_at.pop(output.peer, None)
+            if output.wake_at is not None:
+                self.wake_at[output.peer] = output.wake_at
+        self.egress.flush()
+
+    def take_messages(self, peer: Peer) -> list[ServerMessage]:
+        """Return and clear the messages that were posted to a peer's client."""
+        return self._messages.pop(peer, [])
+
+    def take_ice_requests(self, peer: Peer) -> list[IceRequest]:
+        """Return and clear the requests to the sockets of a peer's full ICE agents."""
+        self.flush()
+        return self._ice_requests.pop(peer, [])
+
     def receive(self, data: bytes, path: IcePath) -> None:
         """Deliver a datagram to the server."""
-        peer = self.machine.route(data, path)
+        peer = self.machine.table.route(data, path)
         if peer is not None:
             self.machine.receive(peer, data, path, self.now)
 
@@ -157,7 +186,7 @@ class PureClient:
         """Send a message to the server, and deliver what follows from it."""
         text = json.dumps({"type": message_type, "data": data})
         self.conference.machine.receive_message(self.peer, text, self.conference.now)
-        self.conference.settle()
+        self.conference.deliver()
 
     def heard(self, message_type: str) -> list[dict[str, Any]]:
         """The data of all messages of a type so far."""
@@ -198,7 +227,7 @@ class PureClient:
     def exchange(self) -> bool:
         """Receive and answer what the server has sent; return whether there was anything."""
         busy = False
-        for message in self.peer.take_messages():
+        for message in self.conference.take_messages(self.peer):
             busy = True
             self._hear(json.loads(serialize(message, NOON)))
         inbox, self.inbox = self.inbox, []
@@ -209,6 +238,10 @@ class PureClient:
             busy = True
             self.conference.receive(data, self.path)
         return busy
+
+    def take_ice_requests(self) -> list[IceRequest]:
+        """Return and clear the requests to the sockets of the peer's full ICE agents."""
+        return self.conference.take_ice_requests(self.peer)
 
     def tick(self) -> None:
         """Run the timers of the scripted client that are due."""
@@ -259,7 +292,7 @@ class PureClient:
             payload_type, True, self._sequence_numbers[ssrc], self._timestamps[ssrc], ssrc, (), (), payload
         )
         self.machine.send_rtp(packet)
-        self.conference.settle()
+        self.conference.deliver()
         return packet
 
     def send_frames(self, transceiver: Transceiver, count: int = 1, *, key_frame: bool = True) -> None:

@@ -74,7 +74,7 @@ class FullIce:
         self._wanted = trio.Event()
         self._generations: dict[str, _Generation] = {}
 
-    def carry_out(self, requests: list[IceRequest]) -> None:
+    def carry_out(self, requests: Sequence[IceRequest]) -> None:
         """Note what is to be done."""
         if requests:
             self._requests += requests

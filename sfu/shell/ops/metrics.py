@@ -380,6 +380,13 @@ METRICS: Final[tuple[MetricDefinition, ...]] = (
         ("place", "reason"),
     ),
     MetricDefinition(
+        "counter",
+        "sfu_internal_errors_total",
+        "Contained defects of the server by where they showed.",
+        lambda s: _each(s.internal_errors),
+        ("where",),
+    ),
+    MetricDefinition(
         "histogram", "sfu_event_loop_lag_ms", "How much later than planned tasks run.", lambda s: s.lag
     ),
 )

@@ -65,6 +65,8 @@ class Snapshot:
     store: StoreStatistics
     lag: Distribution
     """Event loop lag in milliseconds."""
+    internal_errors: Mapping[str, int]
+    """Faults of the server that were contained, by where they showed."""
 
 
 async def take_snapshot(server: Server, socket: MeasuredSocket, meter: RateMeter, lag: LoopLag) -> Snapshot:
@@ -100,6 +102,7 @@ async def take_snapshot(server: Server, socket: MeasuredSocket, meter: RateMeter
         keys=None if key_ring is None else key_ring.statistics(),
         store=server.store.statistics(),
         lag=lag.statistics(),
+        internal_errors=dict(server.dispatcher.errors.counts),
     )
 
 
