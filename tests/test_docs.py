@@ -147,6 +147,38 @@ def test_pages_name_settings_metrics_and_files_that_exist() -> None:
                 assert (ROOT / name).exists(), f"{page.name}: {name}"
 
 
+def defined_names(path: Path) -> set[str]:
+    """Return the functions of a module and ``Class.method`` of its classes."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ClassDef):
+            methods = (row for row in node.body if isinstance(row, ast.FunctionDef | ast.AsyncFunctionDef))
+            names |= {node.name} | {f"{node.name}.{method.name}" for method in methods}
+    return names
+
+
+@pytest.mark.parametrize(("walk", "most"), [("The way of a packet", 15), ("The way of a join", 18)])
+def test_the_walks_name_functions_that_exist(walk: str, most: int) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    section = page.partition(f"## {walk}\n")[2].partition("\n## ")[0]
+    hops = re.findall(r"(?m)^\| (\d+) \| `([\w/]+\.py)` `([\w.]+)` \|", section)
+    assert [int(number) for number, _, _ in hops] == list(range(1, len(hops) + 1))
+    assert 5 < len(hops) <= most
+    for _, file, name in hops:
+        assert name in defined_names(ROOT / file), f"{file} {name}"
+
+
+def test_what_the_page_about_architecture_names_exists() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    names = set().union(*(defined_names(path) for path in (ROOT / "sfu").rglob("*.py")))
+    for name in re.findall(r"`([A-Z]\w+\.\w+)`", page):
+        assert name in names, name
+    for name in re.findall(r"\b(sfu/[\w/]+(?:\.py|/))", page):
+        assert (ROOT / name).exists(), name
+
+
 NOT_COMMITTED = ("sfu/web", "benchmarks/results", "fuzz/findings", "fuzz/corpus/NAME")
 """What is made when it is needed, or stands for another name."""
 
