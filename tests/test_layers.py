@@ -134,3 +134,36 @@ def test_pure_packages_load_without_trio() -> None:
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_no_module_is_longer_than_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
+
+
+def module_name(path: Path) -> str:
+    """Return the name by which a module is imported."""
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports under TYPE_CHECKING and inside functions count too: a circle is one to a reader as well."""
+    modules = {module_name(path): path for path in FILES}
+    graph = {
+        name: {
+            found
+            for imported in imports(path)
+            if (found := imported if imported in modules else imported.rpartition(".")[0]) in modules
+        }
+        for name, path in modules.items()
+    }
+    while removable := [name for name, targets in graph.items() if not targets & graph.keys()]:
+        for name in removable:
+            del graph[name]
+    # What is left is in a circle, or imports one.
+    assert not {name: sorted(targets & graph.keys()) for name, targets in graph.items()}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    found: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in tree_of(path).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(name_of(path))
+    assert not {name: places for name, places in found.items() if len(places) > 1}

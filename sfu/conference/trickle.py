@@ -11,7 +11,7 @@ from sfu.sdp import SessionDescription
 
 
 @dataclass(slots=True)
-class _Generation:
+class _GenerationCandidates:
     found: list[str] = field(default_factory=list)
     complete: bool = False
     told: int = 0
@@ -23,7 +23,7 @@ class Trickle:
     """The candidates of one connection, by the user-name fragment of their generation."""
 
     def __init__(self) -> None:
-        self._generations: dict[str, _Generation] = {}
+        self._generations: dict[str, _GenerationCandidates] = {}
         self._described: str | None = None
         self._mid = ""
         self._index = 0
@@ -31,7 +31,7 @@ class Trickle:
     def begin(self, ufrag: str) -> None:
         """Begin a generation of credentials. Of the older ones, keep only the one that the client knows."""
         kept = {name: one for name, one in self._generations.items() if name == self._described}
-        self._generations = kept | {ufrag: _Generation()}
+        self._generations = kept | {ufrag: _GenerationCandidates()}
 
     def found(self, ufrag: str, candidate: str | None) -> tuple[tuple[str, ...], bool] | None:
         """Note a candidate, or with `None` that there are no more.

@@ -36,7 +36,7 @@ from sfu.transport.egress import Egress
 from sfu.transport.key_frame_requests import KeyFrameRequests
 from sfu.transport.send_context import SendContext
 from sfu.transport.stream_statistics import ReceiveStatistics
-from sfu.transport.translation import Key, Translation, translation_key
+from sfu.transport.translation import Translation, TranslationKey, translation_key
 
 
 class SenderClock(NamedTuple):
@@ -158,7 +158,7 @@ class ReceiveStream:
         self.newest_arrival = 0.0
         """… and when it came."""
         self.sender_clock: SenderClock | None = None
-        self._translations: WeakValueDictionary[Key, Translation] = WeakValueDictionary()
+        self._translations: WeakValueDictionary[TranslationKey, Translation] = WeakValueDictionary()
         self._requests = KeyFrameRequests()
         self._command_number = 0
         self._key_frame_timestamp: int | None = None

@@ -45,7 +45,7 @@ MID_PACKETS: Final = 50
 is in SDP as well, so this is for receivers that get media before they have applied the description. RTX packets
 always carry the MID: Firefox drops them otherwise."""
 
-Key = tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
+TranslationKey = tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
 """What two receivers must have in common to share a translation."""
 
 
@@ -54,7 +54,7 @@ def translation_key(
     source_extensions: Mapping[int, str],
     codecs: Iterable[Codec],
     extension_ids: Mapping[str, int],
-) -> Key:
+) -> TranslationKey:
     """Return (payload types, extension ids), each as pairs of the publisher's and the receiver's.
 
     `source_extensions` is the publisher's {id: URI}, `extension_ids` the receiver's {URI: id}. There is no pair
@@ -121,7 +121,7 @@ class Translation:
     """Writes the whole packet with one call: ``pack_into(buffer, 0, first, second, sequence number, timestamp,
     SSRC, suffix)``."""
 
-    def __init__(self, key: Key, red_payload_types: frozenset[int] = frozenset()) -> None:
+    def __init__(self, key: TranslationKey, red_payload_types: frozenset[int] = frozenset()) -> None:
         """`red_payload_types`: the publisher's payload types that are RED (RFC 2198)."""
         payload_types, extension_ids = key
         self._payload_types = dict(payload_types)
