@@ -15,6 +15,7 @@ complete.
 
 from deadlines import run_due
 
+from sfu.ice.agent import FAILED_AFTER
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState, PathRetired, PathSelected, StateChanged
@@ -31,7 +32,6 @@ from sfu.ice.full_messages import (
     TryCandidate,
     Validated,
 )
-from sfu.ice.lite import FAILED_AFTER
 from sfu.ice.path import Address, IcePath
 
 TARGETS = ("sfu.ice.full",)

@@ -18,6 +18,7 @@ from typing import Any
 from deadlines import run_due
 
 from sfu.ice import attributes as a
+from sfu.ice.agent import FAILED_AFTER
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import (
     CredentialsAdded,
@@ -28,7 +29,7 @@ from sfu.ice.events import (
     PathValidated,
     StateChanged,
 )
-from sfu.ice.lite import FAILED_AFTER, MAX_ANSWERS, IceLiteAgent
+from sfu.ice.lite import MAX_ANSWERS, IceLiteAgent
 from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import BINDING, MessageClass, StunMessage
 from sfu.ice.validated_paths import MAX_PATHS

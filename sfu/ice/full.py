@@ -1,21 +1,22 @@
 """The full agent of one peer (RFC 8445), as its transport sees it.
 
-Gathering, checks, STUN and TURN are done by somebody with sockets (`sfu.shell.full_ice.agent`, through aioice).
-Here is what follows from that, without any: which generation of credentials is in force, which paths are the
-peer's, where to send, and when it counts as gone.
+`sfu.shell.full_ice.agent` gathers candidates, sends checks and speaks STUN and TURN, through aioice. This
+module keeps the part that needs no sockets: which generation of credentials is current, which paths belong to
+the peer, which path to send on, and when the peer counts as gone.
 
-    what negotiation wants ──> `requests()` ──> the one with sockets
-    state, path, events    <── `report(…)`  <──┘     (messages: `sfu.ice.full_messages`)
+    negotiation and transport ──> `requests()` ──> the shell's agent
+    state, path, events       <── `report(…)`  <──┘     (messages: `sfu.ice.full_messages`)
 
-A generation is named by our user-name fragment. An ICE restart makes a second one beside the first, which goes
-on until the second has nominated a path, or the first has failed.
+A generation is named by our user-name fragment. An ICE restart adds a second generation. The first one stays in
+use until the second has nominated a path, or the first has failed.
 """
 
 from collections import Counter, deque
 
+from sfu.ice.agent import IceAgent
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
-from sfu.ice.events import IceEvent, IceState, IceStatistics, PathRetired, PathSelected, StateChanged
+from sfu.ice.events import IceState, IceStatistics, PathRetired, PathSelected
 from sfu.ice.full_messages import (
     Connect,
     Gather,
@@ -29,56 +30,47 @@ from sfu.ice.full_messages import (
     TryCandidate,
     Validated,
 )
-from sfu.ice.lite import DISCONNECTED_AFTER, FAILED_AFTER
 from sfu.ice.path import Address, IcePath
 
 MAX_CANDIDATES = 50
-"""Candidates that a peer may name in a generation. A laptop with Wi-Fi, cable and VPN, each with STUN and TURN,
-makes about twenty; each of them is sent checks, so a client could have us knock at as many addresses."""
+"""Candidates accepted from a peer per generation. A laptop with Wi-Fi, cable and VPN, each with STUN and TURN,
+has about twenty. The limit bounds how many addresses a client can make us send checks to."""
 
 
-class FullIceAgent:
-    """Follows a full agent that works elsewhere. Satisfies `sfu.ice.interface.IceAgent`."""
+class FullIceAgent(IceAgent):
+    """Follows the full agent that runs in the shell."""
 
     def __init__(self, local: Credentials, *, now: float) -> None:
-        self.local = local
-        """The credentials of the current generation."""
-        self.pending: Credentials | None = None
-        """Those of a restart that has not been completed."""
-        self.remote: Credentials | None = None
-        """The peer's, as last described."""
+        super().__init__(local, now=now)
         self.controlling = False
-        """Whether we nominate: to be set before the first `set_remote`, by who made the first offer."""
+        """Whether we nominate. To be set before `set_remote`: the side that made the first offer nominates."""
         self.remote_is_lite = False
-        """Whether the peer is ICE-lite, as its description says; then we have to be controlling."""
-        self.state = IceState.NEW
+        """Whether the peer's description says that it is ICE-lite. Then we have to be controlling."""
         self.drops: Counter[str] = Counter()
-        """Datagrams and candidates dropped, by reason; whoever reports counts here too."""
-        self._described = local.ufrag  # our generation that `remote` belongs to
+        """Datagrams and candidates dropped, by reason. The shell's agent counts here too."""
+        # Our generation that `remote` belongs to.
+        self._described = local.ufrag
         self._restart_lost = False
         self._requests: list[IceRequest] = [Gather(local)]
-        self._events: list[IceEvent] = []
         self._paths: dict[IcePath, str] = {}
         self._selected: IcePath | None = None
         self._changes = 0
-        self._checks = 0
         self._nominated = False
-        self._checked_at = self._alive_at = now
         self._candidates: set[Address] = set()
-        # Candidates whose description is still on its way; the oldest goes when there are too many.
+        # Candidates that arrived before their description; the oldest is dropped when there are too many.
         self._early: deque[Candidate] = deque(maxlen=MAX_CANDIDATES)
 
-    # --- between negotiation and sockets ---
+    # Called by negotiation and by the shell
 
     def requests(self) -> list[IceRequest]:
-        """What is to be done since the last call, in order."""
+        """Return what the shell has to do since the last call, in order."""
         if not self._requests:
             return []
         requests, self._requests = self._requests, []
         return requests
 
     def report(self, report: IceReport, now: float) -> None:
-        """Take what was found. What is about a generation that has ended changes nothing."""
+        """Take a report of the shell. Reports about a generation that has ended are ignored."""
         current = report.ufrag == self.local.ufrag
         if report.ufrag not in self._generations():
             return
@@ -86,7 +78,7 @@ class FullIceAgent:
             case Validated(ufrag, path, answered):
                 self._paths[path] = ufrag
                 if answered and current and self._selected is None:
-                    # Until one is nominated, as there may be something to answer on it.
+                    # Used until a path is nominated: the peer may already send something that needs an answer.
                     self._select(path)
                 self._hear(path, now, answered=answered)
             case Nominated(ufrag, path):
@@ -103,15 +95,15 @@ class FullIceAgent:
             case Lost() if current:
                 self._fail(now)
             case Lost():
-                self._restart_lost = True  # which leaves the old path
+                self._restart_lost = True  # the old path stays in use
             case _:
-                pass  # candidates are the description's business
+                pass  # our candidates go into the description
 
     def add_candidate(self, candidate: Candidate) -> None:
-        """The peer may be reached here; one that is of no use is counted in `drops`.
+        """Take a candidate of the peer; an unusable one is counted in `drops`.
 
-        It may come before the description that it belongs to, which its `ufrag` extension tells. Without one
-        it belongs to the description that came last (RFC 9429 section 3.5.2.1).
+        It may arrive before its description: its `ufrag` extension names the description it belongs to. Without
+        that extension it belongs to the latest description (RFC 9429 section 3.5.2.1).
         """
         ufrag = dict(candidate.extensions).get("ufrag")
         if candidate.transport != "udp" or candidate.component != 1 or candidate.address.port == 0:
@@ -128,46 +120,20 @@ class FullIceAgent:
             self._candidates.add(candidate.address)
             self._requests.append(TryCandidate(self._described, candidate))
 
-    # --- the agent's verbs ---
+    # The five verbs
 
     def receive(self, data: bytes, path: IcePath, now: float) -> None:
-        """Count a STUN datagram: whoever has the sockets keeps those for itself."""
+        """Count an unexpected STUN datagram: the shell's agent handles STUN on its own sockets."""
         self.drops["ice-unexpected"] += 1
 
     def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
-        """Nothing: checks are sent elsewhere."""
+        """Return nothing: the shell's agent sends the checks."""
         return []
 
-    def next_timeout(self) -> float | None:
-        """When `handle_timeout` has something to do; `None` if never."""
-        match self.state:
-            case IceState.NEW | IceState.FAILED | IceState.CLOSED:
-                return None
-            case IceState.CHECKING | IceState.DISCONNECTED:
-                return self._checked_at + FAILED_AFTER
-        return min(self._checked_at + FAILED_AFTER, self._alive_at + DISCONNECTED_AFTER)
-
-    def handle_timeout(self, now: float) -> None:
-        """Notice silence."""
-        deadline = self.next_timeout()
-        if deadline is None or now < deadline:
-            return
-        if now >= self._checked_at + FAILED_AFTER:
-            self._fail(now)
-        else:
-            self._set_state(IceState.DISCONNECTED)
-
-    def events(self) -> list[IceEvent]:
-        """What happened since the last call, in order."""
-        if not self._events:
-            return []
-        events, self._events = self._events, []
-        return events
-
-    # --- what the transport tells and asks ---
+    # Called by the transport
 
     def set_remote(self, remote: Credentials, now: float) -> None:
-        """The peer's description is known; credentials that are new there belong to our newest generation."""
+        """Take the credentials of the peer's description. New ones belong to our newest generation."""
         if remote == self.remote or self.state is IceState.CLOSED:
             return
         self.remote = remote
@@ -179,50 +145,29 @@ class FullIceAgent:
         for candidate in early:
             self.add_candidate(candidate)
         if self.state is IceState.NEW:
-            self._checked_at = now
-            self._set_state(IceState.CHECKING)
-
-    def restart(self, credentials: Credentials, now: float) -> None:
-        """Begin an ICE restart (section 9): a generation beside the old one, until this one has nominated.
-
-        A restart that is not yet through is replaced. An agent that has failed, or does so before the restart
-        is through, has nothing to keep: it goes back to `CHECKING` at once. Raises `RuntimeError` on a closed
-        agent.
-        """
-        if self.state is IceState.CLOSED:
-            raise RuntimeError("ICE restart on a closed agent")
-        if self.pending is not None:
-            self._release(self.pending.ufrag)
-        self.pending = credentials
-        self._restart_lost = False
-        self._requests.append(Gather(credentials))
-        if self.state is IceState.FAILED:
-            self._check_anew(now)
+            self._start_checking(now)
 
     def lose(self, path: IcePath) -> None:
-        """Nothing: whoever has the sockets reports their end with all paths of a generation, as `Lost`."""
-
-    def alive(self, path: IcePath, now: float) -> None:
-        """An authenticated packet that is no check came: a sign of life, but no consent (RFC 7675)."""
-        if path in self._paths and self.state is not IceState.FAILED:
-            self._alive_at = now
-            self._set_state(self._connected_state())
+        """Do nothing: when sockets end, the shell reports the whole generation as `Lost`."""
 
     @property
     def selected(self) -> IcePath | None:
-        """Where to send: the first validated path until one is nominated; `None` before, and once failed."""
+        """The path to send on: the first validated one until one is nominated.
+
+        `None` before that and after a failure.
+        """
         return self._selected
 
     def is_validated(self, path: IcePath) -> bool:
-        """Whether the peer has shown that this path is its own."""
+        """Return whether the peer has shown that this path is its own."""
         return path in self._paths
 
     def ufrags(self) -> list[str]:
-        """None: each generation has sockets of its own, so nothing has to be told apart."""
+        """Return nothing: each generation has its own sockets, so no shared socket has to find it."""
         return []
 
     def close(self) -> None:
-        """End: every generation is released."""
+        """End: release every generation."""
         if self.state is IceState.CLOSED:
             return
         for ufrag in self._generations():
@@ -232,15 +177,15 @@ class FullIceAgent:
         self._set_state(IceState.CLOSED)
 
     def statistics(self) -> IceStatistics:
-        """Counters for metrics."""
+        """Return counters for metrics."""
         return IceStatistics(
             checks=self._checks, drops=dict(self.drops), paths=len(self._paths), path_changes=self._changes
         )
 
-    # --- changes ---
+    # State changes
 
     def _generations(self) -> tuple[str, ...]:
-        """Those that are not over."""
+        """Return the generations that are in use."""
         if self.state in (IceState.FAILED, IceState.CLOSED):
             return ()
         return (self.local.ufrag,) if self.pending is None else (self.local.ufrag, self.pending.ufrag)
@@ -253,7 +198,7 @@ class FullIceAgent:
     def _hear(self, path: IcePath, now: float, *, answered: bool) -> None:
         """A check of either side has succeeded: a sign of life.
 
-        Consent is for the path that is sent on, and only its owner can answer there (RFC 7675 section 5.1).
+        Consent is renewed only by an answer on the selected path (RFC 7675 section 5.1).
         """
         self._checks += 1
         if self._selected is not None:
@@ -268,44 +213,42 @@ class FullIceAgent:
             self._selected = path
             self._events.append(PathSelected(path))
 
+    def _begin_generation(self, credentials: Credentials) -> None:
+        self._restart_lost = False
+        self._requests.append(Gather(credentials))
+
+    def _end_generation(self, credentials: Credentials) -> None:
+        self._release(credentials.ufrag)
+
     def _fail(self, now: float) -> None:
-        """Consent for what is in use is gone; a restart that is under way gets its time."""
         if self._selected is not None:
             self._events.append(PathRetired(self._selected))
         self._selected = None
         self._nominated = False
         if self.pending is not None and not self._restart_lost:
-            self._check_anew(now)
+            self._check_pending(now)
         else:
             for ufrag in self._generations():
                 self._release(ufrag)
             self._set_state(IceState.FAILED)
 
-    def _check_anew(self, now: float) -> None:
-        self._complete_restart()
-        self._checked_at = now
-        # Before the peer's first description nothing can be checked, and nothing is late.
-        self._set_state(IceState.NEW if self.remote is None else IceState.CHECKING)
-
-    def _complete_restart(self) -> None:
-        assert self.pending is not None, "there are two generations, and it is not the old one"
-        self._release(self.local.ufrag)
-        self.local, self.pending = self.pending, None
+    def _start_checking(self, now: float) -> None:
+        if self.remote is None:
+            # Before the peer's first description no check is possible, so no timer runs.
+            self._set_state(IceState.NEW)
+        else:
+            super()._start_checking(now)
 
     def _release(self, ufrag: str) -> None:
         if ufrag not in self._generations():
             return
-        # What nobody has begun needs no end: a session that was restored may never come back.
+        # If the shell has not fetched the `Gather` yet, there is nothing to release: the client of a restored
+        # session may never come back.
         begun = not any(isinstance(one, Gather) and one.local.ufrag == ufrag for one in self._requests)
         self._requests = [one for one in self._requests if _generation(one) != ufrag]
         if begun:
             self._requests.append(Release(ufrag))
         self._paths = {path: owner for path, owner in self._paths.items() if owner != ufrag}
-
-    def _set_state(self, state: IceState) -> None:
-        if state is not self.state:
-            self.state = state
-            self._events.append(StateChanged(state))
 
 
 def _generation(request: IceRequest) -> str:

@@ -1,21 +1,23 @@
 """The ICE-lite agent of one peer (RFC 8445): it answers connectivity checks and knows where to send.
 
-A lite agent has a public address and never checks by itself. The peer, a full agent, is controlling
-(section 6.1.1): it checks, nominates, keeps checking for consent (RFC 7675), and starts again elsewhere when
-its network changes. So all that is learned here is learned from checks that carry our password:
+A lite agent has a public address and never sends checks. The peer, a full agent, is controlling
+(section 6.1.1): it sends checks, nominates a path, keeps checking for consent (RFC 7675), and restarts on
+another path when its network changes. Everything the lite agent knows comes from checks that carry our
+password:
 
     datagram ── no or wrong password ──> dropped and counted
         └─ authenticated ──> the path is *validated* ──> with USE-CANDIDATE it is *selected*
 
-Two limits of lite agents to know about: that somebody who has the password sends from an address does not
-prove that he receives there (the DTLS handshake proves it once); and a check is never sent, so
-consent is the peer's checks arriving, not our checks being answered.
+Two limits of lite agents. A check proves that the sender knows the password and can send from an address; it
+does not prove that the sender receives there (the DTLS handshake proves that once). And since a lite agent
+sends no checks, consent means that the peer's checks arrive, not that our checks are answered.
 """
 
 from collections import Counter
 from typing import Any
 
 from sfu.errors import BadPacket
+from sfu.ice.agent import IceAgent
 from sfu.ice.attributes import (
     ERROR_CODE,
     ICE_CONTROLLED,
@@ -28,14 +30,7 @@ from sfu.ice.attributes import (
     ErrorCode,
 )
 from sfu.ice.credentials import Credentials
-from sfu.ice.events import (
-    CredentialsAdded,
-    CredentialsRetired,
-    IceEvent,
-    IceState,
-    IceStatistics,
-    StateChanged,
-)
+from sfu.ice.events import CredentialsAdded, CredentialsRetired, IceState, IceStatistics
 from sfu.ice.path import IcePath
 from sfu.ice.stun import (
     BINDING,
@@ -47,19 +42,12 @@ from sfu.ice.stun import (
 )
 from sfu.ice.validated_paths import ValidatedPaths
 
-DISCONNECTED_AFTER = 7.0
-"""Seconds without a sign of life. RFC 7675 section 5.1 spaces consent checks by up to 6 s (5 s ± 20 %;
-Firefox does so, Chromium checks every 2.5 s), so less would flicker in every quiet call."""
-
-FAILED_AFTER = 30.0
-"""Seconds without an authenticated check until consent is gone (RFC 7675 section 5.1)."""
-
 MAX_ANSWERS = 64
-"""Answers that wait to be sent; a check whose answer is lost is repeated."""
+"""Answers that wait to be sent. If one is lost, the peer retransmits its check."""
 
 
-class IceLiteAgent:
-    """Answers one peer's connectivity checks. See the module for the picture; verbs as everywhere.
+class IceLiteAgent(IceAgent):
+    """Answers one peer's connectivity checks. The module's docstring has the picture.
 
     >>> from sfu.ice.path import Address
     >>> path = IcePath(None, Address("192.0.2.7", 5000))
@@ -72,27 +60,15 @@ class IceLiteAgent:
     """
 
     def __init__(self, local: Credentials, *, now: float) -> None:
-        self.local = local
-        """The credentials of the current generation."""
-        self.pending: Credentials | None = None
-        """Those of a restart that has not been completed."""
-        self.remote: Credentials | None = None
-        """The peer's, once its description is known. A lite agent needs them for nothing but this record: a
-        check is authenticated by our password, and its USERNAME is valid by its first half (section 7.3)."""
-        self.state = IceState.NEW
-        self._checked_at = now
-        self._alive_at = now
-        # Both are drained after every batch of datagrams; a datagram adds one answer and a handful of events.
+        super().__init__(local, now=now)
         self._outgoing: list[tuple[bytes, IcePath]] = []
-        self._events: list[IceEvent] = []
         self._paths = ValidatedPaths(self._events)
-        self._checks = 0
         self._drops: Counter[str] = Counter()
 
     # The five verbs
 
     def receive(self, data: bytes, path: IcePath, now: float) -> None:
-        """Take a STUN datagram. Never raises: what is wrong with it shows in `statistics().drops`."""
+        """Take a STUN datagram. Never raises: errors are counted in `statistics().drops`."""
         if self.state in (IceState.CLOSED, IceState.FAILED):
             self._drops[f"ice-{self.state.value}"] += 1
             return
@@ -100,9 +76,9 @@ class IceLiteAgent:
             message = StunMessage.parse(data)
             credentials = self._authenticate(message)
         except BadPacket as error:
-            # Silence, where RFC 8489 section 9.1.3 would have 400 and 401: whoever lacks the password learns
-            # nothing, and a public port that answers nobody's forged source address is no reflector. A peer
-            # whose check crossed with its description checks again within 50 to 500 ms anyway.
+            # RFC 8489 section 9.1.3 answers with 400 or 401. We stay silent: a sender without the password
+            # learns nothing, and a forged source address gets no packets from us. A peer whose check overtakes
+            # its description sends another one within 50 to 500 ms.
             self._drops[error.reason] += 1
             return
         try:
@@ -116,89 +92,39 @@ class IceLiteAgent:
         self._learn(message, path, credentials, now)
 
     def outgoing(self, now: float) -> list[tuple[bytes, IcePath]]:
-        """Answers to send, each along the path of its check."""
+        """Return the answers to send, each along the path of its check."""
         if not self._outgoing:
             return []
         datagrams, self._outgoing = self._outgoing, []
         return datagrams
 
     def next_timeout(self) -> float | None:
-        """When `handle_timeout` has something to do; `None` if never."""
-        if self.state in (IceState.NEW, IceState.FAILED, IceState.CLOSED):
-            return None
-        if self.state is IceState.CHECKING:
-            return self._checked_at + FAILED_AFTER
-        deadline = min(self._checked_at + FAILED_AFTER, self._paths.next_timeout())
-        if self.state is not IceState.DISCONNECTED:
-            deadline = min(deadline, self._alive_at + DISCONNECTED_AFTER)
-        return deadline
+        """Return when `handle_timeout` has something to do; `None` if never."""
+        deadline = super().next_timeout()
+        return None if deadline is None else min(deadline, self._paths.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
-        """Do what is due at `now`: forget old paths, notice silence."""
-        if self.state in (IceState.NEW, IceState.FAILED, IceState.CLOSED):
-            return
-        if now >= self._checked_at + FAILED_AFTER:
-            self._paths.clear()
-            if self.pending:
-                self._check_anew(self.pending, now)
-            else:
-                self._set_state(IceState.FAILED)
-            return
-        if self.state is IceState.CHECKING:
-            return
+        """Forget old paths, and change the state if the peer has been silent for too long."""
         self._paths.forget_old(now)
-        if now >= self._alive_at + DISCONNECTED_AFTER:
-            self._set_state(IceState.DISCONNECTED)
+        super().handle_timeout(now)
 
-    def events(self) -> list[IceEvent]:
-        """What happened since the last call, in order."""
-        if not self._events:
-            return []
-        events = self._events.copy()
-        self._events.clear()
-        return events
-
-    # What the transport tells and asks
+    # Called by the transport
 
     def set_remote(self, remote: Credentials, now: float) -> None:
-        """The peer's description is known, so its checks are due within `FAILED_AFTER` seconds."""
+        """Take the credentials of the peer's description; its checks are due within `FAILED_AFTER` seconds.
+
+        They are only recorded: a check is authenticated by our password, and only the first half of its
+        USERNAME, our fragment, has to match (section 7.3).
+        """
         self.remote = remote
         if self.state is IceState.NEW:
-            self._checked_at = now
-            self._set_state(IceState.CHECKING)
-
-    def restart(self, credentials: Credentials, now: float) -> None:
-        """Begin an ICE restart (section 9): from now on both the old and these credentials are accepted.
-
-        Sending stays on the old path until the peer nominates one with the new credentials; then the old ones
-        are retired. A restart that is not yet through is replaced by this one. An agent that has failed, or
-        does so before the restart is through, has nothing to keep: it goes on with the new credentials alone,
-        back in `CHECKING`. Raises `RuntimeError` on a closed agent.
-        """
-        if self.state is IceState.CLOSED:
-            raise RuntimeError("ICE restart on a closed agent")
-        if self.pending:
-            self._events.append(CredentialsRetired(self.pending.ufrag))
-        self.pending = credentials
-        self._events.append(CredentialsAdded(credentials.ufrag))
-        if self.state is IceState.FAILED:
-            self._check_anew(credentials, now)
-
-    def alive(self, path: IcePath, now: float) -> None:
-        """An authenticated packet that is no check (SRTCP, say) came along `path`.
-
-        A sign of life, which puts off `DISCONNECTED`; consent comes from checks alone (RFC 7675 section 5.1).
-        """
-        if path in self._paths:
-            self._alive_at = now
-            if self.state is IceState.DISCONNECTED:
-                self._set_state(self._connected_state())
+            self._start_checking(now)
 
     def lose(self, path: IcePath) -> None:
-        """The connection that carries `path` has ended (TCP): nothing can come or go along it any more.
+        """The TCP connection that carries `path` has ended.
 
         Another validated path takes over, if there is one. If not, the agent is `DISCONNECTED` at once, and the
-        next check, along whatever path, connects it again. A path that is not validated is no concern.
+        next check on any path connects it again. A path that is not validated is ignored.
         """
         if path not in self._paths:
             return
@@ -210,24 +136,24 @@ class IceLiteAgent:
 
     @property
     def selected(self) -> IcePath | None:
-        """Where to send: the first validated path until one is nominated.
+        """The path to send on: the first validated one until one is nominated.
 
-        `None` before, once failed, and while the only path there was has been lost.
+        `None` before that, after a failure, and after the only path was lost.
         """
         return self._paths.selected
 
     def is_validated(self, path: IcePath) -> bool:
-        """Whether an authenticated check came along this path, not too long ago."""
+        """Return whether an authenticated check arrived on this path recently (see `FORGET_AFTER`)."""
         return path in self._paths
 
     def ufrags(self) -> list[str]:
-        """The fragments that route a check to this agent now; none once it is closed."""
+        """Return the fragments that route a check to this agent; none once it is closed."""
         if self.state is IceState.CLOSED:
             return []
         return [credentials.ufrag for credentials in (self.local, self.pending) if credentials]
 
     def close(self) -> None:
-        """End: nothing is accepted or sent any more, and every route is retired by an event."""
+        """End: nothing is accepted or sent any more. An event retires each path and each fragment."""
         if self.state is IceState.CLOSED:
             return
         self._outgoing.clear()
@@ -236,7 +162,7 @@ class IceLiteAgent:
         self._set_state(IceState.CLOSED)
 
     def statistics(self) -> IceStatistics:
-        """Counters for metrics."""
+        """Return counters for metrics."""
         return IceStatistics(
             checks=self._checks,
             drops=dict(self._drops),
@@ -247,9 +173,9 @@ class IceLiteAgent:
     # One check
 
     def _authenticate(self, message: StunMessage) -> Credentials:
-        """Which of our credentials the message is signed with. Raises `BadPacket`."""
+        """Return which of our credentials the message is signed with. Raises `BadPacket`."""
         if message.message_class is MessageClass.INDICATION:
-            # Keep-alives (section 11) do their work in the boxes on the way.
+            # Binding indications keep NAT bindings open; they need no answer (section 11).
             raise BadPacket("stun-indication")
         if message.message_class is not MessageClass.REQUEST:
             raise BadPacket("stun-unexpected-response")
@@ -264,18 +190,18 @@ class IceLiteAgent:
         raise BadPacket("ice-ufrag", ufrag)
 
     def _check_request(self, message: StunMessage) -> None:
-        """Raise the `StunError` that an authenticated request deserves, if any."""
+        """Raise a `StunError` if an authenticated request has to be refused."""
         if unknown := message.unknown_required():
             raise UnknownAttributesError(unknown)
         if message.get(ICE_CONTROLLED) is not None:
-            # By the tie-breakers one of us would have to change roles (section 7.3.1.1), but a lite agent
-            # cannot be controlling beside a full one (6.1.1), so ours wins: 487 makes the peer controlling.
+            # Section 7.3.1.1 compares tie-breakers to decide which side changes its role. A lite agent cannot
+            # be controlling beside a full one (6.1.1), so we always answer 487: it makes the peer controlling.
             raise RoleConflictError
 
     def _answer(
         self, request: StunMessage, path: IcePath, credentials: Credentials, error: StunError | None
     ) -> None:
-        """Queue the response. It is about as long as the request, so it amplifies nothing."""
+        """Queue the response. It is about as long as the request, so it is no use for amplification attacks."""
         attributes: list[tuple[Attribute[Any], Any]]
         if error is None:
             message_class = MessageClass.SUCCESS
@@ -291,30 +217,30 @@ class IceLiteAgent:
         self._outgoing.append((response.serialize(credentials.pwd.encode()), path))
 
     def _learn(self, request: StunMessage, path: IcePath, credentials: Credentials, now: float) -> None:
-        """Draw the conclusions from an authenticated check."""
+        """Update paths and state after an authenticated check."""
         self._checked_at = self._alive_at = now
         nomination = (request.get(PRIORITY) or 0) if request.get(USE_CANDIDATE) else None
-        restarts = credentials is self.pending
-        self._paths.checked(path, now, nomination=nomination, decisive=restarts)
-        if restarts and nomination is not None:
-            self._complete_restart(credentials)
+        is_restart = credentials is self.pending
+        self._paths.checked(path, now, nomination=nomination, decisive=is_restart)
+        if is_restart and nomination is not None:
+            self._complete_restart()
         self._set_state(self._connected_state())
 
-    # Changes
+    # State changes
+
+    def _begin_generation(self, credentials: Credentials) -> None:
+        """Accept checks with these credentials too, and let the transport route them to us."""
+        self._events.append(CredentialsAdded(credentials.ufrag))
+
+    def _end_generation(self, credentials: Credentials) -> None:
+        self._events.append(CredentialsRetired(credentials.ufrag))
+
+    def _fail(self, now: float) -> None:
+        self._paths.clear()
+        if self.pending is not None:
+            self._check_pending(now)
+        else:
+            self._set_state(IceState.FAILED)
 
     def _connected_state(self) -> IceState:
         return IceState.COMPLETED if self._paths.nominated else IceState.CONNECTED
-
-    def _set_state(self, state: IceState) -> None:
-        if state is not self.state:
-            self.state = state
-            self._events.append(StateChanged(state))
-
-    def _check_anew(self, credentials: Credentials, now: float) -> None:
-        self._complete_restart(credentials)
-        self._checked_at = now
-        self._set_state(IceState.CHECKING)
-
-    def _complete_restart(self, credentials: Credentials) -> None:
-        self._events.append(CredentialsRetired(self.local.ufrag))
-        self.local, self.pending = credentials, None

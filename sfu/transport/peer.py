@@ -16,9 +16,9 @@ from sfu.deadlines import earliest
 from sfu.dtls.certificate import Certificate
 from sfu.dtls.connection import DtlsStatistics
 from sfu.errors import BadPacket
+from sfu.ice.agent import IceAgent
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceEvent, IceState, IceStatistics, PathSelected
-from sfu.ice.interface import IceAgent
 from sfu.ice.lite import IceLiteAgent
 from sfu.ice.path import IcePath
 from sfu.rtp import extensions

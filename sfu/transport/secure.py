@@ -17,9 +17,9 @@ from sfu.dtls.certificate import Certificate, fingerprint_matches
 from sfu.dtls.connection import DtlsConnection
 from sfu.dtls.events import DtlsClosed, DtlsFailed, HandshakeCompleted
 from sfu.errors import BadPacket
+from sfu.ice.agent import IceAgent
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceEvent, IceState, PathRetired, PathSelected, StateChanged
-from sfu.ice.interface import IceAgent
 from sfu.ice.path import IcePath
 from sfu.rtp.srtp import InboundSrtp, OutboundSrtp
 from sfu.sdp.transport import RemoteTransport

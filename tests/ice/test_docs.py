@@ -6,9 +6,10 @@ from random import Random
 import pytest
 
 from sfu.ice import attributes as a
+from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState, StateChanged
-from sfu.ice.lite import DISCONNECTED_AFTER, FAILED_AFTER, IceLiteAgent
+from sfu.ice.lite import IceLiteAgent
 from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import MessageClass, StunMessage
 

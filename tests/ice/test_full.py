@@ -2,6 +2,7 @@
 
 import pytest
 
+from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER, IceAgent
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState, PathRetired, PathSelected, StateChanged
@@ -17,8 +18,6 @@ from sfu.ice.full_messages import (
     TryCandidate,
     Validated,
 )
-from sfu.ice.interface import IceAgent
-from sfu.ice.lite import DISCONNECTED_AFTER, FAILED_AFTER
 from sfu.ice.path import Address, IcePath
 
 OURS, AGAIN, THIRD = (Credentials(name, "a password of some length") for name in ("ours", "again", "third"))

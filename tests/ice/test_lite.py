@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.ice import attributes as a
+from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import (
     CredentialsAdded,
@@ -15,7 +16,7 @@ from sfu.ice.events import (
     PathValidated,
     StateChanged,
 )
-from sfu.ice.lite import DISCONNECTED_AFTER, FAILED_AFTER, MAX_ANSWERS, IceLiteAgent
+from sfu.ice.lite import MAX_ANSWERS, IceLiteAgent
 from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import MessageClass, StunMessage
 from sfu.ice.validated_paths import FORGET_AFTER, MAX_PATHS, OVERDUE_AFTER, STALE_AFTER

@@ -10,9 +10,10 @@ from support.transport_link import Link, certificate, fingerprint
 from sfu.dtls import ConnectionState
 from sfu.dtls.srtp import SrtpProtectionProfile
 from sfu.ice import attributes as a
+from sfu.ice.agent import DISCONNECTED_AFTER, FAILED_AFTER
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState, PathSelected, PathValidated, StateChanged
-from sfu.ice.lite import DISCONNECTED_AFTER, FAILED_AFTER, IceLiteAgent
+from sfu.ice.lite import IceLiteAgent
 from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import MessageClass, StunMessage
 from sfu.rtp.packet import RtpPacket
