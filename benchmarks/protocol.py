@@ -27,7 +27,14 @@ from aiortc import rtp as aiortc_rtp
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 
-from sfu.dtls import Certificate, ConnectionState, DtlsConnection, HandshakeCompleted, fingerprint_matches
+from sfu.dtls import (
+    Certificate,
+    ConnectionState,
+    DtlsConfiguration,
+    DtlsConnection,
+    HandshakeCompleted,
+    fingerprint_matches,
+)
 from sfu.rtp import extensions
 from sfu.rtp.packet import RtpPacket
 from sfu.rtp.srtp import InboundSrtp, OutboundSrtp
@@ -97,8 +104,9 @@ class OurHandshake:
 
     async def __call__(self) -> None:
         """One handshake."""
-        client = DtlsConnection("client", self.certificates[0], random=self.random)
-        ends = [client, DtlsConnection("server", self.certificates[1], random=self.random)]
+        ours, theirs = (DtlsConfiguration(certificate, self.random) for certificate in self.certificates)
+        client = DtlsConnection("client", ours)
+        ends = [client, DtlsConnection("server", theirs)]
         client.start(0.0)
         while any(end.state is ConnectionState.HANDSHAKING for end in ends):
             for end, other in (ends, ends[::-1]):

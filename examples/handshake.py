@@ -3,7 +3,7 @@
 import os
 from datetime import UTC, datetime
 
-from sfu.dtls import Certificate, DtlsConnection, HandshakeCompleted
+from sfu.dtls import Certificate, DtlsConfiguration, DtlsConnection, HandshakeCompleted
 
 
 def carry(client: DtlsConnection, server: DtlsConnection, now: float) -> bool:
@@ -18,8 +18,8 @@ def carry(client: DtlsConnection, server: DtlsConnection, now: float) -> bool:
 def main() -> None:
     """Complete the handshake, compare the keys, and print what was negotiated."""
     ours, theirs = (Certificate.generate(datetime.now(UTC), os.urandom) for _ in range(2))
-    client = DtlsConnection("client", ours, random=os.urandom)
-    server = DtlsConnection("server", theirs, random=os.urandom)
+    client = DtlsConnection("client", DtlsConfiguration(ours, os.urandom))
+    server = DtlsConnection("server", DtlsConfiguration(theirs, os.urandom))
     client.start(now=0.0)
     while carry(client, server, now=0.0):
         pass

@@ -9,10 +9,11 @@ the same keys, and data arrives as it was sent.
 
 import random
 from collections import deque
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 
-from sfu.dtls import ApplicationData, Certificate, ConnectionState, DtlsConnection
+from sfu.dtls import ApplicationData, Certificate, ConnectionState, DtlsConfiguration, DtlsConnection
 from sfu.dtls.fragments import MAX_BUFFERED
 from sfu.dtls.record import parse_record
 from sfu.dtls.record_layer import MAX_EARLY_RECORDS
@@ -34,14 +35,11 @@ class Network:
 
     def __init__(self, mtu: int, cookie_exchange: bool) -> None:
         self.now = 0.0
-        self.client = DtlsConnection("client", certificate(1), random=random.Random(1).randbytes, mtu=mtu)
-        self.server = DtlsConnection(
-            "server",
-            certificate(2),
-            random=random.Random(2).randbytes,
-            mtu=mtu,
-            cookie_exchange=cookie_exchange,
+        ours = DtlsConfiguration(certificate(1), random.Random(1).randbytes, mtu=mtu)
+        theirs = replace(
+            ours, certificate=certificate(2), random=random.Random(2).randbytes, cookie_exchange=cookie_exchange
         )
+        self.client, self.server = DtlsConnection("client", ours), DtlsConnection("server", theirs)
         self.ends = (self.client, self.server)
         self.under_way: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
         self.sent: tuple[set[bytes], set[bytes]] = (set(), set())
@@ -58,7 +56,7 @@ class Network:
                 if isinstance(event, ApplicationData):
                     assert event.data in self.sent[1 - index]
             assert end._layer.waiting <= MAX_EARLY_RECORDS
-            assert end._exchange.buffered <= MAX_BUFFERED
+            assert end._handshake.buffered <= MAX_BUFFERED
 
     def deliver(self, sender: int, datagram: bytes) -> None:
         """Let the other end receive."""

@@ -8,9 +8,9 @@ from enum import Enum
 
 from pages import redraw, state_diagram
 
-from sfu.dtls.client import CLIENT_TABLE, ClientState
+from sfu.dtls.client import ClientHandshake, ClientState
 from sfu.dtls.handshake import message_name
-from sfu.dtls.server import SERVER_TABLE, ServerState
+from sfu.dtls.server import ServerHandshake, ServerState
 
 
 def camel_case(name: str) -> str:
@@ -32,12 +32,12 @@ def pages() -> dict[str, dict[str, str]]:
     return {
         "dtls.md": {
             "server": figure(
-                {key: row.next_state for key, row in SERVER_TABLE.items()},
+                {key: row.next_state for key, row in ServerHandshake.table.items()},
                 [ServerState.CLIENT_HELLO, ServerState.FIRST_CLIENT_HELLO],
                 ServerState.CONNECTED,
             ),
             "client": figure(
-                {key: row.next_state for key, row in CLIENT_TABLE.items()},
+                {key: row.next_state for key, row in ClientHandshake.table.items()},
                 [ClientState.FIRST_SERVER_HELLO],
                 ClientState.CONNECTED,
             ),

@@ -5,6 +5,7 @@ Pure: no sockets, no clock, no randomness of its own. Start reading at `sfu.dtls
 
 from sfu.dtls.alerts import AlertDescription
 from sfu.dtls.certificate import Certificate, fingerprint_matches
+from sfu.dtls.configuration import DtlsConfiguration
 from sfu.dtls.connection import ConnectionState, DtlsConnection, DtlsStatistics
 from sfu.dtls.events import ApplicationData, DtlsClosed, DtlsFailed, Event, HandshakeCompleted
 from sfu.dtls.srtp import SrtpKeys, SrtpProtectionProfile
@@ -15,6 +16,7 @@ __all__ = [
     "Certificate",
     "ConnectionState",
     "DtlsClosed",
+    "DtlsConfiguration",
     "DtlsConnection",
     "DtlsFailed",
     "DtlsStatistics",

@@ -1,8 +1,7 @@
 """The client's side of the handshake; `sfu.dtls.server` has the picture."""
 
-from collections.abc import Mapping
 from enum import Enum
-from typing import cast
+from typing import ClassVar
 
 from sfu.dtls.alerts import (
     DecodeError,
@@ -12,6 +11,7 @@ from sfu.dtls.alerts import (
     UnsupportedExtension,
 )
 from sfu.dtls.certificate import public_key_of
+from sfu.dtls.configuration import DtlsConfiguration
 from sfu.dtls.extensions import (
     EMPTY_RENEGOTIATION_INFO,
     Extensions,
@@ -24,8 +24,14 @@ from sfu.dtls.extensions import (
 )
 from sfu.dtls.flights import ChangeCipherSpec, Flight
 from sfu.dtls.fragments import HandshakeMessage
-from sfu.dtls.groups import KeyShare, NamedGroup
-from sfu.dtls.handshake import DtlsConfiguration, Handshake, HandshakeTransition, known_scheme
+from sfu.dtls.groups import KeyShare
+from sfu.dtls.handshake import (
+    Handshake,
+    HandshakeTable,
+    HandshakeTransition,
+    known_scheme,
+    negotiate,
+)
 from sfu.dtls.keys import RANDOM_LENGTH
 from sfu.dtls.messages import (
     NULL_COMPRESSION,
@@ -41,9 +47,8 @@ from sfu.dtls.messages import (
     ServerKeyExchange,
 )
 from sfu.dtls.record import DTLS_1_2
-from sfu.dtls.signatures import SCHEMES, SignatureScheme, choose_scheme, key_kind
+from sfu.dtls.signatures import SCHEMES, SignatureScheme, key_kind, schemes_for
 from sfu.dtls.srtp import SrtpProtectionProfile
-from sfu.dtls.suites import CipherSuite
 
 
 class ClientState(Enum):
@@ -66,9 +71,9 @@ class ClientHandshake(Handshake):
     server = False
     done = ClientState.CONNECTED
 
-    def __init__(self, settings: DtlsConfiguration) -> None:
-        super().__init__(settings, ClientState.START)
-        self._client_random = settings.random(RANDOM_LENGTH)
+    def __init__(self, configuration: DtlsConfiguration) -> None:
+        super().__init__(configuration, ClientState.START)
+        self._client_random = configuration.random(RANDOM_LENGTH)
         self._server_random = b""
         self._offered: Extensions = {}
         self._server_public = b""
@@ -81,20 +86,21 @@ class ClientHandshake(Handshake):
         return self._hello(cookie=b"")
 
     def _offer(self) -> Extensions:
-        settings = self.settings
+        configuration = self.configuration
+        groups = tuple(group.code for group in configuration.groups)
         offer: Extensions = {
             ExtensionType.EXTENDED_MASTER_SECRET: b"",
             ExtensionType.RENEGOTIATION_INFO: EMPTY_RENEGOTIATION_INFO,
-            ExtensionType.SUPPORTED_GROUPS: encode_u16_list(tuple(group.code for group in settings.groups)),
+            ExtensionType.SUPPORTED_GROUPS: encode_u16_list(groups),
             ExtensionType.EC_POINT_FORMATS: encode_point_formats(),
             ExtensionType.SIGNATURE_ALGORITHMS: encode_u16_list(tuple(SCHEMES)),
         }
-        if settings.srtp_profiles:
-            offer[ExtensionType.USE_SRTP] = UseSrtp(tuple(settings.srtp_profiles)).encode()
+        if configuration.srtp_profiles:
+            offer[ExtensionType.USE_SRTP] = UseSrtp(tuple(configuration.srtp_profiles)).encode()
         return offer
 
     def _hello(self, cookie: bytes) -> Flight:
-        suites = tuple(suite.code for suite in self.settings.suites)
+        suites = tuple(suite.code for suite in self.configuration.suites)
         hello = ClientHello(self._client_random, suites, self._offered, cookie)
         return Flight([self._message(HandshakeType.CLIENT_HELLO, hello)])
 
@@ -120,18 +126,14 @@ class ClientHandshake(Handshake):
             check_point_formats(hello.extensions[ExtensionType.EC_POINT_FORMATS])
         if ExtensionType.RENEGOTIATION_INFO in hello.extensions:
             check_renegotiation_info(hello.extensions[ExtensionType.RENEGOTIATION_INFO])
-        self.suite = self._chosen_suite(hello.cipher_suite)
+        error = IllegalParameter(f"cipher suite {hello.cipher_suite:#06x} was not offered")
+        self.suite = negotiate(self.configuration.suites, (hello.cipher_suite,), error)
         self.srtp_profile = self._chosen_srtp_profile(hello.extensions)
         self._server_random = hello.random
 
-    def _chosen_suite(self, code: int) -> CipherSuite:
-        for suite in self.settings.suites:
-            if suite.code == code:
-                return suite
-        raise IllegalParameter(f"cipher suite {code:#06x} was not offered")
-
     def _chosen_srtp_profile(self, extensions: Extensions) -> SrtpProtectionProfile | None:
-        if not self.settings.srtp_profiles:
+        supported = self.configuration.srtp_profiles
+        if not supported:
             return None
         content = extensions.get(ExtensionType.USE_SRTP)
         if content is None:
@@ -143,10 +145,8 @@ class ClientHandshake(Handshake):
         if chosen.mki:
             # RFC 5764 section 4.1.3: another MKI than ours, which was empty.
             raise IllegalParameter("an MKI that was not offered")
-        for profile in self.settings.srtp_profiles:
-            if profile == chosen.profiles[0]:
-                return profile
-        raise IllegalParameter(f"SRTP protection profile {chosen.profiles[0]:#06x} was not offered")
+        error = IllegalParameter(f"SRTP protection profile {chosen.profiles[0]:#06x} was not offered")
+        return negotiate(supported, chosen.profiles, error)
 
     def _certificate(self, body: bytes) -> None:
         assert self.suite is not None, "ServerHello came before"
@@ -162,37 +162,31 @@ class ClientHandshake(Handshake):
     def _server_key_exchange(self, body: bytes) -> None:
         assert self.peer_key is not None, "Certificate came before"
         exchange = ServerKeyExchange.parse(body)
-        self.group = self._chosen_group(exchange.group)
+        error = IllegalParameter(f"group {exchange.group} was not offered")
+        self.group = negotiate(self.configuration.groups, (exchange.group,), error)
         signed = self._client_random + self._server_random + exchange.parameters()
         known_scheme(exchange.scheme).verify(self.peer_key, exchange.signature, signed)
         self._server_public = exchange.public
 
-    def _chosen_group(self, code: int) -> NamedGroup:
-        for group in self.settings.groups:
-            if group.code == code:
-                return group
-        raise IllegalParameter(f"group {code} was not offered")
-
     def _certificate_request(self, body: bytes) -> None:
         request = CertificateRequest.parse(body)
-        kind = key_kind(self.settings.certificate.private_key)
-        self._scheme = choose_scheme(kind, request.schemes)
-        if self._scheme is None:
-            raise HandshakeFailure(f"the server takes no {kind} signature of ours")
+        kind = key_kind(self.configuration.certificate.private_key)
+        error = HandshakeFailure(f"the server accepts no {kind} signature of ours")
+        self._scheme = negotiate(schemes_for(kind), request.schemes, error)
 
     def _server_hello_done(self, body: bytes) -> Flight:
         ServerHelloDone.parse(body)
         assert self.group is not None, "ServerKeyExchange came before"
         messages: list[HandshakeMessage | ChangeCipherSpec] = []
         if self._scheme is not None:
-            chain = CertificateChain((self.settings.certificate.der,))
+            chain = CertificateChain((self.configuration.certificate.der,))
             messages.append(self._message(HandshakeType.CERTIFICATE, chain))
-        share: KeyShare = self.group.share(self.settings.random)
+        share: KeyShare = self.group.share(self.configuration.random)
         messages.append(self._message(HandshakeType.CLIENT_KEY_EXCHANGE, ClientKeyExchange(share.public)))
         premaster = share.exchange(self._server_public)
         self._derive_secrets(premaster, self._client_random, self._server_random)
         if self._scheme is not None:
-            signature = self._scheme.sign(self.settings.certificate.private_key, bytes(self._transcript))
+            signature = self._scheme.sign(self.configuration.certificate.private_key, bytes(self._transcript))
             proof = CertificateVerify(self._scheme.code, signature)
             messages.append(self._message(HandshakeType.CERTIFICATE_VERIFY, proof))
         messages += self._send_finished()
@@ -202,35 +196,30 @@ class ClientHandshake(Handshake):
     def _finished(self, body: bytes) -> None:
         self._check_finished(body)
 
-
-CLIENT_TABLE: Mapping[tuple[ClientState, int], HandshakeTransition[ClientHandshake]] = {
-    (ClientState.FIRST_SERVER_HELLO, HandshakeType.HELLO_VERIFY_REQUEST): HandshakeTransition(
-        ClientHandshake._hello_verify_request, ClientState.SERVER_HELLO
-    ),
-    (ClientState.FIRST_SERVER_HELLO, HandshakeType.SERVER_HELLO): HandshakeTransition(
-        ClientHandshake._server_hello, ClientState.CERTIFICATE
-    ),
-    (ClientState.SERVER_HELLO, HandshakeType.SERVER_HELLO): HandshakeTransition(
-        ClientHandshake._server_hello, ClientState.CERTIFICATE
-    ),
-    (ClientState.CERTIFICATE, HandshakeType.CERTIFICATE): HandshakeTransition(
-        ClientHandshake._certificate, ClientState.SERVER_KEY_EXCHANGE
-    ),
-    (ClientState.SERVER_KEY_EXCHANGE, HandshakeType.SERVER_KEY_EXCHANGE): HandshakeTransition(
-        ClientHandshake._server_key_exchange, ClientState.CERTIFICATE_REQUEST
-    ),
-    (ClientState.CERTIFICATE_REQUEST, HandshakeType.CERTIFICATE_REQUEST): HandshakeTransition(
-        ClientHandshake._certificate_request, ClientState.SERVER_HELLO_DONE
-    ),
-    (ClientState.CERTIFICATE_REQUEST, HandshakeType.SERVER_HELLO_DONE): HandshakeTransition(
-        ClientHandshake._server_hello_done, ClientState.FINISHED
-    ),
-    (ClientState.SERVER_HELLO_DONE, HandshakeType.SERVER_HELLO_DONE): HandshakeTransition(
-        ClientHandshake._server_hello_done, ClientState.FINISHED
-    ),
-    (ClientState.FINISHED, HandshakeType.FINISHED): HandshakeTransition(
-        ClientHandshake._finished, ClientState.CONNECTED
-    ),
-}
-
-ClientHandshake.table = cast("Mapping[tuple[Enum, int], HandshakeTransition[Handshake]]", CLIENT_TABLE)
+    table: ClassVar[HandshakeTable] = {
+        (ClientState.FIRST_SERVER_HELLO, HandshakeType.HELLO_VERIFY_REQUEST): HandshakeTransition(
+            _hello_verify_request, ClientState.SERVER_HELLO
+        ),
+        (ClientState.FIRST_SERVER_HELLO, HandshakeType.SERVER_HELLO): HandshakeTransition(
+            _server_hello, ClientState.CERTIFICATE
+        ),
+        (ClientState.SERVER_HELLO, HandshakeType.SERVER_HELLO): HandshakeTransition(
+            _server_hello, ClientState.CERTIFICATE
+        ),
+        (ClientState.CERTIFICATE, HandshakeType.CERTIFICATE): HandshakeTransition(
+            _certificate, ClientState.SERVER_KEY_EXCHANGE
+        ),
+        (ClientState.SERVER_KEY_EXCHANGE, HandshakeType.SERVER_KEY_EXCHANGE): HandshakeTransition(
+            _server_key_exchange, ClientState.CERTIFICATE_REQUEST
+        ),
+        (ClientState.CERTIFICATE_REQUEST, HandshakeType.CERTIFICATE_REQUEST): HandshakeTransition(
+            _certificate_request, ClientState.SERVER_HELLO_DONE
+        ),
+        (ClientState.CERTIFICATE_REQUEST, HandshakeType.SERVER_HELLO_DONE): HandshakeTransition(
+            _server_hello_done, ClientState.FINISHED
+        ),
+        (ClientState.SERVER_HELLO_DONE, HandshakeType.SERVER_HELLO_DONE): HandshakeTransition(
+            _server_hello_done, ClientState.FINISHED
+        ),
+        (ClientState.FINISHED, HandshakeType.FINISHED): HandshakeTransition(_finished, ClientState.CONNECTED),
+    }

@@ -9,25 +9,18 @@ peer repeats itself, and that at a limited rate. What no DTLS can prevent is a f
 handshake takes for the peer's; here DTLS is reached only from an address that ICE has verified.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
 from sfu.dtls.alerts import Alert, AlertDescription, AlertLevel, AlertMessage, BadCertificate
-from sfu.dtls.certificate import Certificate
 from sfu.dtls.client import ClientHandshake
+from sfu.dtls.configuration import DtlsConfiguration
 from sfu.dtls.events import ApplicationData, DtlsClosed, DtlsFailed, Event, HandshakeCompleted
-from sfu.dtls.flights import (
-    CHANGE_CIPHER_SPEC,
-    INITIAL_TIMEOUT,
-    MAX_TIMEOUT,
-    REPEAT_INTERVAL,
-    Retransmission,
-)
+from sfu.dtls.flights import CHANGE_CIPHER_SPEC, REPEAT_INTERVAL, Retransmission
 from sfu.dtls.fragments import parse_fragment
-from sfu.dtls.groups import GROUPS, NamedGroup
-from sfu.dtls.handshake import DtlsConfiguration, Handshake
+from sfu.dtls.handshake import Handshake
 from sfu.dtls.keys import Secrets
 from sfu.dtls.messages import HandshakeType
 from sfu.dtls.record import HEADER, ContentType, Record
@@ -35,18 +28,13 @@ from sfu.dtls.record_layer import RecordLayer
 from sfu.dtls.reliability import ReliableHandshake
 from sfu.dtls.server import ServerHandshake
 from sfu.dtls.srtp import (
-    DEFAULT_PROFILES,
     EXPORTER_LABEL,
     SrtpKeys,
     SrtpProtectionProfile,
     exported_length,
     split_keys,
 )
-from sfu.dtls.suites import SUITES, CipherSuite
 from sfu.errors import BadPacket
-
-MIN_MTU = 256
-"""Bytes; below this a fragment would be more header than content."""
 
 MAX_UNREAD = 256
 """How many records of data wait for the owner to fetch its events; more are dropped."""
@@ -81,57 +69,32 @@ class DtlsConnection:
 
     Five verbs: `receive`, `outgoing`, `next_timeout`, `handle_timeout`, `events`; besides these `start` for a
     client, `send` and `close`, and the keys once `HandshakeCompleted` has been reported. Times are seconds
-    of one monotonic clock; randomness is a function that returns so many random bytes.
+    of one monotonic clock.
 
     >>> from datetime import UTC, datetime
     >>> from os import urandom
-    >>> client = DtlsConnection("client", Certificate.generate(datetime.now(UTC), urandom), random=urandom)
+    >>> from sfu.dtls.certificate import Certificate
+    >>> from sfu.dtls.flights import INITIAL_TIMEOUT
+    >>> certificate = Certificate.generate(datetime.now(UTC), urandom)
+    >>> client = DtlsConnection("client", DtlsConfiguration(certificate, urandom))
     >>> client.start(now=0.0)
     >>> [client_hello] = client.outgoing(now=0.0)
     >>> client.next_timeout() == INITIAL_TIMEOUT  # then it is sent again
     True
     """
 
-    def __init__(
-        self,
-        role: Literal["server", "client"],
-        certificate: Certificate,
-        *,
-        random: Callable[[int], bytes],
-        srtp_profiles: Sequence[SrtpProtectionProfile] = DEFAULT_PROFILES,
-        mtu: int = 1200,
-        key_log: Callable[[str], None] | None = None,
-        initial_timeout: float = INITIAL_TIMEOUT,
-        max_timeout: float = MAX_TIMEOUT,
-        cookie_exchange: bool = False,
-        suites: Sequence[CipherSuite] = tuple(SUITES.values()),
-        groups: Sequence[NamedGroup] = tuple(GROUPS.values()),
-    ) -> None:
-        """Make an idle connection.
-
-        `mtu` is the longest datagram to send, in bytes of UDP payload. `initial_timeout` and `max_timeout` are
-        seconds: the time to the first retransmission, and what doubling it ends at. `srtp_profiles`, `suites`
-        and `groups` are in order of preference; no profiles at all means a connection for data only.
-        `cookie_exchange` lets a server verify the client's address first (RFC 6347 section 4.2.1). `key_log`
-        is called with the line that lets Wireshark decrypt the connection: it holds the secret, so only give
-        it when a person asked for it.
-        """
-        if mtu < MIN_MTU:
-            raise ValueError(f"mtu {mtu} is below {MIN_MTU}")
-        settings = DtlsConfiguration(
-            certificate, random, tuple(srtp_profiles), tuple(suites), tuple(groups), cookie_exchange, key_log
-        )
+    def __init__(self, role: Literal["server", "client"], configuration: DtlsConfiguration) -> None:
+        """Make an idle connection."""
         self._server = role == "server"
-        self._mtu = mtu
+        self._mtu = configuration.mtu
         self._state = ConnectionState.HANDSHAKING if self._server else ConnectionState.IDLE
         self._layer = RecordLayer()
         self._outgoing: list[bytes] = []
-        self._exchange = ReliableHandshake(
-            ServerHandshake(settings) if self._server else ClientHandshake(settings),
+        self._handshake = ReliableHandshake(
+            ServerHandshake(configuration) if self._server else ClientHandshake(configuration),
             self._layer,
-            Retransmission(initial_timeout, max_timeout),
-            self._outgoing,
-            mtu,
+            Retransmission(configuration.initial_timeout, configuration.max_timeout),
+            configuration.mtu,
         )
         self._secrets: Secrets | None = None
         self._srtp_profile: SrtpProtectionProfile | None = None
@@ -148,7 +111,8 @@ class DtlsConnection:
         if self._state is not ConnectionState.IDLE:
             raise RuntimeError(f"start on a connection that is {self._state.value}")
         self._state = ConnectionState.HANDSHAKING
-        self._exchange.start(now)
+        self._handshake.start(now)
+        self._outgoing += self._handshake.outgoing()
 
     def receive(self, data: bytes, now: float) -> None:
         """Take a datagram. Whatever is in it: never raises, drops and counts what is wrong."""
@@ -165,11 +129,13 @@ class DtlsConnection:
 
     def next_timeout(self) -> float | None:
         """Return when `handle_timeout` wants to be called, or None."""
-        return self._exchange.next_timeout()
+        return self._handshake.next_timeout()
 
     def handle_timeout(self, now: float) -> None:
         """Send the last flight again if it is time, or give up; harmless when called too early."""
-        if not self._exchange.handle_timeout(now):
+        if self._handshake.handle_timeout(now):
+            self._outgoing += self._handshake.outgoing()
+        else:
             self._state = ConnectionState.FAILED
             detail = f"no answer; the peer's last alert in the clear: {self._peer_alert or 'none'}"
             self._end(DtlsFailed("dtls-timeout", detail, None, by_peer=False))
@@ -239,7 +205,7 @@ class DtlsConnection:
     def statistics(self) -> DtlsStatistics:
         """Return the counters."""
         layer = self._layer
-        return DtlsStatistics(layer.received, layer.sent, self._exchange.retransmissions, dict(layer.dropped))
+        return DtlsStatistics(layer.received, layer.sent, self._handshake.retransmissions, dict(layer.dropped))
 
     # Receiving
 
@@ -307,13 +273,16 @@ class DtlsConnection:
             self._end(DtlsFailed("dtls-peer-alert", alert.name, alert.description, by_peer=True))
 
     def _receive_handshake(self, plaintext: bytes, protected: bool, now: float) -> None:
+        complete, violation = None, None
         try:
-            complete = self._exchange.receive(plaintext, protected, now)
+            complete = self._handshake.receive(plaintext, protected, now)
         except Alert as error:
-            self._fail(error)
-        else:
-            if complete is not None:
-                self._complete(complete)
+            violation = error
+        self._outgoing += self._handshake.outgoing()
+        if violation is not None:
+            self._fail(violation)
+        elif complete is not None:
+            self._complete(complete)
 
     def _receive_late_handshake(self, plaintext: bytes, now: float) -> None:
         """Answer what may come after completion: the peer's repeated Finished, or a wish to renegotiate."""
@@ -323,7 +292,8 @@ class DtlsConnection:
             self._layer.drop(error.reason)
             return
         if fragment.message_type == HandshakeType.FINISHED:
-            self._exchange.receive_again(fragment, now)
+            self._handshake.receive_again(fragment, now)
+            self._outgoing += self._handshake.outgoing()
             return
         self._layer.drop("dtls-renegotiation")
         refused_at = self._refused_renegotiation_at
@@ -340,7 +310,7 @@ class DtlsConnection:
         self._state = ConnectionState.CONNECTED
         self._secrets = handshake.secrets
         self._srtp_profile = handshake.srtp_profile
-        self._exchange.end()
+        self._handshake.end()
         self._events.append(
             HandshakeCompleted(
                 handshake.peer_certificate, handshake.srtp_profile, handshake.suite.name, handshake.group.name
@@ -353,10 +323,10 @@ class DtlsConnection:
         self._end(DtlsFailed(error.reason, error.detail, error.description, by_peer=False))
 
     def _end(self, event: DtlsClosed | DtlsFailed) -> None:
-        self._exchange.end()
+        self._handshake.end()
         self._layer.forget_early()
         self._events.append(event)
 
     def _send_alert(self, level: AlertLevel, description: AlertDescription) -> None:
         alert = AlertMessage(level, description).serialize()
-        self._outgoing.append(self._layer.seal(ContentType.ALERT, self._exchange.epoch, alert).serialize())
+        self._outgoing.append(self._layer.seal(ContentType.ALERT, self._handshake.epoch, alert).serialize())

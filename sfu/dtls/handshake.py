@@ -7,21 +7,21 @@ message is legal in which state, what handles it and what state comes next. No r
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from sfu.dtls.alerts import DecryptError, HandshakeFailure, UnexpectedMessage
-from sfu.dtls.certificate import Certificate
+from sfu.dtls.alerts import Alert, DecryptError, HandshakeFailure, UnexpectedMessage
+from sfu.dtls.configuration import DtlsConfiguration
 from sfu.dtls.flights import ChangeCipherSpec, Flight
 from sfu.dtls.fragments import HandshakeMessage
-from sfu.dtls.groups import GROUPS, NamedGroup
+from sfu.dtls.groups import NamedGroup
 from sfu.dtls.keys import Secrets, TrafficKeys
 from sfu.dtls.messages import CertificateVerify, Finished, HandshakeType
 from sfu.dtls.signatures import SCHEMES, PublicKey, SignatureScheme
-from sfu.dtls.srtp import DEFAULT_PROFILES, SrtpProtectionProfile
-from sfu.dtls.suites import SUITES, CipherSuite
+from sfu.dtls.srtp import SrtpProtectionProfile
+from sfu.dtls.suites import CipherSuite
 
 
 class Body(Protocol):
@@ -32,43 +32,51 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class DtlsConfiguration:
-    """What one end brings into a handshake. The defaults are right for WebRTC; tests and tools narrow them."""
-
-    certificate: Certificate
-    random: Callable[[int], bytes]
-    srtp_profiles: Sequence[SrtpProtectionProfile] = DEFAULT_PROFILES
-    """In order of preference. Empty: use_srtp is neither offered nor wanted."""
-    suites: Sequence[CipherSuite] = tuple(SUITES.values())
-    groups: Sequence[NamedGroup] = tuple(GROUPS.values())
-    cookie_exchange: bool = False
-    """Server: let the client return a cookie first (RFC 6347 section 4.2.1). Behind ICE this is not needed,
-    because DTLS is reached only from an address that has answered a check."""
-    key_log: Callable[[str], None] | None = None
-
-
-H = TypeVar("H")
-
-
-@dataclass(frozen=True, slots=True)
-class HandshakeTransition(Generic[H]):
+class HandshakeTransition:
     """A row of a table of transitions."""
 
-    handler: Callable[[H, bytes], Flight | None]
-    """Judges the message's body and returns the flight that answers it, if one is due."""
+    handler: Callable[[Any, bytes], Flight | None]
+    """A method of the role's class. It checks the message's body and returns the flight that answers it, if one
+    is due."""
     next_state: Enum
+
+
+HandshakeTable = Mapping[tuple[Enum, int], HandshakeTransition]
+"""The legal messages: a row for each state and message type."""
+
+
+class Coded(Protocol):
+    """Something that has a number in handshake messages."""
+
+    @property
+    def code(self) -> int:
+        """The number."""
+
+
+C = TypeVar("C", bound=Coded)
+
+
+def negotiate(supported: Iterable[C], offered: Container[int], error: Alert) -> C:
+    """Return the first of `supported`, which is in our order of preference, whose code the peer named.
+
+    Raises `error` if there is none.
+    """
+    for one in supported:
+        if one.code in offered:
+            return one
+    raise error
 
 
 class Handshake:
     """One handshake in progress. Subclasses add the table and the handlers of a role."""
 
-    table: Mapping[tuple[Enum, int], HandshakeTransition["Handshake"]]
+    table: ClassVar[HandshakeTable]
     server: bool
     done: Enum
     """The table's last state."""
 
-    def __init__(self, settings: DtlsConfiguration, state: Enum) -> None:
-        self.settings = settings
+    def __init__(self, configuration: DtlsConfiguration, state: Enum) -> None:
+        self.configuration = configuration
         self.state = state
         self.traffic: TrafficKeys | None = None
         """Set as soon as the peer may send protected records."""
@@ -126,8 +134,8 @@ class Handshake:
         assert suite is not None, "keys are derived after the hello messages"
         session_hash = hashlib.new(suite.hash_name, self._transcript).digest()
         self.secrets = Secrets(suite, premaster, session_hash, client_random, server_random)
-        if self.settings.key_log is not None:
-            self.settings.key_log(self.secrets.key_log_line())
+        if self.configuration.key_log is not None:
+            self.configuration.key_log(self.secrets.key_log_line())
 
     def _start_protection(self) -> None:
         assert self.secrets is not None, "protection starts after the key exchange"

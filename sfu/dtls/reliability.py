@@ -21,14 +21,13 @@ class ReliableHandshake:
         handshake: Handshake,
         layer: RecordLayer,
         retransmission: Retransmission,
-        outgoing: list[bytes],
         mtu: int,
     ) -> None:
-        """`layer` numbers, seals and counts; datagrams of at most `mtu` bytes are put into `outgoing`."""
+        """`layer` numbers, seals and counts records; datagrams have at most `mtu` bytes."""
         self._handshake: Handshake | None = handshake
         self._layer = layer
         self._retransmission = retransmission
-        self._outgoing = outgoing
+        self._outgoing: list[bytes] = []
         self._mtu = mtu
         self._reassembler = Reassembler()
         self.epoch = 0
@@ -47,6 +46,13 @@ class ReliableHandshake:
     def next_timeout(self) -> float | None:
         """When `handle_timeout` wants to be called, or None."""
         return self._retransmission.deadline
+
+    def outgoing(self) -> list[bytes]:
+        """Return the datagrams to send now, and forget them."""
+        if not self._outgoing:
+            return []
+        datagrams, self._outgoing = self._outgoing, []
+        return datagrams
 
     def start(self, now: float) -> None:
         """Send the client's first flight."""

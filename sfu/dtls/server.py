@@ -14,12 +14,12 @@ With the cookie exchange a ClientHello and a HelloVerifyRequest come first.
 """
 
 import hmac
-from collections.abc import Mapping
 from enum import Enum
-from typing import cast
+from typing import ClassVar
 
 from sfu.dtls.alerts import HandshakeFailure, IllegalParameter, ProtocolVersion
 from sfu.dtls.certificate import public_key_of
+from sfu.dtls.configuration import DtlsConfiguration
 from sfu.dtls.extensions import (
     EMPTY_RENEGOTIATION_INFO,
     Extensions,
@@ -32,7 +32,7 @@ from sfu.dtls.extensions import (
 )
 from sfu.dtls.flights import Flight
 from sfu.dtls.groups import SECP256R1, KeyShare, NamedGroup
-from sfu.dtls.handshake import DtlsConfiguration, Handshake, HandshakeTransition
+from sfu.dtls.handshake import Handshake, HandshakeTable, HandshakeTransition, negotiate
 from sfu.dtls.keys import RANDOM_LENGTH
 from sfu.dtls.messages import (
     ECDSA_SIGN,
@@ -49,7 +49,7 @@ from sfu.dtls.messages import (
     ServerKeyExchange,
 )
 from sfu.dtls.record import DTLS_1_2
-from sfu.dtls.signatures import SCHEMES, SignatureScheme, choose_scheme, key_kind
+from sfu.dtls.signatures import SCHEMES, SignatureScheme, key_kind, schemes_for
 from sfu.dtls.srtp import SrtpProtectionProfile
 from sfu.dtls.suites import CipherSuite
 
@@ -78,9 +78,9 @@ class ServerHandshake(Handshake):
     server = True
     done = ServerState.CONNECTED
 
-    def __init__(self, settings: DtlsConfiguration) -> None:
-        first = ServerState.FIRST_CLIENT_HELLO if settings.cookie_exchange else ServerState.CLIENT_HELLO
-        super().__init__(settings, first)
+    def __init__(self, configuration: DtlsConfiguration) -> None:
+        first = ServerState.FIRST_CLIENT_HELLO if configuration.cookie_exchange else ServerState.CLIENT_HELLO
+        super().__init__(configuration, first)
         self._cookie = b""
         self._client_random = b""
         self._server_random = b""
@@ -88,7 +88,7 @@ class ServerHandshake(Handshake):
 
     def _first_client_hello(self, body: bytes) -> Flight:
         ClientHello.parse(body)
-        self._cookie = self.settings.random(COOKIE_LENGTH)
+        self._cookie = self.configuration.random(COOKIE_LENGTH)
         request = self._message(HandshakeType.HELLO_VERIFY_REQUEST, HelloVerifyRequest(self._cookie))
         self._restart_transcript()
         # RFC 6347 section 4.2.4: no timer for a HelloVerifyRequest; a client that missed it asks again.
@@ -109,57 +109,38 @@ class ServerHandshake(Handshake):
             check_point_formats(extensions[ExtensionType.EC_POINT_FORMATS])
         if ExtensionType.RENEGOTIATION_INFO in extensions:
             check_renegotiation_info(extensions[ExtensionType.RENEGOTIATION_INFO])
-        self.suite = self._choose_suite(hello)
-        self.group = self._choose_group(extensions)
+        kind = key_kind(self.configuration.certificate.private_key)
+        suites = [suite for suite in self.configuration.suites if suite.key_kind == kind]
+        self.suite = negotiate(suites, hello.cipher_suites, HandshakeFailure("no common cipher suite"))
+        # RFC 8422 section 4: without the extension the server is free; every client can do P-256.
+        groups = extensions.get(ExtensionType.SUPPORTED_GROUPS)
+        offered = (SECP256R1.code,) if groups is None else decode_u16_list(groups)
+        self.group = negotiate(self.configuration.groups, offered, HandshakeFailure("no common group"))
         self.srtp_profile = self._choose_srtp_profile(extensions)
-        scheme = self._choose_scheme(extensions)
+        # RFC 5246 section 7.4.1.4.1: without the extension the client means SHA-1, which we do not do.
+        schemes = extensions.get(ExtensionType.SIGNATURE_ALGORITHMS)
+        offered = () if schemes is None else decode_u16_list(schemes)
+        scheme = negotiate(schemes_for(kind), offered, HandshakeFailure("no common signature scheme"))
         self._client_random = hello.random
         # RFC 8446 section 4.1.3's downgrade sentinel is for servers that could have done 1.3; this one cannot.
-        self._server_random = self.settings.random(RANDOM_LENGTH)
-        self._share = self.group.share(self.settings.random)
+        self._server_random = self.configuration.random(RANDOM_LENGTH)
+        self._share = self.group.share(self.configuration.random)
         return self._answer(hello, self.suite, self.group, scheme, self._share.public)
 
-    def _choose_suite(self, hello: ClientHello) -> CipherSuite:
-        kind = key_kind(self.settings.certificate.private_key)
-        for suite in self.settings.suites:
-            if suite.key_kind == kind and suite.code in hello.cipher_suites:
-                return suite
-        raise HandshakeFailure("no common cipher suite")
-
-    def _choose_group(self, extensions: Extensions) -> NamedGroup:
-        content = extensions.get(ExtensionType.SUPPORTED_GROUPS)
-        # RFC 8422 section 4: without the extension the server is free; every client can do P-256.
-        offered = (SECP256R1.code,) if content is None else decode_u16_list(content)
-        for group in self.settings.groups:
-            if group.code in offered:
-                return group
-        raise HandshakeFailure("no common group")
-
     def _choose_srtp_profile(self, extensions: Extensions) -> SrtpProtectionProfile | None:
-        if not self.settings.srtp_profiles:
+        supported = self.configuration.srtp_profiles
+        if not supported:
             return None
         content = extensions.get(ExtensionType.USE_SRTP)
         if content is None:
             raise HandshakeFailure("no use_srtp")
         offered = UseSrtp.decode(content).profiles
-        for profile in self.settings.srtp_profiles:
-            if profile in offered:
-                return profile
-        raise HandshakeFailure("no common SRTP protection profile")
-
-    def _choose_scheme(self, extensions: Extensions) -> SignatureScheme:
-        content = extensions.get(ExtensionType.SIGNATURE_ALGORITHMS)
-        # RFC 5246 section 7.4.1.4.1: without the extension the client means SHA-1, which we do not do.
-        offered = () if content is None else decode_u16_list(content)
-        scheme = choose_scheme(key_kind(self.settings.certificate.private_key), offered)
-        if scheme is None:
-            raise HandshakeFailure("no common signature scheme")
-        return scheme
+        return negotiate(supported, offered, HandshakeFailure("no common SRTP protection profile"))
 
     def _answer(
         self, hello: ClientHello, suite: CipherSuite, group: NamedGroup, scheme: SignatureScheme, public: bytes
     ) -> Flight:
-        certificate = self.settings.certificate
+        certificate = self.configuration.certificate
         parameters = ServerKeyExchange(group.code, public, scheme.code, b"").parameters()
         signature = scheme.sign(certificate.private_key, hello.random + self._server_random + parameters)
         return Flight(
@@ -216,6 +197,25 @@ class ServerHandshake(Handshake):
         self._check_finished(body)
         return Flight(self._send_finished(), awaits_reply=False)
 
+    table: ClassVar[HandshakeTable] = {
+        (ServerState.FIRST_CLIENT_HELLO, HandshakeType.CLIENT_HELLO): HandshakeTransition(
+            _first_client_hello, ServerState.CLIENT_HELLO
+        ),
+        (ServerState.CLIENT_HELLO, HandshakeType.CLIENT_HELLO): HandshakeTransition(
+            _client_hello, ServerState.CERTIFICATE
+        ),
+        (ServerState.CERTIFICATE, HandshakeType.CERTIFICATE): HandshakeTransition(
+            _certificate, ServerState.CLIENT_KEY_EXCHANGE
+        ),
+        (ServerState.CLIENT_KEY_EXCHANGE, HandshakeType.CLIENT_KEY_EXCHANGE): HandshakeTransition(
+            _client_key_exchange, ServerState.CERTIFICATE_VERIFY
+        ),
+        (ServerState.CERTIFICATE_VERIFY, HandshakeType.CERTIFICATE_VERIFY): HandshakeTransition(
+            _certificate_verify, ServerState.FINISHED
+        ),
+        (ServerState.FINISHED, HandshakeType.FINISHED): HandshakeTransition(_finished, ServerState.CONNECTED),
+    }
+
 
 def check_version(hello: ClientHello) -> None:
     """Raise `ProtocolVersion` unless the client can do DTLS 1.2. Version numbers count downwards."""
@@ -225,27 +225,3 @@ def check_version(hello: ClientHello) -> None:
             raise ProtocolVersion("supported_versions without DTLS 1.2")
     elif hello.version > DTLS_1_2 or hello.version >> 8 != DTLS_1_2 >> 8:
         raise ProtocolVersion(f"client version {hello.version:#06x}")
-
-
-SERVER_TABLE: Mapping[tuple[ServerState, int], HandshakeTransition[ServerHandshake]] = {
-    (ServerState.FIRST_CLIENT_HELLO, HandshakeType.CLIENT_HELLO): HandshakeTransition(
-        ServerHandshake._first_client_hello, ServerState.CLIENT_HELLO
-    ),
-    (ServerState.CLIENT_HELLO, HandshakeType.CLIENT_HELLO): HandshakeTransition(
-        ServerHandshake._client_hello, ServerState.CERTIFICATE
-    ),
-    (ServerState.CERTIFICATE, HandshakeType.CERTIFICATE): HandshakeTransition(
-        ServerHandshake._certificate, ServerState.CLIENT_KEY_EXCHANGE
-    ),
-    (ServerState.CLIENT_KEY_EXCHANGE, HandshakeType.CLIENT_KEY_EXCHANGE): HandshakeTransition(
-        ServerHandshake._client_key_exchange, ServerState.CERTIFICATE_VERIFY
-    ),
-    (ServerState.CERTIFICATE_VERIFY, HandshakeType.CERTIFICATE_VERIFY): HandshakeTransition(
-        ServerHandshake._certificate_verify, ServerState.FINISHED
-    ),
-    (ServerState.FINISHED, HandshakeType.FINISHED): HandshakeTransition(
-        ServerHandshake._finished, ServerState.CONNECTED
-    ),
-}
-
-ServerHandshake.table = cast("Mapping[tuple[Enum, int], HandshakeTransition[Handshake]]", SERVER_TABLE)

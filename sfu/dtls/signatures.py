@@ -75,9 +75,6 @@ SCHEMES: Mapping[int, SignatureScheme] = {
 """Every scheme that we accept and produce, best first. SHA-1 is left out (RFC 9155)."""
 
 
-def choose_scheme(kind: KeyKind, offered: tuple[int, ...]) -> SignatureScheme | None:
-    """Return our favourite among the peer's schemes that a key of this kind can use."""
-    for scheme in SCHEMES.values():
-        if scheme.key_kind == kind and scheme.code in offered:
-            return scheme
-    return None
+def schemes_for(kind: KeyKind) -> list[SignatureScheme]:
+    """Return the schemes that a key of this kind can use, best first."""
+    return [scheme for scheme in SCHEMES.values() if scheme.key_kind == kind]

@@ -17,6 +17,11 @@ class SrtpProtectionProfile(IntEnum):
     AEAD_AES_256_GCM = 8
 
     @property
+    def code(self) -> int:
+        """The number in the use_srtp extension."""
+        return self.value
+
+    @property
     def key_length(self) -> int:
         """Of the master key, bytes."""
         return _LENGTHS[self][0]

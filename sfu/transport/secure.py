@@ -14,6 +14,7 @@ from typing import Literal
 
 from sfu.deadlines import earliest
 from sfu.dtls.certificate import Certificate, fingerprint_matches
+from sfu.dtls.configuration import DtlsConfiguration
 from sfu.dtls.connection import DtlsConnection
 from sfu.dtls.events import DtlsClosed, DtlsFailed, HandshakeCompleted
 from sfu.errors import BadPacket
@@ -194,14 +195,14 @@ class SecureChannel:
     # Events of ICE and DTLS
 
     def _make_dtls(self, role: Literal["server", "client"]) -> DtlsConnection:
-        return DtlsConnection(
-            role,
+        configuration = DtlsConfiguration(
             self._certificate,
-            random=self._random,
+            self._random,
             key_log=self._key_log,
             initial_timeout=DTLS_INITIAL_TIMEOUT,
             max_timeout=DTLS_MAX_TIMEOUT,
         )
+        return DtlsConnection(role, configuration)
 
     def _follow_ice(self, now: float) -> None:
         for event in self.ice.events():

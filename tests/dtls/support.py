@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from sfu.dtls import Certificate, DtlsConnection, Event, SrtpProtectionProfile
+from sfu.dtls import Certificate, DtlsConfiguration, DtlsConnection, Event, SrtpProtectionProfile
 from sfu.dtls.certificate import VALIDITY
 from sfu.dtls.groups import NamedGroup
 from sfu.dtls.signatures import PrivateKey
@@ -50,7 +50,7 @@ def self_signed(key: PrivateKey) -> Certificate:
 
 
 class Options(TypedDict, total=False):
-    """The keyword parameters of a connection that tests vary."""
+    """What tests vary of a configuration."""
 
     srtp_profiles: Sequence[SrtpProtectionProfile]
     mtu: int
@@ -69,7 +69,7 @@ CLIENT_SEED = 2
 def connection(role: Literal["server", "client"], seed: int = 0, **options: Unpack[Options]) -> DtlsConnection:
     """One end, with the certificate of its role."""
     own = SERVER_SEED if role == "server" else CLIENT_SEED
-    return DtlsConnection(role, certificate(own), random=seeded(1000 * seed + own), **options)
+    return DtlsConnection(role, DtlsConfiguration(certificate(own), seeded(1000 * seed + own), **options))
 
 
 class End(Protocol):

@@ -16,7 +16,8 @@ from sfu.dtls import (
     HandshakeCompleted,
 )
 from sfu.dtls.alerts import AlertLevel, AlertMessage
-from sfu.dtls.connection import MAX_UNREAD, MIN_MTU
+from sfu.dtls.configuration import MIN_MTU
+from sfu.dtls.connection import MAX_UNREAD
 from sfu.dtls.flights import MAX_RETRANSMISSIONS
 from sfu.dtls.fragments import HandshakeMessage
 from sfu.dtls.groups import X25519
@@ -497,7 +498,7 @@ def test_nothing_of_a_handshake_outlives_it() -> None:
     client.start(0.0)
     pump(client, server)
     for end in (client, server):
-        assert end._exchange._handshake is None
+        assert end._handshake._handshake is None
     client, server = connection("client"), connection("server")
     client.start(0.0)
     (hello,) = client.outgoing(0.0)
@@ -505,10 +506,10 @@ def test_nothing_of_a_handshake_outlives_it() -> None:
     part = HandshakeMessage(HandshakeType.CLIENT_HELLO, 0, message[12:]).fragment(0, 20).serialize()
     server.receive(plain(22, part), 0.0)
     server.receive(plain(22, b"early", epoch=1), 0.0)
-    assert (server._exchange.buffered, server._layer.waiting) == (len(message) - 12, 1)
+    assert (server._handshake.buffered, server._layer.waiting) == (len(message) - 12, 1)
     server.close(0.0)
-    assert (server._exchange.buffered, server._layer.waiting) == (0, 0)
-    assert server._exchange._handshake is None
+    assert (server._handshake.buffered, server._layer.waiting) == (0, 0)
+    assert server._handshake._handshake is None
 
 
 def test_keys_outlive_the_close() -> None:

@@ -21,12 +21,13 @@ from sfu.dtls.alerts import (
     UnsupportedExtension,
 )
 from sfu.dtls.certificate import Certificate
-from sfu.dtls.client import CLIENT_TABLE, ClientHandshake, ClientState
+from sfu.dtls.client import ClientHandshake, ClientState
+from sfu.dtls.configuration import DtlsConfiguration
 from sfu.dtls.extensions import ExtensionType, UseSrtp, encode_u16_list
 from sfu.dtls.flights import ChangeCipherSpec
 from sfu.dtls.fragments import HandshakeMessage
 from sfu.dtls.groups import SECP256R1, X25519
-from sfu.dtls.handshake import DtlsConfiguration, Handshake
+from sfu.dtls.handshake import Handshake
 from sfu.dtls.messages import (
     CertificateChain,
     CertificateRequest,
@@ -40,7 +41,7 @@ from sfu.dtls.messages import (
     ServerHelloDone,
     ServerKeyExchange,
 )
-from sfu.dtls.server import SERVER_TABLE, ServerHandshake, ServerState
+from sfu.dtls.server import ServerHandshake, ServerState
 from sfu.dtls.signatures import SCHEMES
 from sfu.dtls.srtp import SrtpProtectionProfile
 from sfu.dtls.suites import SUITES
@@ -347,7 +348,7 @@ def test_client_refused(kind: HandshakeType, change: Change, alert: type[Alert])
         converse(client, server, {("server", kind): change})
     # At once, and not by the Finished, which shows every change; but whose a certificate is, a signature shows.
     later = alert is DecryptError and kind in (HandshakeType.CERTIFICATE, HandshakeType.CLIENT_KEY_EXCHANGE)
-    assert (server.state, HandshakeType.CERTIFICATE_VERIFY if later else kind) in SERVER_TABLE
+    assert (server.state, HandshakeType.CERTIFICATE_VERIFY if later else kind) in ServerHandshake.table
 
 
 @pytest.mark.parametrize(
@@ -444,7 +445,7 @@ def stopped_at(state: Enum, cookie: bool) -> Handshake:
 @pytest.mark.parametrize("state", [*ServerState, *ClientState], ids=str)
 def test_every_message_without_a_row_is_unexpected(state: Enum) -> None:
     cookie = state in (ServerState.FIRST_CLIENT_HELLO, ClientState.SERVER_HELLO)
-    rows = {*SERVER_TABLE, *CLIENT_TABLE}
+    rows = {*ServerHandshake.table, *ClientHandshake.table}
     for kind in [*HandshakeType, 4, 99]:
         if (state, kind) in rows:
             continue
@@ -456,8 +457,12 @@ def test_every_message_without_a_row_is_unexpected(state: Enum) -> None:
 
 def test_every_state_is_reached_and_left() -> None:
     for table, first, last in (
-        (SERVER_TABLE, {ServerState.FIRST_CLIENT_HELLO, ServerState.CLIENT_HELLO}, ServerState.CONNECTED),
-        (CLIENT_TABLE, {ClientState.FIRST_SERVER_HELLO}, ClientState.CONNECTED),
+        (
+            ServerHandshake.table,
+            {ServerState.FIRST_CLIENT_HELLO, ServerState.CLIENT_HELLO},
+            ServerState.CONNECTED,
+        ),
+        (ClientHandshake.table, {ClientState.FIRST_SERVER_HELLO}, ClientState.CONNECTED),
     ):
         reached = {row.next_state for row in table.values()} | first
         left = {state for state, _ in table} | {last}

@@ -24,6 +24,7 @@ from sfu.dtls import (
     Certificate,
     ConnectionState,
     DtlsClosed,
+    DtlsConfiguration,
     DtlsConnection,
     DtlsFailed,
     Event,
@@ -118,13 +119,13 @@ def test_suites_and_groups(
     by_kind = {"rsa": rsa_certificate, "ecdsa": certificate(7)}
     servers = by_kind[suite.key_kind]
     client_groups = [group, SECP256R1]  # P-256 for the curve of the server's certificate
-    ours = DtlsConnection(
-        role,
+    configuration = DtlsConfiguration(
         servers if role == "server" else certificate(CLIENT_SEED),
-        random=seeded(3),
+        seeded(3),
         suites=[suite],
         groups=[group] if role == "server" else client_groups,
     )
+    ours = DtlsConnection(role, configuration)
     theirs = mbedtls(
         OTHER[role],
         servers if role == "client" else certificate(8),
@@ -143,7 +144,7 @@ def test_certificates_on_p384(mbedtls: MakeEnd, role: Role) -> None:
 
 @roles
 def test_an_rsa_certificate_on_both_sides(mbedtls: MakeEnd, role: Role, rsa_certificate: Certificate) -> None:
-    ours = DtlsConnection(role, rsa_certificate, random=seeded(3))
+    ours = DtlsConnection(role, DtlsConfiguration(rsa_certificate, seeded(3)))
     theirs = mbedtls(OTHER[role], rsa_certificate)
     assert completed(ours, theirs).cipher_suite.startswith("ECDHE_RSA_")
     assert theirs.peer_certificate == rsa_certificate.der

@@ -14,6 +14,7 @@ from sfu.dtls import (
     Certificate,
     ConnectionState,
     DtlsClosed,
+    DtlsConfiguration,
     DtlsConnection,
     DtlsFailed,
     HandshakeCompleted,
@@ -89,13 +90,13 @@ def test_suites_and_groups(
 ) -> None:
     by_kind = {"rsa": rsa_certificate, "ecdsa": certificate(7)}
     server_certificate = by_kind[suite.key_kind]
-    ours = DtlsConnection(
-        role,
+    configuration = DtlsConfiguration(
         server_certificate if role == "server" else certificate(2),
-        random=seeded(3),
+        seeded(3),
         groups=[group] if role == "server" else [group, SECP256R1],  # which the certificate's curve needs
         suites=[suite],
     )
+    ours = DtlsConnection(role, configuration)
     theirs = PyOpenSslEnd(
         OTHER[role],
         server_certificate if role == "client" else certificate(8),
@@ -129,7 +130,7 @@ def test_rsa_certificates_of_the_peer(role: Role, rsa_certificate: Certificate) 
 
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_rsa_certificate_of_ours(role: Role, rsa_certificate: Certificate) -> None:
-    ours = DtlsConnection(role, rsa_certificate, random=seeded(3))
+    ours = DtlsConnection(role, DtlsConfiguration(rsa_certificate, seeded(3)))
     completed(ours, PyOpenSslEnd(OTHER[role], certificate(7)))
 
 

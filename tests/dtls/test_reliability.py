@@ -5,9 +5,10 @@ from dtls.support import certificate, seeded
 
 from sfu.dtls.alerts import UnexpectedMessage
 from sfu.dtls.client import ClientHandshake
+from sfu.dtls.configuration import DtlsConfiguration
 from sfu.dtls.flights import MAX_RETRANSMISSIONS, Retransmission
 from sfu.dtls.fragments import HandshakeMessage
-from sfu.dtls.handshake import DtlsConfiguration, Handshake
+from sfu.dtls.handshake import Handshake
 from sfu.dtls.messages import HandshakeType
 from sfu.dtls.record import ContentType
 from sfu.dtls.record_layer import RecordLayer
@@ -20,9 +21,15 @@ class End:
 
     def __init__(self, handshake: Handshake) -> None:
         self.layer = RecordLayer()
-        self.sent: list[bytes] = []
-        self.exchange = ReliableHandshake(handshake, self.layer, Retransmission(1.0, 60.0), self.sent, mtu=300)
+        self._sent: list[bytes] = []
+        self.exchange = ReliableHandshake(handshake, self.layer, Retransmission(1.0, 60.0), mtu=300)
         self.complete: Handshake | None = None
+
+    @property
+    def sent(self) -> list[bytes]:
+        """The datagrams that have not been carried yet."""
+        self._sent += self.exchange.outgoing()
+        return self._sent
 
     def receive(self, datagram: bytes, now: float) -> None:
         for record in self.layer.unpack(datagram):

@@ -1,8 +1,9 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from sfu.dtls.alerts import DecryptError, IllegalParameter
-from sfu.dtls.signatures import SCHEMES, PrivateKey, SignatureScheme, choose_scheme, key_kind
+from sfu.dtls.alerts import DecryptError, HandshakeFailure, IllegalParameter
+from sfu.dtls.handshake import negotiate
+from sfu.dtls.signatures import SCHEMES, PrivateKey, SignatureScheme, key_kind, schemes_for
 
 KEYS: dict[str, PrivateKey] = {
     "ecdsa": ec.generate_private_key(ec.SECP256R1()),
@@ -35,9 +36,11 @@ def test_ecdsa_needs_no_randomness() -> None:
 
 def test_our_favourite_is_chosen() -> None:
     offered = (0x0201, 0x0401, 0x0804, 0x0503, 0x0403, 0x7A7A)
-    assert choose_scheme("ecdsa", offered) is SCHEMES[0x0403]
-    assert choose_scheme("rsa", offered) is SCHEMES[0x0804]
-    assert choose_scheme("rsa", (0x0403, 0x0201)) is None
+    error = HandshakeFailure("none in common")
+    assert negotiate(schemes_for("ecdsa"), offered, error) is SCHEMES[0x0403]
+    assert negotiate(schemes_for("rsa"), offered, error) is SCHEMES[0x0804]
+    with pytest.raises(HandshakeFailure):
+        negotiate(schemes_for("rsa"), (0x0403, 0x0201), error)
 
 
 def test_kinds() -> None:

@@ -20,6 +20,7 @@ from typing import Literal
 
 from sfu.dtls import (
     Certificate,
+    DtlsConfiguration,
     DtlsConnection,
     HandshakeCompleted,
     SrtpProtectionProfile,
@@ -107,14 +108,10 @@ class ScriptedClient:
         self.outbound: OutboundSrtp | None = None
         self.dtls_role: Literal["client", "server"] = dtls_role
         # libwebrtc's timer: 50 ms at first.
-        self.dtls = DtlsConnection(
-            dtls_role,
-            self.certificate,
-            random=random,
-            srtp_profiles=srtp_profiles,
-            initial_timeout=0.05,
-            max_timeout=3.0,
+        configuration = DtlsConfiguration(
+            self.certificate, random, srtp_profiles=srtp_profiles, initial_timeout=0.05, max_timeout=3.0
         )
+        self.dtls = DtlsConnection(dtls_role, configuration)
         self._random = random
         self._remote: Remote | None = None
         self._next_check: float | None = None
