@@ -140,16 +140,20 @@ class Conference:
             self.directory.room_of(peer).remove(peer, reason, now, departure)
 
     def abandon(self, peer: Peer) -> None:
-        """Drop a peer whose removal has failed, so that it is found no more. Nothing else is done for it."""
+        """Drop a peer whose removal has failed, so that it is found no more, and tell the others."""
         peer.session.end("internal error")
         self.table.remove(peer)
         self.directory.forget_session(peer)
+        pending = self._pending
+        pending.dirty.discard(peer)
+        pending.changed.discard(peer)
+        pending.ended.add(peer.session.id)
         room = self.rooms.get(peer.room_id)
         if room is not None and room.peers.get(peer.id) is peer:
             del room.peers[peer.id]
-        self._pending.dirty.discard(peer)
-        self._pending.changed.discard(peer)
-        self._pending.ended.add(peer.session.id)
+            for other in room.peers.values():
+                other.tell(peer.left())
+                pending.dirty.add(other)
 
     def drain(self, deadline_ms: int) -> None:
         """Tell all clients that the server stops in `deadline_ms` milliseconds at the latest."""

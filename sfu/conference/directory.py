@@ -56,6 +56,10 @@ class Directory:
         if self.rooms.get(room.id) is room:
             del self.rooms[room.id]
 
+    def peers(self) -> tuple[Peer, ...]:
+        """Return the peers of all sessions."""
+        return tuple(self._by_session.values())
+
     def find_session(self, session_id: str) -> Peer | None:
         """Return the peer of a session that has not ended."""
         peer = self._by_session.get(session_id)

@@ -13,8 +13,10 @@ from typing import Concatenate, Final, ParamSpec, Protocol
 import trio
 
 from sfu.conference.conference import Conference
-from sfu.conference.messages import ServerMessage
+from sfu.conference.errors import Refused
+from sfu.conference.messages import Join, ServerMessage
 from sfu.conference.peer import Peer, PeerOutput
+from sfu.conference.records import Proof, SessionRecord
 from sfu.conference.session import Departure
 from sfu.ice.full_messages import IceReport, IceRequest
 from sfu.ice.path import IcePath
@@ -75,6 +77,33 @@ class Dispatcher:
     def admit(self, peer: Peer, task: RunningPeer) -> None:
         """Serve `peer` from now on, until `forget`. `task` runs it."""
         self._tasks[peer] = task
+
+    def join(self, request: Join, proof: Proof | None, now: float) -> Peer:
+        """Let a client in, or resume its session: see `Admission.join`. `admit` follows for a new peer.
+
+        A failure ends the peer that was to be made or resumed, and is raised.
+        """
+        try:
+            return self._conference.admission.join(request, proof, now)
+        except Refused:
+            raise
+        except Exception as error:
+            self.errors.note("join", error)
+            resumed = None if proof is None else self._conference.directory.find_session(proof.session_id)
+            if resumed is not None:
+                self._fail(resumed, error)
+            self._drop_unfinished(error)
+            self.flush(now)
+            raise
+
+    def restore(self, record: SessionRecord, deadline: float, now: float) -> Peer | None:
+        """Restore a session, if it may be: see `Admission.restore`. `admit` follows for its peer."""
+        try:
+            return self._conference.admission.restore(record, deadline, now)
+        except Exception as error:
+            self.errors.note("restore", error)
+            self._drop_unfinished(error)
+            return None
 
     def forget(self, peer: Peer, error: BaseException | None) -> None:
         """Let go of a peer whose task has ended: it has left, has failed with `error`, or the server ends."""
@@ -259,12 +288,20 @@ class Dispatcher:
     def _fail(self, peer: Peer, error: Exception) -> None:
         """Raise in a peer's task what has failed for it. Until that has ended, its datagrams find no peer."""
         task = self._tasks.get(peer)
-        if task is None:
+        if task is None and peer.ended is not None:
+            self.errors.note("remove", error)  # its last datagrams
+        elif task is None:
             self._remove_failed(peer, error)
         elif not task.failed:
             task.fail(error)
             self._contain("timers", self._timers.discard, peer)
             self._contain("route", self._table.remove, peer)
+
+    def _drop_unfinished(self, error: Exception) -> None:
+        """Remove the peers that were being made when that failed: they have no task."""
+        for peer in self._conference.directory.peers():
+            if peer not in self._tasks and peer.ended is None:
+                self._fail(peer, error)
 
     def _remove_failed(self, peer: Peer, error: BaseException) -> None:
         """Take a peer out of its room in which something is broken. That may break in this, too."""
@@ -273,4 +310,6 @@ class Dispatcher:
             self._conference.remove(peer, "internal error", trio.current_time())
         except Exception as second:
             self.errors.note("remove", second)
+            self._conference.abandon(peer)
+        if peer.ended is None:  # it was not in the room yet
             self._conference.abandon(peer)

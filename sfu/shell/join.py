@@ -7,7 +7,8 @@ This is a join, from the WebSocket to the `room-state` message::
        └─ Joins._join                one attempt; raises `Refused`
           ├─ Sessions.prove          is it a resume? Asks this server, then the store
           ├─ TokenVerifier.prepare   only a fresh join may wait for the keys of tokens
-          ├─ Admission.join          decides; the room queues `join` and `room-state` for the client
+          ├─ Dispatcher.join         contains what fails in the next
+          │  └─ Admission.join       decides; the room queues `join` and `room-state` for the client
           ├─ RoomTasks.task_of       starts the tasks of a new peer
           └─ Dispatcher.flush        hands the queued messages to the WebSocket
     Signaling.write                  sends them
@@ -145,7 +146,7 @@ class Joins:
                     self.restore([(proof.record, self._settings.session_ttl_sec)])
                 raise ConnectionClosed(websocket.closed)
             now = trio.current_time()
-            peer = self._conference.admission.join(request, proof, now)
+            peer = self._dispatcher.join(request, proof, now)
         except Refused as error:
             log.info("join refused", code=error.code, reason=str(error))
             raise
@@ -160,10 +161,17 @@ class Joins:
 
     def restore(self, found: list[tuple[SessionRecord, float]]) -> None:
         """Restore sessions that the store has found, each with the seconds that remain to it."""
-        if not self._stopping.is_set():
-            for peer in self._sessions.restore(found):
+        if self._stopping.is_set():
+            return
+        now = trio.current_time()
+        restored = 0
+        for record, remaining in found:
+            peer = self._dispatcher.restore(record, now + remaining, now)
+            if peer is not None:
                 self._rooms.task_of(peer)
-            self._dispatcher.flush(trio.current_time())
+                restored += 1
+        log.info("sessions restored", found=len(found), restored=restored)
+        self._dispatcher.flush(now)
 
     def hand_over(self, session_id: str) -> None:
         """End a session here that another server has claimed."""

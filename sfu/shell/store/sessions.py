@@ -1,4 +1,4 @@
-"""Sessions between the conference and the store: proven, saved and restored.
+"""Sessions between the conference and the store: proven, and saved.
 
 The conference has the newest state of each session. The store gets each change without being waited for. Only
 the resume of a session that is not on this server waits for the store: where several servers share one, the
@@ -12,8 +12,7 @@ import trio
 
 from sfu.conference.conference import Conference
 from sfu.conference.messages import Join
-from sfu.conference.peer import Peer
-from sfu.conference.records import Proof, SessionRecord, resume_record
+from sfu.conference.records import Proof, resume_record
 from sfu.conference.session import make_token
 from sfu.shell.logs import get_logger
 from sfu.shell.store.interface import Store
@@ -59,19 +58,17 @@ class Sessions:
         return admission.prove(request)
 
     def save(self) -> None:
-        """Hand the store what has changed since the last call."""
+        """Hand the store what has changed since the last call. A failure is raised at the end."""
         changes = self._conference.take_changed()
+        failure: Exception | None = None
         for peer in changes.changed:
             deadline = peer.session.deadline
-            self._store.put(peer.record(), self._ttl if deadline is None else deadline - trio.current_time())
+            ttl = self._ttl if deadline is None else deadline - trio.current_time()
+            try:
+                self._store.put(peer.record(), ttl)
+            except Exception as error:
+                failure = error
         for session_id in changes.ended:
             self._store.drop(session_id)
-
-    def restore(self, found: list[tuple[SessionRecord, float]]) -> list[Peer]:
-        """Restore sessions, each with the seconds that remain to it; return the peers that were made."""
-        now = trio.current_time()
-        admission = self._conference.admission
-        restored = [admission.restore(record, now + remaining, now) for record, remaining in found]
-        peers = [peer for peer in restored if peer is not None]
-        log.info("sessions restored", found=len(found), restored=len(peers))
-        return peers
+        if failure is not None:
+            raise failure
