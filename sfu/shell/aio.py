@@ -1,13 +1,14 @@
-"""The boundary to asyncio: two libraries that we use know nothing else (redis.asyncio, aioice).
+"""The boundary to asyncio, which two libraries need: redis-py and aioice.
 
-Each owner has an event loop of its own, open for as long as its block. What fails in such a loop is reported to
-its owner and is nobody else's concern; by itself, trio-asyncio would end the loop and everything around it.
+Each owner opens an event loop of its own for a block. A failure in the loop is reported to its owner and
+affects nothing else. Without that, trio-asyncio would end the loop and everything around it.
 
-A call through `Loop.run` costs tens of microseconds, so it is for what happens now and then. An asyncio
-callback runs in the thread of Trio, between two steps of its tasks: it may call our synchronous code at once,
-and set a `trio.Event`.
+A call of `Loop.run` takes tens of microseconds, so it is not for every packet. A callback of asyncio runs in
+Trio's thread, between two steps of Trio's tasks: it can call our synchronous code directly, and set a
+`trio.Event`.
 
-This is the only module that imports asyncio (tests/test_layers.py); adapters get from here what they need.
+This is the only module that imports asyncio (tests/test_layers.py), and only Redis and full ICE agents import
+this module. trio-asyncio has no version for Python 3.14.
 """
 
 import asyncio
@@ -23,15 +24,15 @@ Result = TypeVar("Result")
 
 
 class LoopError(Exception):
-    """What ran in a loop was ended by that loop, and not by whoever waited for it."""
+    """A call was cancelled inside its event loop, and not by its caller."""
 
 
 class Loop:
-    """An open asyncio event loop, for the Trio tasks of its owner."""
+    """An open asyncio event loop. The Trio tasks of its owner use it."""
 
     def __init__(self, loop: trio_asyncio.TrioEventLoop) -> None:
         self.asyncio: asyncio.AbstractEventLoop = loop
-        """The loop itself, for what has to be handed to a library."""
+        """The loop itself, for libraries that take one as a parameter."""
         self._bridge = loop
 
     async def run(
@@ -40,40 +41,40 @@ class Loop:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Result:
-        """Run an asyncio coroutine function as a task of the loop; return or raise what it does.
+        """Run an asyncio coroutine function as a task of the loop; return its result or raise its exception.
 
-        When the caller is cancelled the task is too, as asyncio does that, and is waited for.
+        If the caller is cancelled, the task is cancelled too, in asyncio's way, and this waits for its end.
 
         Raises:
-            LoopError: somebody inside the loop cancelled it.
+            LoopError: the task was cancelled from inside the loop.
         """
 
         async def called() -> Result:
-            # Called here, not by Trio: some functions want to find a running loop before their first step.
+            # Called here, not by Trio: some functions need a running loop even before their first await.
             return await function(*args, **kwargs)
 
         try:
             result: Result = await self._bridge.run_aio_coroutine(called())
         except asyncio.CancelledError as error:
-            # Not an `Exception`: it would pass every boundary on its way up, and end the server.
+            # It is not an `Exception`, so nothing would stop it on its way up, and it would end the server.
             raise LoopError("cancelled inside its event loop") from error  # noqa: ASYNC104 - see above
         return result
 
 
 class _Threads(trio_asyncio.TrioExecutor):  # type: ignore[misc] # it has no types
-    """Where asyncio looks up names: who is cancelled does not wait for a name server that says nothing."""
+    """The threads in which asyncio resolves names. A cancelled call does not wait for a silent name server."""
 
     async def submit(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Run something that blocks. Cancelled, it is left to itself, and what it returns is dropped."""
+        """Run a blocking function. If cancelled, it goes on in its thread, and its result is dropped."""
         return await trio.to_thread.run_sync(function, *args, abandon_on_cancel=True)
 
 
 @asynccontextmanager
 async def open_loop(failed: Callable[[BaseException], None]) -> AsyncIterator[Loop]:
-    """Open an event loop for the block; at its end the loop's tasks are cancelled and waited for.
+    """Open an event loop for the block. At the end the loop's tasks are cancelled, and this waits for them.
 
-    `failed` is called with what a callback raised, or a task that nobody waited for. The loop goes on; whether
-    its owner does is for `failed` to decide.
+    `failed` takes the exception of a callback, or of a task that was never awaited. The loop goes on; `failed`
+    decides whether its owner does.
     """
 
     def handle(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

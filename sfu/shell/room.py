@@ -9,6 +9,7 @@ from sfu.conference.conference import Conference
 from sfu.conference.peer import Peer
 from sfu.conference.room import Room
 from sfu.shell.config.settings import Settings
+from sfu.shell.config.timeouts import Timeouts
 from sfu.shell.dispatcher import Dispatcher, RunningPeer
 from sfu.shell.logs import get_logger
 from sfu.shell.media.peer_sockets import PeerSockets
@@ -28,12 +29,14 @@ class RoomTasks:
         conference: Conference,
         dispatcher: Dispatcher,
         sockets: PeerSockets | None,
+        timeouts: Timeouts,
     ) -> None:
         """`sockets` counts for peers that have full ICE agents with sockets of their own; else it is None."""
         self._settings = settings
         self._conference = conference
         self._dispatcher = dispatcher
         self._sockets = sockets
+        self._timeouts = timeouts
         self._rooms: dict[Room, RoomTask] = {}
         self._nursery: trio.Nursery | None = None
 
@@ -91,7 +94,7 @@ class RoomTasks:
         from sfu.shell.full_ice.agent import FullIce
 
         hosts = agent_hosts(self._settings)
-        return FullIce(self._dispatcher, peer, self._settings, hosts, self._sockets.count)
+        return FullIce(self._dispatcher, peer, self._settings, hosts, self._sockets.count, self._timeouts)
 
 
 class RoomTask:

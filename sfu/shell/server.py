@@ -135,7 +135,7 @@ class Server:
         self._sessions = Sessions(self.conference, store, settings.session_ttl_sec)
         self.dispatcher = Dispatcher(self.conference, self._sessions, media.egress)
         """Serves the peers."""
-        self.rooms = RoomTasks(settings, self.conference, self.dispatcher, sockets)
+        self.rooms = RoomTasks(settings, self.conference, self.dispatcher, sockets, timeouts)
         """The tasks of rooms and peers."""
         self.joins = Joins(
             settings,

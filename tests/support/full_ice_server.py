@@ -29,6 +29,7 @@ from sfu.ice.credentials import Credentials
 from sfu.ice.path import Address, IcePath
 from sfu.shell.aio import Loop, LoopError, open_loop
 from sfu.shell.config.settings import Settings
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.config.values import HostPort
 from sfu.shell.media.peer_sockets import PeerSockets
 from sfu.shell.server import Server
@@ -270,7 +271,9 @@ class FullIceServer(RealServer):
 
 
 @asynccontextmanager
-async def full_ice_server(store: Store | None = None, /, **settings: Any) -> AsyncIterator[FullIceServer]:
+async def full_ice_server(
+    store: Store | None = None, /, timeouts: Timeouts = DEFAULT_TIMEOUTS, **settings: Any
+) -> AsyncIterator[FullIceServer]:
     """Run a server; at its end all its files must be closed, and it must not have logged other warnings."""
     everything: dict[str, Any] = {
         "ice_mode": "full",
@@ -284,7 +287,7 @@ async def full_ice_server(store: Store | None = None, /, **settings: Any) -> Asy
     before = len(os.listdir("/proc/self/fd"))
     with capture_logs() as log:
         media = PeerSockets(HOST)
-        sfu = Server(Settings(**everything), media, store or MemoryStore("server"))
+        sfu = Server(Settings(**everything), media, store or MemoryStore("server"), timeouts=timeouts)
         async with trio.open_nursery() as nursery:
             url = await nursery.start(sfu.run)
             server = FullIceServer(sfu, media, sfu.ice_tcp, url, log)

@@ -1,1 +1,1 @@
-"""Full ICE agents (`SFU_ICE_MODE=full`): aioice, one asyncio loop per peer."""
+"""Full ICE agents (`SFU_ICE_MODE=full`): aioice in an asyncio loop for each peer."""

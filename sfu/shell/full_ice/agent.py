@@ -1,16 +1,16 @@
-"""The full ICE agents of one peer: for servers behind a NAT, who need STUN or TURN to be reached.
+"""The full ICE agents of one peer, for servers behind a NAT that are reached by STUN or TURN.
 
     Gather, Connect, … (`sfu.ice.full_messages`) ──> FullIce ──> a generation: one task, one `IceSockets`
-    candidates, paths, consent, datagrams <────────────────────────┘ (callbacks, no task or queue between)
+    candidates, paths, consent, datagrams <────────────────────────┘ (direct calls, no task or queue between)
 
-All generations of a peer live in one asyncio loop of its own, inside this task's boundary. Should the loop
-fail, the peer's transport is told that its paths are lost, and asks for an ICE restart: a new loop. Nothing
-here is shared between peers.
+All generations of a peer run in one asyncio loop, which belongs to the peer's task. If the loop fails, the
+peer's transport is told that its paths are lost, and asks for an ICE restart, which opens a new loop. Peers
+share nothing.
 """
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import trio
 from aioice import stun
@@ -31,69 +31,62 @@ from sfu.ice.full_messages import (
 from sfu.ice.path import Address, IcePath
 from sfu.shell.aio import Loop, LoopError, open_loop
 from sfu.shell.config.settings import Settings
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from sfu.shell.dispatcher import Dispatcher
 from sfu.shell.full_ice.mdns import is_mdns_hostname, resolve
-from sfu.shell.full_ice.sockets import IceSockets, Protocol
+from sfu.shell.full_ice.sockets import IceSocket, IceSockets
 from sfu.shell.logs import get_logger
 
-if TYPE_CHECKING:
-    from sfu.shell.dispatcher import Dispatcher
-
-RELEASE_TIMEOUT: Final = 2.0
-"""Seconds for closing a generation: a TURN allocation is released by a request that should be answered."""
-
-SERVER_TIMEOUT: Final = 5.0
-"""Seconds that a STUN or TURN server has before the next one is tried."""
-
 MAX_RESOLVING: Final = 8
-"""Candidates of one generation whose mDNS names wait to be resolved; more are dropped."""
-
-RETRY_AFTER: Final = 1.0
-"""Seconds after a loop has failed until the next is opened: without a free file descriptor none can be."""
+"""Most candidates of one generation whose mDNS names are being resolved; more are dropped."""
 
 log = get_logger(__name__)
 
 
 class FullIce:
-    """Runs one peer's agents. `carry_out` tells it what to do; what it finds goes to the server at once."""
+    """Runs the agents of one peer. `carry_out` takes requests; what the agents find is reported at once."""
 
     def __init__(
         self,
-        steps: "Dispatcher",
+        dispatcher: Dispatcher,
         peer: Peer,
         settings: Settings,
         hosts: Sequence[str],
         count: Callable[[bytes], None],
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
-        """`hosts` are our addresses to open sockets on. `count` is told of each datagram that is no STUN."""
-        self._steps = steps
+        """`hosts` are our addresses for sockets. `count` counts each received datagram that is not STUN."""
+        self.settings = settings
+        self.hosts = () if settings.ice_policy == "relay" else hosts
+        """Our addresses to open sockets on."""
+        self.timeouts = timeouts
+        self._dispatcher = dispatcher
         self._peer = peer
-        self._settings = settings
         self._count = count
-        self._hosts = () if settings.ice_policy == "relay" else hosts
         self._requests: list[IceRequest] = []
         self._wanted = trio.Event()
         self._generations: dict[str, _Generation] = {}
 
     def carry_out(self, requests: Sequence[IceRequest]) -> None:
-        """Note what is to be done."""
+        """Queue requests for the agents."""
         if requests:
             self._requests += requests
             self._wanted.set()
 
     async def run(self) -> None:
-        """Work until cancelled; then every socket is closed, and every allocation released or given up."""
+        """Work until cancelled. At the end sockets are closed and allocations are released, or expire."""
         while True:
-            await self._wanted.wait()  # a session that was restored may never want anything
+            await self._wanted.wait()  # a recovered session may never make a request
             try:
                 async with open_loop(self._failed) as loop, trio.open_nursery() as nursery:
-                    await self._obey(loop, nursery)
+                    await self._carry_out_all(loop, nursery)
             except* Exception as group:
                 log.error("ICE agent failed", peer=self._peer.id, exc_info=group)
             lost, self._generations = tuple(self._generations), {}
-            self._steps.report_ice(self._peer, *map(Lost, lost))
-            await trio.sleep(RETRY_AFTER)
+            self._dispatcher.report_ice(self._peer, *map(Lost, lost))
+            await trio.sleep(self.timeouts.ice_retry)
 
-    async def _obey(self, loop: Loop, nursery: trio.Nursery) -> None:
+    async def _carry_out_all(self, loop: Loop, nursery: trio.Nursery) -> None:
         while True:
             await self._wanted.wait()
             self._wanted = trio.Event()
@@ -106,7 +99,7 @@ class FullIce:
                         nursery.start_soon(self._run_generation, generation)
                     case Connect(ufrag) | TryCandidate(ufrag) | Release(ufrag):
                         known = self._generations.get(ufrag)
-                        if known is not None:  # else it ended by itself, and has said so
+                        if known is not None:  # else it has ended, and has reported that
                             known.carry_out(request)
 
     async def _run_generation(self, generation: "_Generation") -> None:
@@ -115,45 +108,35 @@ class FullIce:
             await generation.run()
         except* (OSError, LoopError, stun.TransactionError) as group:
             log.info("ICE generation failed", peer=self._peer.id, ufrag=ufrag, reason=str(group.exceptions[0]))
-        # What else fails ends all of them, and is told by `run`.
+        # Any other failure ends all generations, and `run` reports it.
         self._generations.pop(ufrag, None)
         self.report(Lost(ufrag))
 
-    # --- what generations use ---
-
-    @property
-    def settings(self) -> Settings:
-        """The server's."""
-        return self._settings
-
-    @property
-    def hosts(self) -> Sequence[str]:
-        """Our addresses to open sockets on."""
-        return self._hosts
+    # --- for the generations and their sockets ---
 
     def report(self, report: IceReport) -> None:
-        """Tell the server."""
-        self._steps.report_ice(self._peer, report)
+        """Pass a report to the peer's transport."""
+        self._dispatcher.report_ice(self._peer, report)
 
     def receive(self, data: bytes, path: IcePath) -> None:
-        """Hand a datagram to the peer's transport; `settle` comes after the last of a batch."""
+        """Pass a datagram to the peer's transport. `flush` follows after the last one of a batch."""
         self._count(data)
-        self._steps.receive_datagram(self._peer, data, path)
+        self._dispatcher.receive_datagram(self._peer, data, path)
 
-    def settle(self) -> None:
-        """Let the server carry out what came of a batch."""
-        self._steps.flush(trio.current_time())
+    def flush(self) -> None:
+        """Send what a batch of datagrams led to."""
+        self._dispatcher.flush(trio.current_time())
 
     def drop(self, reason: str) -> None:
         """Count a datagram that was dropped."""
         self._peer.connection.count_ice_drop(reason)
 
     def warn(self, event: str, **details: Any) -> None:
-        """Log what an operator should know about this peer's servers."""
+        """Log a failure that an operator should know about."""
         log.warning(event, peer=self._peer.id, **details)
 
     def _failed(self, error: BaseException) -> None:
-        """A callback or a forgotten task of the loop failed: that is counted, and the loop goes on."""
+        """Count the failure of a callback or forgotten task of the loop. The loop goes on."""
         log.debug("error in an ICE loop", peer=self._peer.id, error=repr(error))
         self.drop("ice-loop-error")
 
@@ -165,19 +148,17 @@ class _Generation:
         self.local = local
         self._agent = agent
         self._loop = loop
-        self._sockets = IceSockets(
-            local, report=agent.report, receive=agent.receive, settle=agent.settle, drop=agent.drop
-        )
+        self._sockets = IceSockets(local, agent)
         self._scope = trio.CancelScope()
         self._described = trio.Event()
         self._names: set[Address] = set()
-        """Those that are being asked for."""
+        """Addresses whose names are being resolved."""
         self._unresolved: list[Candidate] = []
-        """Candidates whose names are still to be asked for."""
+        """Candidates whose names still have to be resolved."""
         self._named = trio.Event()
 
     def carry_out(self, request: Connect | TryCandidate | Release) -> None:
-        """Do what was asked; nothing here waits."""
+        """Carry out a request, without waiting."""
         match request:
             case Connect(_, remote, controlling, lite):
                 self._sockets.remote_username, self._sockets.remote_password = remote
@@ -190,7 +171,7 @@ class _Generation:
                 self._scope.cancel("released")
 
     async def run(self) -> None:
-        """Gather and connect, and keep consent fresh until released, lost or cancelled."""
+        """Gather, connect, and keep consent fresh, until released, lost or cancelled."""
         with self._scope:
             try:
                 async with trio.open_nursery() as nursery:
@@ -201,8 +182,9 @@ class _Generation:
                     await self._loop.run(self._sockets.get_event)  # it has closed: consent has expired
                     nursery.cancel_scope.cancel("consent has expired")
             finally:
-                # To talk to a TURN server takes time that must be bounded: it may be what has failed.
-                with trio.CancelScope(deadline=trio.current_time() + RELEASE_TIMEOUT, shield=True):
+                # Releasing an allocation takes a request to the TURN server, which may be what has failed.
+                deadline = trio.current_time() + self._agent.timeouts.ice_release
+                with trio.CancelScope(deadline=deadline, shield=True):
                     await self._loop.run(self._sockets.close)
 
     # --- our candidates ---
@@ -223,12 +205,12 @@ class _Generation:
                 nursery.start_soon(self._open_relay)
         self._agent.report(Gathered(self.local.ufrag, None))
 
-    async def _ask_stun(self, protocol: Protocol, host: str) -> None:
-        """Ask the servers one after the other until one answers."""
+    async def _ask_stun(self, protocol: IceSocket, host: str) -> None:
+        """Ask the STUN servers one after the other, until one answers."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         for url in self._agent.settings.stun_urls:
             try:
-                with trio.fail_after(SERVER_TIMEOUT):
+                with trio.fail_after(self._agent.timeouts.ice_server):
                     found = await trio.socket.getaddrinfo(url.host, url.port, family, socket.SOCK_DGRAM)
                     address = str(found[0][4][0]), url.port
                     candidate = await self._loop.run(self._sockets.ask_stun, protocol, address)
@@ -240,12 +222,12 @@ class _Generation:
             return
 
     async def _open_relay(self) -> None:
-        """Try the servers one after the other until one gives us an address."""
+        """Ask the TURN servers one after the other, until one allocates an address."""
         settings = self._agent.settings
         user, password = settings.turn_user or "", settings.turn_password or ""
         for url in settings.turn_urls:
             try:
-                with trio.fail_after(SERVER_TIMEOUT):
+                with trio.fail_after(self._agent.timeouts.ice_server):
                     candidate = await self._loop.run(self._sockets.open_relay, url, user, password)
             except (OSError, LoopError, stun.TransactionError, trio.TooSlowError) as error:
                 self._agent.warn("TURN server not usable", url=str(url), reason=_reason(error))
@@ -261,7 +243,7 @@ class _Generation:
     def _try(self, candidate: Candidate) -> None:
         address = candidate.address
         if not is_mdns_hostname(address.host):
-            # Any other name is refused there: clients do not make us ask the DNS.
+            # `try_candidate` refuses any other name: clients cannot make the server ask the DNS.
             self._sockets.try_candidate(candidate, address.host)
         elif address in self._names:
             return
@@ -273,7 +255,7 @@ class _Generation:
             self._agent.drop("ice-names-too-many")
 
     async def _resolve_names(self) -> None:
-        """Ask for all names at once: a browser has several, and one that nobody answers takes seconds."""
+        """Resolve all names at once: a browser has several, and one without an answer takes seconds."""
         async with trio.open_nursery() as nursery:
             while True:
                 await self._named.wait()

@@ -1,14 +1,15 @@
-"""Asking the local network who has an mDNS name (RFC 6762): browsers hide their addresses behind such names.
+"""Resolving mDNS names (RFC 6762): browsers hide their addresses behind such names.
 
-What is different from aioice's way:
+It differs from aioice as follows:
 
-* Answers are read although the records beside them cannot be: Chromium adds an NSEC record whose name is
-  compressed, as section 18.14 wants it, and dnspython refuses that, as the DNS wants it.
-* IPv6 addresses are asked for too, and what is said without having been asked for is heard.
-* A socket is there for one question, where aioice shares one among all loops of a thread.
-* What nobody can be sent to, or is no address at all, is no answer.
+* An answer is used even if a record beside it cannot be read. Chromium adds an NSEC record with a compressed
+name, as
+  section 18.14 requires, and dnspython rejects that, as the DNS requires.
+* It asks for IPv6 addresses too, and takes any answer, whichever question it was for.
+* Each query has its own socket. aioice shares one among all loops of a thread.
+* An address that no datagram can be sent to is not an answer.
 
-Coroutines here are asyncio's: they are run through `sfu.shell.aio.Loop.run`.
+The coroutines here belong to asyncio; `sfu.shell.aio.Loop.run` runs them.
 """
 
 import ipaddress
@@ -25,24 +26,24 @@ import dns.rrset
 from aioice import mdns
 
 QUERIES: Final = 3
-"""How often a name is asked for, a second apart: multicast gets lost, and browsers begin late."""
+"""Queries for a name, one second apart: multicast gets lost, and browsers begin late."""
 
 _CACHE_FLUSH: Final = 0x8000
-"""The bit of a record's class by which it is the only one of its name and type (section 10.2)."""
+"""The bit in a record's class which says that it is the only one of its name and type (section 10.2)."""
 
 is_mdns_hostname = mdns.is_mdns_hostname
 
 
 async def resolve(name: str) -> str | None:
-    """Return an address of the host with that name, if it answers. Raises `OSError` where none can be asked."""
+    """Return an address of the host with a name, or None without an answer. Raises `OSError` without mDNS."""
     opened = await mdns.create_mdns_protocol()
-    asking = _Asking()
-    asking.connection_made(opened.transport)
-    opened.transport.set_protocol(asking)
+    resolver = _Resolver()
+    resolver.connection_made(opened.transport)
+    opened.transport.set_protocol(resolver)
     try:
         for _ in range(QUERIES):
-            asking.ask_for_ipv6(name)
-            host = await asking.resolve(name)
+            resolver.ask_for_ipv6(name)
+            host = await resolver.resolve(name)
             if host is not None:
                 return host
         return None
@@ -50,17 +51,17 @@ async def resolve(name: str) -> str | None:
         opened.transport.close()
 
 
-class _Asking(mdns.MDnsProtocol):
-    """aioice's way to ask, with ears of its own. It has no names itself, so it answers nobody."""
+class _Resolver(mdns.MDnsProtocol):
+    """Sends queries as aioice does, but reads the answers itself. It has no names, so it answers no query."""
 
     def ask_for_ipv6(self, name: str) -> None:
-        """Ask, beside the question for an IPv4 address that `resolve` sends; either answer will do."""
+        """Ask for an IPv6 address. `resolve` asks for an IPv4 address; the first answer to either counts."""
         question = dns.message.make_query(name, dns.rdatatype.AAAA, id=0, flags=0)
         self.transport.sendto(question.to_wire(), (mdns.MDNS_ADDRESS, mdns.MDNS_PORT))
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        """Take what somebody in the local network says. Never raises for it."""
-        assert isinstance(data, bytes), "asyncio says str for nobody's sake"
+        """Take a datagram from the local network. Does not raise, whatever it contains."""
+        assert isinstance(data, bytes), "UDP transports pass bytes"
         if addr[1] != mdns.MDNS_PORT:  # section 6: answers come from this port, and from no other
             return
         for name, host in read_answers(data):
@@ -83,7 +84,7 @@ def read_answers(data: bytes) -> Iterator[tuple[dns.name.Name, str]]:
 
 
 def _addresses(records: dns.rrset.RRset) -> Iterator[str]:
-    """Give the addresses among records of one name that a datagram can be sent to."""
+    """Yield the addresses among the records of a name that a datagram can be sent to."""
     if records.rdclass & ~_CACHE_FLUSH != dns.rdataclass.IN:
         return
     size = {dns.rdatatype.A: 4, dns.rdatatype.AAAA: 16}.get(records.rdtype)

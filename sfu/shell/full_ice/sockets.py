@@ -1,25 +1,26 @@
 """aioice, made safe for a server: the sockets, checks and TURN allocations of one generation of credentials.
 
-What is different from aioice as it comes:
+It differs from aioice as follows:
 
-* A datagram that it cannot digest (0.13 lets `struct.error` escape) is dropped and counted.
-* What is no STUN goes straight to the peer's transport, from validated addresses alone, instead of into a queue
-  without end that takes everybody's.
-* What is sent leaves by a route (`sfu.shell.full_ice.routes`), synchronously: through TURN too, where aioice
-  makes a task of each datagram.
+* A datagram that aioice cannot parse is dropped and counted. aioice 0.13 lets `struct.error` escape.
+* A datagram that is not STUN goes straight to the peer's transport if its address is validated. aioice puts
+  datagrams from any address into an unbounded queue.
+* A datagram is sent by a route (`sfu.shell.full_ice.routes`), synchronously. aioice makes a task for each
+datagram
+  that it sends through TURN.
 * Candidates are reported one by one, and several STUN and TURN servers are tried.
-* Who cannot authenticate gets no answer, as with the lite agent.
-* A client that knows the password cannot make it remember more than `MAX_REMOTE` addresses, nor repeat a check
-  for ever by always claiming a role conflict.
+* A request that fails authentication gets no answer, as with the lite agent.
+* A client that knows the password can neither make the agent remember more than `MAX_REMOTE` addresses, nor
+make
+  it repeat a check forever by claiming a role conflict.
 
-Coroutines here are asyncio's: they are run through `sfu.shell.aio.Loop.run`. The version of aioice is pinned,
-since this reaches into it.
+The coroutines here belong to asyncio; `sfu.shell.aio.Loop.run` runs them. The version of aioice is pinned,
+because this module uses its private attributes.
 """
 
 import socket
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aioice import Candidate, Connection, stun, turn
 from aioice.candidate import candidate_foundation, candidate_priority
@@ -35,22 +36,24 @@ from sfu.shell.full_ice.routes import HostRoute, RelayRoute
 from sfu.shell.media.udp import BATCH, DATAGRAM_SIZE
 
 MAX_REMOTE: Final = 100
-"""Addresses of a peer that are remembered, named or seen (RFC 8445 section 19.5.1 suggests as many pairs)."""
+"""Most addresses of a peer, from candidates or checks (RFC 8445 section 19.5.1 suggests as many pairs)."""
 
 MAX_PATHS: Final = 16
-"""Validated paths, as with the lite agent: the oldest goes, never the one in use."""
+"""Most validated paths, as with the lite agent. The oldest one is dropped, but never the one in use."""
 
 MAX_CONFLICTS: Final = 3
-"""Role conflicts believed of an address. One change resolves one; checks already on their way may meet more."""
+"""Role conflicts that the agent believes of an address. One change of role resolves it, but checks that are
+already on their way may meet a few more."""
 
 ROLE_CONFLICT: Final = 487
-"""The error code by which a peer claims one (RFC 8445 section 7.3.1.1)."""
+"""The error code for a role conflict (RFC 8445 section 7.3.1.1)."""
 
 CHANNEL_REFRESH: Final = 240
-"""Seconds. aioice takes 500, by a channel's life; the permission behind it lasts 300 (RFC 8656 section 9)."""
+"""Seconds between two renewals of a TURN channel. aioice takes 500, since a channel lasts 600; but the
+permission behind it lasts 300 (RFC 8656 section 9)."""
 
 RECEIVE_BUFFER: Final = 1 << 20
-"""Asked-for kernel buffer of a peer's socket, in bytes: 0.8 s of 10 Mbit/s."""
+"""Kernel buffer that a peer's socket asks for, in bytes: 0.8 s of 10 Mbit/s."""
 
 MAX_PREFERENCE: Final = 0xFFFF
 """The local preference of the first candidate of a kind (RFC 8445 section 5.1.2.1)."""
@@ -58,34 +61,50 @@ MAX_PREFERENCE: Final = 0xFFFF
 _LAST_STUN_BYTE: Final = 3  # RFC 7983 section 7
 
 
-class Protocol(StunProtocol):
+class IceSocketsOwner(Protocol):
+    """Takes what the sockets receive and find out. They call it from the callbacks of their event loop."""
+
+    def report(self, report: IceReport) -> None:
+        """Take a report for the peer's transport."""
+
+    def receive(self, data: bytes, path: IcePath) -> None:
+        """Take a datagram of a validated path. `flush` follows after the last one of a batch."""
+
+    def flush(self) -> None:
+        """Send what a batch of datagrams led to."""
+
+    def drop(self, reason: str) -> None:
+        """Count a datagram that was dropped."""
+
+
+class IceSocket(StunProtocol):
     """One socket, or one TURN allocation."""
 
     receiver: "IceSockets"
     own: socket.socket | None = None
-    """Its socket, which does not block; an allocation has none."""
+    """The non-blocking socket; None for an allocation."""
     preference = MAX_PREFERENCE
-    """Among sockets and allocations (RFC 8445 section 5.1.2.1): those opened earlier come first."""
+    """The local preference (RFC 8445 section 5.1.2.1). What was opened earlier comes first."""
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        """Take a datagram, and what else waits: to be woken costs several times as much as to read."""
-        assert isinstance(data, bytes), "asyncio says str for nobody's sake"
+        """Take a datagram and all others that wait. A wake-up costs several times as much as a read."""
+        assert isinstance(data, bytes), "UDP transports pass bytes"
         self._take(data, addr)
         if self.own is not None:
             self._take_what_waits(self.own)
-        self.receiver.settle()
+        self.receiver.owner.flush()
 
     def _take_what_waits(self, own: socket.socket) -> None:
         for _ in range(BATCH - 1):
             try:
-                data, addr = own.recvfrom(DATAGRAM_SIZE)  # what is longer is cut, and then refused
+                data, addr = own.recvfrom(DATAGRAM_SIZE)  # a longer one is cut, and then dropped as malformed
             except OSError:
-                # Nothing is left, or it has just been closed; other errors come again, and to asyncio.
+                # Nothing is left, or the socket was just closed. Other errors come again, in asyncio.
                 return
             self._take(data, addr)
 
     def _take(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """Keep STUN here and hand on the rest. Never raises for what a stranger sends."""
+        """Handle STUN here, and pass on the rest. Does not raise, whatever a stranger sends."""
         remote = (addr[0], addr[1])
         if data and data[0] > _LAST_STUN_BYTE:
             self.receiver.deliver(data, self, remote)
@@ -93,7 +112,7 @@ class Protocol(StunProtocol):
         try:
             super().datagram_received(data, remote)
         except Exception:
-            self.receiver.drop("stun-malformed")
+            self.receiver.owner.drop("stun-malformed")
 
     async def request(
         self,
@@ -102,9 +121,9 @@ class Protocol(StunProtocol):
         integrity_key: bytes | None = None,
         retransmissions: int | None = None,
     ) -> tuple[stun.Message, tuple[str, int]]:
-        """Execute a transaction; what a peer answers authentically is a sign of consent.
+        """Execute a transaction. An authenticated answer of the peer proves consent.
 
-        A check that met a role conflict is repeated by aioice at once, from within itself: to that is an end.
+        aioice repeats a check at once, recursively, when it meets a role conflict. This method ends that.
         """
         try:
             answer = await super().request(request, addr, integrity_key, retransmissions)
@@ -119,48 +138,35 @@ class Protocol(StunProtocol):
 
 
 class IceSockets(Connection):
-    """The agent of one generation. `report`, `receive` and `settle` are called from its loop's callbacks."""
+    """The sockets and checks of one generation."""
 
-    def __init__(
-        self,
-        local: Credentials,
-        *,
-        report: Callable[[IceReport], None],
-        receive: Callable[[bytes, IcePath], None],
-        settle: Callable[[], None],
-        drop: Callable[[str], None],
-    ) -> None:
+    def __init__(self, local: Credentials, owner: IceSocketsOwner) -> None:
         super().__init__(ice_controlling=False, local_username=local.ufrag, local_password=local.pwd)
-        self.settle = settle
-        """Called at the end of each batch of datagrams."""
-        self.drop = drop
-        """Counts what is dropped, by reason."""
-        self._report = report
-        self._receive = receive
-        self._paths: dict[tuple[Protocol, tuple[str, int]], IcePath] = {}
+        self.owner = owner
+        self._paths: dict[tuple[IceSocket, tuple[str, int]], IcePath] = {}
         self._told: CandidatePair | None = None
-        self._conflicts: Counter[tuple[Protocol, tuple[str, int]]] = Counter()
-        # aioice wants to have gathered before it connects; here candidates may come at any time.
+        self._conflicts: Counter[tuple[IceSocket, tuple[str, int]]] = Counter()
+        # aioice connects only when it has gathered; here candidates may come at any time.
         self._local_candidates_end = True
 
     # --- our candidates ---
 
-    async def open_host(self, loop: Loop, host: str) -> tuple[Protocol, Candidate]:
+    async def open_host(self, loop: Loop, host: str) -> tuple[IceSocket, Candidate]:
         """Open a socket on one of our addresses. Raises `OSError`."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             sock.bind((host, 0))
-            _, protocol = await loop.asyncio.create_datagram_endpoint(lambda: Protocol(self), sock=sock)
+            _, protocol = await loop.asyncio.create_datagram_endpoint(lambda: IceSocket(self), sock=sock)
         except BaseException:
             sock.close()
             raise
         protocol.own = sock
         return protocol, self._add(protocol, "host", sock.getsockname(), None)
 
-    async def ask_stun(self, protocol: Protocol, server: tuple[str, int]) -> Candidate | None:
-        """Ask a STUN server how it sees a socket; `None` when it sees nothing new.
+    async def ask_stun(self, protocol: IceSocket, server: tuple[str, int]) -> Candidate | None:
+        """Ask a STUN server for the address of a socket as it sees it; None if that is not a new one.
 
         Raises:
             aioice.stun.TransactionError: no answer, or a refusal.
@@ -178,10 +184,10 @@ class IceSockets(Connection):
 
         Raises:
             aioice.stun.TransactionError: no answer, or a refusal (wrong password).
-            OSError: it cannot be reached.
+            OSError: the server cannot be reached.
         """
         transport, protocol = await turn.create_turn_endpoint(
-            lambda: Protocol(self),
+            lambda: IceSocket(self),
             server_addr=(server.host, server.port),
             username=user,
             password=password,
@@ -190,11 +196,11 @@ class IceSockets(Connection):
             transport=server.transport,
         )
         relayed = transport.get_extra_info("sockname")
-        # The related address would tell clients about our network (RFC 8839 section 5.1 allows to hide it).
+        # The related address would reveal our network to clients (RFC 8839 section 5.1 lets us hide it).
         return self._add(protocol, "relay", relayed, ("::" if ":" in relayed[0] else "0.0.0.0", 9))
 
     def _add(
-        self, protocol: Protocol, kind: str, address: tuple[str, int], related: tuple[str, int] | None
+        self, protocol: IceSocket, kind: str, address: tuple[str, int], related: tuple[str, int] | None
     ) -> Candidate:
         protocol.preference = MAX_PREFERENCE - len(self._protocols)
         protocol.local_candidate = _candidate(kind, (address[0], address[1]), related, protocol.preference)
@@ -207,7 +213,9 @@ class IceSockets(Connection):
     # --- the peer's candidates ---
 
     def try_candidate(self, candidate: PeerCandidate, host: str) -> None:
-        """The peer may be reached at a candidate whose address, which may be a name, is that of `host`."""
+        """Try to reach the peer at a candidate. `host` is its address; the candidate may have a name
+        instead.
+        """
         if not self._closing and len(self._remote_candidates) < MAX_REMOTE:
             theirs = Candidate(
                 foundation=candidate.foundation,
@@ -221,18 +229,19 @@ class IceSockets(Connection):
             self._add_remote_candidate(theirs, host)
 
     def check_incoming(self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
-        """An authentic check came."""
-        assert isinstance(protocol, Protocol), "all are made here"
-        # aioice wants it of whom it does not know, and looks into early checks where errors end the generation.
+        """Handle an authenticated check."""
+        assert isinstance(protocol, IceSocket), "this class makes all of them"
+        # aioice needs it for unknown addresses, and an error while it looks at early checks ends the
+        # generation.
         message.attributes.setdefault("PRIORITY", 0)
         known = [c for c in self._remote_candidates if (c._network_host, c.port) == addr]
         if not known and len(self._remote_candidates) >= MAX_REMOTE:
-            self.drop("ice-addresses-too-many")
+            self.owner.drop("ice-addresses-too-many")
             return
         for candidate in known:
             pair = self._find_pair(protocol, candidate)
             if pair is not None and pair.task is not None and pair.task.done():
-                # It was cancelled when another pair was nominated, which aioice does not come back to.
+                # Its check was cancelled when another pair was nominated, and aioice would not check it again.
                 pair.task = None
                 pair.state = CandidatePair.State.WAITING
         super().check_incoming(message, addr, protocol)
@@ -240,28 +249,28 @@ class IceSockets(Connection):
         self._follow_nomination()
 
     def check_complete(self, pair: CandidatePair) -> None:
-        """A check of ours has ended."""
+        """Handle the end of a check of ours."""
         super().check_complete(pair)
         if pair.state is CandidatePair.State.SUCCEEDED:
-            assert isinstance(pair.protocol, Protocol), "all are made here"
+            assert isinstance(pair.protocol, IceSocket), "this class makes all of them"
             self._validate(pair.protocol, pair.remote_addr, answered=True)
         self._follow_nomination()
 
-    def answered(self, protocol: Protocol, addr: tuple[str, int]) -> None:
-        """The peer answered a check, of consent perhaps."""
+    def answered(self, protocol: IceSocket, addr: tuple[str, int]) -> None:
+        """Report that the peer answered a check, which may be one for consent."""
         path = self._paths.get((protocol, addr))
         if path is not None:
-            self._report(Heard(self.local_username, path))
+            self.owner.report(Heard(self.local_username, path))
 
-    def believes_conflict(self, protocol: Protocol, addr: tuple[str, int]) -> bool:
-        """Count a role conflict that the peer claims at an address; whether to change roles and check again."""
+    def believes_conflict(self, protocol: IceSocket, addr: tuple[str, int]) -> bool:
+        """Count a role conflict that the peer claims; return whether to change roles and check again."""
         self._conflicts[protocol, addr] += 1
         if self._conflicts[protocol, addr] <= MAX_CONFLICTS:
             return True
-        self.drop("ice-role-conflict")
+        self.owner.drop("ice-role-conflict")
         return False
 
-    def _validate(self, protocol: Protocol, addr: tuple[str, int], *, answered: bool) -> IcePath:
+    def _validate(self, protocol: IceSocket, addr: tuple[str, int], *, answered: bool) -> IcePath:
         key = (protocol, addr)
         path = self._paths.get(key)
         if path is None:
@@ -271,7 +280,7 @@ class IceSockets(Connection):
             path = self._paths[key] = IcePath(Address(local.host, local.port), Address(*addr), route)
             if len(self._paths) > MAX_PATHS:
                 self._retire_oldest()
-        self._report(Validated(self.local_username, path, answered))
+        self.owner.report(Validated(self.local_username, path, answered))
         return path
 
     def _retire_oldest(self) -> None:
@@ -279,30 +288,30 @@ class IceSockets(Connection):
         for (protocol, addr), path in self._paths.items():
             if used is None or (protocol, addr) != (used.protocol, used.remote_addr):
                 del self._paths[protocol, addr]
-                self._report(Retired(self.local_username, path))
+                self.owner.report(Retired(self.local_username, path))
                 return
 
     def _follow_nomination(self) -> None:
         pair = self._nominated.get(1)
         if pair is not None and pair is not self._told:
             self._told = pair
-            assert isinstance(pair.protocol, Protocol), "all are made here"
+            assert isinstance(pair.protocol, IceSocket), "this class makes all of them"
             path = self._validate(pair.protocol, pair.remote_addr, answered=True)
-            self._report(Nominated(self.local_username, path))
+            self.owner.report(Nominated(self.local_username, path))
 
     # --- datagrams ---
 
-    def deliver(self, data: bytes, protocol: Protocol, addr: tuple[str, int]) -> None:
-        """Something that is no STUN came."""
+    def deliver(self, data: bytes, protocol: IceSocket, addr: tuple[str, int]) -> None:
+        """Pass on a datagram that is not STUN, if its path is validated."""
         path = self._paths.get((protocol, addr))
         if path is None:
-            self.drop("unvalidated-path")
+            self.owner.drop("unvalidated-path")
         else:
-            self._receive(data, path)
+            self.owner.receive(data, path)
 
     def data_received(self, data: bytes, component: int) -> None:
-        """Drop what looked like STUN and is none; aioice would queue it as data."""
-        self.drop("stun-malformed")
+        """Drop a datagram that looked like STUN but is not; aioice would queue it as data."""
+        self.owner.drop("stun-malformed")
 
     def respond_error(
         self,
@@ -311,16 +320,16 @@ class IceSockets(Connection):
         protocol: StunProtocol,
         error_code: tuple[int, str],
     ) -> None:
-        """Answer a check with an error; but who cannot authenticate gets silence (docs/ice.md)."""
+        """Answer a check with an error, but not one that fails authentication (docs/ice.md)."""
         if error_code[0] in (400, 401):
-            self.drop("ice-integrity")
+            self.owner.drop("ice-integrity")
         else:
             super().respond_error(request, addr, protocol, error_code)
 
     def protocol_lost(self, protocol: StunProtocol) -> None:
-        """A socket or an allocation is gone: if it is in use, the generation has ended."""
+        """Handle the loss of a socket or an allocation. If it is in use, the generation has ended."""
         if any(pair.protocol is protocol for pair in self._nominated.values()):
-            self._report(Lost(self.local_username))
+            self.owner.report(Lost(self.local_username))
 
 
 def _candidate(

@@ -1,6 +1,7 @@
 """A whole server with full ICE agents, from the first join to the last socket. Its clients' ICE is aioice."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from support.full_ice_server import FullIceServer, call, flows, full_ice_server
 from support.media import KEY_FRAME
 from support.waiting import becomes
 
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
 from sfu.shell.config.values import STUN_URLS, TURN_URLS
 from sfu.shell.store.memory import Memory, MemoryStore
 
-LASTING = {"session_ttl_sec": 30}
+LASTING: dict[str, Any] = {"session_ttl_sec": 30}
 
 
 def sockets(server: FullIceServer) -> dict[str, int]:
@@ -54,11 +56,8 @@ async def test_who_receives_first_is_offered_and_controlled() -> None:
         await flows(alice, bob)
 
 
-async def test_candidates_of_both_sides_follow_as_messages(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_candidates_of_both_sides_follow_as_messages(tmp_path: Path) -> None:
     """The relayed one comes late, since the first server is mute; until then there is none at all."""
-    monkeypatch.setattr("sfu.shell.full_ice.agent.SERVER_TIMEOUT", 0.5)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
         mute.bind((HOST, 0))
         async with coturn(tmp_path) as turn_server:
@@ -70,7 +69,7 @@ async def test_candidates_of_both_sides_follow_as_messages(
                 "turn_user": USER,
                 "turn_password": PASSWORD,
             }
-            async with full_ice_server(**relayed) as server:
+            async with full_ice_server(timeouts=replace(DEFAULT_TIMEOUTS, ice_server=0.5), **relayed) as server:
                 server.expected = frozenset({"TURN server not usable"})
                 before = server.remains()
                 async with server.ice_client("alice") as alice, server.ice_client("bob") as bob:
