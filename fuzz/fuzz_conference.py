@@ -1,13 +1,13 @@
-"""A conference whose clients come, go, break off and return: nothing raises, and in the end all agree.
+"""A conference whose clients join, leave, disconnect and resume: nothing raises, and in the end all agree.
 
-The input is a program for a few clients of two rooms. A client is what `tests/support/browser_model.py` takes a
-browser to be: it holds every description of ours against the rules of an RTCPeerConnection. What the server
-says waits until the client hears it, so that offers cross, answers come late, and a broken connection loses
-whatever was under way. Others are rogues, who say what the input says.
+The input is a program for a few clients of two rooms. A client is `tests/support/browser_model.py`, a
+browser that checks every description of ours against the rules of an RTCPeerConnection. What the server
+sends waits until the program delivers it. So offers cross, answers come late, and a break loses
+all messages under way. Other clients are rogues: they send bytes of the input.
 
 * Only `Refused` leaves `join`, nothing leaves any other method.
 * A step queues a bounded number of messages, and a timer that has been handled is not due again at once.
-* Once everything has been heard, the peers and tracks that a client was told of are those that are there, and
+* Once all messages are delivered, each client knows exactly the peers and tracks that exist, and
   it receives every track of the others on an m-line of its own.
 * When all have left, no peer, route, session or deadline is left.
 """
@@ -29,15 +29,15 @@ from sfu.ice.path import Address, IcePath
 from sfu.sdp import SignalingState
 
 TARGETS = ("sfu.conference", "sfu.sdp")
-"""What the inputs' coverage is measured on."""
+"""The package whose coverage guides the inputs."""
 
 MAX_STEPS = 60
 MAX_CLIENTS = 6
 MAX_MESSAGES = 60
-"""More than one step may queue for one client."""
+"""More messages than one step may queue for one client."""
 MAX_TRACKS = 4
 PATIENCE = 100
-"""Rounds of hearing and answering after which clients that go on talking are stuck."""
+"""Rounds of delivering and answering. Clients that still send messages then are in an endless loop."""
 
 LIMITS = Limits(
     max_rooms=2,
@@ -62,20 +62,20 @@ class Client:
         self.peer: Peer = fuzzed.join(Join(room_id=room, user_id=user))
         self.connected = True
         self.greeted = False
-        """Its join has been answered: before that it says nothing."""
+        """Its join has been answered. Before that it sends nothing."""
         self.gone = False
-        """It has given its RTCPeerConnection up, and was not told yet to make another."""
+        """It has closed its RTCPeerConnection, and the server has not yet told it to make another."""
         self.changed = False
-        """The browser has something that is not negotiated."""
+        """The browser has changes that are not negotiated."""
         self.rogue = False
-        """It has broken the rules itself: nothing is expected of it any more."""
+        """It has broken the rules itself. Nothing is checked about it any more."""
         self.late = False
-        """It has answered an offer that was taken back: its answer may have been held for that to another."""
+        """It has answered an offer that was rolled back. Its answer may have passed for that to another."""
         self.inbox: deque[tuple[float, dict[str, Any]]] = deque()
-        """What was said to it, and when, and not heard yet."""
+        """Messages sent to it and not delivered yet, with the time of sending."""
         self.session: tuple[str, str] | None = None
         self.peers: dict[str, set[str]] = {}
-        """Who else is there, and what they publish, as it was told."""
+        """The other peers and their tracks, as the server has told it."""
         self.suspended: set[str] = set()
 
     def say(self, message_type: str, **data: Any) -> None:
@@ -83,13 +83,13 @@ class Client:
         self.fuzzed.tell(self, json.dumps({"type": message_type, "data": data}))
 
     def break_off(self) -> None:
-        """The WebSocket is gone, with what was under way."""
+        """The WebSocket breaks, and messages under way are lost."""
         self.connected = self.greeted = False
         self.inbox.clear()
         self.fuzzed.conference.machine.suspend(self.peer, self.fuzzed.conference.now)
 
     def come_back(self, *, keep: bool, token: str | None = None) -> None:
-        """A new WebSocket, with or without the RTCPeerConnection of before. It may be a fresh join by now."""
+        """Open a WebSocket, with the old RTCPeerConnection or a new one. The session may have expired."""
         if self.session is None:
             return
         session_id, right = self.session
@@ -105,19 +105,19 @@ class Client:
             self.peer = self.fuzzed.join(request)
         except Refused:
             return
-        # The connection before, if it was still there, hears nothing any more.
+        # The previous connection, if it is still open, gets no more messages.
         self.inbox.clear()
         self.connected = True
         self.greeted = False
 
     @property
     def may_offer(self) -> bool:
-        """Whether there is something to offer, and no offer is out."""
+        """Whether there is something to offer and no offer is pending."""
         lines = self.browser.transceivers
         return self.greeted and self.browser.pending is None and any(not line.wants_stop for line in lines)
 
     def offer(self) -> None:
-        """Offer what the browser has now."""
+        """Offer the browser's current transceivers."""
         if self.may_offer:
             self.say("offer", sdp=self.browser.offer(), type="offer")
 
@@ -130,7 +130,7 @@ class Client:
                 self.greeted = True
                 self.session = data["sessionId"], data["sessionToken"]
                 if data["transport"] == "new":
-                    self._begin_anew()
+                    self._start_again()
                 elif self.browser.pending is not None:
                     self.browser.rollback()
             case "room-state":
@@ -164,10 +164,10 @@ class Client:
                 assert self.rogue or self.late, data
 
     def _answer(self, offer: str, said_at: float) -> None:
-        """Answer, and see whether the offer had been taken back: then the server knows of no such answer.
+        """Answer, and note whether the offer had been rolled back: then the server ignores the answer.
 
-        Who has been that late may be offered what a browser does not take, and answered what it has taken back:
-        then it makes another RTCPeerConnection.
+        After such a delay the server may offer what a browser rejects, or answer an offer that the browser has
+        rolled back. Then the client makes another RTCPeerConnection.
         """
         if self.late and not self.browser.takes(offer):
             self.come_back(keep=False)
@@ -178,8 +178,8 @@ class Client:
         overdue = self.fuzzed.conference.now >= said_at + ANSWER_TIMEOUT
         self.late = self.late or overdue or negotiation.statistics().answers_ignored > ignored
 
-    def _begin_anew(self) -> None:
-        """A new RTCPeerConnection that publishes what the one before did."""
+    def _start_again(self) -> None:
+        """Make a new RTCPeerConnection that publishes the same tracks."""
         self.gone = self.late = False
         old = self.browser
         self.browser = Browser(numbers=old.numbers)
@@ -196,9 +196,9 @@ class FuzzedConference:
         self.conference = PureConference(LIMITS)
         self.clients: list[Client] = []
         self.peers: list[Peer] = []
-        """Everybody who ever was, to look after timers and queues."""
+        """All peers that ever existed: their timers and queues are checked."""
 
-    # --- what the server is told ---
+    # --- messages to the server ---
 
     def join(self, request: Join) -> Peer:
         """Join, or resume."""
@@ -208,12 +208,12 @@ class FuzzedConference:
         return peer
 
     def tell(self, client: Client, text: str | bytes) -> None:
-        """One message."""
+        """Give the server one message."""
         if client.connected:
             self.conference.machine.receive_message(client.peer, text, self.conference.now)
 
     def flush(self) -> None:
-        """Take what every peer is to be told."""
+        """Take the messages for every peer."""
         self.conference.flush()
         for peer in self.peers:
             messages = self.conference.take_messages(peer)
@@ -227,7 +227,7 @@ class FuzzedConference:
             client.connected = client.connected and client.peer.ended is None
 
     def pass_time(self, seconds: float) -> None:
-        """Let everything that falls due happen, each at its time."""
+        """Let time pass; each timer goes off when it is due."""
         conference = self.conference
         end = conference.now + seconds
         while conference.wake_at:
@@ -244,7 +244,7 @@ class FuzzedConference:
     # --- steps ---
 
     def step(self, what: int, detail: int, data: bytes) -> int:
-        """Do one thing; return how many bytes of `data` it has used."""
+        """Do one action; return how many bytes of `data` it used."""
         client = self.clients[detail % len(self.clients)] if self.clients else None
         option = detail // max(1, len(self.clients))
         used = 0
@@ -281,7 +281,7 @@ class FuzzedConference:
         return used
 
     def enter(self, room: str, user: str) -> None:
-        """A client comes, maybe instead of an older self of it."""
+        """A client joins, perhaps in place of an older peer of the same user."""
         try:
             client = Client(self, room, user)
         except Refused:
@@ -289,9 +289,9 @@ class FuzzedConference:
         self.clients = [*(one for one in self.clients if one.connected or one.session), client][-MAX_CLIENTS:]
 
     def change(self, client: Client, option: int) -> None:
-        """What a page does with its RTCPeerConnection."""
+        """Change the transceivers as a page does."""
         client.changed = True
-        # A client that stops a line of ours wants nothing on it, so only its own are stopped.
+        # A client that stops a line of ours refuses the track on it, so only its own lines are stopped.
         transceivers = [line for line in client.browser.transceivers if not (line.mid or "").startswith("s")]
         sending = [line for line in transceivers if line.sends and not (line.stopped or line.wants_stop)]
         match option % 4:
@@ -304,7 +304,7 @@ class FuzzedConference:
                 line.sends = not line.sends and len(sending) < MAX_TRACKS
 
     def go_rogue(self, client: Client, option: int, data: bytes) -> int:
-        """Say what the input says: as it is, or mixed into a description."""
+        """Send the bytes of the input: as they are, or mixed into a description."""
         client.rogue = True
         size, rest = (data[0], data[1:]) if data else (0, b"")
         text = rest[:size].decode("utf-8", "replace")
@@ -323,7 +323,7 @@ class FuzzedConference:
     # --- the end ---
 
     def listen(self) -> None:
-        """Everybody hears everything, answers what is asked and offers what is left to offer."""
+        """Deliver all messages; clients answer, and offer what they still have to offer."""
         for _ in range(PATIENCE):
             busy = False
             for client in self.clients:
@@ -339,7 +339,7 @@ class FuzzedConference:
         raise AssertionError("negotiation without end")
 
     def end(self) -> None:
-        """Time heals what is healable: then all that is left must be in order. After that all leave."""
+        """Let all deadlines expire, check that everybody agrees, and have all clients leave."""
         for client in self.clients:
             if client.rogue and client.connected:
                 client.say("leave")
@@ -362,7 +362,7 @@ class FuzzedConference:
         assert not self.conference.wake_at
 
     def check(self, client: Client) -> None:
-        """What a client knows is what there is."""
+        """Check that the client knows the room as it is."""
         peer = client.peer
         room = self.conference.machine.rooms[peer.room_id]
         others = [other for other in room.peers.values() if other is not peer]

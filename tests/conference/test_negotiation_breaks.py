@@ -1,4 +1,4 @@
-"""What gets lost at the worst moment, one case at a time; `test_negotiation_convergence.py` looks for more."""
+"""Messages lost at the worst moment, one case per test. `test_negotiation_convergence.py` searches for more."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +13,8 @@ def statistics(call: LossySignalingCall) -> NegotiationStatistics:
     return call.peer.connection.negotiation.statistics()
 
 
-def somebody_publishes(call: LossySignalingCall, kind: str) -> PureClient:
-    """A client comes who publishes, so that the server has something to offer."""
+def another_client_publishes(call: LossySignalingCall, kind: str) -> PureClient:
+    """Another client joins and publishes, so that the server has something to offer."""
     client = call.conference.enter(f"client {next(call.conference.ports)}")
     client.publish(kind)
     call.collect()
@@ -22,20 +22,20 @@ def somebody_publishes(call: LossySignalingCall, kind: str) -> PureClient:
 
 
 def call_with_camera() -> LossySignalingCall:
-    """A call in which the client publishes its camera, and all is agreed."""
+    """A call in which the client has published its camera, and both ends agree."""
     call = LossySignalingCall()
     call.client.publish("camera", call.conference.now)
     call.calm()
     return call
 
 
-def test_an_answer_and_an_offer_of_ours_that_are_lost_together_cost_the_client_no_track() -> None:
+def test_the_client_keeps_its_track_if_our_answer_and_offer_are_lost_together() -> None:
     call = LossySignalingCall()
     call.client.publish("camera", call.conference.now)
     camera = call.client.published["camera"]
     call.deliver_up(call.client.wire)
     (track,) = call.peer.tracks
-    somebody_publishes(call, "audio")
+    another_client_publishes(call, "audio")
     call.lose_wire()
     call.calm()
     assert call.client.published["camera"] is camera
@@ -44,20 +44,20 @@ def test_an_answer_and_an_offer_of_ours_that_are_lost_together_cost_the_client_n
     assert statistics(call).offers_repeated == 1
 
 
-def test_an_offer_that_brings_no_line_gives_way_as_ever_when_its_answer_was_lost() -> None:
+def test_a_client_offer_without_new_lines_loses_even_if_its_answer_was_lost() -> None:
     call = call_with_camera()
     call.client.restart_ice(call.conference.now)
     call.deliver_up(call.client.wire)
-    somebody_publishes(call, "audio")
+    another_client_publishes(call, "audio")
     call.lose_wire()
     call.calm()
     assert statistics(call).offers_repeated == 0
     assert call.client.published["camera"].mid == "0"
 
 
-def test_the_answer_to_an_offer_is_not_taken_for_that_to_an_ice_restart() -> None:
+def test_an_ice_restart_waits_for_the_answer_to_the_pending_offer() -> None:
     call = call_with_camera()
-    somebody_publishes(call, "audio")
+    another_client_publishes(call, "audio")
     call.client.ask_for_restart(call.conference.now)
     while call.deliver_up(call.client.wire):
         pass
@@ -69,16 +69,16 @@ def test_the_answer_to_an_offer_is_not_taken_for_that_to_an_ice_restart() -> Non
     assert call.peer.connection.statistics().ice_restarts == 1
 
 
-def test_an_answer_that_comes_after_its_offer_was_taken_back_and_made_anew_is_found_out() -> None:
+def test_an_answer_to_a_rolled_back_offer_leads_to_another_offer() -> None:
     call = call_with_camera()
-    client = somebody_publishes(call, "audio")
+    client = another_client_publishes(call, "audio")
     call.calm()
-    # The line falls silent; the answer that says so is late; and meanwhile the line has got another track.
+    # The line becomes inactive. The answer is late, and meanwhile the line has got another track.
     call.conference.leave(client)
     call.conference.clients.remove(client)
     call.collect()
     call.conference.now += ANSWER_TIMEOUT
-    somebody_publishes(call, "audio")
+    another_client_publishes(call, "audio")
     call.conference.machine.handle_timeout(call.peer, call.conference.now)
     call.collect()
     assert statistics(call).offers_sent == 3
@@ -88,9 +88,9 @@ def test_an_answer_that_comes_after_its_offer_was_taken_back_and_made_anew_is_fo
     assert statistics(call).offers_sent == 4
 
 
-def test_an_offer_whose_answer_was_lost_is_followed_by_another_though_nothing_is_wanted_any_more() -> None:
+def test_an_offer_whose_answer_was_lost_is_followed_by_another_even_without_changes() -> None:
     call = call_with_camera()
-    client = somebody_publishes(call, "audio")
+    client = another_client_publishes(call, "audio")
     call.deliver_down()
     call.deliver_down()
     call.deliver_down()
@@ -103,7 +103,7 @@ def test_an_offer_whose_answer_was_lost_is_followed_by_another_though_nothing_is
     assert call.client.browser.lines[-1].track is None
 
 
-def test_a_browser_that_does_not_take_our_answer_may_bring_its_lines_anew() -> None:
+def test_a_browser_that_rejects_our_answer_may_offer_its_lines_with_new_mids() -> None:
     call = LossySignalingCall()
     call.client.publish("camera", call.conference.now)
     call.client.failing = True
@@ -113,21 +113,21 @@ def test_a_browser_that_does_not_take_our_answer_may_bring_its_lines_anew() -> N
     assert call.client.published["camera"].mid == "1"
 
 
-def test_an_offer_that_comes_again_may_still_be_taken_back() -> None:
+def test_a_retransmitted_offer_may_still_be_rolled_back() -> None:
     call = LossySignalingCall()
     call.client.publish("camera", call.conference.now)
     call.deliver_up(call.client.wire)
     call.lose_wire()
     call.break_wire()
     call.reconnect("keep")
-    call.client.failing = True  # the answer comes a second time, and the browser does not take it
+    call.client.failing = True  # the answer comes a second time, and the browser rejects it
     call.deliver()
     assert call.client.recoveries == 1
     call.calm()
     assert call.client.published["camera"].mid == "1"
 
 
-def test_a_connection_that_the_client_has_not_heard_of_is_not_kept() -> None:
+def test_a_connection_that_the_client_does_not_know_is_not_kept() -> None:
     call = call_with_camera()
     call.break_wire()
     call.reconnect("new")

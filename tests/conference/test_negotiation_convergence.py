@@ -1,6 +1,6 @@
-"""Two ends that offer at any time, over a way that delays and breaks: they always come to agree.
+"""Two ends that offer at any time, over signaling that delays and breaks, always end in agreement.
 
-The server is the real one. The client is a model of a browser with our client library on it, which also holds
+The server is the real one. The client is a model of a browser and of our client library. It also checks
 every description of the server against JSEP: no m-line changes its place or its mid, no slot its SSRC.
 """
 
@@ -18,7 +18,7 @@ FAILURES_IN_A_ROW = 3
 
 
 class Negotiating(RuleBasedStateMachine):
-    """Anything that can happen between a client and its room, but for media."""
+    """Anything that can happen between a client and its room, except media."""
 
     @initialize(firefox=st.booleans())
     def begin(self, firefox: bool) -> None:
@@ -56,7 +56,7 @@ class Negotiating(RuleBasedStateMachine):
         self.call.collect()
 
     @rule(kinds=st.lists(st.sampled_from(["audio", "video"]), max_size=2))
-    def somebody_comes(self, kinds: list[str]) -> None:
+    def client_joins(self, kinds: list[str]) -> None:
         if len(self.clients) < 2:
             client = self.conference.enter(f"client {len(self.conference.clients)}")
             if kinds:
@@ -66,7 +66,7 @@ class Negotiating(RuleBasedStateMachine):
 
     @precondition(lambda self: self.clients)
     @rule()
-    def somebody_goes(self) -> None:
+    def client_leaves(self) -> None:
         client = self.clients.pop(0)
         self.conference.leave(client)
         self.conference.clients.remove(client)
@@ -87,7 +87,7 @@ class Negotiating(RuleBasedStateMachine):
             track = tracks[pick % len(tracks)]
             self.client.choose(track.id, track.publisher_id, self.conference.now, wanted=wanted)
 
-    # --- the way ---
+    # --- signaling ---
 
     @rule(count=COUNT)
     def server_hears(self, count: int) -> None:
@@ -100,24 +100,24 @@ class Negotiating(RuleBasedStateMachine):
             self.call.deliver_down()
 
     @rule(late=st.integers(0, 3))
-    def client_breaks_off(self, late: int) -> None:
+    def client_disconnects(self, late: int) -> None:
         wire = self.client.wire
         self.call.break_wire()
         for _ in range(late):
             self.call.deliver_up(wire)
 
     @rule()
-    def server_misses_the_client(self) -> None:
+    def server_notices_the_break(self) -> None:
         self.call.lose_wire()
 
     @precondition(lambda self: self.client.wire is None)
     @rule(transport=TRANSPORT)
-    def client_comes_back(self, transport: str) -> None:
+    def client_reconnects(self, transport: str) -> None:
         self.call.reconnect(transport)
 
     @rule(late=st.integers(0, 2), transport=TRANSPORT)
-    def way_breaks_and_comes_back(self, late: int, transport: str) -> None:
-        self.client_breaks_off(late)
+    def signaling_breaks_and_reconnects(self, late: int, transport: str) -> None:
+        self.client_disconnects(late)
         self.call.lose_wire()
         self.call.reconnect(transport)
         self.call.deliver_up(self.client.wire)
@@ -132,7 +132,7 @@ class Negotiating(RuleBasedStateMachine):
         self.client.failing = True
 
     @rule()
-    def all_is_calm(self) -> None:
+    def nothing_is_lost_any_more(self) -> None:
         self.call.calm()
 
     def teardown(self) -> None:

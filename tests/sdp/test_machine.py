@@ -40,7 +40,7 @@ class Call(RuleBasedStateMachine):
     def choose(self, firefox: bool) -> None:
         self.browser.numbers = FIREFOX if firefox else CHROMIUM
 
-    # --- wishes ---
+    # --- changes ---
 
     @rule(kind=KINDS)
     def acquire(self, kind: str) -> None:
@@ -101,13 +101,13 @@ class Call(RuleBasedStateMachine):
             and not self.session.remote
         ):
             self.browser.rollback()
-            return  # nothing in it yet, which is refused
+            return  # an offer without any line in use would be refused
         self.session.apply_offer(offer)
         if self.session.remote_restarted:
             self.restarts += 1
             self.session.restart_ice(local_transport(self.restarts))
         self.browser.receive_answer(self.session.create_answer())
-        self.settled()
+        self.check_agreement()
 
     @precondition(lambda self: self.offer is None)
     @rule()
@@ -122,7 +122,7 @@ class Call(RuleBasedStateMachine):
             self.browser.offer()
         self.session.apply_answer(self.browser.answer(self.offer))
         self.offer = None
-        self.settled()
+        self.check_agreement()
 
     @precondition(lambda self: self.offer is not None)
     @rule(applied=st.booleans())
@@ -135,8 +135,8 @@ class Call(RuleBasedStateMachine):
         self.session.rollback()
         assert [sender.active for sender in self.held] == active
 
-    def settled(self) -> None:
-        """After every complete exchange both sides mean the same."""
+    def check_agreement(self) -> None:
+        """After every complete exchange both sides have agreed on the same."""
         self.held = [sender for sender in self.held if not sender.stopped]
         by_mid = {line.mid: line for line in self.browser.lines if not line.stopped}
         for sender in self.session.send_slots:
@@ -153,20 +153,20 @@ class Call(RuleBasedStateMachine):
                 assert receiver.ssrcs == (line.ssrc,)
 
     @invariant()
-    def lines_never_shrink_and_slots_are_bounded_by_peak_use(self) -> None:
+    def the_number_of_lines_never_shrinks(self) -> None:
         lines = len(self.browser.lines)
         assert lines >= self.lines
         self.lines = lines
 
     @invariant()
-    def ssrcs_are_for_life_and_unique(self) -> None:
+    def slots_keep_their_ssrcs_which_are_unique(self) -> None:
         for sender in self.keep:
             assert self.ssrcs[id(sender)] == (sender.ssrc, sender.rtx_ssrc)
         living = [ssrc for sender in self.session.send_slots for ssrc in (sender.ssrc, sender.rtx_ssrc) if ssrc]
         assert len(set(living)) == len(living)
 
     def teardown(self) -> None:
-        """However it went, two complete exchanges bring everything that the browser lets us send."""
+        """Two complete exchanges are enough to negotiate everything that the browser is willing to receive."""
         if self.offer is not None:
             self.session.rollback()
         for _ in range(3):

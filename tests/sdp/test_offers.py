@@ -127,7 +127,7 @@ def test_the_password_stays_out_of_logs() -> None:
     assert "password" not in repr(session.transport)
 
 
-def test_firefox_says_its_fingerprint_once_and_gets_its_extensions_flipped() -> None:
+def test_the_answer_to_firefox_has_its_session_fingerprint_and_flipped_extensions() -> None:
     session, answer = answered("firefox-offer-simulcast-vp8")
     assert session.remote is not None
     assert session.remote.fingerprints[0].value.startswith("37:59:E8")
@@ -162,7 +162,7 @@ def test_simulcast_alternatives_paused_streams_and_rids_without_simulcast() -> N
     assert SessionDescription.parse(session.create_answer()).media[1].simulcast is None
 
 
-def test_restrictions_of_a_rid_are_repeated() -> None:
+def test_restrictions_of_a_rid_are_answered_unchanged() -> None:
     session = make_session()
     session.apply_offer(vector("chromium-offer-simulcast-vp8").replace("a=rid:h send", "a=rid:h send pt=96"))
     assert "a=rid:h recv pt=96\r\n" in session.create_answer()
@@ -199,13 +199,13 @@ def test_a_rejected_line_needs_neither_mid_nor_bundle() -> None:
     assert (answer.media[2].stopped, answer.media[2].mid, answer.bundle()) == (True, None, ("0", "1"))
 
 
-def test_only_a_data_channel_is_nothing_to_negotiate() -> None:
+def test_an_offer_of_only_a_data_channel_is_refused() -> None:
     error = failure(vector("chromium-offer-datachannel"))
     assert error.reason == "sdp-unsupported"
     assert "nothing to negotiate" in error.detail
 
 
-def test_bundle_only_lines_live_from_the_tagged_line() -> None:
+def test_bundle_only_lines_use_the_transport_of_the_tagged_line() -> None:
     session, answer = answered("other-gst-offer")
     assert [media.stopped for media in answer.media] == [False, False]
     assert session.receivers[0].msid == Msid("user3436614100@host-ce1f829a", "webrtctransceiver0")
@@ -225,7 +225,7 @@ def test_bundle_only_lines_live_from_the_tagged_line() -> None:
     assert session.remote.ufrag in data
 
 
-def test_what_the_session_part_says_holds_for_its_lines() -> None:
+def test_attributes_of_the_session_part_apply_to_all_m_lines() -> None:
     head, audio = vector("chromium-offer-av-datachannel").split("m=")[:2]
     mid = next(row for row in audio.split("\r\n") if "sdes:mid" in row)
     audio = audio.replace(mid + "\r\n", "").replace("a=sendrecv\r\n", "")
@@ -238,7 +238,7 @@ def test_what_the_session_part_says_holds_for_its_lines() -> None:
     assert MID in session.receivers[0].extensions.values()
 
 
-def test_an_older_place_of_the_msid() -> None:
+def test_an_msid_in_an_ssrc_attribute_is_read() -> None:
     text = vector("other-gst-offer")
     for value, msid in (("msid:a b", Msid("a", "b")), ("msid:a b c", None), ("msid", None)):
         session = make_session()
@@ -275,7 +275,7 @@ def test_too_many_ssrcs_on_one_line() -> None:
     assert failure(text + "".join(f"a=ssrc:{n} cname:x\r\n" for n in range(40))).reason == "sdp-too-large"
 
 
-def test_lines_that_cannot_be_used_are_rejected_and_the_others_live() -> None:
+def test_unusable_lines_are_rejected_and_the_others_accepted() -> None:
     text = vector("chromium-offer-audio-video")
     for changed in (
         text.replace("BUNDLE 0 1", "BUNDLE 1"),
@@ -362,7 +362,7 @@ def test_before_the_first_description_new_credentials_just_replace_the_old() -> 
     assert SessionDescription.parse(session.create_answer()).media[0].ice_ufrag == "lite1"
 
 
-def test_candidates_that_are_found_later_stand_in_what_is_said_from_then_on() -> None:
+def test_later_descriptions_contain_candidates_found_later() -> None:
     session = make_session()
     session.add_candidates("lite0", ("1 1 udp 1 192.0.2.9 9 typ host",), complete=False)
     session.apply_offer(vector("chromium-offer-audio-video"))
@@ -377,7 +377,7 @@ def test_candidates_that_are_found_later_stand_in_what_is_said_from_then_on() ->
     assert "192.0.2.10" in media.candidates[0]
 
 
-def test_what_the_client_may_hold_to_be_agreed_otherwise_is_offered_again() -> None:
+def test_a_stray_answer_makes_an_offer_necessary() -> None:
     session = make_session()
     session.note_stray_answer()  # nothing is agreed yet
     assert not session.needs_offer
@@ -469,8 +469,8 @@ def test_later_offers_that_do_not_fit() -> None:
     session.create_answer()
 
 
-def test_lines_of_an_offer_whose_answer_may_be_lost_can_come_under_other_mids() -> None:
-    # The client has waited for our answer in vain, rolled back, and libwebrtc gives new mids.
+def test_lines_of_an_unconfirmed_offer_may_come_with_other_mids() -> None:
+    # The client got no answer and rolled back. libwebrtc then assigns new mids.
     session, _ = answered("chromium-offer-audio-video")
     text = vector("chromium-offer-audio-video")
     changed = text.replace("a=mid:0", "a=mid:5").replace("BUNDLE 0", "BUNDLE 5")
@@ -479,7 +479,7 @@ def test_lines_of_an_offer_whose_answer_may_be_lost_can_come_under_other_mids() 
     assert [receiver.mid for receiver in session.receivers] == ["5", "1"]
 
 
-def test_lines_of_an_offer_whose_answer_may_be_lost_can_be_gone_with_the_slots_on_them() -> None:
+def test_lines_of_an_unconfirmed_offer_may_be_gone_with_their_slots() -> None:
     published, _ = answered("chromium-offer-audio-video")
     session = make_session()
     session.apply_offer(vector("chromium-offer-recvonly"))
@@ -493,7 +493,7 @@ def test_lines_of_an_offer_whose_answer_may_be_lost_can_be_gone_with_the_slots_o
     assert session.send_slots == []
 
 
-def test_an_offer_that_comes_again_does_not_show_that_its_answer_arrived() -> None:
+def test_a_retransmitted_offer_does_not_show_that_its_answer_arrived() -> None:
     session, _ = answered("chromium-offer-audio-video")
     text = vector("chromium-offer-audio-video")
     offer = SessionDescription.parse(text)
@@ -505,13 +505,13 @@ def test_an_offer_that_comes_again_does_not_show_that_its_answer_arrived() -> No
     assert not session.repeats(offer)
 
 
-def test_a_model_is_as_good_as_text() -> None:
+def test_a_parsed_description_is_accepted_like_text() -> None:
     session = make_session()
     session.apply_offer(SessionDescription.parse(vector("chromium-offer-audio-video")))
     assert session.receivers
 
 
-def test_verbs_out_of_turn() -> None:
+def test_calls_in_the_wrong_state_are_refused() -> None:
     session = make_session()
     with pytest.raises(WrongState):
         session.create_answer()

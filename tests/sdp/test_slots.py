@@ -286,7 +286,7 @@ def test_a_client_stops_our_line() -> None:
     assert offer.media[0].candidates  # now the tagged line
 
 
-def test_taking_an_offer_back_loses_no_wish_and_keeps_mids_and_places() -> None:
+def test_a_rollback_loses_no_change_and_keeps_mids_and_places() -> None:
     session, browser = make_session(), Browser()
     one, two = acquire(session, "video", "one"), acquire(session, "video", "two")
     lost = SessionDescription.parse(session.create_offer())
@@ -304,7 +304,7 @@ def test_taking_an_offer_back_loses_no_wish_and_keeps_mids_and_places() -> None:
 
 
 @pytest.mark.parametrize("applied", [False, True])
-def test_the_client_offers_after_an_offer_was_taken_back(applied: bool) -> None:
+def test_the_client_offers_after_our_rollback(applied: bool) -> None:
     session, browser = make_session(), Browser()
     video = acquire(session, "video")
     offer = session.create_offer()
@@ -340,7 +340,7 @@ def test_a_mid_that_the_client_took_meanwhile_is_not_used_twice() -> None:
     assert [media.mid for media in SessionDescription.parse(other.create_offer()).media] == ["s0", "s1"]
 
 
-def test_wishes_of_the_time_between_offer_and_answer_come_next() -> None:
+def test_changes_between_offer_and_answer_are_in_the_next_offer() -> None:
     session, browser = make_session(), Browser()
     browser.add("audio", sends=False)
     browser_offers(session, browser)
@@ -407,7 +407,7 @@ def test_ssrcs_are_unique_whatever_the_source_gives() -> None:
     assert (video.ssrc, video.rtx_ssrc, audio.ssrc) == (7, 8, 9)
 
 
-def test_a_client_without_retransmissions_is_told_of_none() -> None:
+def test_a_client_without_retransmissions_is_offered_none() -> None:
     session = make_session()
     session.apply_offer(vector("other-ndc-offer"))
     session.create_answer()
@@ -470,7 +470,7 @@ def test_a_slot_refused_in_an_answer_is_not_given_to_the_next_track() -> None:
     assert acquire(session, "video", "three") is not video
 
 
-def test_lost_offers_keep_their_order_whoever_waited_before_them() -> None:
+def test_slots_of_lost_offers_keep_their_order_before_waiting_slots() -> None:
     session = make_session()
     early = acquire(session, "audio", "early")
     acquire(session, "video")
@@ -497,7 +497,7 @@ def test_ids_must_be_tokens(text: str) -> None:
     assert session.send_slots == []
 
 
-def test_a_track_that_nobody_could_forward() -> None:
+def test_a_track_with_no_codec_that_we_forward_is_refused() -> None:
     with pytest.raises(ValueError, match="video"):
         make_session().acquire_slot("video", "s", "t", [OPUS], "c")
 
@@ -514,7 +514,7 @@ def test_lines_are_limited_but_free_and_stopped_ones_are_used_again() -> None:
     assert acquire(session, "video") is one
 
 
-def test_slots_without_a_payload_type_left_do_not_offer_for_ever() -> None:
+def test_slots_without_a_payload_type_left_do_not_cause_endless_offers() -> None:
     session = make_session()
     rows = "".join(f"a=rtpmap:{number} x{number}/8000\r\n" for number in DYNAMIC if number != 111)
     formats = " ".join(map(str, DYNAMIC))
@@ -540,7 +540,7 @@ def test_slots_without_a_payload_type_left_do_not_offer_for_ever() -> None:
 
 
 @pytest.mark.parametrize("numbers", [CHROMIUM, FIREFOX])
-def test_people_who_come_and_go_do_not_make_descriptions_grow(numbers: object) -> None:
+def test_descriptions_do_not_grow_as_participants_come_and_go(numbers: object) -> None:
     session, browser = make_session(), Browser(numbers)  # type: ignore[arg-type]
     browser.add("audio")
     browser.add("video")
@@ -593,7 +593,7 @@ def test_answers_that_are_refused_leave_the_offer_pending(old: str, new: str, re
     assert audio.active
 
 
-def test_a_stopped_line_cannot_be_answered_alive() -> None:
+def test_a_stopped_line_cannot_be_accepted_in_an_answer() -> None:
     session, browser = make_session(), Browser()
     acquire(session, "audio")
     acquire(session, "video")
@@ -611,7 +611,7 @@ def test_a_stopped_line_cannot_be_answered_alive() -> None:
 @pytest.mark.parametrize(
     ("role", "setup", "other"), [("client", "passive", "active"), ("server", "active", "passive")]
 )
-def test_dtls_roles_are_settled_by_the_first_answer(role: str, setup: str, other: str) -> None:
+def test_the_first_answer_decides_the_dtls_roles(role: str, setup: str, other: str) -> None:
     session, browser = make_session(), Browser()
     audio = acquire(session, "audio")
     session.apply_answer(browser.answer(session.create_offer()).replace("setup:active", f"setup:{setup}"))
@@ -689,7 +689,7 @@ def test_a_line_that_the_client_stopped_comes_again_under_another_mid() -> None:
     assert [(receiver.mid, receiver.kind) for receiver in session.receivers] == [("0", "audio"), ("2", "video")]
 
 
-def test_a_line_whose_offer_was_rolled_back_is_no_more() -> None:
+def test_a_line_whose_offer_was_rolled_back_is_gone() -> None:
     session, browser = make_session(), Browser()
     browser.add("audio", receives=False)
     browser.add("video", receives=False)
@@ -705,7 +705,7 @@ def test_a_line_whose_offer_was_rolled_back_is_no_more() -> None:
 
 
 def test_a_line_that_was_stopped_in_an_offer_whose_answer_was_lost_is_not_used_again() -> None:
-    """The client takes its offer back, and then the line lives: nothing else can stand in its place."""
+    """The client may roll its offer back. Then the line is in use: no other line may take its place."""
     session, browser = make_session(), Browser()
     video = browser.add("video", receives=False)
     browser.add("audio", receives=False)
@@ -719,13 +719,13 @@ def test_a_line_that_was_stopped_in_an_offer_whose_answer_was_lost_is_not_used_a
     acquire(session, "video")
     exchange(session, browser)
     assert [(line.mid, line.stopped) for line in browser.lines] == [("0", True), ("1", False), ("s0", False)]
-    # The answer has shown that the client knows: from now on the place is free.
+    # The answer shows that the client knows that the line is stopped: its place is free.
     acquire(session, "video", "another")
     exchange(session, browser)
     assert [line.mid for line in browser.lines] == ["s1", "1", "s0"]
 
 
-def test_a_line_that_we_stopped_may_be_gone_with_an_offer_that_is_taken_back() -> None:
+def test_a_line_that_we_stopped_may_be_gone_after_the_client_rolls_back() -> None:
     session, browser = make_session(), Browser()
     browser.add("audio")
     channel = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:9\r\n"
@@ -736,8 +736,8 @@ def test_a_line_that_we_stopped_may_be_gone_with_an_offer_that_is_taken_back() -
     assert [(receiver.mid, receiver.kind) for receiver in session.receivers] == [("1", "audio")]
 
 
-def test_doubt_does_not_end_doubt() -> None:
-    """Though the client has agreed to nothing yet, it may have applied the offer that was taken back."""
+def test_a_stray_answer_does_not_confirm_an_offer_that_was_rolled_back() -> None:
+    """The client has agreed to nothing yet, but it may have applied the offer that was rolled back."""
     session = make_session()
     sender = acquire(session, "audio")
     session.create_offer()
