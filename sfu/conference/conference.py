@@ -1,4 +1,4 @@
-"""All rooms of a process: the way in for who joins, for every message and for every datagram."""
+"""The conference: all rooms of a server, as one machine that messages, datagrams and deadlines go into."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -51,22 +51,22 @@ from sfu.transport.peer import TransportEvent
 
 @dataclass(frozen=True, slots=True)
 class ConferenceStatistics:
-    """Counts since the process began, and what there is now."""
+    """Counts since the process began, and current numbers."""
 
     rooms: int
     peers: int
     routes: int
-    """Ways for datagrams to find their peer."""
+    """Paths and username fragments that lead to a peer."""
     messages: dict[tuple[str, str], int]
-    """Clients' messages by type (``"?"`` for none that is known) and result: ``ok`` or the error's code."""
+    """Clients' messages by type (``"?"`` if unknown) and result: ``ok`` or the code of the error."""
     drops: dict[str, int]
-    """Datagrams that were nobody's, by reason."""
+    """Datagrams that belonged to no peer, by reason."""
     suspended: int
-    """Sessions whose client is away."""
+    """Sessions whose client is disconnected."""
     resumes: int
     """Sessions that were resumed."""
     failed_resumes: int
-    """Joins that named a session and did not prove it."""
+    """Joins that named a session and did not resume it."""
     handshakes: dict[str, int]
     """DTLS handshakes by result: ``ok``, or the reason of the failure."""
 
@@ -98,10 +98,10 @@ class Conference:
         auto_subscribe: bool = True,
         ice_servers: tuple[IceServer, ...] = (),
     ) -> None:
-        """`authenticate` is asked at each fresh join; a session that is resumed has its own proof.
+        """`authenticate` is called at each fresh join. A resume is authenticated by the session's token.
 
-        With `auto_subscribe` everybody receives every track of the room that they have not unsubscribed from,
-        else only those that they subscribe to. `ice_servers` are those that clients are told to use.
+        With `auto_subscribe` a peer receives each track of its room that it has not unsubscribed from; without,
+        only the tracks that it has subscribed to. `ice_servers` are those that clients are told to use.
         """
         context = RoomContext(
             limits=limits, random=random, auto_subscribe=auto_subscribe, ice_servers=ice_servers
@@ -163,9 +163,9 @@ class Conference:
     # --- signaling ---
 
     def receive_message(self, peer: Peer, text: str | bytes, now: float) -> None:
-        """Do what a message asks; a refusal goes back to the client as an `error` message.
+        """Do what a message asks. A refusal is sent to the client as an `error` message.
 
-        A message that was on its way when its peer ended does nothing.
+        A message that arrives after the peer has ended has no effect.
         """
         if peer.ended is not None:
             return
@@ -174,7 +174,7 @@ class Conference:
         result = "ok"
         try:
             may_pass = peer.bucket.take(now, weight_of(text))
-            # Read in any case: who is refused wants to know what.
+            # Parsed also if it is refused: the error names the message.
             message = parse(text)
             message_type = message.message_type
             if not may_pass:
@@ -192,9 +192,9 @@ class Conference:
     def count_message(self, message_type: str | None, result: str) -> None:
         """Count a message of a client; `result` is ``ok`` or the code of the error that answered it.
 
-        `receive_message` counts its own; those up to a join are the caller's.
+        `receive_message` counts by itself. Messages before the join are counted by the caller.
         """
-        # A client invents types as it likes, so those are one label.
+        # Clients can invent types, so unknown types share one label.
         label = message_type if message_type is not None and message_type in CLIENT_MESSAGES else "?"
         self._messages[label, result] += 1
 
@@ -217,18 +217,18 @@ class Conference:
             fan_out(media, media.stream.senders, self._egress, now)
 
     def lose_path(self, peer: Peer, path: IcePath, now: float) -> None:
-        """The connection that carried `path`, which is `peer`'s, has ended."""
+        """Note that the TCP connection that carried `path`, one of `peer`'s, has ended."""
         peer.connection.transport.lose_path(path, now)
         self._take_events(peer, now)
 
     def set_path_full(self, peer: Peer, path: IcePath, full: bool, now: float) -> None:
-        """Note whether more waits on `path`, which is `peer`'s, than should: then its videos pause."""
+        """Note whether too much waits on `path`, one of `peer`'s: then no video frame begins there."""
         peer.connection.transport.set_path_full(path, full, now)
         if not full:
             self._take_events(peer, now)
 
     def report_ice(self, peer: Peer, reports: Iterable[IceReport], now: float) -> None:
-        """Take what whoever has the sockets of full agents has found about `peer`."""
+        """Take what the sockets of a peer's full ICE agents have found."""
         for report in reports:
             peer.connection.report_ice(report, now)
         self._take_events(peer, now)
@@ -291,7 +291,7 @@ class Conference:
             return PeerOutput(peer, error=error)
 
     def take_changed(self) -> Changes:
-        """Return what has to be stored, or dropped there, since the last call."""
+        """Return what has to be stored, or dropped from the store, since the last call."""
         changes = Changes(list(self._pending.changed), list(self._pending.ended))
         self._pending.changed.clear()
         self._pending.ended.clear()
@@ -312,13 +312,14 @@ class Conference:
                 case PathValidated(path):
                     before = self.table.owner(path)
                     if before is not None and before is not peer:
-                        # It has passed on, or somebody pretends so; the next check of who had it gets it back.
+                        # The address has passed on, or an attacker pretends so. The next check of its owner
+                        # gets it back.
                         self.lose_path(before, path, now)
                     self.table.apply(peer, (event,))
                 case PathRetired() | CredentialsAdded() | CredentialsRetired():
                     self.table.apply(peer, (event,))
                 case _:
-                    pass  # the room's, or for statistics only
+                    pass  # for the room, or for statistics only
             if peer.ended is None:
                 self._tell_room(peer, event, now)
 
@@ -331,7 +332,7 @@ class Conference:
             case StreamStarted(stream):
                 room.start_stream(peer, stream, now)
             case StateChanged(IceState.FAILED) if not peer.suspended:
-                # The client is there, its network is not what it was.
+                # The client is connected, but its network has changed.
                 peer.connection.restart_ice()
             case TransportFailed("fingerprint-mismatch" as reason):
                 peer.tell(refusal(Forbidden("the DTLS certificate is not the one of the description")))
@@ -348,7 +349,7 @@ class Conference:
 
 
 def _answer_to(message: ClientMessage | None, message_type: str | None, error: Refused) -> ServerMessage:
-    """Return what tells a client that its message is refused."""
+    """Return the message that tells a client that its message was refused."""
     match message:
         case Subscribe() | Unsubscribe() | LayerSwitch():
             return SubscriptionAck(message.track_id, success=False, reason=str(error))

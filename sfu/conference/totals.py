@@ -1,4 +1,4 @@
-"""Counts that outlive the connections they were made in, so that no counter ever goes down."""
+"""Counts of connections that have ended, kept so that no counter ever decreases."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from sfu.transport.stream_statistics import ReceiveTotals, SendTotals
 
 @dataclass(slots=True)
 class ConnectionTotals:
-    """The sum of what connections counted."""
+    """Sums over connections."""
 
     rtp_packets: int = 0
     """Received and decrypted."""
@@ -20,9 +20,9 @@ class ConnectionTotals:
     """How often a peer's selected path has changed."""
     offers_sent: int = 0
     offers_ignored: int = 0
-    """Clients' offers that crossed one of ours."""
+    """Clients' offers that were ignored because they crossed one of ours."""
     answers_missed: int = 0
-    """Our offers that no answer came to in time."""
+    """Our offers that were not answered in time."""
     subscribed: int = 0
     unsubscribed: int = 0
     received: ReceiveTotals = field(default_factory=ReceiveTotals)
@@ -31,7 +31,7 @@ class ConnectionTotals:
     """Datagrams and packets that transports dropped before they belonged to a stream, by reason."""
 
     def add(self, connection: ConnectionStatistics) -> None:
-        """Add what a connection counted: once, when it has ended, or to a sum that is not kept."""
+        """Add the counts of a connection: once, after it has ended, or to a temporary copy."""
         transport, negotiation = connection.transport, connection.negotiation
         self.rtp_packets += transport.rtp_packets
         self.rtcp_packets += transport.rtcp_packets

@@ -1,9 +1,8 @@
-"""When which peer's machines want to be looked at again: one task for the timers of all peers.
+"""The timers of all peers, in one task.
 
-A task of its own for each peer would be easier to draw, but costs every idle peer 4 KiB, and a cancel scope
-whose deadline moves with every packet costs more than anything else that the packet causes here. So deadlines
-that move into the future, as most do, are only noted: the alarm that was set before goes off, finds that
-nothing is due yet, and is set again.
+A task for each peer would be simpler, but it costs each idle peer 4 KiB. A cancel scope whose deadline moves
+with every packet costs more than everything else that the packet causes here. So a deadline that moves to a
+later time, as most do, is only noted: the earlier alarm goes off, finds that nothing is due, and is set again.
 """
 
 import heapq
@@ -17,7 +16,7 @@ import trio
 Key = TypeVar("Key", bound=Hashable)
 
 STALE: Final = 1000
-"""Alarms that are not needed any more which may lie in the queue, beside one for each that is."""
+"""Obsolete alarms that may lie in the queue, in addition to one for each timer."""
 
 
 class _Timer(Generic[Key]):
@@ -28,25 +27,25 @@ class _Timer(Generic[Key]):
     def __init__(self, key: Key) -> None:
         self.key: Key | None = key
         self.wanted = math.inf
-        """When to wake."""
+        """When to wake the key."""
         self.alarm = math.inf
-        """The time of the alarm that is set for it, never later than `wanted`; infinite: none is set."""
+        """When the alarm that is set for it goes off, never later than `wanted`; infinite if none is set."""
 
 
 class Timers(Generic[Key]):
-    """A deadline for each key, and the task that waits for the earliest."""
+    """A deadline for each key, and a task that waits for the earliest."""
 
     def __init__(self) -> None:
         self._timers: dict[Key, _Timer[Key]] = {}
         self._alarms: list[tuple[float, int, _Timer[Key]]] = []
-        self._numbers = itertools.count()  # so that equal times are no reason to compare timers
+        self._numbers = itertools.count()  # so that timers with equal times are not compared
         self._sleep = trio.CancelScope()
 
     def __len__(self) -> int:
         return len(self._timers)
 
     def set(self, key: Key, time: float | None) -> None:
-        """Wake `key` at `time` (seconds of `trio.current_time()`), or not at all for `None`; once."""
+        """Wake `key` once at `time`, in seconds of `trio.current_time()`; None: not at all."""
         timer = self._timers.get(key)
         if timer is None:
             timer = self._timers[key] = _Timer(key)
@@ -55,29 +54,32 @@ class Timers(Generic[Key]):
             self._set_alarm(timer)
 
     def discard(self, key: Key) -> None:
-        """Forget `key`; unknown ones are no error."""
+        """Drop the timer of `key`, if there is one."""
         timer = self._timers.pop(key, None)
         if timer is not None:
-            timer.key = None  # its alarm may lie in the queue for a while
+            timer.key = None  # its alarm stays in the queue until it goes off
 
     async def run(self, wake: Callable[[Key], None]) -> None:
-        """Call `wake` for each key at its time, until cancelled. It must not raise."""
+        """Call `wake` for each key at its time, until cancelled. It must not raise.
+
+        After a failure, `run` can be called again.
+        """
         while True:
             key = self._take(trio.current_time())
             if key is not None:
                 wake(key)
-                # One at a time: when many are due at once, packets go in between.
+                # One at a time, so that packets are not delayed when many are due at once.
                 await trio.lowlevel.checkpoint()
                 continue
             with trio.CancelScope(deadline=self._next()) as self._sleep:
                 await trio.sleep_forever()
 
     def _take(self, now: float) -> Key | None:
-        """Return a key whose time has come."""
+        """Return a key that is due, or None."""
         while self._alarms and self._alarms[0][0] <= now:
             time, _, timer = heapq.heappop(self._alarms)
             if timer.key is None or time != timer.alarm:
-                continue  # forgotten, or replaced by an earlier one
+                continue  # discarded, or replaced by an earlier alarm
             timer.alarm = math.inf
             if timer.wanted <= now:
                 timer.wanted = math.inf
