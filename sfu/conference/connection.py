@@ -86,7 +86,9 @@ class Connection:
         self.known = False
         """Whether the client has shown that it knows this connection; only then can a resume keep it."""
         self.closed = False
-        """Whether it has ended: its counts no longer change."""
+        """Whether `close` was called: nothing is forwarded or negotiated, and the counts no longer change.
+
+        `PeerTransport.ended` may be true before that, between the end of DTLS or ICE and `close`."""
         self.handshake: str | None = None
         """How the DTLS handshake has ended: ``ok``, or the reason why it failed."""
         self._ice_restarts = 0
