@@ -47,6 +47,7 @@ from sfu.transport.events import (
 )
 from sfu.transport.fan_out import fan_out
 from sfu.transport.peer import TransportEvent
+from sfu.transport.receive_stream import Forwarder
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,8 @@ class Conference:
         self._pending = context.pending
         self._receiving: set[Peer] = set()
         """Peers of which only packets have come since the last `flush`: they have nothing to be told."""
+        self._failed: dict[Peer, Exception] = {}
+        """Peers to which a packet could not be forwarded since the last `flush`."""
         self._session_ttl = limits.session_ttl
         self._egress = egress
         self._messages: Counter[tuple[str, str]] = Counter()
@@ -214,7 +217,19 @@ class Conference:
         else:
             self._receiving.add(peer)
         if media is not None:
-            fan_out(media, media.stream.senders, self._egress, now)
+            failures = fan_out(media, media.stream.senders, self._egress, now)
+            if failures is not None:
+                self._note_receivers(peer, failures)
+
+    def _note_receivers(self, publisher: Peer, failures: Iterable[tuple[Forwarder, Exception]]) -> None:
+        """Note what failed in forwarding a packet: it is a failure of the receivers, not of the publisher.
+
+        A receiver that is not in the room is one that has failed before, and could not be removed completely.
+        """
+        for sender, error in failures:
+            for peer in self.directory.room_of(publisher).peers.values():
+                if peer.connection.transport.send_context is sender.send_context:
+                    self._failed[peer] = error
 
     def lose_path(self, peer: Peer, path: IcePath, now: float) -> None:
         """Note that the TCP connection that carried `path`, one of `peer`'s, has ended."""
@@ -261,8 +276,11 @@ class Conference:
         of that peer, and the others go on.
         """
         pending, receiving = self._pending, self._receiving
-        while pending.dirty or receiving:
-            if pending.dirty:
+        while pending.dirty or receiving or self._failed:
+            if self._failed:
+                peer, error = self._failed.popitem()
+                yield PeerOutput(peer, error=error)
+            elif pending.dirty:
                 dirty, pending.dirty = pending.dirty, set()
                 receiving -= dirty
                 for peer in dirty:

@@ -25,12 +25,15 @@ from sfu.transport.receive_stream import Forwarder, MediaPacket
 _protect: Final = BINDING.protect
 
 
-def fan_out(media: MediaPacket, senders: Iterable[Forwarder], egress: Egress, now: float) -> None:
+def fan_out(
+    media: MediaPacket, senders: Iterable[Forwarder], egress: Egress, now: float
+) -> list[tuple[Forwarder, Exception]] | None:
     """Put a packet into the outgoing batch once for every sender that forwards it.
 
     `senders` are those bound to the packet's source: `ReceiveStream.senders`. The caller flushes the batch when
-    it has no more packets for it.
+    it has no more packets for it. Return the senders that failed, if any did; the others have the packet.
     """
+    failures: list[tuple[Forwarder, Exception]] | None = None
     rtp = media.rtp
     sequence = media.sequence
     in_order = media.in_order
@@ -80,6 +83,10 @@ def fan_out(media: MediaPacket, senders: Iterable[Forwarder], egress: Egress, no
                 continue
         # `forward` fills the batch by itself.
         egress.count = index
-        sender.forward(media, egress, now)
+        try:
+            sender.forward(media, egress, now)
+        except Exception as error:
+            failures = [*(failures or ()), (sender, error)]
         index = egress.count
     egress.count = index
+    return failures

@@ -28,6 +28,7 @@ from sfu.shell.timers import Timers
 from sfu.transport.demux import RouteTable
 from sfu.transport.egress import Egress
 from sfu.transport.peer import PeerTransport
+from sfu.transport.send_stream import SendStream
 
 
 class Defect(Exception):
@@ -341,6 +342,26 @@ async def test_a_server_stops_although_a_peer_cannot_be_removed(
             await client.until(lambda client=client: client.closed)  # type: ignore[misc]
         assert here.alice.close_code == 1001
         assert here.bob.close_code == 1011
+
+
+async def test_a_packet_that_cannot_be_forwarded_to_a_receiver_ends_the_receiver(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene() as here, here.server.client("erin") as erin:
+        await call("room", erin)
+        senders = list(here.peer.connection.transport.senders)
+        break_for(monkeypatch, SendStream, "forward", *senders)
+        for _ in range(2):
+            await goes_on(here.alice, erin)
+        for sender in senders:
+            sender.fast_path = False
+        await goes_on(here.alice, erin)
+        await here.bob.until(lambda: here.bob.closed)
+        assert here.bob.close_code == 1011
+        await here.alice.until(lambda: here.alice.heard("peer-left"))
+        assert here.errors == {"peer": 1}
+        await goes_on(here.alice, erin)
+        await goes_on(erin, here.alice)
 
 
 def _broken(*_args: object, **_named: object) -> None:
