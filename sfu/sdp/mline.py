@@ -186,7 +186,7 @@ def make_receiver(
     if len(names) > MAX_SSRCS:
         raise SdpError("sdp-too-large", f"more than {MAX_SSRCS} SSRCs on one m-line", media.line)
     pairs = [group.ssrcs for group in media.ssrc_groups if group.semantics == "FID" and len(group.ssrcs) == 2]
-    rtx = {primary: repeat for primary, repeat in pairs if primary in names and repeat in names}
+    rtx = {primary: repair for primary, repair in pairs if primary in names and repair in names}
     return Receiver(
         mid=mid,
         kind=cast(MediaKind, media.kind),

@@ -49,7 +49,7 @@ def test_text_to_value_and_back(kind: type, text: str, value: object) -> None:
     assert str(value) == text
 
 
-def test_spellings_that_are_evened_out() -> None:
+def test_spellings_are_normalised() -> None:
     assert RtcpFb.parse("96 nack ") == RtcpFb(96, "nack")
     assert Fingerprint.parse("SHA-256 ab:cd") == Fingerprint("sha-256", "AB:CD")
     assert Group.parse("BUNDLE 0 ") == Group("BUNDLE", ("0",))
@@ -98,12 +98,12 @@ def test_spellings_that_are_evened_out() -> None:
         (Simulcast, "sendrecv a"),
     ],
 )
-def test_what_breaks_the_grammar_is_a_value_error(kind: type, text: str) -> None:
+def test_text_that_breaks_the_grammar_is_a_value_error(kind: type, text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         kind.parse(text)  # type: ignore[attr-defined]
 
 
-def test_directions_are_two_halves() -> None:
+def test_a_direction_says_who_sends_and_who_receives() -> None:
     for direction in ("sendrecv", "sendonly", "recvonly", "inactive"):
         assert direction_of(sends=sends(direction), receives=receives(direction)) == direction
     assert sends(None)
@@ -116,7 +116,7 @@ def test_fmtp_parameters() -> None:
     assert Fmtp("63", "").parameters() == {}
 
 
-def test_small_grammars() -> None:
+def test_grammar_of_simple_values() -> None:
     assert number("007", 0, 9) == 7
     assert (token("a!b"), word("a/b"), setup("actpass"), rid("0")) == ("a!b", "a/b", "actpass", "0")
     assert (ice_ufrag("a+/9"), ice_pwd("x" * 22)) == ("a+/9", "x" * 22)

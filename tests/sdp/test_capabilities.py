@@ -21,7 +21,7 @@ ORIENTATION = "urn:3gpp:video-orientation"
 LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 
 
-def test_usual_numbers_never_meet() -> None:
+def test_default_numbers_are_distinct() -> None:
     flavours = [flavour for row in CODECS for flavour in row.usual]
     numbers = [number for first, rtx, _ in flavours for number in (first, rtx) if number is not None]
     assert len(set(numbers)) == len(numbers)
@@ -111,6 +111,6 @@ def test_extensions_are_answered_by_direction(
     assert accepted_extensions("video", [offered], direction) == ([answered] if answered else [])
 
 
-def test_an_extension_offered_twice_is_taken_once() -> None:
+def test_an_extension_offered_twice_is_answered_once() -> None:
     assert accepted_extensions("video", [ExtMap(4, MID), ExtMap(5, MID)], "sendrecv") == [ExtMap(4, MID)]
     assert accepted_extensions("video", [ExtMap(4, MID), ExtMap(4, RID)], "sendrecv") == [ExtMap(4, MID)]

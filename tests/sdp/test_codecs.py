@@ -113,7 +113,7 @@ def test_other_codecs(one: Codec, other: Codec) -> None:
     assert find([other], one) is None
 
 
-def test_printing_is_reading_backwards() -> None:
+def test_printed_codecs_parse_to_the_same_codecs() -> None:
     for name in ("chromium-offer-audio-video", "firefox-offer-audio-video"):
         for line in SessionDescription.parse(vector(name)).media:
             codecs = codecs_of(line)
@@ -135,6 +135,6 @@ def test_codecs_can_be_set_members() -> None:
 
 
 def test_parameters_are_part_of_the_hash() -> None:
-    """Codecs are looked up in caches that all sessions share: in one heap of equal hashes that took seconds."""
+    """All sessions look codecs up in shared caches. With equal hashes a look-up takes seconds."""
     assert len({hash(codec("H264", x=str(number))) for number in range(500)}) == 500
     assert hash(codec("H264", x="1", y="2")) == hash(codec("H264", y="2", x="1"))

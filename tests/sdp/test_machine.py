@@ -1,4 +1,4 @@
-"""Random life of a session: a browser and a server that offer, answer, lose answers, and change their minds."""
+"""A session driven at random: a browser and a server offer, answer, lose answers, and change their tracks."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ PICK = st.integers(0, 1000)
 
 
 class Call(RuleBasedStateMachine):
-    """One browser, one session; `Browser` asserts what holds for every single description."""
+    """One browser and one session. `Browser` checks each description."""
 
     def __init__(self) -> None:
         super().__init__()

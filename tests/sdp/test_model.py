@@ -53,7 +53,7 @@ def test_cut_at_every_character_it_parses_or_names_the_line(name: str) -> None:
 
 
 @pytest.mark.parametrize("tail", ["\r\n", "x", "m=\r\n", "a=mid:0\r\na=mid:1\r\n", "v=0\r\n"])
-def test_what_follows_the_end_is_not_ignored(tail: str) -> None:
+def test_text_after_the_end_is_not_ignored(tail: str) -> None:
     text = vector("other-ndc-offer")
     assert failure(text + tail).line is not None
 
@@ -115,7 +115,7 @@ def test_bundle_is_the_first_group_of_that_name() -> None:
     assert parsed(HEAD).bundle() == ()
 
 
-def test_the_same_said_twice_is_once_but_two_values_are_an_error() -> None:
+def test_an_attribute_given_twice_counts_once_but_two_values_are_an_error() -> None:
     assert parsed(HEAD + VIDEO + "a=mid:0\r\na=mid:0\r\n").media[0].mid == "0"
     error = failure(HEAD + VIDEO + "a=mid:0\r\na=mid:1\r\n")
     assert (error.reason, error.line) == ("sdp-syntax", 8)
@@ -185,7 +185,7 @@ ROWS = sorted({row for name in VECTOR_NAMES for row in vector(name).split("\r\n"
 
 
 @given(st.lists(st.sampled_from(ROWS) | st.text(max_size=40), max_size=12))
-def test_any_mixture_of_lines_parses_to_something_stable_or_fails_as_documented(rows: list[str]) -> None:
+def test_any_mixture_of_lines_parses_stably_or_fails_as_documented(rows: list[str]) -> None:
     for text in ("\r\n".join(rows), HEAD + "\r\n".join(rows), HEAD + VIDEO + "\n".join(rows)):
         try:
             description = parsed(text)

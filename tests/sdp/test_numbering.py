@@ -52,7 +52,7 @@ def test_the_same_codec_twice_is_one() -> None:
     assert len(PayloadTypes().assign("video", [VP8, VP8])) == 1
 
 
-def test_a_client_that_gives_one_number_two_meanings_is_not_followed_into_it() -> None:
+def test_our_numbers_stay_unambiguous_if_a_client_gives_one_number_two_meanings() -> None:
     text = f"{HEAD}m=video 9 UDP/TLS/RTP/SAVPF 50\na=rtpmap:50 VP8/90000\na=extmap:7 {MID}\n"
     text += "m=video 9 UDP/TLS/RTP/SAVPF 50\na=rtpmap:50 VP9/90000\na=extmap:7 urn:3gpp:video-orientation\n"
     numbers, ids = PayloadTypes(), ExtensionIds()
@@ -88,7 +88,7 @@ def test_a_later_offer_wins_where_numbers_clash() -> None:
     assert numbers.assign("video", [VP8])[0].payload_type == 120
 
 
-def test_stopped_lines_and_odd_formats_teach_nothing() -> None:
+def test_no_numbers_are_learned_from_stopped_lines_and_odd_formats() -> None:
     numbers = PayloadTypes()
     numbers.learn(description("rtpmap:120 VP8/90000", port=0))
     numbers.learn(SessionDescription.parse(HEAD + "m=x 9 y " + "9" * 5000 + " 9999 webrtc\n"))

@@ -1,4 +1,4 @@
-"""The client offers: recorded offers answered by the rules, and offers that are refused."""
+"""The client offers: how recorded offers are answered, and which offers are refused."""
 
 import re
 
@@ -29,7 +29,7 @@ def answered(name: str, *, simulcast: bool = False) -> tuple[BundleSession, Sess
 
 
 def reoffered(session: BundleSession, text: str) -> str:
-    """The client's next offer, of the same lines: so it has got the answer to the one before."""
+    """Answer the client's next offer with the same lines. It confirms the previous answer."""
     origin = SessionDescription.parse(text).origin
     text = text.replace(f"o={origin}", f"o={origin._replace(version=origin.version + 1)}")
     session.apply_offer(text)
@@ -168,7 +168,7 @@ def test_restrictions_of_a_rid_are_answered_unchanged() -> None:
     assert "a=rid:h recv pt=96\r\n" in session.create_answer()
 
 
-def test_a_data_channel_is_rejected_wherever_it_stands() -> None:
+def test_a_data_channel_is_rejected_on_any_line() -> None:
     _, answer = answered("chromium-offer-av-datachannel")
     assert [(media.kind, media.stopped) for media in answer.media] == [
         ("audio", False),
@@ -443,7 +443,7 @@ def test_a_stopped_line_may_be_used_again_by_another_mid_and_kind() -> None:
     assert [receiver.ssrcs for receiver in session.receivers] == [(5,), (846267631,)]
 
 
-def test_everything_may_stop_later_on() -> None:
+def test_all_lines_may_be_stopped_later() -> None:
     session, _ = answered("chromium-offer-opus-dtx-red")
     remote = session.remote
     head = vector("chromium-offer-opus-dtx-red").split("m=")[0].replace("BUNDLE 0", "BUNDLE")

@@ -130,7 +130,7 @@ def test_another_track_on_a_slot_waits_until_the_client_knows() -> None:
     assert browser.lines[0].track == "peer two"
 
 
-def test_back_to_the_same_track_is_no_change() -> None:
+def test_a_slot_that_gets_its_old_track_back_needs_no_offer() -> None:
     session, browser = make_session(), Browser()
     video = acquire(session, "video", "one")
     exchange(session, browser)
@@ -149,7 +149,7 @@ def test_slots_that_the_client_knows_as_free_are_taken_first() -> None:
     assert acquire(session, "video", "three") is two
 
 
-def test_lines_on_which_the_client_waits_are_used_in_the_answer() -> None:
+def test_the_answer_uses_lines_on_which_the_client_only_receives() -> None:
     session, browser = make_session(), Browser()
     browser.add("video", sends=False)
     browser.add("audio", sends=False)
@@ -174,7 +174,7 @@ def test_lines_on_which_the_client_waits_are_used_in_the_answer() -> None:
     assert (audio.mid, audio.active) == ("1", True)
 
 
-def test_a_waiting_line_without_a_codec_of_the_track_is_left_alone() -> None:
+def test_a_receiving_line_without_a_codec_of_the_track_is_not_used() -> None:
     session, browser = make_session(), Browser(FIREFOX)
     browser.add("video", sends=False)
     browser_offers(session, browser)
@@ -235,7 +235,7 @@ def test_an_answer_may_start_or_stop_publishing() -> None:
     assert session.receivers[0].active
 
 
-def test_a_client_that_does_not_want_to_receive_is_not_asked_again_and_again() -> None:
+def test_a_line_that_the_client_refuses_to_receive_on_is_not_offered_again() -> None:
     session, browser = make_session(), Browser()
     video = acquire(session, "video")
     exchange(session, browser)
@@ -359,7 +359,7 @@ def test_changes_between_offer_and_answer_are_in_the_next_offer() -> None:
     assert not session.needs_offer
 
 
-def test_a_spare_line_rejected_while_it_was_given_away() -> None:
+def test_a_spare_line_may_be_rejected_in_the_answer_that_a_slot_waits_for() -> None:
     session, browser = make_session(), Browser()
     line = browser.add("audio", sends=False)
     browser_offers(session, browser)
@@ -398,7 +398,7 @@ def test_candidates_may_come_with_their_prefix() -> None:
     assert "a=candidate:1 1 udp 1 192.0.2.2 9 typ host\r\na=end-of-candidates\r\n" in session.create_offer()
 
 
-def test_ssrcs_are_unique_whatever_the_source_gives() -> None:
+def test_ssrcs_are_unique_even_if_the_random_source_repeats() -> None:
     numbers = iter([846267631, 3491793106, 7, 7, 8, 7, 8, 9])
     session = BundleSession(local_transport(), session_id=1, make_ssrc=numbers.__next__)
     session.apply_offer(vector("chromium-offer-audio-video"))

@@ -165,14 +165,14 @@ class Browser:
     offered: list[str] = field(default_factory=list)
     """The directions in the pending offer; those of the transceivers may have changed since."""
     server_is_lite: bool = True
-    """Whether descriptions have to say that, and have all candidates in them."""
+    """Whether the server's descriptions must say that, and contain all candidates."""
     their_version: int = -1
     payload_types: dict[int, str] = field(default_factory=dict)
     extension_ids: dict[int, str] = field(default_factory=dict)
     ssrc_of_mid: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _count: "itertools.count[int]" = field(default_factory=itertools.count)
     _mids: "itertools.count[int]" = field(default_factory=itertools.count)
-    """Never the same mid twice, as libwebrtc: a line that was rolled back gets another one."""
+    """Never the same mid twice, as in libwebrtc: a line that was rolled back gets another one."""
 
     # --- the page's side ---
 
@@ -225,7 +225,7 @@ class Browser:
             line.agreed_to_send = offered in ("sendrecv", "sendonly")
             assert not (ours in ("sendrecv", "sendonly") and not line.agreed_to_send)
             assert not (ours in ("sendrecv", "recvonly") and offered not in ("sendrecv", "recvonly"))
-            # The answer keeps to the offer's numbers, codecs in the offer's order.
+            # The answer uses the offer's numbers and keeps the order of its codecs.
             formats = self.numbers.formats[line.kind].split()
             assert [name for name in formats if name in media.formats] == list(media.formats)
             known = {re.sub("/.*? ", " ", entry) for entry in self.numbers.extensions[line.kind]}
@@ -233,14 +233,14 @@ class Browser:
             line.track = str(media.msids[0]) if media.msids else None
 
     def fits(self, text: str) -> bool:
-        """Whether our answer may be that to the pending offer, by its m-lines."""
+        """Whether the m-lines of the server's answer fit the pending offer."""
         pending, answered = self.pending or [], SessionDescription.parse(text).media
         return len(pending) == len(answered) and all(
             line.stopped or line.mid == media.mid for line, media in zip(pending, answered, strict=True)
         )
 
     def takes(self, text: str) -> bool:
-        """Whether each m-line of our offer that is in the place of a living one is that one."""
+        """Whether each m-line of the server's offer in the place of a line in use is that line."""
         agreed = zip(self.lines, SessionDescription.parse(text).media, strict=False)
         return all(line.stopped or line.mid == media.mid for line, media in agreed)
 
@@ -331,7 +331,7 @@ class Browser:
         ]
         return "\r\n".join([*head, *(row for section in sections for row in section), ""])
 
-    # --- holding our descriptions against the rules ---
+    # --- checking the server's descriptions ---
 
     def _check(self, text: str) -> SessionDescription:
         """Check the rules that each of our descriptions must keep."""
@@ -357,7 +357,7 @@ class Browser:
             sends = media.direction in ("sendrecv", "sendonly")
             assert len(media.msids) == sends
             named = tuple(dict.fromkeys(entry.ssrc for entry in media.ssrc_attributes))
-            # A slot that sends nothing is named, too, but by its SSRCs alone.
+            # A slot that sends nothing is described, too, but by its SSRCs alone.
             assert named or not sends
             assert {entry.name for entry in media.ssrc_attributes} <= {"cname", "msid"}
             assert any(entry.name == "msid" for entry in media.ssrc_attributes) == sends

@@ -81,7 +81,7 @@ class PoliteClient:
     # --- the page ---
 
     def publish(self, source: str, now: float) -> None:
-        """Publish a track, unless one of that source is."""
+        """Publish a track, unless one of that source is published."""
         if source not in self.published:
             self._carry(source)
             self._need(now)
@@ -96,7 +96,7 @@ class PoliteClient:
             self._need(now)
 
     def restart_ice(self, now: float) -> None:
-        """What RTCPeerConnection.restartIce() does; nothing before there is anything to restart."""
+        """What RTCPeerConnection.restartIce() does: nothing before the first negotiation."""
         if self.browser.lines:
             self._restart = True
             self._need(now)
@@ -254,7 +254,7 @@ class PoliteClient:
         self._succeed(now)
 
     def _knows_our_offer(self, sdp: str) -> bool:
-        """Whether an offer names m-lines that only our pending offer has, which the server then has applied."""
+        """Whether an offer names m-lines of our pending offer alone: then the server has applied that."""
         agreed = {line.mid for line in self.browser.lines}
         ours = {line.mid for line in self.browser.pending or ()} - agreed
         return any(media.mid in ours and not media.stopped for media in SessionDescription.parse(sdp).media)
