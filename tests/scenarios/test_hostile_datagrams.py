@@ -29,7 +29,7 @@ INTERNAL_ERROR = b"\2\x50"
 
 @contextmanager
 def stranger(server: RealServer) -> Iterator[socket.socket]:
-    """A socket that nobody knows. The server never sends anything to it: it is no reflector."""
+    """Open the socket of a stranger. The server must never send anything to it: it is not a reflector."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.bind((HOST, 0))
         sock.connect(server.media.address)
@@ -102,7 +102,7 @@ def forged_media(call: Call) -> Iterator[bytes]:
 # --- strangers ---
 
 
-async def test_noise_of_every_first_byte_and_many_sizes() -> None:
+async def test_noise_with_every_first_byte_and_many_sizes() -> None:
     async with attacked() as (server, _):
         with stranger(server) as sock:
             await throw((noise(size, first) for first in range(256) for size in (1, 2, 20, 1200)), sock)
@@ -113,7 +113,7 @@ async def test_noise_of_every_first_byte_and_many_sizes() -> None:
             assert server.drops()["stun-truncated"] >= 4
 
 
-async def test_checks_that_name_nobody() -> None:
+async def test_checks_with_an_unknown_username_fragment() -> None:
     async with attacked() as (server, _):
         with stranger(server) as sock:
             await throw((check(f"nobody{i}", "password" * 3) for i in range(1000)), sock)
@@ -136,7 +136,7 @@ async def test_a_handshake_and_media_from_an_address_that_is_not_verified() -> N
             await becomes(lambda: server.drops().get("unknown-source"), 1200)
 
 
-async def test_checks_from_more_addresses_than_are_remembered() -> None:
+async def test_checks_from_more_addresses_than_the_path_cache_holds() -> None:
     async with attacked() as (server, call):
         before = server.remains()["routes"]
         data = check(ufrag_of(call.alice))
@@ -152,7 +152,7 @@ async def test_checks_from_more_addresses_than_are_remembered() -> None:
 # --- in the name of a peer: the attacker can send from its address, and does not have its keys ---
 
 
-async def test_media_in_the_name_of_a_peer() -> None:
+async def test_media_with_the_ssrc_of_a_peer() -> None:
     async with attacked() as (server, call):
         await throw(forged_media(call), call.alice)
         await throw((noise(size, 0x80) for size in range(2, 1400, 3)), call.alice, call.bob)
@@ -160,7 +160,7 @@ async def test_media_in_the_name_of_a_peer() -> None:
         assert server.drops("alice").keys() >= {"srtp-auth", "srtp-malformed"}
 
 
-async def test_media_repeated_in_the_name_of_a_peer() -> None:
+async def test_replayed_media_of_a_peer() -> None:
     async with attacked() as (server, call):
         overheard: list[bytes] = []
         call.alice.overhear = overheard.append
@@ -171,7 +171,7 @@ async def test_media_repeated_in_the_name_of_a_peer() -> None:
         await becomes(lambda: server.drops("alice").get("srtp-replay"), 5 * len(media))
 
 
-async def test_dtls_in_the_name_of_a_peer() -> None:
+async def test_dtls_with_the_address_of_a_peer() -> None:
     async with attacked() as (server, call):
         handshake = [client_hello()] * 50
         alerts = [dtls_record(21, alert) for alert in (CLOSE_NOTIFY, INTERNAL_ERROR, noise(40)) * 50]
@@ -185,7 +185,7 @@ async def test_dtls_in_the_name_of_a_peer() -> None:
         assert sum(server.drops("alice").values()) > 300
 
 
-async def test_checks_in_the_name_of_a_peer() -> None:
+async def test_checks_with_the_username_fragment_of_a_peer() -> None:
     async with attacked() as (server, call):
         own = ufrag_of(call.alice), ufrag_of(call.bob)
         await throw([check(ufrag) for ufrag in own * 100], call.alice)

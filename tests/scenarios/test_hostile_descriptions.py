@@ -91,7 +91,7 @@ BOMBS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-async def test_an_offer_that_is_too_much(name: str) -> None:
+async def test_an_offer_that_exceeds_a_limit(name: str) -> None:
     async with attacked(**FAST) as (server, _call), server.websocket() as (websocket, _):
         await enter(websocket)
         text = BOMBS[name](an_offer())
@@ -101,7 +101,7 @@ async def test_an_offer_that_is_too_much(name: str) -> None:
             assert data.get("code", 400) == 400
 
 
-async def test_offers_by_thousands() -> None:
+async def test_thousands_of_offers() -> None:
     """Of a browser that never hears an answer, in the room of the call, where the server offers too."""
     async with attacked(**FAST) as (server, _), server.websocket() as (websocket, _):
         await enter(websocket, "call")

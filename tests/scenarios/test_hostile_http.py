@@ -75,7 +75,7 @@ GARBAGE: dict[str, tuple[bytes, int | None]] = {
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-async def test_what_is_not_http_as_it_should_be(name: str) -> None:
+async def test_requests_that_are_not_valid_http(name: str) -> None:
     request, expected = GARBAGE[name]
     async with attacked() as (server, _):
         assert await status(server, request) == expected
@@ -84,7 +84,7 @@ async def test_what_is_not_http_as_it_should_be(name: str) -> None:
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "file://", "http://", "http://[", f"http://{HOST}"]
 )
-async def test_a_page_from_elsewhere_may_not_connect(origin: str) -> None:
+async def test_a_page_of_another_origin_may_not_connect(origin: str) -> None:
     async with attacked() as (server, _):
         host = f"{HOST}:{server.http.port}".encode()
         assert await status(server, UPGRADE % (host, f"Origin: {origin}\r\n".encode())) == 403
@@ -93,7 +93,7 @@ async def test_a_page_from_elsewhere_may_not_connect(origin: str) -> None:
 
 
 async def test_a_thousand_half_open_connections() -> None:
-    """Newcomers take the place of those who wait longest, and nobody is kept out."""
+    """A new connection replaces the one that has waited longest, so honest clients get in."""
     async with attacked() as (server, _), AsyncExitStack() as stack:
         for number in range(1000):
             stream = await stack.enter_async_context(connection(server))
@@ -110,7 +110,7 @@ async def test_a_thousand_half_open_connections() -> None:
             await carol.connect()
 
 
-async def test_more_connections_than_there_may_be() -> None:
+async def test_more_connections_than_the_limit() -> None:
     async with attacked(max_connections=50) as (server, _), AsyncExitStack() as stack:
         for _ in range(200):
             await stack.enter_async_context(connection(server))
@@ -133,7 +133,7 @@ async def drip(server: RealServer, request: bytes) -> None:
             await trio.sleep(0.01)
 
 
-async def test_responses_that_nobody_reads() -> None:
+async def test_responses_that_the_client_does_not_read() -> None:
     async with attacked() as (server, _), AsyncExitStack() as stack:
         for _ in range(20):
             stream = await stack.enter_async_context(connection(server))

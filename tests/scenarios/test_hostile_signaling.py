@@ -44,7 +44,7 @@ NONSENSE: tuple[str | bytes, ...] = (
 
 
 @pytest.mark.parametrize("joined", [False, True])
-async def test_nonsense(joined: bool) -> None:
+async def test_messages_that_make_no_sense(joined: bool) -> None:
     async with attacked(**FAST) as (server, _), server.websocket() as (websocket, _):
         if joined:
             await enter(websocket, "call")
@@ -55,7 +55,7 @@ async def test_nonsense(joined: bool) -> None:
         assert await hear(websocket, "pong") == {"still": "here"}
 
 
-async def test_messages_out_of_place() -> None:
+async def test_messages_at_the_wrong_time() -> None:
     async with attacked() as (server, _), server.websocket() as (websocket, _):
         for name in ("offer", "answer"):
             await tell(websocket, name, sdp="v=0", type=name)

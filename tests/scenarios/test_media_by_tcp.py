@@ -18,7 +18,7 @@ from sfu.transport.peer import PeerTransport
 
 
 def transport_of(server: RealServer, user: str) -> PeerTransport:
-    """The server's end of a client's connection."""
+    """Return the server's transport of a client."""
     rooms = server.sfu.conference.rooms.values()
     return next(
         peer for room in rooms for peer in room.peers.values() if peer.user_id == user
@@ -26,7 +26,7 @@ def transport_of(server: RealServer, user: str) -> PeerTransport:
 
 
 def key_frame_requests(server: RealServer, user: str) -> int:
-    """How many key frames a client was asked for."""
+    """Return how many key frames a client was asked for."""
     return sum(stream.statistics().key_frame_requests for stream in transport_of(server, user).streams)
 
 
@@ -41,7 +41,7 @@ async def test_a_call_by_tcp_with_one_by_udp() -> None:
             other = transport_of(server, "bob").selected
             assert isinstance(other, IcePath)
             assert other.transport == "udp"
-            # Each byte a segment of its own.
+            # Each byte is sent as its own segment.
             assert isinstance(call.alice, TcpClient)
             call.alice.segment = 1
             packets = server.ice_tcp.statistics().packets_in
@@ -52,7 +52,7 @@ async def test_a_call_by_tcp_with_one_by_udp() -> None:
         await server.returns_to(before)
 
 
-async def test_a_connection_that_ends_takes_its_path_with_it() -> None:
+async def test_the_path_of_a_closed_connection_is_gone() -> None:
     """The peer stays, and goes on where it comes back: on a new connection, by its next check."""
     async with real_server() as server, server.tcp_client("alice") as alice:
         assert isinstance(alice, TcpClient)

@@ -27,7 +27,7 @@ from sfu.shell.timers import STALE, _Timer
 from sfu.transport.peer import PeerTransport
 
 ROUND = 20
-"""Peers that come and go between two looks."""
+"""Peers that come and go between two measurements."""
 
 TRACKS = 2
 """Tracks that each publishes."""
@@ -41,10 +41,10 @@ MAY_GROW = {IcePath, Address, Destination, MLine, SendSlot, Codec, _Timer}
 """
 
 TOLERABLE_BYTES = 1 << 17
-"""That a round may leave behind on the heap of the C library: 3 KB for each who came."""
+"""Bytes that a round may leave on the heap of the C library: 3 KB for each peer that came."""
 
 TOLERABLE_BLOCKS = 4000
-"""The same in small objects of Python, which lie elsewhere: what remembers the paths of strangers."""
+"""Blocks that a round may leave on Python's own heap: mostly remembered paths of strangers."""
 
 HEAP = "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"
 """The fields of glibc's `struct mallinfo2` (`man 3 mallinfo2`)."""
@@ -57,15 +57,15 @@ def objects() -> Counter[type]:
 
 
 class Mallinfo(ctypes.Structure):
-    """What glibc tells of its heap, in bytes or pieces."""
+    """What glibc says about its heap, in bytes or blocks."""
 
     _fields_ = tuple((name, ctypes.c_size_t) for name in HEAP)
 
 
 def allocated() -> tuple[int, int]:
-    """Bytes that are in use on the heap of the C library, and blocks that are in use on Python's own.
+    """Return the bytes in use on the heap of the C library, and the blocks in use on Python's own.
 
-    What of this process is in RAM tells less: of a heap that had to grow, tens of megabytes stay free.
+    The resident memory says less: a heap that has grown once keeps tens of megabytes free.
     """
     mallinfo2 = ctypes.CDLL(None).mallinfo2
     mallinfo2.restype = Mallinfo
@@ -74,7 +74,7 @@ def allocated() -> tuple[int, int]:
 
 
 def growth(values: Iterable[int]) -> float:
-    """Return what a round leaves behind; a table that doubles in one of them is no loss."""
+    """Return what a typical round leaves behind: a table that doubles in one round does not count."""
     return median(after - before for before, after in pairwise(values))
 
 
@@ -96,7 +96,7 @@ async def visit(server: RealServer, number: int) -> None:
 
 
 async def attack(server: RealServer, number: int) -> None:
-    """Join, say what is refused, and vanish."""
+    """Join, send messages that are refused, and vanish."""
     async with server.websocket() as (websocket, _):
         await enter(websocket, f"room {number}")
         await tell(websocket, "offer", sdp="x" * MAX_SDP)
@@ -113,7 +113,7 @@ async def test_nothing_grows() -> None:
                     nursery.start_soon(visit, server, number)
                     nursery.start_soon(attack, server, number)
             await server.returns_to(before)
-            # What the test itself remembers.
+            # Drop what the test itself keeps.
             await call.is_undisturbed()
             server.log[:] = server.complaints()
             for one in call.sent:

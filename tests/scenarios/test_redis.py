@@ -47,14 +47,14 @@ DELAY = 0.5
 
 
 def ours() -> Counter[str]:
-    """Count what a peer is made of."""
+    """Count the objects that a peer consists of."""
     gc.collect()
     parts = (Room, RoomTask, Peer, PeerTask, Signaling, Connection, PeerTransport, SecureChannel)
     return Counter(type(each).__qualname__ for each in gc.get_objects() if isinstance(each, parts))
 
 
 @pytest.mark.parametrize("end", ["left", "expired"])
-async def test_nothing_of_a_session_is_left(redis: RedisServer, end: str) -> None:
+async def test_an_ended_session_leaves_nothing(redis: RedisServer, end: str) -> None:
     objects = ours()
     async with redis_backed_server(redis.address, session_ttl_sec=1, room_ttl_sec=1) as server:
         await server.becomes_ready("ok")
@@ -81,7 +81,7 @@ async def test_nothing_of_a_session_is_left(redis: RedisServer, end: str) -> Non
                 await leave(alice)
                 await leave(bob)
                 await server.written()
-                assert redis.names() == {"room:call:meta"}  # for as long as the room has its time
+                assert redis.names() == {"room:call:meta"}  # until the TTL of the room is over
         await becomes(server.users, [])
         await becomes(redis.names, set())
         await server.returns_to(before)
@@ -90,8 +90,8 @@ async def test_nothing_of_a_session_is_left(redis: RedisServer, end: str) -> Non
         assert ours() == objects
 
 
-async def test_all_is_back_after_a_death(redis: RedisServer) -> None:
-    """Sessions, media state, track ids, and what was said about tracks; who does not come back expires."""
+async def test_everything_is_recovered_after_a_crash(redis: RedisServer) -> None:
+    """Sessions, media state, track ids and preferences. A session that is not resumed expires."""
     told = {}
     async with (
         redis_backed_server(redis.address, session_ttl_sec=3) as first,
@@ -142,7 +142,7 @@ async def test_all_is_back_after_a_death(redis: RedisServer) -> None:
         assert redis.names() == set()
 
 
-async def test_of_whom_nobody_comes_back_no_key_is_left(redis: RedisServer) -> None:
+async def test_sessions_that_no_client_resumes_leave_no_keys(redis: RedisServer) -> None:
     async with redis_backed_server(redis.address, session_ttl_sec=1) as first, first.call():
         await first.written()
         first.kill()
@@ -161,7 +161,7 @@ async def end_of(server: SfuProcess) -> int:
         return await server.child.process.wait()
 
 
-async def test_what_waits_is_written_before_the_end(redis: RedisServer) -> None:
+async def test_pending_changes_are_written_before_the_server_ends(redis: RedisServer) -> None:
     async with proxied(redis) as proxy, open_sfu({"SFU_REDIS_URL": str(proxy.address)}) as server:
         async with open_websocket_url(server.url.replace("http", "ws") + "/ws") as websocket:
             await enter(websocket, ROOM)
@@ -176,7 +176,7 @@ async def test_what_waits_is_written_before_the_end(redis: RedisServer) -> None:
         assert stored["media_state"]["screenEnabled"] is True
 
 
-async def test_a_halted_redis_holds_up_no_end_for_long(redis: RedisServer) -> None:
+async def test_a_halted_redis_delays_the_end_of_a_server_only_briefly(redis: RedisServer) -> None:
     async with open_sfu({"SFU_REDIS_URL": str(redis.address)}) as server:
         server.expected_log.append("stopping with unsaved sessions")
         async with open_websocket_url(server.url.replace("http", "ws") + "/ws") as websocket:

@@ -21,7 +21,7 @@ pytestmark = [needs_redis, pytest.mark.usefixtures("log")]
 
 
 async def race(redis: RedisServer, one: RedisBackedServer, two: RedisBackedServer, user: str) -> None:
-    """Let a client come back to two servers at once, and see what becomes of it at each."""
+    """Let a client resume at two servers at once, and check what happens at each."""
     async with redis_backed_server(redis.address, "before") as before, before.client(user) as client:
         await client.join(ROOM)
         await before.written()
@@ -49,8 +49,8 @@ async def race(redis: RedisServer, one: RedisBackedServer, two: RedisBackedServe
         await leave(winner)
 
 
-async def test_of_two_servers_one_ends_up_with_a_session(redis: RedisServer) -> None:
-    """Both take the same proof at the same time. The client of the loser is told, and joins afresh."""
+async def test_of_two_servers_that_claim_a_session_one_holds_it(redis: RedisServer) -> None:
+    """Both accept the same proof at the same time. The loser closes its client, which joins as a new peer."""
     async with (
         redis_backed_server(redis.address, "one") as one,
         redis_backed_server(redis.address, "two") as two,
@@ -88,12 +88,12 @@ async def test_a_client_goes_to_another_server_and_back_at_once(redis: RedisServ
         peer = one.sfu.conference.directory.find_session(told["sessionId"])
         assert peer is not None
         assert peer.media_state.mic_enabled is False
-        # The one in the middle finds out when it next writes.
+        # The server in between notices with its next write.
         await moved.say("media-state", micEnabled=True, cameraEnabled=True, screenEnabled=False)
         await moved.until(lambda: moved.closed)
         assert moved.close_code == CONNECTION_LOST
         assert two.users() == []
-        # What the first connection proved itself with is worth nothing any more.
+        # The token of the first connection is no longer valid.
         async with one.client("bob") as thief:
             assert (await thief.resume(bob.heard("join")[0], room=ROOM))["resumed"] is False
 

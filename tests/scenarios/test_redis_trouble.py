@@ -32,13 +32,13 @@ pytestmark = [needs_redis, pytest.mark.usefixtures("log")]
 CLAIM_TIMEOUT = DEFAULT_TIMEOUTS.redis_claim
 
 PROMPT = 0.75 * CLAIM_TIMEOUT
-"""Seconds for what waits for nobody, on a busy machine; whatever waits for a halted Redis takes longer."""
+"""Seconds for what does not wait for Redis, on a busy machine. Waiting for a halted Redis takes longer."""
 
 SLOW = 0.5
 """Seconds that a slow Redis takes for each reply."""
 
 UNKNOWN = {"sessionId": "5" * 32, "sessionToken": "0" * 64}
-"""A session that nobody has, as a client would name it."""
+"""A session that does not exist, as a client would name it."""
 
 
 def warnings(log: list[LogEntry]) -> list[str]:
@@ -68,8 +68,8 @@ async def visit(server: RedisBackedServer, user: str, publisher: str, track: str
         return times
 
 
-async def test_redis_comes_later(redis: RedisServer, log: list[LogEntry]) -> None:
-    """Calls go on without it; then all is written, and who was there before is there again, but not twice."""
+async def test_redis_starts_after_the_server(redis: RedisServer, log: list[LogEntry]) -> None:
+    """Calls go on without it. Then all is written, and the earlier sessions are recovered, but not twice."""
     with tempfile.TemporaryDirectory(prefix="sfu-redis-") as folder:
         proxy = TcpProxy(Path(folder), redis.address)
         async with (
@@ -205,7 +205,7 @@ def fill(redis: RedisServer) -> None:
 
 
 def lock(redis: RedisServer) -> None:
-    """Let Redis ask for a password, of everybody who is connected too."""
+    """Let Redis ask for a password, also on open connections."""
     redis.client.config_set("requirepass", "open sesame")
     redis.client.client_kill_filter(_type="normal", skipme=True)
 

@@ -59,7 +59,7 @@ async def join(websocket: WebSocketConnection, proof: Proof | None, *, room: str
 
 
 async def come(websocket: WebSocketConnection, proof: Proof | None = None, user: str = "victim") -> Proof:
-    """Join as somebody honest; return what proves the session from now on."""
+    """Join as an honest client; return the proof of the session."""
     reply = await join(websocket, proof, room="room", user=user)
     assert reply["success"]
     assert reply["resumed"] is (proof is not None)
@@ -116,7 +116,7 @@ FORGED: dict[str, Forge] = {
 
 
 async def present_forgeries(server: AnyServer) -> None:
-    """What proves nothing is answered like a fresh join, is counted, and takes nobody's place."""
+    """A forged proof is answered like a new join, is counted, and does not affect the session."""
     async with (
         server.websocket() as (first, _),
         server.websocket() as (second, _),
@@ -144,7 +144,7 @@ async def present_forgeries(server: AnyServer) -> None:
 
 
 async def use_twice_at_once(server: AnyServer) -> None:
-    """Of two who show the same token at once, each may be the client. The later one has the session."""
+    """If two connections use the same token at once, either may be the client. The later gets the session."""
     async with server.websocket() as (first, _):
         proof = await come(first)
         victim = server.sfu.conference.directory.find_session(proof.session_id)
@@ -179,7 +179,7 @@ async def use_twice_at_once(server: AnyServer) -> None:
 
 
 async def replay(server: AnyServer) -> None:
-    """A token that was used, and whose successor has shown itself, is dead at once and for good."""
+    """A used token is invalid from the moment that its successor has been used."""
     async with server.websocket() as (first, _), server.websocket() as (second, _):
         tokens = [await come(first)]
         tokens.append(await come(second, tokens[-1]))
@@ -224,7 +224,7 @@ async def test_replays_on_ports() -> None:
         await replay(server)
 
 
-async def test_whatever_is_wrong_the_same_is_done_to_find_out(
+async def test_every_wrong_proof_takes_the_same_work_to_refuse(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []

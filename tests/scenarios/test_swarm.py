@@ -36,7 +36,7 @@ GONE = frozenset(
         *("DtlsConnection", "IceLiteAgent"),
     )
 )
-"""Classes of which there is one for somebody."""
+"""Classes with objects that belong to one peer."""
 
 
 @dataclass
@@ -114,7 +114,7 @@ async def everybody(
 
 
 def living() -> Counter[str]:
-    """Count the objects that belong to somebody."""
+    """Count the objects that belong to peers."""
     gc.collect()
     return Counter(name for each in gc.get_objects() if (name := type(each).__qualname__) in GONE)
 
@@ -126,7 +126,7 @@ async def labels(server: RealServer) -> list[str]:
     return [line for line in exposition(snapshot).decode().splitlines() if 'peer="' in line or 'room="' in line]
 
 
-async def test_sessions_come_and_go_and_leave_nothing(mock_clock: MockClock) -> None:
+async def test_many_sessions_come_and_go_and_leave_nothing(mock_clock: MockClock) -> None:
     mock_clock.rate = SLOW
     async with real_server(session_ttl_sec=GRACE, room_ttl_sec=10.0) as server:
         conference = server.sfu.conference
@@ -148,7 +148,7 @@ async def test_sessions_come_and_go_and_leave_nothing(mock_clock: MockClock) -> 
         assert living() == objects
         assert await labels(server) == []
         assert server.sfu.store.statistics().sessions == 0
-        # Who comes now is a stranger.
+        # A client that comes now is a new peer.
         async with server.websocket() as (websocket, _):
             last = members[-1]
             await join(websocket, last, transport="keep")

@@ -1,4 +1,4 @@
-"""The boundary to asyncio: what fails in a loop concerns its owner, and cancelling works through it."""
+"""The boundary to asyncio: a failure in a loop is reported to its owner, and cancellation works through it."""
 
 import asyncio
 import os
@@ -12,12 +12,12 @@ from sfu.shell.aio import Loop, LoopError, open_loop
 
 
 def ignore(_error: BaseException) -> None:
-    """Somebody who does not expect a failure would say so here."""
-    raise AssertionError("nothing was to fail")
+    """Fail the test: no failure is expected."""
+    raise AssertionError("nothing may fail here")
 
 
 async def double(number: int) -> int:
-    """Take a step of asyncio's, and return."""
+    """Pass a checkpoint of asyncio, and return."""
     await asyncio.sleep(0)
     return 2 * number
 
@@ -45,7 +45,7 @@ async def test_tasks_of_its_owner_use_one_loop_at_once() -> None:
     assert sorted(results) == [0, 2, 4]
 
 
-async def test_what_a_callback_raises_is_reported_and_the_loop_goes_on() -> None:
+async def test_a_failing_callback_is_reported_and_the_loop_goes_on() -> None:
     failures: list[BaseException] = []
     async with open_loop(failures.append) as loop:
         loop.asyncio.call_soon(lambda: 1 // 0)
@@ -60,7 +60,7 @@ async def test_a_failure_without_exception_is_reported_too() -> None:
     assert [str(error) for error in failures] == ["something is odd"]
 
 
-async def test_a_failing_loop_leaves_its_neighbour_alone() -> None:
+async def test_a_failing_loop_does_not_affect_another_one() -> None:
     failures: list[BaseException] = []
     async with open_loop(failures.append) as bad, open_loop(ignore) as good:
         bad.asyncio.call_soon(lambda: 1 // 0)
@@ -89,7 +89,7 @@ async def test_cancelling_the_caller_cancels_the_call() -> None:
     assert steps == ["cancelled", "tidied up"]
 
 
-async def test_who_is_cancelled_does_not_wait_for_a_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_call_does_not_wait_for_a_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
 
     def look_up(*_: object) -> list[object]:
@@ -105,7 +105,7 @@ async def test_who_is_cancelled_does_not_wait_for_a_name_server(monkeypatch: pyt
     answered.set()
 
 
-async def test_cancelling_from_inside_is_an_error_and_no_cancellation() -> None:
+async def test_a_task_that_is_cancelled_in_the_loop_raises_an_error() -> None:
     async def give_up() -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -117,7 +117,7 @@ async def test_cancelling_from_inside_is_an_error_and_no_cancellation() -> None:
             await loop.run(give_up)
 
 
-async def test_nothing_is_left() -> None:
+async def test_nothing_is_left_of_a_loop() -> None:
     async def linger() -> None:
         await asyncio.sleep(1000)
 

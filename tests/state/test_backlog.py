@@ -1,4 +1,4 @@
-"""What is yet to be written: the newest of each session, once, and nothing is forgotten."""
+"""The backlog: the newest record of each session is written once, and no change is forgotten."""
 
 import math
 import time
@@ -17,7 +17,7 @@ LEASE = GRACE + 2 * REFRESH_INTERVAL
 
 
 def finish_all(backlog: Backlog, outcome: Outcome, now: float) -> list[Change]:
-    """Take everything that is due and let it end in one way."""
+    """Take all changes that are due, and finish them with one outcome."""
     changes = backlog.take(1000, now)
     for change in changes:
         backlog.finish(change, outcome, now)
@@ -34,7 +34,7 @@ def test_the_newest_record_is_written_once() -> None:
     assert backlog.take(10, 0.0) == []
 
 
-def test_what_changed_while_it_was_written_is_written_again() -> None:
+def test_a_session_that_changes_while_it_is_written_is_written_again() -> None:
     backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
     (change,) = backlog.take(10, 0.0)
@@ -44,7 +44,7 @@ def test_what_changed_while_it_was_written_is_written_again() -> None:
     assert again.record.name == "newer"
 
 
-def test_leases_are_extended_while_nobody_is_suspended() -> None:
+def test_leases_are_extended_until_the_session_is_suspended() -> None:
     backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
     finish_all(backlog, Outcome.DONE, 0.0)
@@ -60,7 +60,7 @@ def test_leases_are_extended_while_nobody_is_suspended() -> None:
     assert backlog.take(10, 30.0) == []
 
 
-def test_an_absent_session_is_written_anew() -> None:
+def test_an_absent_session_is_written_again() -> None:
     backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
     finish_all(backlog, Outcome.DONE, 0.0)
@@ -69,17 +69,17 @@ def test_an_absent_session_is_written_anew() -> None:
     assert change.action is Action.SAVE
 
 
-def test_what_redis_never_had_needs_no_drop() -> None:
+def test_a_session_that_redis_never_had_needs_no_drop() -> None:
     backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
     backlog.drop(record(1).session_id)
     assert backlog.sessions == len(backlog) == 0
 
 
-def test_what_redis_has_forgotten_needs_no_drop() -> None:
+def test_a_session_that_has_expired_in_redis_needs_no_drop() -> None:
     backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
-    finish_all(backlog, Outcome.FAILED, 0.0)  # but who knows
+    finish_all(backlog, Outcome.FAILED, 0.0)  # Redis may have it nevertheless
     backlog.drop(record(1).session_id)
     assert record(1).session_id in backlog
     assert [change.action for change in backlog.take(10, LEASE + LINGER - 1)] == [Action.DROP]
@@ -99,7 +99,7 @@ def test_a_session_that_came_back_after_its_drop_is_written() -> None:
     assert (change.action, change.record.name) == (Action.SAVE, "back")
 
 
-def test_a_lost_session_is_told_once_and_not_if_it_had_ended() -> None:
+def test_a_lost_session_is_reported_once_and_not_if_it_had_ended() -> None:
     backlog = Backlog(10, REFRESH_INTERVAL)
     for number in (1, 2):
         backlog.put(record(number), GRACE, 0.0)
@@ -111,7 +111,7 @@ def test_a_lost_session_is_told_once_and_not_if_it_had_ended() -> None:
     assert backlog.sessions == 0
 
 
-def test_failures_do_not_stand_in_the_way() -> None:
+def test_failed_changes_come_after_the_others() -> None:
     backlog = Backlog(10, REFRESH_INTERVAL)
     for number in range(4):
         backlog.put(record(number), GRACE, 0.0)
@@ -123,7 +123,7 @@ def test_failures_do_not_stand_in_the_way() -> None:
     ]
 
 
-def test_more_than_the_limit_is_refused_and_what_is_known_is_not() -> None:
+def test_a_session_beyond_the_limit_is_refused_and_a_known_one_is_not() -> None:
     backlog = Backlog(1, REFRESH_INTERVAL)
     backlog.put(record(1), GRACE, 0.0)
     backlog.put(record(2), GRACE, 0.0)
@@ -133,7 +133,7 @@ def test_more_than_the_limit_is_refused_and_what_is_known_is_not() -> None:
     assert change.record.name == "newer"
 
 
-def test_what_is_held_and_never_put_is_forgotten() -> None:
+def test_a_claimed_session_that_is_never_put_is_forgotten() -> None:
     backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.hold(record(1), GRACE, 10.0, {"color": "red"}, 0.0)
     assert backlog.take(10, 0.0) == []
@@ -144,7 +144,7 @@ def test_what_is_held_and_never_put_is_forgotten() -> None:
     assert backlog.sessions == 0
 
 
-def test_what_is_held_keeps_unknown_fields_when_it_is_put() -> None:
+def test_a_claimed_session_keeps_its_unknown_fields_when_it_is_put() -> None:
     backlog = Backlog(10, REFRESH_INTERVAL)
     backlog.hold(record(1), GRACE, 10.0, {"color": "red"}, 0.0)
     backlog.put(record(1), GRACE, 1.0)
@@ -152,7 +152,7 @@ def test_what_is_held_keeps_unknown_fields_when_it_is_put() -> None:
     assert (change.unknown, change.ttl) == ({"color": "red"}, LEASE)
 
 
-def test_one_change_costs_the_same_beside_many_sessions() -> None:
+def test_the_cost_of_a_change_does_not_depend_on_the_number_of_sessions() -> None:
     backlog = Backlog(20_000, REFRESH_INTERVAL)
     for number in range(20_000):
         backlog.put(record(number), GRACE, 0.0)
@@ -162,7 +162,7 @@ def test_one_change_costs_the_same_beside_many_sessions() -> None:
     for _ in range(200):
         backlog.put(record(1), GRACE, 1.0)
         assert len(finish_all(backlog, Outcome.DONE, 1.0)) == 1
-    assert time.process_time() - begin < 0.2  # some 2 ms; if it looked at all leases, a second
+    assert time.process_time() - begin < 0.2  # some 2 ms; it would be a second if it looked at all leases
 
 
 def test_everything_is_written_again_after_a_new_connection() -> None:
@@ -178,7 +178,7 @@ numbers = st.integers(0, 4)
 
 
 class WriteBehind(RuleBasedStateMachine):
-    """A server that changes sessions, and a Redis that fails, is not heard, or is emptied."""
+    """A server that changes sessions, and a Redis that fails, loses replies, or is emptied."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,7 +206,7 @@ class WriteBehind(RuleBasedStateMachine):
     @precondition(lambda self: not self.out)
     @rule(limit=st.integers(1, 3))
     def take(self, limit: int) -> None:
-        """Send something."""
+        """Send some changes."""
         self.out = self.backlog.take(limit, self.now)
         assert len(self.out) <= limit
         assert len({change.session_id for change in self.out}) == len(self.out)
@@ -214,14 +214,14 @@ class WriteBehind(RuleBasedStateMachine):
     @precondition(lambda self: self.out)
     @rule(done=st.booleans(), heard=st.booleans())
     def answer(self, done: bool, heard: bool) -> None:
-        """Do the first thing that was sent, or not; say so, or not."""
+        """Execute the first change that was sent, or not; let the reply arrive, or not."""
         change = self.out.pop(0)
         outcome = self.carry_out(change) if done else Outcome.FAILED
         lost = self.backlog.finish(change, outcome if heard else Outcome.FAILED, self.now)
         assert not lost
 
     def carry_out(self, change: Change) -> Outcome:
-        """Be Redis."""
+        """Execute a change as Redis does."""
         session_id = change.session_id
         if change.action is Action.DROP:
             self.redis.pop(session_id, None)
@@ -241,18 +241,18 @@ class WriteBehind(RuleBasedStateMachine):
     @precondition(lambda self: not self.out)
     @rule()
     def restart(self) -> None:
-        """Lose everything in Redis, which the task notices as a new connection."""
+        """Empty Redis; the task notices a new connection."""
         self.redis.clear()
         self.backlog.write_all_again()
 
     @invariant()
     def no_more_than_needed(self) -> None:
-        """Memory is bounded by the sessions that there are and those that Redis may still have."""
+        """Memory is bounded by the present sessions and those that Redis may still have."""
         assert self.backlog.sessions <= 5
         assert len(self.backlog) <= self.backlog.sessions
 
     def teardown(self) -> None:
-        """Let Redis answer for long enough, and compare."""
+        """Let Redis answer until nothing is due, and compare."""
         for change in self.out:
             self.backlog.finish(change, Outcome.FAILED, self.now)
         for _ in range(3):

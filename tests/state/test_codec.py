@@ -1,4 +1,4 @@
-"""The value of a session's key: nothing is lost, nothing of others is broken."""
+"""The value of a session's key: it survives a round trip, and unknown fields survive too."""
 
 import json
 from contextlib import suppress
@@ -44,14 +44,14 @@ def nested(levels: int) -> list[Any]:
 
 
 def read(value: bytes) -> dict[str, Any]:
-    """Return a value as other programs read it; the order of what may be published means nothing."""
+    """Return a value as other programs read it. The order of the grants means nothing."""
     document: dict[str, Any] = json.loads(value)
     document["grants"]["publish"].sort()
     return document
 
 
 @given(records, st.integers(0, 10**9))
-def test_what_was_encoded_is_decoded(session: SessionRecord, grace_ms: int) -> None:
+def test_an_encoded_session_is_decoded(session: SessionRecord, grace_ms: int) -> None:
     stored = Stored(session, "server", "life", grace_ms / 1000)
     assert decode(encode(stored)) == stored
 
@@ -66,17 +66,17 @@ def test_fields_of_newer_versions_survive(unknown: dict[str, Any], inner: dict[s
     assert again == {**document, "name": "Alicia", "peer_id": "peer0"}
 
 
-def test_what_is_nested_as_deep_as_it_may_survives() -> None:
+def test_the_deepest_allowed_nesting_survives() -> None:
     document = {**read(encode(STORED)), "new": nested(MAX_DEPTH - 1)}
     assert read(encode(decode(json.dumps(document).encode()))) == document
 
 
-def test_a_known_field_is_never_an_old_one() -> None:
+def test_a_known_field_is_not_taken_from_the_unknown_ones() -> None:
     found = decode(encode(replace(STORED, unknown={"name": "stale", "grants": 7, "tokens": {"current": "x"}})))
     assert found == STORED
 
 
-def test_the_form() -> None:
+def test_the_fields_of_a_value() -> None:
     document = json.loads(encode(STORED))
     assert document["schema"] == 1
     assert (document["owner"], document["instance"], document["grace_ms"]) == ("server", "life", 30_000)
@@ -84,7 +84,7 @@ def test_the_form() -> None:
     assert document["tracks"] == [{"track_id": "t1", "kind": "audio", "source": "mic"}]
 
 
-def test_tracks_have_a_key_if_there_are_any() -> None:
+def test_there_is_a_value_for_tracks_only_if_there_are_tracks() -> None:
     assert json.loads(encode_tracks(RECORD)) == [{"track_id": "t1", "kind": "audio", "source": "mic"}]
     assert encode_tracks(record(tracks=())) == b""
 
@@ -122,7 +122,7 @@ def test_a_wrong_field_is_refused(change: dict[str, Any], reason: str) -> None:
 @pytest.mark.parametrize(
     "value", [b"", b"{", b"[]", b"7", b"null", b"[" * 500_000, b'{"a":' * 100_000, b"\xff"]
 )
-def test_what_is_no_object_is_refused(value: bytes) -> None:
+def test_a_value_that_is_not_an_object_is_refused(value: bytes) -> None:
     with pytest.raises(BadPacket):
         decode(value)
 
@@ -134,11 +134,11 @@ def test_any_value_is_read_or_refused(value: bytes) -> None:
     except BadPacket:
         pass
     else:
-        raise AssertionError("that was no session")
+        raise AssertionError("this was not a session")
 
 
 @given(st.data())
-def test_a_session_with_any_field_exchanged_is_read_or_refused(data: st.DataObject) -> None:
+def test_a_session_with_any_field_replaced_is_read_or_refused(data: st.DataObject) -> None:
     document = json.loads(encode(STORED))
     document[data.draw(st.sampled_from(sorted(document)))] = data.draw(documents)
     with suppress(BadPacket):

@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 USER, PASSWORD = "user", "a password"
 
 SECONDS = 10.0
-"""Bound for its start, which takes 0.2 s on an idle machine."""
+"""Seconds within which it starts. It takes 0.2 s on an idle machine."""
 
 
 class Coturn:
@@ -50,7 +50,7 @@ class Coturn:
         return f"turn:{self.host}:{self.port}?transport={transport}"
 
     def allocations(self) -> int:
-        """How many allocations it has made so far."""
+        """Return how many allocations it has made so far."""
         return self._log.read_text(errors="replace").count("ALLOCATE processed, success")
 
     def released(self) -> int:
@@ -58,7 +58,7 @@ class Coturn:
         return self._log.read_text(errors="replace").count("lifetime=0")
 
     def settings(self) -> dict[str, str]:
-        """The environment variables of a server that uses it."""
+        """Return the environment variables for a server that uses it."""
         return {
             "SFU_STUN_URLS": self.stun,
             "SFU_TURN_URLS": self.turn(),

@@ -134,7 +134,7 @@ class IceClient(Client):
         self.websocket, self._stream, self.closed = websocket, stream, None
         self._nursery.start_soon(self._read)
 
-    async def begin_anew(self) -> None:
+    async def replace_connection(self) -> None:
         """Make another RTCPeerConnection; the server is not told that the old one is gone."""
         await self._loop.run(self.generation.connection.close)
         self.browser = Browser(server_is_lite=False)
@@ -225,7 +225,7 @@ async def open_ice_client(user: str, http: Address) -> AsyncIterator[IceClient]:
     """Connect a client to a server's public TCP port; it has not joined."""
 
     def failed(error: BaseException) -> None:
-        raise AssertionError("a client's loop is to be without failures") from error
+        raise AssertionError("nothing may fail in a client's loop") from error
 
     async with open_websocket(http) as (websocket, stream), open_loop(failed) as loop:
         first = await Generation.gather(loop, controlling=True)

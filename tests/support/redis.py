@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 import trio
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from support.waiting import until
 
 from sfu.shell.config.redis_url import RedisAddress
@@ -42,14 +39,19 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """A redis-server process, which may be started, stopped, halted and asked."""
+    """A redis-server process that can be started, killed, halted and inspected."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.address = RedisAddress("unix", path=str(folder / "redis.sock"))
-        self.client = redis.Redis(
+        # Imported here: Python 3.14 has no redis, and `until` is for other tests too.
+        from redis import Redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        self.client = Redis(
             unix_socket_path=self.address.path, decode_responses=True, retry=Retry(NoBackoff(), 0)
         )
-        """For tests to look into it."""
+        """A client with which tests inspect it."""
         self._command = [REDIS_SERVER, "--port", "0", "--unixsocket", self.address.path, "--save", ""]
         self._command += ["--dir", str(folder), "--logfile", str(folder / "redis.log"), *options]
         self._process: trio.Process | None = None
@@ -84,17 +86,17 @@ class RedisServer:
 
     def ttls(self) -> dict[str, int]:
         """Return the milliseconds until each key expires; -1 for a key without expiry."""
-        lives: dict[str, Any] = {name: self.client.pttl(name) for name in self.names()}
-        return lives
+        ttls: dict[str, Any] = {name: self.client.pttl(name) for name in self.names()}
+        return ttls
 
     def _answers(self) -> bool:
+        from redis import exceptions
+
         try:
             return bool(self.client.ping())
-        except redis.BusyLoadingError:
+        except (exceptions.BusyLoadingError, exceptions.AuthenticationError):
             return True
-        except redis.AuthenticationError:
-            return True
-        except redis.ConnectionError:
+        except exceptions.ConnectionError:
             return False
 
 

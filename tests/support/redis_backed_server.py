@@ -160,7 +160,7 @@ def session(client: PortClient) -> str:
 
 
 def own_tracks(client: PortClient) -> dict[str, str]:
-    """Return the ids of what a client publishes, by kind."""
+    """Return the ids of the tracks that a client publishes, by kind."""
     return {each["kind"]: each["trackId"] for each in client.heard("track-published") if "mid" in each}
 
 
@@ -183,7 +183,7 @@ async def flows(sender: PortClient, receiver: PortClient) -> None:
 
 
 async def took(what: Awaitable[object]) -> float:
-    """Return how many seconds something took."""
+    """Await something; return how many seconds it took."""
     begin = trio.current_time()
     await what
     return trio.current_time() - begin

@@ -1,4 +1,4 @@
-"""Names of the local network, asked for by multicast; who answers is played here."""
+"""Resolving mDNS names by multicast. The tests play the hosts that answer."""
 
 import ipaddress
 import socket
@@ -55,7 +55,7 @@ def answer(name: str, address: bytes, *, kind: int = A, net: int = IN_ALONE, fla
 
 @pytest.fixture
 def name() -> str:
-    """A name that nobody has but this test: others may run beside it on this network."""
+    """Return a name for this test only: other tests may run at the same time on this network."""
     with _ear() as ear:
         try:
             _join(ear)
@@ -79,7 +79,7 @@ def _join(ear: socket.socket) -> None:
 
 @asynccontextmanager
 async def neighbour(name: str, *answers: bytes) -> AsyncIterator["Neighbour"]:
-    """Somebody who says all of `answers`, one after the other, when asked for `name`."""
+    """Run a host that sends all of `answers`, one after the other, when asked for `name`."""
     with _ear() as ear, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         _join(ear)
         async with trio.open_nursery() as nursery:
@@ -98,7 +98,7 @@ class Neighbour:
         self.questions: list[bytes] = []
         """Those for its name so far."""
         self.wrong_port: list[bytes] = []
-        """What it says before all else, from a port that does not speak mDNS."""
+        """Datagrams that it sends first, from another port than mDNS."""
         self._id = name.removesuffix(".local").encode()
         self._answers = answers
         self._ear = ear
@@ -118,7 +118,7 @@ class Neighbour:
 
 
 async def asked_for(name: str) -> str | None:
-    """What the local network says, without an error in the loop that hears it."""
+    """Resolve a name; fail if something fails in the event loop."""
     failures: list[BaseException] = []
     async with open_loop(failures.append) as loop:
         host = await loop.run(resolve, name)
@@ -127,7 +127,7 @@ async def asked_for(name: str) -> str | None:
 
 
 @pytest.mark.parametrize("browser", RECORDED)
-async def test_what_browsers_answer(name: str, browser: str) -> None:
+async def test_the_answers_of_browsers(name: str, browser: str) -> None:
     async with neighbour(name, recorded(browser, name)):
         assert await asked_for(name) == "198.51.100.2"
 
@@ -138,7 +138,7 @@ async def test_an_ipv6_address(name: str) -> None:
         assert await asked_for(name) == str(address)
 
 
-async def test_a_record_that_need_not_be_the_only_one(name: str) -> None:
+async def test_a_record_without_the_cache_flush_bit(name: str) -> None:
     async with neighbour(name, answer(name, WRONG, net=IN)):
         assert await asked_for(name) == "192.0.2.66"
 
@@ -160,19 +160,19 @@ async def test_a_record_that_need_not_be_the_only_one(name: str) -> None:
         pytest.param(lambda name: answer(name, socket.inet_aton(GROUP[0])), id="multicast"),
     ],
 )
-async def test_what_is_no_answer(name: str, said: Callable[[str], bytes]) -> None:
-    """It is passed over, and what comes after it is heard."""
+async def test_a_datagram_that_is_not_an_answer_is_ignored(name: str, said: Callable[[str], bytes]) -> None:
+    """It is ignored, and the answer after it is used."""
     async with neighbour(name, said(name), recorded("firefox", name)):
         assert await asked_for(name) == "198.51.100.2"
 
 
-async def test_who_speaks_from_another_port_does_not_speak_mdns(name: str) -> None:
+async def test_an_answer_from_another_port_is_ignored(name: str) -> None:
     async with neighbour(name, recorded("firefox", name)) as played:
         played.wrong_port = [answer(name, WRONG)]
         assert await asked_for(name) == "198.51.100.2"
 
 
-async def test_nobody_answers(name: str) -> None:
+async def test_without_an_answer_there_is_no_address(name: str) -> None:
     async with neighbour(name) as played:
         assert await asked_for(name) is None
         await becomes(lambda: len(played.questions), 2 * QUERIES)

@@ -19,12 +19,12 @@ LASTING: dict[str, Any] = {"session_ttl_sec": 30}
 
 
 def sockets(server: FullIceServer) -> dict[str, int]:
-    """What clients leave behind, apart from their WebSockets."""
+    """Return what clients leave behind, apart from their WebSockets."""
     remains = server.remains()
     return {name: remains[name] for name in ("files", "trio tasks", "peer and room tasks")}
 
 
-async def test_a_call_whose_end_leaves_nothing() -> None:
+async def test_a_call_leaves_nothing_when_it_ends() -> None:
     async with full_ice_server() as server:
         before = server.remains()
         async with server.ice_client("alice") as alice, server.ice_client("bob") as bob:
@@ -40,7 +40,7 @@ async def test_a_call_whose_end_leaves_nothing() -> None:
         await server.returns_to(before)
 
 
-async def test_who_receives_first_is_offered_and_controlled() -> None:
+async def test_a_client_that_receives_first_gets_an_offer_and_is_controlled() -> None:
     async with (
         full_ice_server() as server,
         server.ice_client("alice") as alice,
@@ -57,7 +57,7 @@ async def test_who_receives_first_is_offered_and_controlled() -> None:
 
 
 async def test_candidates_of_both_sides_follow_as_messages(tmp_path: Path) -> None:
-    """The relayed one comes late, since the first server is mute; until then there is none at all."""
+    """The relayed candidate comes late, since the first server does not answer; there is no other candidate."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
         mute.bind((HOST, 0))
         async with coturn(tmp_path) as turn_server:
@@ -111,7 +111,7 @@ async def test_ice_restarts_by_either_side_leave_one_generation() -> None:
         assert len(alice.heard("ice-restart-offer")) == 2
 
 
-async def test_a_session_goes_on_with_the_connection_that_it_had() -> None:
+async def test_a_session_resumes_with_the_same_connection() -> None:
     async with (
         full_ice_server(**LASTING) as server,
         server.ice_client("alice") as alice,
@@ -133,7 +133,7 @@ async def test_a_session_goes_on_with_the_connection_that_it_had() -> None:
             assert sockets(server)["peer and room tasks"] == before["peer and room tasks"]
 
 
-async def test_a_session_goes_on_with_a_new_connection() -> None:
+async def test_a_session_resumes_with_a_new_connection() -> None:
     async with (
         full_ice_server(**LASTING) as server,
         server.ice_client("alice") as alice,
@@ -145,7 +145,7 @@ async def test_a_session_goes_on_with_a_new_connection() -> None:
             told = bob.heard("join")[-1]
             async with server.websocket() as (websocket, stream):
                 await bob.use_websocket(websocket, stream)
-                await bob.begin_anew()
+                await bob.replace_connection()
                 assert (await bob.resume(told, "new"))["transport"] == "new"
                 await bob.publish("video")
                 await bob.connect()
@@ -155,7 +155,7 @@ async def test_a_session_goes_on_with_a_new_connection() -> None:
         assert server.sfu.conference.statistics().peers == 2
 
 
-async def test_who_does_not_come_back_expires_with_his_sockets() -> None:
+async def test_an_expired_session_leaves_no_sockets() -> None:
     async with full_ice_server(session_ttl_sec=1) as server:
         before = server.remains()
         async with server.ice_client("alice") as alice:
@@ -167,7 +167,7 @@ async def test_who_does_not_come_back_expires_with_his_sockets() -> None:
         await server.returns_to(before)
 
 
-async def test_a_restored_session_has_no_sockets_before_its_client_comes_back() -> None:
+async def test_a_recovered_session_has_no_sockets_until_its_client_returns() -> None:
     memory = Memory()
     async with full_ice_server(MemoryStore("one", memory), **LASTING) as server:
         empty = server.remains()
@@ -178,7 +178,7 @@ async def test_a_restored_session_has_no_sockets_before_its_client_comes_back() 
             await alice.until(lambda: alice.closed)
     async with full_ice_server(MemoryStore("one", memory), **LASTING) as server:
         await becomes(lambda: server.sfu.conference.statistics().suspended, 2)
-        # Nor has it an event loop: its task has one that waits, and so has its room.
+        # It has no event loop either: there are the peer's task and the room's, each with one that waits.
         restored = server.remains()
         assert restored["files"] == empty["files"]
         assert restored["trio tasks"] == empty["trio tasks"] + 5
@@ -193,7 +193,7 @@ async def test_a_restored_session_has_no_sockets_before_its_client_comes_back() 
             await flows(bob, alice)
 
 
-async def test_a_packet_that_fails_costs_one_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_in_handling_a_packet_ends_one_peer_only(monkeypatch: pytest.MonkeyPatch) -> None:
     async with full_ice_server() as server:
         server.expected = frozenset({"peer failed"})
         before = server.remains()

@@ -54,7 +54,7 @@ def test_real_host_has_a_loopback_address(monkeypatch: pytest.MonkeyPatch) -> No
     assert all(ipaddress.ip_address(host).version == 4 for host in hosts)
 
 
-def test_candidates_are_announced_for_both_transports_with_foundations_of_their_own() -> None:
+def test_candidates_are_announced_for_both_transports_with_different_foundations() -> None:
     udp, tcp = Address("192.0.2.9", 7882), Address("0.0.0.0", 7881)
     assert announced_candidates((), udp, None) == ("candidate:1 1 udp 2130706431 192.0.2.9 7882 typ host",)
     everywhere = announced_candidates((), udp, tcp)

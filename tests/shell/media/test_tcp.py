@@ -1,4 +1,4 @@
-"""The TCP port for media by itself: who may stay on it, what happens to slow clients, and how it ends."""
+"""The TCP port for media by itself: which connections stay, what happens to slow clients, and how it ends."""
 
 import errno
 import socket
@@ -29,7 +29,7 @@ REPORT = b"\x80\xc8" + bytes(98)
 
 
 class Desk:
-    """Takes what comes in, as the server does, and decides whose connections are known."""
+    """Takes datagrams as the dispatcher does. The test decides which paths lead to a peer."""
 
     def __init__(self) -> None:
         self.received: list[tuple[bytes, IcePath]] = []
@@ -122,7 +122,7 @@ def reset(stream: trio.SocketStream) -> None:
     stream.socket.close()
 
 
-async def test_datagrams_come_and_go(mock_clock: MockClock) -> None:
+async def test_datagrams_are_received_and_sent(mock_clock: MockClock) -> None:
     async with running() as (port, desk):
         stream = await desk.connect(port)
         for piece in framed(CHECK, MEDIA)[:1], framed(CHECK, MEDIA)[1:700], framed(CHECK, MEDIA)[700:]:
@@ -150,7 +150,7 @@ async def test_datagrams_come_and_go(mock_clock: MockClock) -> None:
         assert (now.connections, now.waiting, now.drops) == (0, 0, {"connection-gone": 1})
 
 
-async def test_connection_that_leads_to_nobody_is_closed(mock_clock: MockClock) -> None:
+async def test_a_connection_that_leads_to_no_peer_is_closed(mock_clock: MockClock) -> None:
     async with running() as (port, desk):
         stranger, client = await desk.connect(port), await desk.connect(port)
         await stranger.send_all(framed(CHECK))
@@ -236,7 +236,7 @@ async def test_the_oldest_waiting_connection_is_closed_for_the_newest(mock_clock
 @pytest.mark.parametrize(
     "start", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00", LENGTH.pack(MAX_FRAME + 1)]
 )
-async def test_another_protocol_is_hung_up_on(mock_clock: MockClock, start: bytes) -> None:
+async def test_a_client_of_another_protocol_is_disconnected(mock_clock: MockClock, start: bytes) -> None:
     async with running() as (port, desk):
         stream = await desk.connect(port)
         await stream.send_all(framed(CHECK) + start)
@@ -247,7 +247,7 @@ async def test_another_protocol_is_hung_up_on(mock_clock: MockClock, start: byte
         assert len(desk.lost) == 1
 
 
-async def test_slow_reader_is_held_then_loses_media_and_nobody_waits(mock_clock: MockClock) -> None:
+async def test_a_slow_reader_pauses_video_then_loses_media_and_delays_nothing(mock_clock: MockClock) -> None:
     async with running() as (port, desk):
         stream = await desk.connect(port)
         await stream.send_all(framed(CHECK))
@@ -287,7 +287,7 @@ async def test_slow_reader_is_held_then_loses_media_and_nobody_waits(mock_clock:
         assert await stream.receive_some() == framed(MEDIA)
 
 
-async def test_connection_that_ends_while_data_waits_leaves_nothing(mock_clock: MockClock) -> None:
+async def test_a_connection_that_ends_while_data_is_buffered_leaves_nothing(mock_clock: MockClock) -> None:
     async with running() as (port, desk):
         stream = await desk.connect(port)
         await stream.send_all(framed(CHECK))
@@ -306,7 +306,7 @@ async def test_connection_that_ends_while_data_waits_leaves_nothing(mock_clock: 
         assert port.statistics().connections == 0
 
 
-async def test_connection_closed_while_data_waits_leaves_nothing(mock_clock: MockClock) -> None:
+async def test_a_connection_closed_while_data_is_buffered_leaves_nothing(mock_clock: MockClock) -> None:
     async with running() as (port, desk):
         stream = await desk.connect(port)
         await stream.send_all(framed(CHECK))
@@ -323,7 +323,7 @@ async def test_connection_closed_while_data_waits_leaves_nothing(mock_clock: Moc
         assert not any(told.startswith("drained") for told in desk.told)
 
 
-async def test_connection_that_is_ended_before_its_task_begins(mock_clock: MockClock) -> None:
+async def test_a_connection_may_end_before_its_task_begins(mock_clock: MockClock) -> None:
     """A sweep, or a newer connection, may come between the accepting and the first wait."""
     with socket.create_server((HOST, 0)) as server, socket.create_connection(server.getsockname()):
         connection = TcpMediaConnection(server.accept()[0], now=0.0, unacknowledged=30.0)
@@ -369,7 +369,7 @@ async def test_sending_to_a_client_that_is_reset_is_harmless(mock_clock: MockClo
         assert port.statistics().connections == 0
 
 
-async def test_the_same_addresses_again_replace_a_connection(mock_clock: MockClock) -> None:
+async def test_a_new_connection_with_the_same_addresses_replaces_the_old_one(mock_clock: MockClock) -> None:
     """A client's reset and its next connection from the same port may come before anybody has looked."""
     async with running() as (port, desk):
         stream = await desk.connect(port)
@@ -390,7 +390,7 @@ async def test_the_same_addresses_again_replace_a_connection(mock_clock: MockClo
             port._end(new, None, desk)
 
 
-async def test_a_bug_costs_one_connection(mock_clock: MockClock) -> None:
+async def test_a_bug_ends_one_connection_only(mock_clock: MockClock) -> None:
     async with running() as (port, desk):
         other = await desk.connect(port)
         await other.send_all(framed(CHECK))
@@ -448,7 +448,7 @@ async def test_cancelling_closes_everything(mock_clock: MockClock) -> None:
         for stream in streams:
             assert await is_closed(stream)
         assert len(desk.lost) == 3
-        # What is sent to paths that were there until now is nobody's.
+        # Datagrams to the paths of closed connections are dropped.
         port.put(memoryview(MEDIA), desk.lost[0])
         port.flush()
         assert port.statistics().drops == {"connection-gone": 1}

@@ -83,7 +83,7 @@ def client(host: str, port: int) -> trio.socket.SocketType:
 
 
 @pytest.mark.parametrize("asked", ["127.0.0.1", "127.0.0.2", "127.1.2.3"])
-async def test_answers_leave_from_the_address_that_was_asked(asked: str) -> None:
+async def test_answers_leave_from_the_address_that_the_datagram_was_sent_to(asked: str) -> None:
     async with running("0.0.0.0", echo=True) as (media, recorder):
         with client(asked, media.address.port) as peer, trio.fail_after(30):
             await peer.send(b"hello")
@@ -197,7 +197,7 @@ def test_one_refused_datagram_does_not_stop_its_neighbours() -> None:
 
 
 class OtherSocket:
-    """Takes what is not for UDP."""
+    """Takes the datagrams for TCP."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[bytes, IcePath]] = []
@@ -211,7 +211,7 @@ class OtherSocket:
 
 
 @pytest.mark.parametrize("plan", ["utu", "tutt", "uut", "tt", "u", "ttuutu"])
-def test_a_batch_may_go_by_both_transports(plan: str) -> None:
+def test_a_batch_may_have_datagrams_for_udp_and_tcp(plan: str) -> None:
     other = OtherSocket()
     with (
         MediaSocket.open("127.0.0.1", 0, sink=other) as media,
@@ -232,7 +232,7 @@ def test_a_batch_may_go_by_both_transports(plan: str) -> None:
         statistics = media.statistics()
         assert (statistics.packets_out, statistics.drops) == (len(by_udp), {})
         assert statistics.bytes_out == sum(index + 1 for index in by_udp)
-        # The next batch knows nothing of this one.
+        # The next batch is not affected by this one.
         media.send([(b"next", paths["u"])])
         assert peer.recv(100) == b"next"
         assert other.flushes == ("t" in plan)
@@ -277,19 +277,19 @@ async def test_error_of_an_earlier_datagram_does_not_end_the_loop(monkeypatch: p
         assert media.statistics().drops == {"ECONNREFUSED": 1}
 
 
-async def test_answer_to_a_closed_port_disturbs_nobody() -> None:
+async def test_sending_to_a_closed_port_affects_no_other_path() -> None:
     async with running("127.0.0.1", echo=True) as (media, recorder):
         gone = client("127.0.0.1", media.address.port)
         gone_path = IcePath(media.address, Address(*gone.getsockname()))
         gone.close()
-        media.send([(b"to nobody", gone_path)] * 3)
+        media.send([(b"to a closed port", gone_path)] * 3)
         with client("127.0.0.1", media.address.port) as peer, trio.fail_after(30):
             await peer.send(b"hello")
             assert await peer.recv(100) == b"hello"
         assert len(recorder.received) == 1
 
 
-def test_misuse_is_loud() -> None:
+def test_misuse_raises() -> None:
     media = MediaSocket.open("127.0.0.1", 0)
     media._socket.close()
     with pytest.raises(OSError, match="EBADF"):
@@ -321,7 +321,7 @@ def test_kernel_grants_large_buffers() -> None:
         assert statistics.kernel_drops == 0
 
 
-def test_buffers_without_the_right_to_force_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_buffers_without_cap_net_admin(monkeypatch: pytest.MonkeyPatch) -> None:
     original = socket.socket.setsockopt
     asked: list[int] = []
 
@@ -337,7 +337,7 @@ def test_buffers_without_the_right_to_force_them(monkeypatch: pytest.MonkeyPatch
         assert sorted(asked) == sorted([socket.SO_RCVBUF, socket.SO_SNDBUF])
 
 
-async def test_wake_up_for_nothing_is_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_spurious_wake_up_is_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running("127.0.0.1") as (media, recorder):
         original = media._batch.receive
         results = [-errno.EAGAIN]
@@ -363,7 +363,7 @@ def origin4(number: int) -> bytes:
     return name + codec.pack_control("192.0.2.1", 3)
 
 
-def test_strangers_cannot_grow_the_table_and_the_used_path_stays() -> None:
+def test_strangers_cannot_grow_the_path_cache_and_a_used_path_stays() -> None:
     table = PathCache(Ipv4Format(), None, 7882, capacity=10)
     mine = table[origin4(1)]
     for number in range(2, 200):
@@ -385,7 +385,7 @@ def test_origin_without_packet_information_has_no_local_address() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "255.255.255.255"])
-def test_codec4_round_trip(host: str) -> None:
+def test_ipv4_format_round_trip(host: str) -> None:
     codec = Ipv4Format()
     assert codec.parse_name(codec.pack_name(Address(host, 40000), 0)) == (Address(host, 40000), 0)
     assert codec.parse_control(codec.pack_control(host, 9)) == (host, 0)
@@ -396,7 +396,7 @@ def test_codec4_round_trip(host: str) -> None:
 @pytest.mark.parametrize(
     ("host", "interface"), [("2001:db8::1", 0), ("::1", 0), ("192.0.2.1", 0), ("fe80::1", 9), ("febf::1", 9)]
 )
-def test_codec6_round_trip(host: str, interface: int) -> None:
+def test_ipv6_format_round_trip(host: str, interface: int) -> None:
     codec = Ipv6Format()
     assert codec.parse_name(codec.pack_name(Address(host, 40000), 7)) == (Address(host, 40000), 7)
     assert codec.parse_control(codec.pack_control(host, 9)) == (host, interface)
