@@ -114,7 +114,7 @@ def break_for(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, *whose:
     monkeypatch.setattr(owner, method, broken)
 
 
-async def media(scene: Scene) -> None:
+def media(scene: Scene) -> None:
     """Bob sends a media packet."""
     scene.bob.send(scene.bob.browser.transceivers[0], KEY_FRAME)
 
@@ -129,41 +129,41 @@ async def websocket_lost(scene: Scene) -> None:
     await scene.bob.vanish()
 
 
-async def time(scene: Scene) -> None:
+def time(scene: Scene) -> None:
     """Nothing happens: Bob's timers are due sooner or later."""
 
 
-async def tcp_connection_lost(scene: Scene) -> None:
+def tcp_connection_lost(scene: Scene) -> None:
     """The TCP port reports the end of Bob's connection."""
     scene.server.sfu.dispatcher.lose_path(scene.bob.path)
 
 
-async def tcp_connection_full(scene: Scene) -> None:
+def tcp_connection_full(scene: Scene) -> None:
     """The TCP port reports that Bob's connection is full."""
     scene.server.sfu.dispatcher.set_path_full(scene.bob.path, True)
 
 
-async def tcp_connection_drained(scene: Scene) -> None:
+def tcp_connection_drained(scene: Scene) -> None:
     """The TCP port reports that Bob's connection has drained."""
     scene.server.sfu.dispatcher.set_path_full(scene.bob.path, False)
 
 
-async def ice_report(scene: Scene) -> None:
+def ice_report(scene: Scene) -> None:
     """A socket of Bob's own reports something."""
     scene.server.sfu.dispatcher.report_ice(scene.peer)
 
 
-async def own_datagram(scene: Scene) -> None:
+def own_datagram(scene: Scene) -> None:
     """A socket of Bob's own brings a datagram."""
     scene.server.sfu.dispatcher.receive_datagram(scene.peer, b"datagram", scene.bob.path)
 
 
-async def handed_over(scene: Scene) -> None:
+def handed_over(scene: Scene) -> None:
     """Another server has claimed Bob's session."""
     scene.server.sfu.dispatcher.remove(scene.peer, "claimed elsewhere", Departure.MOVED)
 
 
-Trigger = Callable[[Scene], Awaitable[None]]
+Trigger = Callable[[Scene], Awaitable[None] | None]
 
 PEER_METHODS: list[tuple[type, str, Trigger]] = [
     (Conference, "receive", media),
@@ -208,7 +208,9 @@ async def test_a_failure_about_a_peer_ends_that_peer_alone(
             peer = here.peer
             task = here.server.sfu.dispatcher.tasks[peer]
             break_for(monkeypatch, owner, method, peer, peer.connection, peer.connection.transport, task)
-            await trigger(here)
+            waiting = trigger(here)
+            if waiting is not None:
+                await waiting
             await here.alice.until(lambda: here.alice.heard("peer-left"))
             if trigger is not websocket_lost:
                 await here.bob.until(lambda: here.bob.closed)
