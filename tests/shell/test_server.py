@@ -1,4 +1,4 @@
-"""The Trio shell: joins, ends, and that nothing is left whatever ends when."""
+"""The whole server in memory: joins, ends, and that nothing is left after each end."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,19 +22,19 @@ UNRESPONSIVE = DEFAULT_TIMEOUTS.signaling_stall + DEFAULT_TIMEOUTS.signaling_kee
 
 
 def transports(server: InMemoryServer) -> list[PeerTransport]:
-    """Those of all peers."""
+    """Return the transports of all peers."""
     rooms = server.sfu.conference.rooms.values()
     return [peer.connection.transport for room in rooms for peer in room.peers.values()]
 
 
 def remains(server: InMemoryServer) -> tuple[int, int, int]:
-    """Peers, ways for datagrams to find them, and tasks (of peers and rooms) that there are."""
+    """Return how many peers, routes for datagrams, and tasks (of peers and rooms) there are."""
     statistics = server.sfu.conference.statistics()
     return statistics.peers, statistics.routes, server.sfu.rooms.running
 
 
 async def call(alice: Client, bob: Client) -> None:
-    """Both join, publish a video and are connected."""
+    """Let both join, publish a video and connect."""
     for client in (alice, bob):
         await client.join()
         await client.publish("video")
@@ -60,19 +60,19 @@ async def before_the_join(server: InMemoryServer, alice: Client) -> None:
 
 
 async def joined(server: InMemoryServer, alice: Client) -> None:
-    """It is in the room."""
+    """The client is in the room."""
     await alice.join()
 
 
 async def negotiated(server: InMemoryServer, alice: Client) -> None:
-    """Descriptions are exchanged, no datagram has been."""
+    """Descriptions are exchanged, but no datagrams."""
     alice.budget = 0
     await alice.join()
     await alice.publish("audio", "video")
 
 
 async def in_the_handshake(server: InMemoryServer, alice: Client) -> None:
-    """ICE is done, DTLS has begun."""
+    """ICE has finished, DTLS has begun."""
     alice.budget = 4
     await alice.join()
     await alice.publish("audio", "video")
@@ -87,7 +87,7 @@ async def connected(server: InMemoryServer, alice: Client) -> None:
 
 
 async def in_a_call(server: InMemoryServer, alice: Client) -> None:
-    """Media flows, to and from somebody else."""
+    """Media flows to and from another peer."""
     await connected(server, alice)
     for _ in range(10):
         alice.send(alice.browser.transceivers[1], KEY_FRAME)
@@ -98,7 +98,7 @@ PHASES = [before_the_join, joined, negotiated, in_the_handshake, connected, in_a
 
 
 async def it_leaves(server: InMemoryServer, alice: Client) -> None:
-    """The client says goodbye."""
+    """The client sends `leave`."""
     await alice.say("leave")
     await alice.until(lambda: alice.closed or alice.heard("error"))
 
@@ -120,7 +120,7 @@ async def the_server_stops(server: InMemoryServer, alice: Client) -> None:
 
 
 async def the_server_is_cancelled(server: InMemoryServer, alice: Client) -> None:
-    """Whoever runs the server cancels it."""
+    """The task that runs the server is cancelled."""
     server.running.cancel_scope.cancel("test")
     await trio.sleep(10)
 
@@ -178,7 +178,7 @@ async def test_a_room_outlives_its_last_peer_by_its_time_to_live(autojump_clock:
         assert not server.sfu.conference.rooms
 
 
-async def test_rooms_that_are_only_remembered_keep_nobody_out(autojump_clock: MockClock) -> None:
+async def test_empty_rooms_take_no_place_from_new_ones(autojump_clock: MockClock) -> None:
     async with in_memory_server(max_rooms=2, room_ttl_sec=300) as server:
         for number in range(6):
             async with server.client("alice") as alice:
@@ -192,7 +192,7 @@ async def test_rooms_that_are_only_remembered_keep_nobody_out(autojump_clock: Mo
         assert server.sfu.conference.statistics().rooms == 0
 
 
-# --- clients that do not behave ---
+# --- clients that misbehave ---
 
 
 async def test_a_client_that_never_joins_is_dropped(autojump_clock: MockClock) -> None:
@@ -227,7 +227,7 @@ async def test_before_the_join_only_ping_and_join_are_served(autojump_clock: Moc
         assert (counts["ping", "ok"], counts["leave", "409"], counts["?", "400"]) == (1, 1, 1)
 
 
-async def test_a_long_message_before_the_join_is_paid_for_by_a_pause(autojump_clock: MockClock) -> None:
+async def test_a_long_message_before_the_join_delays_the_next(autojump_clock: MockClock) -> None:
     async with in_memory_server() as server, server.client("alice") as alice:
         for text in ("x" * 800_000, "short"):
             await alice.say("ping", text=text)
@@ -238,7 +238,7 @@ async def test_a_long_message_before_the_join_is_paid_for_by_a_pause(autojump_cl
         assert trio.current_time() > begin + 0.4
 
 
-async def test_a_join_for_which_there_is_no_time_is_refused_by_name(autojump_clock: MockClock) -> None:
+async def test_a_join_over_the_rate_limit_is_refused_as_a_join(autojump_clock: MockClock) -> None:
     async with in_memory_server() as server, server.client("alice") as alice:
         for _ in range(40):
             await alice.say("ping")
@@ -249,7 +249,7 @@ async def test_a_join_for_which_there_is_no_time_is_refused_by_name(autojump_clo
         assert server.sfu.conference.statistics().messages["join", "429"] == 1
 
 
-async def test_a_client_that_does_not_read_is_cut_off_and_disturbs_nobody(autojump_clock: MockClock) -> None:
+async def test_a_client_that_does_not_read_is_removed(autojump_clock: MockClock) -> None:
     async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         alice.reads = False
         await alice.say("join", roomId="room", userId="alice")
@@ -269,8 +269,8 @@ async def test_a_flood_to_a_slow_reader_is_bounded(autojump_clock: MockClock) ->
         await bob.until(lambda: bob.heard("peer-left"), UNRESPONSIVE + 60)
 
 
-async def test_who_is_shown_the_door_is_told_why(autojump_clock: MockClock) -> None:
-    """The last message is queued in the very step that ends the peer."""
+async def test_a_removed_client_is_told_why(autojump_clock: MockClock) -> None:
+    """The last message is queued by the same event that ends the peer."""
     async with in_memory_server() as server, server.client("mallory") as mallory:
         mallory.fingerprint = "sha-256 " + ":".join(["00"] * 32)
         await mallory.join()
@@ -290,10 +290,10 @@ async def test_joins_are_refused_while_the_server_stops(autojump_clock: MockCloc
         assert server.sfu.conference.statistics().messages == {("join", "503"): 1}
 
 
-# --- a failure of ours costs one peer ---
+# --- a defect of the server ends one peer (see also test_failures.py) ---
 
 
-async def test_a_bug_in_one_peers_packets_costs_that_peer_alone(
+async def test_a_defect_in_one_peers_packets_ends_that_peer_alone(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = Conference.receive
@@ -313,7 +313,7 @@ async def test_a_bug_in_one_peers_packets_costs_that_peer_alone(
         assert len(transports(server)) == 1
 
 
-async def test_a_bug_in_one_peers_messages_costs_that_peer_alone(
+async def test_a_defect_in_one_peers_messages_ends_that_peer_alone(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
@@ -328,10 +328,10 @@ async def test_a_bug_in_one_peers_messages_costs_that_peer_alone(
         assert len(transports(server)) == 1
 
 
-async def test_a_bug_in_one_peers_negotiation_costs_that_peer_alone(
+async def test_a_defect_in_one_peers_negotiation_ends_that_peer_alone(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever's step it is in which the offer is due: here a timer's."""
+    """The offer is due after a timer here, not after one of the peer's own messages."""
     original = Connection.make_offer
 
     async with (
@@ -358,10 +358,10 @@ async def test_a_bug_in_one_peers_negotiation_costs_that_peer_alone(
 
 
 @pytest.mark.parametrize("where", ["packets", "messages", "timers"])
-async def test_a_peer_that_cannot_even_end_costs_nobody_else(
+async def test_a_peer_whose_removal_fails_too_ends_alone(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """What is broken breaks again when the peer is taken out for it."""
+    """What has failed fails again when the peer is removed for it."""
     async with in_memory_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         await call(alice, bob)
         (peer,) = (one for one in server.sfu.conference.rooms["room"].peers.values() if one.user_id == "bob")
@@ -390,7 +390,7 @@ async def test_a_peer_that_cannot_even_end_costs_nobody_else(
 # --- what the server says about itself ---
 
 
-async def test_the_debug_log_says_how_much_there_is(autojump_clock: MockClock) -> None:
+async def test_the_debug_log_has_the_current_counts(autojump_clock: MockClock) -> None:
     with capture_logs() as captured:
         async with in_memory_server(log_level="debug") as server, server.client("alice") as alice:
             await alice.join()
@@ -401,7 +401,7 @@ async def test_the_debug_log_says_how_much_there_is(autojump_clock: MockClock) -
 
 
 async def test_an_idle_peer_has_one_task(autojump_clock: MockClock) -> None:
-    """Tasks that wait would be most of its memory: timers are common, and the connection's own task writes."""
+    """Waiting tasks would be most of its memory. Timers share a task, and the connection's own task writes."""
     async with in_memory_server() as server, server.client("alice") as alice:
         await trio.sleep(1)
         before = trio.lowlevel.current_statistics().tasks_living

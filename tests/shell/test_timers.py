@@ -1,4 +1,4 @@
-"""The timers of all peers: each goes off at the latest time it was given, once, and never early."""
+"""The timers of all peers: each goes off once, at the time that was set last, and never early."""
 
 from random import Random
 
@@ -66,7 +66,7 @@ async def test_wake_may_set_again(nursery: trio.Nursery, autojump_clock: MockClo
 
 
 async def test_random_moves(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    """Against a model: what is due is what was set last. Old alarms do not pile up."""
+    """Compared with a model: the time that was set last counts, and obsolete alarms do not pile up."""
     random = Random(7)
     timers: Timers[int] = Timers()
     wanted: dict[int, float] = {}
