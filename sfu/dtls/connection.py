@@ -1,12 +1,12 @@
 """A DTLS 1.2 connection (RFC 6347) as a machine: datagrams and time in; datagrams, deadlines and events out.
 
-It looks at what the record layer lets in and at the state of its life: handshake messages go to the
-`ReliableHandshake` with the peer's, data and ends to the owner.
+The record layer filters records. This module then decides by the connection's state: handshake messages go to
+the `ReliableHandshake`, data and the end of the connection are reported to the owner.
 
-Before the handshake is complete a stranger could have sent anything. So alerts in the clear are remembered
-for the log but end nothing, and once keys exist, nothing in the clear is acted on but the hint that the
-peer repeats itself, and that at a limited rate. What no DTLS can prevent is a forged first message that the
-handshake takes for the peer's; here DTLS is reached only from an address that ICE has verified.
+Before the handshake is complete, any record may come from a stranger. So alerts in the clear are remembered for
+the log but end nothing. Once keys exist, a record in the clear has one effect only: it may show that the peer
+retransmits its flight, and that is answered at a limited rate. No DTLS implementation can detect a forged first
+message; here DTLS accepts datagrams only from an address that ICE has verified.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from sfu.dtls.alerts import Alert, AlertDescription, AlertLevel, AlertMessage, B
 from sfu.dtls.client import ClientHandshake
 from sfu.dtls.configuration import DtlsConfiguration
 from sfu.dtls.events import ApplicationData, DtlsClosed, DtlsFailed, Event, HandshakeCompleted
-from sfu.dtls.flights import CHANGE_CIPHER_SPEC, REPEAT_INTERVAL, Retransmission
+from sfu.dtls.flights import CHANGE_CIPHER_SPEC, REPEAT_INTERVAL
 from sfu.dtls.fragments import parse_fragment
 from sfu.dtls.handshake import Handshake
 from sfu.dtls.keys import Secrets
@@ -37,11 +37,11 @@ from sfu.dtls.srtp import (
 from sfu.errors import BadPacket
 
 MAX_UNREAD = 256
-"""How many records of data wait for the owner to fetch its events; more are dropped."""
+"""Records of data that wait for the owner to fetch its events. More are dropped."""
 
 
 class ConnectionState(Enum):
-    """Where a connection is in its life."""
+    """The states of a connection."""
 
     IDLE = "idle"
     """A client that has not been started."""
@@ -56,10 +56,10 @@ class DtlsStatistics:
     """Counters since the connection was made."""
 
     records_received: int
-    """Accepted: authentic, or in the clear while that is allowed."""
+    """Accepted records: authentic, or in the clear while that is allowed."""
     records_sent: int
     retransmissions: int
-    """Flights sent again, by timer or because the peer repeated its own."""
+    """Flights sent again, by timer or because the peer retransmitted its own."""
     dropped: Mapping[str, int]
     """Records and fragments dropped, by reason."""
 
@@ -67,34 +67,29 @@ class DtlsStatistics:
 class DtlsConnection:
     """One end of a DTLS 1.2 connection.
 
-    Five verbs: `receive`, `outgoing`, `next_timeout`, `handle_timeout`, `events`; besides these `start` for a
-    client, `send` and `close`, and the keys once `HandshakeCompleted` has been reported. Times are seconds
-    of one monotonic clock.
+    Five verbs: `receive`, `outgoing`, `next_timeout`, `handle_timeout`, `events`. Besides these: `start` for a
+    client, `send` and `close`, and the keys after `HandshakeCompleted`. Times are seconds of one monotonic
+    clock.
 
     >>> from datetime import UTC, datetime
     >>> from os import urandom
     >>> from sfu.dtls.certificate import Certificate
-    >>> from sfu.dtls.flights import INITIAL_TIMEOUT
     >>> certificate = Certificate.generate(datetime.now(UTC), urandom)
     >>> client = DtlsConnection("client", DtlsConfiguration(certificate, urandom))
     >>> client.start(now=0.0)
     >>> [client_hello] = client.outgoing(now=0.0)
-    >>> client.next_timeout() == INITIAL_TIMEOUT  # then it is sent again
-    True
+    >>> client.next_timeout()  # then it is sent again
+    1.0
     """
 
     def __init__(self, role: Literal["server", "client"], configuration: DtlsConfiguration) -> None:
-        """Make an idle connection."""
         self._server = role == "server"
         self._mtu = configuration.mtu
         self._state = ConnectionState.HANDSHAKING if self._server else ConnectionState.IDLE
         self._layer = RecordLayer()
         self._outgoing: list[bytes] = []
         self._handshake = ReliableHandshake(
-            ServerHandshake(configuration) if self._server else ClientHandshake(configuration),
-            self._layer,
-            Retransmission(configuration.initial_timeout, configuration.max_timeout),
-            configuration.mtu,
+            ServerHandshake(configuration) if self._server else ClientHandshake(configuration), self._layer
         )
         self._secrets: Secrets | None = None
         self._srtp_profile: SrtpProtectionProfile | None = None
@@ -105,36 +100,36 @@ class DtlsConnection:
     # The five verbs
 
     def start(self, now: float) -> None:
-        """Begin: a client sends its first flight (RuntimeError the second time); a server waits anyway."""
+        """Send a client's first flight; does nothing for a server. Raises `RuntimeError` the second time."""
         if self._server:
             return
         if self._state is not ConnectionState.IDLE:
             raise RuntimeError(f"start on a connection that is {self._state.value}")
         self._state = ConnectionState.HANDSHAKING
-        self._handshake.start(now)
-        self._outgoing += self._handshake.outgoing()
+        self._outgoing += self._handshake.start(now)
 
     def receive(self, data: bytes, now: float) -> None:
-        """Take a datagram. Whatever is in it: never raises, drops and counts what is wrong."""
+        """Take a datagram. Never raises: bad records are dropped and counted."""
         for record in self._layer.unpack(data):
             self._receive_record(record, now)
             for early in self._layer.take_early():
                 self._receive_record(early, now)
 
     def outgoing(self, now: float) -> list[bytes]:
-        """Return the datagrams to send now, and forget them."""
+        """Return the datagrams to send since the last call."""
         datagrams = self._outgoing[:]
         self._outgoing.clear()
         return datagrams
 
     def next_timeout(self) -> float | None:
-        """Return when `handle_timeout` wants to be called, or None."""
+        """Return when `handle_timeout` has something to do; `None` if never."""
         return self._handshake.next_timeout()
 
     def handle_timeout(self, now: float) -> None:
-        """Send the last flight again if it is time, or give up; harmless when called too early."""
-        if self._handshake.handle_timeout(now):
-            self._outgoing += self._handshake.outgoing()
+        """Send the last flight again when its timer expires, or give up; harmless when called too early."""
+        datagrams = self._handshake.handle_timeout(now)
+        if datagrams is not None:
+            self._outgoing += datagrams
         else:
             self._state = ConnectionState.FAILED
             detail = f"no answer; the peer's last alert in the clear: {self._peer_alert or 'none'}"
@@ -149,13 +144,13 @@ class DtlsConnection:
 
     @property
     def state(self) -> ConnectionState:
-        """Where the connection is in its life."""
+        """The current state."""
         return self._state
 
     def send(self, data: bytes, now: float) -> None:
         """Send data as one record in one datagram.
 
-        Raises RuntimeError when not connected and ValueError when the datagram would exceed the MTU.
+        Raises `RuntimeError` when not connected and `ValueError` when the datagram would exceed the MTU.
         """
         if self._state is not ConnectionState.CONNECTED:
             raise RuntimeError(f"send on a connection that is {self._state.value}")
@@ -165,7 +160,7 @@ class DtlsConnection:
 
     @property
     def max_data(self) -> int:
-        """How many bytes `send` takes at most."""
+        """The most bytes that `send` takes."""
         return self._mtu - HEADER.size - self._layer.overhead(1)
 
     def close(self, now: float) -> None:
@@ -177,11 +172,11 @@ class DtlsConnection:
         self._end(DtlsClosed(by_peer=False))
 
     def refuse_certificate(self, now: float) -> None:
-        """End a connection with somebody else, by a fatal bad_certificate (RFC 8122 section 6.2).
+        """End the connection with a fatal bad_certificate alert (RFC 8122 section 6.2).
 
-        For the owner who has compared `HandshakeCompleted.peer_certificate` with the fingerprint in the SDP.
-        Does nothing on a connection that has ended: the peer may have done so right behind its Finished.
-        RuntimeError before completion.
+        To be called when `HandshakeCompleted.peer_certificate` does not match the fingerprint in the SDP. Does
+        nothing on a connection that has ended: the peer may end it directly after its Finished. Raises
+        `RuntimeError` before the handshake is complete.
         """
         if self._state in (ConnectionState.CLOSED, ConnectionState.FAILED):
             return
@@ -190,13 +185,13 @@ class DtlsConnection:
         self._fail(BadCertificate("not the certificate that was described"))
 
     def export_keying_material(self, label: bytes, length: int, context: bytes | None = None) -> bytes:
-        """Derive `length` bytes for another protocol (RFC 5705); RuntimeError before completion."""
+        """Derive `length` bytes for another protocol (RFC 5705). Raises `RuntimeError` before completion."""
         if self._secrets is None:
             raise RuntimeError("no keys before the handshake is complete")
         return self._secrets.export(label, length, context)
 
     def srtp_keys(self) -> SrtpKeys:
-        """Return the SRTP master keys and salts (RFC 5764 section 4.2); RuntimeError when there are none."""
+        """Return the SRTP master keys and salts (RFC 5764 section 4.2). Raises `RuntimeError` without them."""
         if self._srtp_profile is None:
             raise RuntimeError("no SRTP profile has been negotiated")
         exported = self.export_keying_material(EXPORTER_LABEL, exported_length(self._srtp_profile))
@@ -232,14 +227,14 @@ class DtlsConnection:
             case ContentType.APPLICATION_DATA, True:
                 self._receive_data(plaintext)
             case ContentType.CHANGE_CIPHER_SPEC, False if plaintext == CHANGE_CIPHER_SPEC:
-                # The epoch in a record's header says all that this record could say, and unlike it cannot be
-                # lost or reordered; so it is accepted and has no effect, as in DTLS 1.3.
+                # The epoch in each record's header gives the same information, and cannot be lost or reordered.
+                # So this record is accepted and has no effect, as in DTLS 1.3.
                 pass
             case _:
                 self._layer.drop("dtls-record-type")
 
     def _receive_plain_alert(self, plaintext: bytes) -> None:
-        """Remember an alert that anybody could have sent; if it is genuine, silence will follow."""
+        """Remember an alert that a stranger could have sent. If it is genuine, a timeout will follow."""
         try:
             self._peer_alert = AlertMessage.parse(plaintext).name
         except BadPacket as error:
@@ -249,7 +244,8 @@ class DtlsConnection:
 
     def _receive_data(self, plaintext: bytes) -> None:
         if self._state is not ConnectionState.CONNECTED:
-            # Reordered before the Finished: not verified yet (RFC 5246 section 7.4.9), and SCTP will repeat it.
+            # It overtook the Finished, which is not verified yet (RFC 5246 section 7.4.9). SCTP will retransmit
+            # it.
             self._layer.drop("dtls-data-early")
         elif len(self._events) >= MAX_UNREAD:
             self._layer.drop("dtls-data-unread")
@@ -273,40 +269,37 @@ class DtlsConnection:
             self._end(DtlsFailed("dtls-peer-alert", alert.name, alert.description, by_peer=True))
 
     def _receive_handshake(self, plaintext: bytes, protected: bool, now: float) -> None:
-        complete, violation = None, None
         try:
-            complete = self._handshake.receive(plaintext, protected, now)
+            for datagram in self._handshake.receive(plaintext, protected, now):
+                self._outgoing.append(datagram)
         except Alert as error:
-            violation = error
-        self._outgoing += self._handshake.outgoing()
-        if violation is not None:
-            self._fail(violation)
-        elif complete is not None:
-            self._complete(complete)
+            self._fail(error)
+        else:
+            if (handshake := self._handshake.completed) is not None:
+                self._complete(handshake)
 
     def _receive_late_handshake(self, plaintext: bytes, now: float) -> None:
-        """Answer what may come after completion: the peer's repeated Finished, or a wish to renegotiate."""
+        """Handle a message after completion: the peer's retransmitted Finished, or a request to renegotiate."""
         try:
             fragment, _ = parse_fragment(plaintext)
         except BadPacket as error:
             self._layer.drop(error.reason)
             return
         if fragment.message_type == HandshakeType.FINISHED:
-            self._handshake.receive_again(fragment, now)
-            self._outgoing += self._handshake.outgoing()
+            self._outgoing += self._handshake.receive_again(fragment, now)
             return
         self._layer.drop("dtls-renegotiation")
         refused_at = self._refused_renegotiation_at
         if refused_at is None or now - refused_at >= REPEAT_INTERVAL:
-            # RFC 5246 section 7.2.2: a warning, and both go on as they were. Nothing in WebRTC renegotiates.
+            # RFC 5246 section 7.2.2: refuse with a warning, and go on. WebRTC never renegotiates.
             self._refused_renegotiation_at = now
             self._send_alert(AlertLevel.WARNING, AlertDescription.NO_RENEGOTIATION)
 
     # Ends
 
     def _complete(self, handshake: Handshake) -> None:
-        assert handshake.suite is not None, "a complete handshake has chosen"
-        assert handshake.group is not None, "a complete handshake has chosen"
+        assert handshake.suite is not None, "a complete handshake has negotiated it"
+        assert handshake.group is not None, "a complete handshake has negotiated it"
         self._state = ConnectionState.CONNECTED
         self._secrets = handshake.secrets
         self._srtp_profile = handshake.srtp_profile

@@ -1,4 +1,4 @@
-"""Handshake messages between two ends, without what a connection does besides."""
+"""A reliable handshake between two ends, without the rest of a connection."""
 
 import pytest
 from dtls.support import certificate, seeded
@@ -6,7 +6,7 @@ from dtls.support import certificate, seeded
 from sfu.dtls.alerts import UnexpectedMessage
 from sfu.dtls.client import ClientHandshake
 from sfu.dtls.configuration import DtlsConfiguration
-from sfu.dtls.flights import MAX_RETRANSMISSIONS, Retransmission
+from sfu.dtls.flights import MAX_RETRANSMISSIONS
 from sfu.dtls.fragments import HandshakeMessage
 from sfu.dtls.handshake import Handshake
 from sfu.dtls.messages import HandshakeType
@@ -17,31 +17,26 @@ from sfu.dtls.server import ServerHandshake
 
 
 class End:
-    """An exchange with a record layer, and what it has sent and come to."""
+    """A handshake with its record layer, and the datagrams that it has sent."""
 
     def __init__(self, handshake: Handshake) -> None:
         self.layer = RecordLayer()
-        self._sent: list[bytes] = []
-        self.exchange = ReliableHandshake(handshake, self.layer, Retransmission(1.0, 60.0), mtu=300)
+        self.sent: list[bytes] = []
+        self.reliable = ReliableHandshake(handshake, self.layer)
         self.complete: Handshake | None = None
-
-    @property
-    def sent(self) -> list[bytes]:
-        """The datagrams that have not been carried yet."""
-        self._sent += self.exchange.outgoing()
-        return self._sent
 
     def receive(self, datagram: bytes, now: float) -> None:
         for record in self.layer.unpack(datagram):
             plaintext = self.layer.admit(record)
             if plaintext is not None and record.content_type == ContentType.HANDSHAKE:
-                self.complete = self.exchange.receive(plaintext, record.epoch > 0, now) or self.complete
+                self.sent += self.reliable.receive(plaintext, record.epoch > 0, now)
+                self.complete = self.reliable.completed
 
 
 def ends() -> tuple[End, End]:
-    client = End(ClientHandshake(DtlsConfiguration(certificate(2), seeded(2))))
-    server = End(ServerHandshake(DtlsConfiguration(certificate(1), seeded(1))))
-    client.exchange.start(0.0)
+    client = End(ClientHandshake(DtlsConfiguration(certificate(2), seeded(2), mtu=300)))
+    server = End(ServerHandshake(DtlsConfiguration(certificate(1), seeded(1), mtu=300)))
+    client.sent += client.reliable.start(0.0)
     return client, server
 
 
@@ -53,54 +48,56 @@ def carry(sender: End, receiver: End, now: float) -> int:
     return len(datagrams)
 
 
-def test_three_flights_complete_it() -> None:
+def test_four_flights_complete_the_handshake() -> None:
     client, server = ends()
-    assert (client.exchange.epoch, server.exchange.epoch) == (0, 0)
+    assert (client.reliable.epoch, server.reliable.epoch) == (0, 0)
     assert carry(client, server, 0.0) == 1
     assert carry(server, client, 0.0) > 1
-    assert client.exchange.epoch == 1
+    assert client.reliable.epoch == 1
     carry(client, server, 0.0)
     carry(server, client, 0.0)
     for end in (client, server):
         assert end.complete is not None
         assert end.complete.complete
-        assert end.exchange.epoch == 1
-        end.exchange.end()
-        assert end.exchange.next_timeout() is None
+        assert end.reliable.epoch == 1
+        end.reliable.end()
+        assert end.reliable.next_timeout() is None
 
 
-def test_a_flight_is_sent_again_by_timer_until_it_is_time_to_give_up() -> None:
+def test_a_flight_is_retransmitted_by_timer_until_it_gives_up() -> None:
     client, _ = ends()
     for count in range(1, MAX_RETRANSMISSIONS + 1):
-        due = client.exchange.next_timeout()
+        due = client.reliable.next_timeout()
         assert due is not None
-        assert client.exchange.handle_timeout(due - 0.1)
-        assert client.exchange.retransmissions == count - 1
-        assert client.exchange.handle_timeout(due)
-        assert client.exchange.retransmissions == count
+        assert client.reliable.handle_timeout(due - 0.1) == []
+        assert client.reliable.retransmissions == count - 1
+        datagrams = client.reliable.handle_timeout(due)
+        assert datagrams is not None
+        client.sent += datagrams
+        assert client.reliable.retransmissions == count
     assert len(client.sent) == 1 + MAX_RETRANSMISSIONS
-    due = client.exchange.next_timeout()
+    due = client.reliable.next_timeout()
     assert due is not None
-    assert not client.exchange.handle_timeout(due)
+    assert client.reliable.handle_timeout(due) is None
 
 
-def test_after_the_end_the_last_flight_is_still_there_for_who_misses_it() -> None:
+def test_after_the_end_the_last_flight_can_still_be_retransmitted() -> None:
     client, server = ends()
     carry(client, server, 0.0)
     carry(server, client, 0.0)
     carry(client, server, 0.0)
     (lost,) = server.sent
     server.sent.clear()
-    server.exchange.end()
+    server.reliable.end()
     finished = HandshakeMessage(HandshakeType.FINISHED, 4, bytes(12)).fragment(0, 12)
-    server.exchange.receive_again(finished, 1.0)
+    server.sent += server.reliable.receive_again(finished, 1.0)
     assert [len(datagram) for datagram in server.sent] == [len(lost)]
     carry(server, client, 1.0)
     assert client.complete is not None
 
 
-def test_a_message_out_of_place_ends_it() -> None:
+def test_an_unexpected_message_ends_the_handshake() -> None:
     _, server = ends()
     message = HandshakeMessage(HandshakeType.FINISHED, 0, bytes(12)).serialize()
     with pytest.raises(UnexpectedMessage):
-        server.exchange.receive(message, False, 0.0)
+        list(server.reliable.receive(message, False, 0.0))
