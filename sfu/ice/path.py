@@ -31,10 +31,11 @@ class IcePath:
     """The address that the datagram was sent to, or `None` where the socket has only one."""
     remote: Address
     native: object | None
-    """Whatever the socket layer wants to find again when it sends (a packed sockaddr, say). Opaque to pure
-    code and no part of equality."""
+    """What the sender needs to send on this path; it is opaque to pure code and not part of equality. The media
+    socket keeps a packed socket address here, a full ICE agent's socket keeps its route. None on a TCP path,
+    whose connection is looked up by the path itself."""
     transport: Transport
-    """A path by TCP lasts as long as its connection."""
+    """A TCP path lasts as long as its connection."""
 
     def __init__(
         self,

@@ -1,9 +1,10 @@
-"""A server in a private network, which only STUN tells how the world sees it, and clients outside.
+"""A server behind a NAT, which learns its public address by STUN, and clients outside.
 
     server ── 10.0.0.2 ── 10.0.0.1 ── NAT ── 192.0.2.1 ── 192.0.2.2 ── clients, a STUN server
 
-The NAT forwards signaling to the server, and of UDP lets in what answers something that went out. The clients
-run in a process of their own, since namespaces are the threads', and an event loop may use any of those.
+The NAT forwards signaling to the server. It lets UDP in only as an answer to a datagram that went out. The
+clients run in a separate process: a network namespace belongs to a thread, and an event loop may use any
+thread.
 """
 
 import os
@@ -19,8 +20,9 @@ from support import call_behind_nat as outside
 from support.coturn import need_coturn
 
 PORTS = {"kept": "", "random": "fully-random"}
-"""What the NAT does to ports, and nftables' word for it. With a new one for each address that is sent to, what
-STUN tells is worthless (RFC 4787 section 4.1): clients learn the port from the server's checks alone."""
+"""What the NAT does to ports, and the word of nftables for it. If it uses a new port for each remote address,
+the port that STUN tells is useless (RFC 4787 section 4.1): clients learn the port from the server's checks
+only."""
 
 RULES = f"""
 table ip nat {{
@@ -45,7 +47,7 @@ TESTS = Path(__file__).parents[1]
 
 @asynccontextmanager
 async def open_nat(ports: str) -> AsyncIterator[tuple[Namespace, Namespace]]:
-    """Make the three hosts for the length of the block; gives the server's and the one outside."""
+    """Make the three hosts for the block; return the server's and the one outside."""
     inner, nat, outer = hosts = [Namespace(f"sfu-{os.getpid()}-{role}") for role in ("lan", "nat", "wan")]
     try:
         for host in hosts:
@@ -66,18 +68,18 @@ async def open_nat(ports: str) -> AsyncIterator[tuple[Namespace, Namespace]]:
         await nat.run("nft", "-f", "-", stdin=RULES.replace("PORTS", PORTS[ports]))
         yield inner, outer
     finally:
-        # Bounded, so that it may be shielded: each of these takes milliseconds.
+        # It can be shielded, since each command takes milliseconds.
         with trio.CancelScope(shield=True):
             for host in hosts:
                 await trio.run_process(["ip", "netns", "del", host.name], check=False, capture_stderr=True)
 
 
 @pytest.mark.parametrize("ports", list(PORTS))
-async def test_clients_outside_come_to_what_the_nat_shows(tmp_path: Path, ports: str) -> None:
+async def test_clients_outside_reach_a_server_behind_a_nat(tmp_path: Path, ports: str) -> None:
     need_namespaces()
     need_coturn()
     async with open_nat(ports) as (inner, outer):
         path = os.pathsep.join(map(str, (TESTS, TESTS.parent)))
         program = [sys.executable, "-m", outside.__name__, str(tmp_path), inner.name, ports]
-        # What it says about a failure comes out as this test's own.
+        # Its output about a failure becomes the output of this test.
         await outer.run("env", f"PYTHONPATH={path}", *program)

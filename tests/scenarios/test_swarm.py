@@ -14,9 +14,23 @@ from support.waiting import becomes
 from trio.testing import MockClock
 from trio_websocket import WebSocketConnection
 
+from sfu.conference.connection import Connection
+from sfu.conference.downstream import Subscription
+from sfu.conference.peer import Peer
+from sfu.conference.room import Room
+from sfu.conference.session import Session
+from sfu.conference.track import Track
+from sfu.dtls.connection import DtlsConnection
+from sfu.ice.lite import IceLiteAgent
+from sfu.rtp.srtp import InboundSrtp, OutboundSrtp
+from sfu.sdp.bundle import BundleSession
 from sfu.shell.ops.exposition import exposition
 from sfu.shell.ops.meter import LoopLag, RateMeter
 from sfu.shell.ops.snapshot import take_snapshot
+from sfu.shell.peer import PeerTask
+from sfu.shell.room import RoomTask
+from sfu.shell.signaling import Signaling
+from sfu.transport.peer import PeerTransport
 
 SESSIONS = 200
 AT_ONCE = 50
@@ -30,11 +44,23 @@ SLOW = 0.1
 """Seconds of the server's clock in one second: so that nothing expires early on a busy machine."""
 
 GONE = frozenset(
-    (
-        *("Session", "Peer", "PeerTask", "Signaling", "Room", "RoomTask", "Track", "Subscription"),
-        *("Connection", "BundleSession", "PeerTransport", "InboundSrtp", "OutboundSrtp"),
-        *("DtlsConnection", "IceLiteAgent"),
-    )
+    {
+        Session,
+        Peer,
+        PeerTask,
+        Signaling,
+        Room,
+        RoomTask,
+        Track,
+        Subscription,
+        Connection,
+        BundleSession,
+        PeerTransport,
+        InboundSrtp,
+        OutboundSrtp,
+        DtlsConnection,
+        IceLiteAgent,
+    }
 )
 """Classes with objects that belong to one peer."""
 
@@ -113,10 +139,10 @@ async def everybody(
                 nursery.start_soon(do, server, member)
 
 
-def living() -> Counter[str]:
+def living() -> Counter[type]:
     """Count the objects that belong to peers."""
     gc.collect()
-    return Counter(name for each in gc.get_objects() if (name := type(each).__qualname__) in GONE)
+    return Counter(kind for each in gc.get_objects() if (kind := type(each)) in GONE)
 
 
 async def labels(server: RealServer) -> list[str]:

@@ -1,9 +1,9 @@
-"""A program of its own: a call of two clients outside a NAT, with a server behind it, which it starts there.
+"""A separate program: two clients outside a NAT call each other through a server that it starts behind the NAT.
 
     python -m support.call_behind_nat FOLDER NAMESPACE kept|random
 
-runs in the namespace outside; the server's is NAMESPACE. Fails unless media goes both ways to the address that
-the NAT shows, and to the very port that STUN told if that is `kept`.
+It runs in the network namespace outside; the server's namespace is NAMESPACE. It fails unless media flows both
+ways through the NAT's public address and, with `kept`, through the port that STUN told.
 """
 
 import sys
@@ -25,11 +25,11 @@ OUTSIDE: Final = "192.0.2.2"
 HTTP: Final = 8080
 
 SECONDS: Final = 40.0
-"""Bound for the whole, which takes two on an idle machine."""
+"""Seconds for all of it, which takes two on an idle machine."""
 
 
 async def main(folder: Path, host: Namespace, ports: str) -> None:
-    """Hold the call."""
+    """Run the call."""
     at = Address(NAT, HTTP)
     with trio.fail_after(SECONDS):
         async with coturn(folder, host=OUTSIDE) as stun:
@@ -52,7 +52,7 @@ async def main(folder: Path, host: Namespace, ports: str) -> None:
 
 
 def _told(client: IceClient) -> list[Candidate]:
-    """The server's candidates, from its descriptions and messages."""
+    """Return the server's candidates, from its descriptions and messages."""
     texts = [data["sdp"] for kind in ("answer", "offer") for data in client.heard(kind)]
     lines = {line for text in texts for line in text.splitlines() if line.startswith("a=candidate:")}
     found = {str(one.address): one for one in [*map(Candidate.parse, lines), *client.candidates()]}
