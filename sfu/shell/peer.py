@@ -76,7 +76,7 @@ class PeerTask:
         except* Exception as group:
             failure = group
         finally:
-            self._dispatcher.forget(self.peer, failure)
+            self._dispatcher.forget(self.peer, failure or self._error)
             reason = self.peer.ended or "unknown"
             log.info("peer gone", peer=self.peer.id, room=self.peer.room_id, reason=reason)
             self._retire(reason)
