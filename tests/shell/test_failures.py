@@ -67,7 +67,7 @@ def peer_of(server: InMemoryServer, user: str) -> Peer:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class TwoCalls:
     """Alice and Bob in one room, Carol and Dave in another, both in a call."""
 
     server: InMemoryServer
@@ -88,7 +88,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene() -> AsyncIterator[Scene]:
+async def two_calls() -> AsyncIterator[TwoCalls]:
     """Two calls."""
     async with (
         in_memory_server() as server,
@@ -99,7 +99,7 @@ async def scene() -> AsyncIterator[Scene]:
     ):
         await call("room", alice, bob)
         await call("another room", carol, dave)
-        yield Scene(server, alice, bob, carol, dave)
+        yield TwoCalls(server, alice, bob, carol, dave)
 
 
 def break_for(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, *whose: object) -> None:
@@ -114,56 +114,56 @@ def break_for(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, *whose:
     monkeypatch.setattr(owner, method, broken)
 
 
-def media(scene: Scene) -> None:
+def media(calls: TwoCalls) -> None:
     """Bob sends a media packet."""
-    scene.bob.send(scene.bob.browser.transceivers[0], KEY_FRAME)
+    calls.bob.send(calls.bob.browser.transceivers[0], KEY_FRAME)
 
 
-async def message(scene: Scene) -> None:
+async def message(calls: TwoCalls) -> None:
     """Bob sends a message."""
-    await scene.bob.say("ping")
+    await calls.bob.say("ping")
 
 
-async def websocket_lost(scene: Scene) -> None:
+async def websocket_lost(calls: TwoCalls) -> None:
     """Bob's WebSocket breaks."""
-    await scene.bob.vanish()
+    await calls.bob.vanish()
 
 
-def time(scene: Scene) -> None:
+def time(calls: TwoCalls) -> None:
     """Nothing happens: Bob's timers are due sooner or later."""
 
 
-def tcp_connection_lost(scene: Scene) -> None:
+def tcp_connection_lost(calls: TwoCalls) -> None:
     """The TCP port reports the end of Bob's connection."""
-    scene.server.sfu.dispatcher.lose_path(scene.bob.path)
+    calls.server.sfu.dispatcher.lose_path(calls.bob.path)
 
 
-def tcp_connection_full(scene: Scene) -> None:
+def tcp_connection_full(calls: TwoCalls) -> None:
     """The TCP port reports that Bob's connection is full."""
-    scene.server.sfu.dispatcher.set_path_full(scene.bob.path, True)
+    calls.server.sfu.dispatcher.set_path_full(calls.bob.path, True)
 
 
-def tcp_connection_drained(scene: Scene) -> None:
+def tcp_connection_drained(calls: TwoCalls) -> None:
     """The TCP port reports that Bob's connection has drained."""
-    scene.server.sfu.dispatcher.set_path_full(scene.bob.path, False)
+    calls.server.sfu.dispatcher.set_path_full(calls.bob.path, False)
 
 
-def ice_report(scene: Scene) -> None:
+def ice_report(calls: TwoCalls) -> None:
     """A socket of Bob's own reports something."""
-    scene.server.sfu.dispatcher.report_ice(scene.peer)
+    calls.server.sfu.dispatcher.report_ice(calls.peer)
 
 
-def own_datagram(scene: Scene) -> None:
+def own_datagram(calls: TwoCalls) -> None:
     """A socket of Bob's own brings a datagram."""
-    scene.server.sfu.dispatcher.receive_datagram(scene.peer, b"datagram", scene.bob.path)
+    calls.server.sfu.dispatcher.receive_datagram(calls.peer, b"datagram", calls.bob.path)
 
 
-def handed_over(scene: Scene) -> None:
+def handed_over(calls: TwoCalls) -> None:
     """Another server has claimed Bob's session."""
-    scene.server.sfu.dispatcher.remove(scene.peer, "claimed elsewhere", Departure.MOVED)
+    calls.server.sfu.dispatcher.remove(calls.peer, "claimed elsewhere", Departure.MOVED)
 
 
-Trigger = Callable[[Scene], Awaitable[None] | None]
+Trigger = Callable[[TwoCalls], Awaitable[None] | None]
 
 PEER_METHODS: list[tuple[type, str, Trigger]] = [
     (Conference, "receive", media),
@@ -204,7 +204,7 @@ async def test_a_failure_about_a_peer_ends_that_peer_alone(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, owner: type, method: str, trigger: Trigger
 ) -> None:
     with capture_logs() as log:
-        async with scene() as here:
+        async with two_calls() as here:
             peer = here.peer
             task = here.server.sfu.dispatcher.tasks[peer]
             break_for(monkeypatch, owner, method, peer, peer.connection, peer.connection.transport, task)
@@ -260,7 +260,7 @@ async def test_a_failure_about_no_peer_ends_none(
         raise Defect(method)
 
     with capture_logs() as log:
-        async with scene() as here:
+        async with two_calls() as here:
             monkeypatch.setattr(owner, method, broken)
             for client in (here.alice, here.carol):
                 await client.say("media-state", micEnabled=True, cameraEnabled=True, screenEnabled=False)
@@ -283,7 +283,7 @@ async def test_a_failure_about_no_peer_ends_none(
 async def test_a_join_that_fails_ends_the_half_made_peer(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with scene() as here, here.server.client("erin") as erin, here.server.client("erin") as again:
+    async with two_calls() as here, here.server.client("erin") as erin, here.server.client("erin") as again:
         here.server.expected = (Defect,)
         monkeypatch.setattr(Room, "_send_room_state", _broken)
         await erin.say("join", roomId="room", userId="erin")
@@ -299,7 +299,7 @@ async def test_a_join_that_fails_ends_the_half_made_peer(
 async def test_a_resume_that_fails_ends_the_resumed_peer(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with scene() as here, here.server.client("bob") as again:
+    async with two_calls() as here, here.server.client("bob") as again:
         here.server.expected = (Defect,)
         monkeypatch.setattr(Room, "resume", _broken)
         proof = proof_of(here.bob.heard("join")[0])
@@ -314,7 +314,7 @@ async def test_a_resume_that_fails_ends_the_resumed_peer(
 async def test_a_session_that_cannot_be_restored_keeps_none_from_it(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with scene() as here:
+    async with two_calls() as here:
         server = here.server.sfu
         records = [peer_of(here.server, user).record() for user in ("alice", "bob")]
         first, second = (replace(record, room_id="restored") for record in records)
@@ -336,7 +336,7 @@ async def test_a_session_that_cannot_be_restored_keeps_none_from_it(
 async def test_a_server_stops_although_a_peer_cannot_be_removed(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with scene() as here:
+    async with two_calls() as here:
         break_for(monkeypatch, Conference, "remove", here.peer)
         break_for(monkeypatch, Conference, "suspend", here.peer)
         here.server.sfu.stop()
@@ -349,7 +349,7 @@ async def test_a_server_stops_although_a_peer_cannot_be_removed(
 async def test_a_packet_that_cannot_be_forwarded_to_a_receiver_ends_the_receiver(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with scene() as here, here.server.client("erin") as erin:
+    async with two_calls() as here, here.server.client("erin") as erin:
         await call("room", erin)
         senders = list(here.peer.connection.transport.senders)
         break_for(monkeypatch, SendStream, "forward", *senders)
