@@ -1,6 +1,6 @@
 """DTLS 1.2 (RFC 6347), both roles, for WebRTC: use_srtp, ECDHE, AEADs, extended master secret.
 
-Pure: no sockets, no clock, no randomness of its own. Start reading at `sfu.dtls.connection`.
+It uses no sockets, no clock and no randomness of its own. Start reading at `sfu.dtls.connection`.
 """
 
 from sfu.dtls.alerts import AlertDescription

@@ -1,8 +1,8 @@
 """DTLS alerts: the codes, the two-byte message, and one exception class per fatal alert that we send.
 
-The exception class *is* the wire code: whoever finds a violation raises, say, `IllegalParameter`, and the
-connection sends exactly that alert and fails. Violations that an unauthenticated stranger could inject
-(broken records, inconsistent fragments) are not alerts but plain `BadPacket`: dropped and counted.
+The exception class *is* the wire code: code that finds a violation raises, for example, `IllegalParameter`; the
+connection sends that alert and fails. Violations that an off-path attacker could inject (broken records,
+inconsistent fragments) raise a plain `BadPacket` instead: the packet is dropped and counted.
 """
 
 from enum import IntEnum
@@ -50,14 +50,14 @@ class AlertDescription(IntEnum):
 
 
 class AlertMessage(NamedTuple):
-    """The body of an alert record: level and description as numbers, because a peer may send unknown ones."""
+    """The body of an alert record: level and description as numbers, because a peer may send unknown codes."""
 
     level: int
     description: int
 
     @classmethod
     def parse(cls, data: bytes) -> "AlertMessage":
-        """Decode the two bytes of an alert; raise `BadPacket` when there are more or fewer."""
+        """Decode the two bytes of an alert; raise `BadPacket` for any other length."""
         if len(data) != 2:
             raise BadPacket("dtls-alert-length", f"{len(data)} bytes")
         return cls(data[0], data[1])
@@ -68,12 +68,12 @@ class AlertMessage(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The alert's name for people: ``"handshake_failure"``, or ``"alert_123"`` for an unknown code."""
+        """The alert's name for logs: ``"handshake_failure"``, or ``"alert_123"`` for an unknown code."""
         return alert_name(self.description)
 
 
 def alert_name(description: int) -> str:
-    """Return the standards' name of an alert code, or ``alert_<code>`` for a code we do not know."""
+    """Return the name of an alert code as in the RFCs, or ``alert_<code>`` for an unknown one."""
     try:
         return AlertDescription(description).name.lower()
     except ValueError:
@@ -81,7 +81,7 @@ def alert_name(description: int) -> str:
 
 
 class Alert(BadPacket):
-    """A violation that ends the handshake; its subclass says which fatal alert goes to the peer."""
+    """A violation that ends the handshake. The subclass is the fatal alert that is sent to the peer."""
 
     description: ClassVar[AlertDescription]
 
@@ -90,19 +90,19 @@ class Alert(BadPacket):
 
 
 class UnexpectedMessage(Alert):
-    """A message that the state machine has no row for."""
+    """A message without a row in the table of transitions."""
 
     description = AlertDescription.UNEXPECTED_MESSAGE
 
 
 class HandshakeFailure(Alert):
-    """No common ground: cipher suite, group, signature scheme, SRTP profile, or something we require."""
+    """No common cipher suite, group, signature scheme or SRTP profile, or a required extension is missing."""
 
     description = AlertDescription.HANDSHAKE_FAILURE
 
 
 class BadCertificate(Alert):
-    """A certificate that does not parse, or is not the one that the description promised."""
+    """A certificate that does not parse, or does not match the fingerprint in the description."""
 
     description = AlertDescription.BAD_CERTIFICATE
 
@@ -132,7 +132,7 @@ class DecryptError(Alert):
 
 
 class ProtocolVersion(Alert):
-    """The peer does not speak DTLS 1.2."""
+    """The peer does not support DTLS 1.2."""
 
     description = AlertDescription.PROTOCOL_VERSION
 

@@ -1,8 +1,8 @@
 """Our certificate, the peer's, and fingerprints.
 
-In WebRTC certificates are self-signed and nobody checks their names or dates: what counts is that the
-certificate's fingerprint is the one in the SDP (RFC 8122, RFC 8827 section 6.5), and that the peer proves
-in the handshake that it holds the key.
+In WebRTC certificates are self-signed, and their names and dates are not checked. Two things are checked: the
+certificate's fingerprint is the one in the SDP (RFC 8122, RFC 8827 section 6.5), and the peer proves in the
+handshake that it holds the private key.
 """
 
 import hashlib
@@ -22,27 +22,27 @@ from sfu.dtls.groups import P256_ORDER, scalar
 from sfu.dtls.signatures import PrivateKey, PublicKey
 
 VALIDITY = timedelta(days=365)
-"""How long our certificate lasts. It lives as long as the process; browsers do not look at the date."""
+"""How long our certificate is valid. It is used until the process ends; browsers ignore the date."""
 
 CLOCK_SKEW = timedelta(days=1)
-"""How far before now the certificate starts to be valid: the precedent of libwebrtc and Firefox."""
+"""The certificate is valid from this long ago, as those of libwebrtc and Firefox are."""
 
 MIN_RSA_BITS = 2048
-"""The shortest RSA key accepted from a peer (NIST SP 800-131A); browsers make 2048 at least."""
+"""The shortest RSA key accepted from a peer (NIST SP 800-131A). Browsers use at least 2048."""
 
 MAX_RSA_BITS = 8192
-"""The longest: what `RTCPeerConnection.generateCertificate` of libwebrtc makes at most."""
+"""The longest RSA key accepted: the limit of `RTCPeerConnection.generateCertificate` in libwebrtc."""
 
 MAX_RSA_EXPONENT_BITS = 64
-"""The longest public exponent: OpenSSL has it too, above 3072 bits only. To check a signature
-takes 2 ms with the longest of both, and 12 ms with an exponent as long as a key of 3072 bits."""
+"""The longest public exponent accepted. OpenSSL has the same limit for keys above 3072 bits. To verify a
+signature takes 2 ms with the longest key and exponent, and 12 ms with a key and an exponent of 3072 bits."""
 
 FINGERPRINT_HASHES = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
-"""The hash functions a fingerprint may use. SHA-1 and MD5 prove nothing any more (RFC 8122 section 5)."""
+"""The hash functions a fingerprint may use. SHA-1 and MD5 are no longer secure (RFC 8122 section 5)."""
 
 
 class Certificate:
-    """A certificate with its private key: what one end of a handshake needs to show who it is."""
+    """A certificate with its private key."""
 
     __slots__ = ("der", "private_key")
 
@@ -81,7 +81,7 @@ def _digest(der: bytes, hash_name: str) -> str:
 def fingerprint_matches(der: bytes, fingerprint: tuple[str, str]) -> bool:
     """Compare a certificate with SDP's fingerprint ``(algorithm, "AB:CD:…")``, in constant time.
 
-    Letter case does not matter. An algorithm that is unknown or too weak never matches.
+    Letter case is ignored. An algorithm that is unknown or too weak never matches.
 
     >>> fingerprint_matches(b"abc", ("sha-1", "a9:99:3e:36:47:06:81:6a:ba:3e:25:71:78:50:c2:6c:9c:d0:d8:9d"))
     False
@@ -99,7 +99,7 @@ def public_key_of(der: bytes) -> PublicKey:
     """Return the key in a peer's certificate.
 
     Raises `BadCertificate` when it does not parse, `UnsupportedCertificate` when the key is not ECDSA on a
-    NIST curve, or RSA of 2048 to 8192 bits with an exponent of 64 at most.
+    NIST curve, or RSA of 2048 to 8192 bits with an exponent of at most 64 bits.
     """
     try:
         key = x509.load_der_x509_certificate(der).public_key()

@@ -1,4 +1,4 @@
-"""The client's side of the handshake; `sfu.dtls.server` has the picture."""
+"""The client's side of the handshake. The figure is in `sfu.dtls.server`."""
 
 from enum import Enum
 from typing import ClassVar
@@ -52,9 +52,9 @@ from sfu.dtls.srtp import SrtpProtectionProfile
 
 
 class ClientState(Enum):
-    """Which message the client waits for."""
+    """The message that the client waits for."""
 
-    START = "to be started"
+    START = "not started"
     FIRST_SERVER_HELLO = "HelloVerifyRequest or ServerHello"
     SERVER_HELLO = "ServerHello"
     CERTIFICATE = "Certificate"
@@ -107,7 +107,7 @@ class ClientHandshake(Handshake):
     def _hello_verify_request(self, body: bytes) -> Flight:
         request = HelloVerifyRequest.parse(body)
         self._restart_transcript()
-        # RFC 6347 section 4.2.1: everything but the cookie as in the first ClientHello.
+        # RFC 6347 section 4.2.1: the second ClientHello differs from the first only in the cookie.
         return self._hello(request.cookie)
 
     def _server_hello(self, body: bytes) -> None:
@@ -120,7 +120,7 @@ class ClientHandshake(Handshake):
             if code not in self._offered:
                 raise UnsupportedExtension(f"extension {code}")
         if ExtensionType.EXTENDED_MASTER_SECRET not in hello.extensions:
-            # RFC 7627 section 5.2 lets a client insist, too.
+            # RFC 7627 section 5.2 allows a client to require it.
             raise HandshakeFailure("no extended_master_secret")
         if ExtensionType.EC_POINT_FORMATS in hello.extensions:
             check_point_formats(hello.extensions[ExtensionType.EC_POINT_FORMATS])
@@ -140,10 +140,10 @@ class ClientHandshake(Handshake):
             raise HandshakeFailure("no use_srtp")
         chosen = UseSrtp.decode(content)
         if len(chosen.profiles) != 1:
-            # RFC 5764 section 4.1.1: the server names the one it has chosen.
+            # RFC 5764 section 4.1.1: the server names exactly one, the chosen profile.
             raise DecodeError(f"{len(chosen.profiles)} SRTP protection profiles")
         if chosen.mki:
-            # RFC 5764 section 4.1.3: another MKI than ours, which was empty.
+            # RFC 5764 section 4.1.3: it must equal the MKI that we offered, which was empty.
             raise IllegalParameter("an MKI that was not offered")
         error = IllegalParameter(f"SRTP protection profile {chosen.profiles[0]:#06x} was not offered")
         return negotiate(supported, chosen.profiles, error)
@@ -152,7 +152,7 @@ class ClientHandshake(Handshake):
         assert self.suite is not None, "ServerHello came before"
         chain = CertificateChain.parse(body).certificates
         if not chain:
-            # RFC 5246 section 7.4.2: only a client's may be empty.
+            # RFC 5246 section 7.4.2: only a client's list may be empty.
             raise DecodeError("no server certificate")
         self.peer_certificate = chain[0]
         self.peer_key = public_key_of(chain[0])

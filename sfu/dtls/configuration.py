@@ -10,7 +10,7 @@ from sfu.dtls.srtp import DEFAULT_PROFILES, SrtpProtectionProfile
 from sfu.dtls.suites import SUITES, CipherSuite
 
 MIN_MTU = 256
-"""Bytes; below this a fragment would be more header than content."""
+"""Bytes. In a smaller datagram a fragment would be mostly headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class DtlsConfiguration:
 
     certificate: Certificate
     random: Callable[[int], bytes]
-    """Returns so many random bytes."""
+    """Returns that many unpredictable bytes (`os.urandom`)."""
     srtp_profiles: Sequence[SrtpProtectionProfile] = DEFAULT_PROFILES
-    """In order of preference. Empty for a connection of data only: without use_srtp."""
+    """In order of preference. If empty, use_srtp is neither offered nor required: for data only."""
     suites: Sequence[CipherSuite] = tuple(SUITES.values())
     """In order of preference."""
     groups: Sequence[NamedGroup] = tuple(GROUPS.values())
@@ -34,10 +34,10 @@ class DtlsConfiguration:
     initial_timeout: float = INITIAL_TIMEOUT
     """Seconds to the first retransmission. Each further one takes twice as long."""
     max_timeout: float = MAX_TIMEOUT
-    """Seconds; no retransmission takes longer."""
+    """The longest time between two retransmissions, seconds."""
     cookie_exchange: bool = False
     """Server: verify the client's address first, by a cookie (RFC 6347 section 4.2.1). Behind ICE this is not
-    needed: DTLS accepts datagrams only from an address that has answered a check."""
+    needed: DTLS accepts datagrams only from an address that has passed a check."""
     key_log: Callable[[str], None] | None = None
     """Called with the line that lets Wireshark decrypt the connection. The line holds the secret: set this only
     when a person asked for it."""

@@ -3,10 +3,10 @@
 The record layer filters records. This module then decides by the connection's state: handshake messages go to
 the `ReliableHandshake`, data and the end of the connection are reported to the owner.
 
-Before the handshake is complete, any record may come from a stranger. So alerts in the clear are remembered for
-the log but end nothing. Once keys exist, a record in the clear has one effect only: it may show that the peer
-retransmits its flight, and that is answered at a limited rate. No DTLS implementation can detect a forged first
-message; here DTLS accepts datagrams only from an address that ICE has verified.
+Before the handshake is complete, any record may come from an attacker. So alerts in the clear are remembered
+for the log but end nothing. Once keys exist, a record in the clear has one effect only: it may show that the
+peer retransmits its flight, and that is answered at a limited rate. No DTLS implementation can detect a forged
+first message; here DTLS accepts datagrams only from an address that ICE has verified.
 """
 
 from collections.abc import Mapping
@@ -234,7 +234,7 @@ class DtlsConnection:
                 self._layer.drop("dtls-record-type")
 
     def _receive_plain_alert(self, plaintext: bytes) -> None:
-        """Remember an alert that a stranger could have sent. If it is genuine, a timeout will follow."""
+        """Remember an alert that an attacker could have sent. If it is genuine, a timeout will follow."""
         try:
             self._peer_alert = AlertMessage.parse(plaintext).name
         except BadPacket as error:

@@ -1,4 +1,4 @@
-"""What a DTLS connection tells its owner."""
+"""The events that a DTLS connection reports to its owner."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from sfu.dtls.srtp import SrtpProtectionProfile
 class HandshakeCompleted:
     """Both ends hold the same keys, and the peer has proven that it holds its certificate's private key.
 
-    Whose certificate it is, is for the owner to judge: compare it with the fingerprint in the SDP
-    (`sfu.dtls.certificate.fingerprint_matches`) before a single media packet passes.
+    The owner must compare the certificate with the fingerprint in the SDP before it uses the connection
+    (`sfu.dtls.certificate.fingerprint_matches`).
     """
 
     peer_certificate: bytes
     """DER."""
     srtp_profile: SrtpProtectionProfile | None
-    """None only when no profile was configured."""
+    """`None` if no profile was configured."""
     cipher_suite: str
     group: str
 
@@ -30,21 +30,21 @@ class ApplicationData:
 
 @dataclass(frozen=True, slots=True)
 class DtlsClosed:
-    """The connection was closed in order."""
+    """The connection was closed by a close_notify alert."""
 
     by_peer: bool
 
 
 @dataclass(frozen=True, slots=True)
 class DtlsFailed:
-    """The connection is dead."""
+    """The connection has failed."""
 
     reason: str
-    """A short constant slug: ``dtls-…`` of the alert we sent, ``dtls-peer-alert`` or ``dtls-timeout``."""
+    """``dtls-…`` with the name of the alert that we sent, ``dtls-peer-alert`` or ``dtls-timeout``."""
     detail: str
-    """For a person reading a log."""
+    """More, for the log."""
     alert: int | None
-    """The fatal alert that was sent or received; None for a timeout."""
+    """The fatal alert that was sent or received; `None` after a timeout."""
     by_peer: bool
 
 

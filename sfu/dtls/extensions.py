@@ -1,7 +1,7 @@
 """Hello extensions: their codes, and encode and decode side by side for those that have content.
 
-In a hello message extensions are kept as ``{code: content}``; order means nothing (browsers shuffle it) and
-codes we do not know (GREASE, DTLS 1.3's key shares) pass through unread.
+The extensions of a hello message are kept as ``{code: content}``. Their order has no meaning (browsers shuffle
+them). Unknown codes (GREASE, DTLS 1.3's key shares) are kept unread.
 """
 
 from enum import IntEnum
@@ -14,7 +14,7 @@ Extensions = dict[int, bytes]
 
 
 class ExtensionType(IntEnum):
-    """The extensions that we look at."""
+    """The extensions that we read."""
 
     SUPPORTED_GROUPS = 10  # RFC 8422 section 5.1.1
     EC_POINT_FORMATS = 11  # RFC 8422 section 5.1.2
@@ -26,11 +26,11 @@ class ExtensionType(IntEnum):
 
 
 UNCOMPRESSED = b"\x00"
-"""The one point format that is left (RFC 8422 section 5.1.2)."""
+"""The only point format that is not deprecated (RFC 8422 section 5.1.2)."""
 
 
 def read_extensions(reader: Reader) -> Extensions:
-    """Read the block of extensions that may end a hello message; an absent block means none."""
+    """Read the block of extensions at the end of a hello message. The block may be absent."""
     extensions: Extensions = {}
     if not reader:
         return extensions
@@ -46,7 +46,7 @@ def read_extensions(reader: Reader) -> Extensions:
 
 
 def write_extensions(writer: Writer, extensions: Extensions) -> None:
-    """Write the block of extensions, or nothing when there are none."""
+    """Write the block of extensions; nothing if there are none."""
     if not extensions:
         return
     with writer.block(2):
@@ -92,12 +92,12 @@ class UseSrtp(NamedTuple):
 
 
 def encode_point_formats() -> bytes:
-    """Encode ec_point_formats as we always send it."""
+    """Encode ec_point_formats with the uncompressed format."""
     return bytes([len(UNCOMPRESSED)]) + UNCOMPRESSED
 
 
 def check_point_formats(content: bytes) -> None:
-    """Raise `IllegalParameter` when the peer cannot do uncompressed points (RFC 8422 section 5.1.2)."""
+    """Raise `IllegalParameter` if the peer does not support uncompressed points (RFC 8422 section 5.1.2)."""
     with Reader(content) as reader:
         formats = reader.vector(1, minimum=1)
     if UNCOMPRESSED not in formats:
@@ -105,7 +105,7 @@ def check_point_formats(content: bytes) -> None:
 
 
 EMPTY_RENEGOTIATION_INFO = b"\x00"
-"""renegotiation_info of a first handshake: there is no earlier Finished to bind to."""
+"""renegotiation_info in a first handshake: there is no earlier Finished to refer to."""
 
 
 def check_renegotiation_info(content: bytes) -> None:

@@ -1,7 +1,7 @@
-"""Flights: what is sent together, sent again together, and when.
+"""Flights: the messages that are sent and retransmitted together, and the timer for that.
 
-A flight is the unit of retransmission (RFC 6347 section 4.2.4). We keep its messages, not its records:
-every transmission gets fresh record sequence numbers.
+A flight is the unit of retransmission (RFC 6347 section 4.2.4). We keep its messages, not its records: each
+transmission has new record sequence numbers.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,21 +19,21 @@ MAX_TIMEOUT = 60.0
 """Seconds at which doubling stops (RFC 6347 section 4.2.4.1)."""
 
 MAX_RETRANSMISSIONS = 30
-"""After how many unanswered retransmissions by timer the handshake has failed. When half of all datagrams are
-lost in each direction, three of four tries fail, and thirty in a row once in 6000 handshakes. How much
-*time* may pass is for the owner to say, who closes what takes too long."""
+"""The handshake fails after this many unanswered retransmissions by timer. If half of all datagrams are lost in
+each direction, three of four attempts fail, and thirty in a row fail once in 6000 handshakes. A limit in *time*
+is up to the owner, which closes a connection that takes too long."""
 
 REPEAT_INTERVAL = 0.04
-"""Seconds that must lie between two transmissions of a flight when the peer's repetition asks for it. Browsers
-start to repeat after 50 ms (libwebrtc's initial DTLS timeout), so each genuine repetition is answered, and
-a stranger who replays one cannot draw more than 25 flights a second."""
+"""Least seconds between two transmissions of a flight that the peer's retransmissions cause. Browsers
+retransmit after 50 ms (libwebrtc's initial DTLS timeout), so each genuine retransmission is answered. An
+attacker who replays one gets at most 25 flights a second."""
 
 MIN_FRAGMENT = 32
-"""A message is only cut when at least so many of its bytes fit into the datagram begun."""
+"""A message is cut only if at least this many of its bytes fit into the current datagram."""
 
 
 class ChangeCipherSpec:
-    """The place in a flight where the ChangeCipherSpec record goes."""
+    """Marks the position of the ChangeCipherSpec record in a flight."""
 
 
 CHANGE_CIPHER_SPEC = b"\x01"
@@ -42,16 +42,16 @@ CHANGE_CIPHER_SPEC = b"\x01"
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """What goes out together. Messages after the ChangeCipherSpec are sent in epoch 1."""
+    """Messages that are sent together. Those after the ChangeCipherSpec are sent in epoch 1."""
 
     messages: Sequence[HandshakeMessage | ChangeCipherSpec]
     awaits_reply: bool = True
-    """Whether the flight is sent again by timer. The last flight of a handshake and a HelloVerifyRequest are
-    only sent again when the peer repeats its own."""
+    """Whether a timer retransmits the flight. The last flight of a handshake and a HelloVerifyRequest are
+    retransmitted only when the peer retransmits its own."""
 
 
 class Retransmission:
-    """The timer of the current flight, and the decision to send it again."""
+    """The timer of the current flight, and the decision to retransmit it."""
 
     __slots__ = (
         "_answered",
@@ -75,12 +75,12 @@ class Retransmission:
         self.flight: Flight | None = None
         """The flight last sent."""
         self.deadline: float | None = None
-        """When to send it again."""
+        """When to retransmit it."""
         self.count = 0
-        """Retransmissions so far, for whatever reason."""
+        """All retransmissions so far."""
 
     def begin(self, flight: Flight, *, answered: int, now: float) -> None:
-        """Note that a new flight goes out, in answer to the peer's messages below message_seq `answered`."""
+        """Record that a new flight is sent. It answers the peer's messages below message_seq `answered`."""
         self.flight = flight
         self._answered = answered
         self._sent_at = now
@@ -93,11 +93,11 @@ class Retransmission:
         self.deadline = None
 
     def due(self, now: float) -> bool:
-        """Tell whether the timer has run out."""
+        """Return whether the timer has expired."""
         return self.deadline is not None and now >= self.deadline
 
     def repeat_by_timer(self, now: float) -> bool:
-        """Set the timer again, with twice the time; False when it is time to give up."""
+        """Set the timer to twice the time. Return False after too many retransmissions."""
         if self._attempts >= MAX_RETRANSMISSIONS:
             self.deadline = None
             return False
@@ -109,10 +109,11 @@ class Retransmission:
         return True
 
     def repeat_by_peer(self, message_seq: int, now: float) -> bool:
-        """Tell whether a message seen before means that the peer misses our flight, and is not too soon.
+        """Return whether to retransmit the flight because the peer has retransmitted message `message_seq`.
 
-        Only a message that our flight answered says so; a repeated piece of the flight now arriving does not.
-        The timer is left alone: it stays the upper bound.
+        It has to be a message that our flight answered: then the peer may not have received the flight. A
+        duplicate of the flight that is now arriving does not count, and the answer is False within
+        `REPEAT_INTERVAL`. The timer is not changed.
         """
         if self.flight is None or message_seq >= self._answered or now - self._sent_at < REPEAT_INTERVAL:
             return False
@@ -122,7 +123,7 @@ class Retransmission:
 
 
 SealRecord = Callable[[ContentType, int, bytes], Record]
-"""``(content type, epoch, plaintext)`` to a record with the next sequence number of that epoch."""
+"""Makes a record from ``(content type, epoch, plaintext)``, with the next sequence number of that epoch."""
 
 
 class DatagramPacker:
@@ -147,7 +148,7 @@ class DatagramPacker:
             self._current = b""
 
     def add(self, content_type: ContentType, epoch: int, plaintext: bytes) -> None:
-        """Add a record that is never cut; what is longer than the MTU gets a datagram of its own."""
+        """Add a record without cutting it. A record longer than the MTU gets its own datagram."""
         if self._room(epoch) < len(plaintext):
             self._end_datagram()
         self._current += self._seal(content_type, epoch, plaintext).serialize()

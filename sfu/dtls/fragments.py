@@ -1,4 +1,4 @@
-"""Handshake messages across records: the 12-byte header, splitting, and putting together again.
+"""Handshake messages in records: the 12-byte header, fragmentation, and reassembly.
 
 ::
 
@@ -7,8 +7,8 @@
      | msg_type | length(24) | message_seq | frag_offset(24) | frag_length(24) | body…
      +----------+------------+-------------+-----------------+-----------------+-------
 
-RFC 6347 section 4.2.2. Fragments arrive in any order, twice, or overlapping (a peer that retransmits with
-another path MTU cuts elsewhere); messages are handed on strictly by message_seq.
+RFC 6347 section 4.2.2. Fragments may arrive in any order, twice, or overlapping: a peer may retransmit with
+another path MTU. Messages are returned strictly in message_seq order.
 """
 
 from struct import Struct
@@ -17,25 +17,25 @@ from typing import NamedTuple
 from sfu.errors import BadPacket
 
 HEADER = Struct("!BBHHBHBH")
-"""The three 24-bit fields are written as a high byte and a low half each."""
+"""Each of the three 24-bit fields is written as a high byte and a low 16-bit half."""
 
 MAX_MESSAGE = 16384
-"""The longest handshake message that we take, bytes. The largest real ones are certificate chains of a few
-KiB and ClientHellos with post-quantum key shares (1.5 KiB in browsers)."""
+"""The longest handshake message accepted, bytes. The longest real ones are certificate chains of a few KiB, and
+ClientHellos with post-quantum key shares (1.5 KiB in browsers)."""
 
 MAX_AHEAD = 8
-"""How many messages from the next one on we keep. The longest flight of DTLS 1.2 has five."""
+"""Messages that are kept, counted from the next one. The longest flight of DTLS 1.2 has five."""
 
 MAX_BUFFERED = 2 * MAX_MESSAGE
-"""How many bytes of incomplete or early messages one connection may hold."""
+"""Bytes of incomplete or early messages that one connection may hold."""
 
 
 class Fragment(NamedTuple):
-    """A piece of a handshake message, or all of it."""
+    """A part of a handshake message, or all of it."""
 
     message_type: int
     length: int
-    """Of the whole message, bytes."""
+    """The length of the whole message, bytes."""
     message_seq: int
     offset: int
     body: bytes
@@ -66,11 +66,11 @@ class HandshakeMessage(NamedTuple):
     body: bytes
 
     def serialize(self) -> bytes:
-        """Encode as if never fragmented, which is how the transcript hash sees it (RFC 6347 4.2.6)."""
+        """Encode as one fragment, as in the transcript hash (RFC 6347 section 4.2.6)."""
         return self.fragment(0, len(self.body)).serialize()
 
     def fragment(self, offset: int, size: int) -> Fragment:
-        """Cut out `size` bytes at `offset`."""
+        """Return the fragment of `size` bytes at `offset`."""
         return Fragment(
             self.message_type, len(self.body), self.message_seq, offset, self.body[offset : offset + size]
         )
@@ -80,7 +80,7 @@ def parse_fragment(data: bytes, offset: int = 0) -> tuple[Fragment, int]:
     """Decode the fragment at `offset` of a record's plaintext and return it with the offset after it.
 
     Raises `BadPacket` ``dtls-fragment-truncated`` when the data ends too early, ``dtls-fragment-range`` when
-    the fragment reaches past its own message, ``dtls-message-length`` when the message is too long for us.
+    the fragment ends after its message, ``dtls-message-length`` when the message is too long.
     """
     start = offset + HEADER.size
     if start > len(data):
@@ -116,7 +116,7 @@ class _Partial:
     def __init__(self, message_type: int, length: int) -> None:
         self.message_type = message_type
         self.body = bytearray(length)
-        self.present = bytearray(length)  # 1 where the byte has arrived: linear work, whatever the cuts
+        self.present = bytearray(length)  # 1 where the byte has arrived: linear time, however it is cut
         self.missing = length
 
     def add(self, fragment: Fragment) -> None:
@@ -127,21 +127,21 @@ class _Partial:
 
 
 class Reassembler:
-    """Collects fragments and yields whole messages in message_seq order, within fixed bounds."""
+    """Collects fragments and returns whole messages in message_seq order. Its memory is bounded."""
 
     __slots__ = ("_partials", "next_seq")
 
     def __init__(self) -> None:
         self.next_seq = 0
-        """The message_seq of the message to come next."""
+        """The message_seq of the next message."""
         self._partials: dict[int, _Partial] = {}
 
     def add(self, fragment: Fragment) -> None:
-        """Take a fragment of the next message or of one shortly after it.
+        """Take a fragment of the next message or of one of those after it.
 
-        Raises `BadPacket`: ``dtls-message-repeated`` for a message that was already handed on,
-        ``dtls-message-ahead`` for one too far in the future or for which there is no room,
-        ``dtls-fragment-mismatch`` when it contradicts an earlier fragment's type or total length.
+        Raises `BadPacket`: ``dtls-message-repeated`` for a message that was already returned,
+        ``dtls-message-ahead`` for one that is too far ahead or for which there is no room,
+        ``dtls-fragment-mismatch`` when its type or total length contradicts an earlier fragment.
         """
         seq = fragment.message_seq
         if seq < self.next_seq:
@@ -157,7 +157,7 @@ class Reassembler:
         partial.add(fragment)
 
     def _make_room(self, seq: int, length: int) -> None:
-        """Let later messages give way to earlier ones, so that the next message always fits."""
+        """Drop later messages in favor of earlier ones, so that the next message always fits."""
         while self.buffered + length > MAX_BUFFERED:
             last = max(self._partials)
             if last < seq:
@@ -166,7 +166,7 @@ class Reassembler:
 
     @property
     def buffered(self) -> int:
-        """How many bytes are reserved for incomplete and early messages."""
+        """Bytes reserved for incomplete and early messages."""
         return sum(len(partial.body) for partial in self._partials.values())
 
     def pop(self) -> HandshakeMessage | None:
@@ -180,5 +180,5 @@ class Reassembler:
         return message
 
     def discard(self) -> None:
-        """Forget every incomplete or early message: from now on only protected ones count."""
+        """Drop every incomplete or early message."""
         self._partials.clear()

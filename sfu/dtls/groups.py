@@ -1,6 +1,6 @@
 """Elliptic-curve groups for the key exchange: one row each (RFC 8422 section 5.1.1).
 
-Private keys come from the injected randomness, so a connection under a seeded `random` is reproducible.
+Private keys come from the injected randomness, so a connection with a seeded `random` is reproducible.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,14 +16,14 @@ Random = Callable[[int], bytes]
 
 
 class KeyShare(Protocol):
-    """Our half of one key exchange."""
+    """Our side of one key exchange."""
 
     @property
     def public(self) -> bytes:
-        """The public key as the group puts it on the wire."""
+        """The public key in the group's wire format."""
 
     def exchange(self, peer: bytes) -> bytes:
-        """Return the shared secret; raise `IllegalParameter` when `peer` is no valid public key."""
+        """Return the shared secret; raise `IllegalParameter` if `peer` is not a valid public key."""
 
 
 class _X25519Share:
@@ -38,7 +38,7 @@ class _X25519Share:
 
     def exchange(self, peer: bytes) -> bytes:
         try:
-            # An all-zero result (a point of small order, RFC 8422 section 5.11) is a ValueError here too.
+            # An all-zero result (a point of small order, RFC 8422 section 5.11) raises ValueError too.
             return self._private.exchange(x25519.X25519PublicKey.from_public_bytes(peer))
         except ValueError:
             raise IllegalParameter("not an X25519 public key") from None
@@ -58,7 +58,7 @@ class _CurveShare:
     def exchange(self, peer: bytes) -> bytes:
         try:
             if peer[:1] != b"\x04":
-                # RFC 8422 section 5.1.2 leaves only the uncompressed format.
+                # RFC 8422 section 5.1.2 allows only the uncompressed format.
                 raise ValueError("compressed")
             point = ec.EllipticCurvePublicKey.from_encoded_point(self._curve, peer)
         except ValueError:
@@ -67,7 +67,7 @@ class _CurveShare:
 
 
 def scalar(random: Random, order: int) -> int:
-    """Return a private scalar in [1, order): FIPS 186-5 A.2.1, 64 bits more than needed, then reduced."""
+    """Return a private scalar in [1, order): FIPS 186-5 A.2.1, from 64 extra bits, then reduced."""
     wide = int.from_bytes(random((order.bit_length() + 7) // 8 + 8), "big")
     return wide % (order - 1) + 1
 
@@ -81,7 +81,7 @@ P384_ORDER = int(
 
 @dataclass(frozen=True, slots=True)
 class NamedGroup:
-    """A row: how the group is called on the wire and how to make our half of an exchange in it."""
+    """A row: the group's code, its name, and how to make our side of an exchange in it."""
 
     code: int
     name: str
@@ -93,4 +93,4 @@ SECP256R1 = NamedGroup(23, "secp256r1", lambda random: _CurveShare(random, ec.SE
 SECP384R1 = NamedGroup(24, "secp384r1", lambda random: _CurveShare(random, ec.SECP384R1(), P384_ORDER))
 
 GROUPS: Mapping[int, NamedGroup] = {group.code: group for group in (X25519, SECP256R1, SECP384R1)}
-"""Every group that we know, by code, the cheapest first: the server's order of preference."""
+"""All supported groups by code, the cheapest first: the server's order of preference."""

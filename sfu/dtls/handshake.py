@@ -1,8 +1,9 @@
-"""What both roles of a handshake share: transcript, message numbers, keys, the step through a table.
+"""What both roles of a handshake share: transcript, message numbers, keys, and the table of transitions.
 
-A handshake takes whole messages in order and returns flights. It knows nothing of records, datagrams or
-time; `sfu.dtls.connection` does. Each role is a subclass with a table of transitions: a row says which
-message is legal in which state, what handles it and what state comes next. No row is `UnexpectedMessage`.
+A handshake takes whole messages in order and returns flights. It does not know records, datagrams or time;
+`sfu.dtls.reliability` does. Each role is a subclass with a table of transitions. A row names a state, a message
+that is legal in it, the method that handles the message, and the next state. A message without a row raises
+`UnexpectedMessage`.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ from sfu.dtls.suites import CipherSuite
 
 
 class Body(Protocol):
-    """A message that we send."""
+    """The body of a message that we send."""
 
     def serialize(self) -> bytes:
         """Encode."""
@@ -36,8 +37,7 @@ class HandshakeTransition:
     """A row of a table of transitions."""
 
     handler: Callable[[Any, bytes], Flight | None]
-    """A method of the role's class. It checks the message's body and returns the flight that answers it, if one
-    is due."""
+    """A method of the role's class. It checks the message's body and returns the flight to send, if any."""
     next_state: Enum
 
 
@@ -57,7 +57,7 @@ C = TypeVar("C", bound=Coded)
 
 
 def negotiate(supported: Iterable[C], offered: Container[int], error: Alert) -> C:
-    """Return the first of `supported`, which is in our order of preference, whose code the peer named.
+    """Return the first of `supported` (in our order of preference) whose code is in `offered`.
 
     Raises `error` if there is none.
     """
@@ -85,16 +85,16 @@ class Handshake:
         self.group: NamedGroup | None = None
         self.srtp_profile: SrtpProtectionProfile | None = None
         self.peer_certificate = b""
-        """DER; proven to be the peer's own when the handshake is complete."""
+        """DER. When the handshake is complete, the peer has proven that it holds the private key."""
         self.peer_key: PublicKey | None = None
         self._next_seq = 0
-        # Signatures may use another hash than the suite, and the suite is not known at first: so the
-        # messages themselves are kept until the handshake is over. Each is bounded, and so is their number.
+        # A signature may use another hash than the suite, and the suite is not known at first. So the messages
+        # themselves are kept until the handshake ends. Their length and their number are bounded.
         self._transcript = bytearray()
         self._before = 0
 
     def start(self) -> Flight:
-        """Return a client's first flight. RuntimeError for a server, which begins with an answer."""
+        """Return a client's first flight. Raises `RuntimeError` for a server."""
         raise RuntimeError("a server waits for the client")
 
     @property
@@ -103,7 +103,7 @@ class Handshake:
         return self.state is self.done
 
     def receive(self, message: HandshakeMessage) -> Flight | None:
-        """Take the next message; return the flight to send, if any. Raises an `Alert` on a violation."""
+        """Handle the next message and return the flight to send, if any. Raises an `Alert` on a violation."""
         transition = self.table.get((self.state, message.message_type))
         if transition is None:
             raise UnexpectedMessage(f"{message_name(message.message_type)} in state {self.state.name}")
@@ -114,7 +114,7 @@ class Handshake:
         return flight
 
     def _message(self, kind: HandshakeType, body: Body) -> HandshakeMessage:
-        """Number a message of ours and enter it into the transcript."""
+        """Return a message with our next message_seq, and add it to the transcript."""
         message = HandshakeMessage(kind, self._next_seq, body.serialize())
         self._next_seq += 1
         self._transcript += message.serialize()
@@ -125,7 +125,7 @@ class Handshake:
         return bytes(self._transcript[: self._before])
 
     def _restart_transcript(self) -> None:
-        """Forget the messages so far: a cookie exchange does not count (RFC 6347 section 4.2.1)."""
+        """Drop the messages so far: a cookie exchange is not part of it (RFC 6347 section 4.2.1)."""
         self._transcript.clear()
 
     def _derive_secrets(self, premaster: bytes, client_random: bytes, server_random: bytes) -> None:
@@ -167,7 +167,7 @@ def known_scheme(code: int) -> SignatureScheme:
 
 
 def message_name(message_type: int) -> str:
-    """Return a handshake message's name for people."""
+    """Return the name of a handshake message type, for logs."""
     try:
         return HandshakeType(message_type).name
     except ValueError:

@@ -1,6 +1,6 @@
 """The key schedule of TLS 1.2: pseudo-random function, master secret, traffic keys, Finished, exporter.
 
-Secrets stay out of ``repr`` and of every message for people. The one way out is the caller's own key log.
+Secrets are never in a ``repr`` or a log. Only a key log set by the caller receives the master secret.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ RANDOM_LENGTH = 32
 
 
 def prf(hash_name: str, secret: bytes, label: bytes, seed: bytes, length: int) -> bytes:
-    """Stretch a secret: P_hash of RFC 5246 section 5 with ``label + seed``."""
+    """Derive `length` bytes from a secret: P_hash of RFC 5246 section 5 with ``label + seed``."""
     seed = label + seed
     output = b""
     link = seed
@@ -27,14 +27,14 @@ def prf(hash_name: str, secret: bytes, label: bytes, seed: bytes, length: int) -
 
 
 class TrafficKeys(NamedTuple):
-    """What protects records from epoch 1 on, as one end sees it."""
+    """The keys of the records of epoch 1, as seen from one end."""
 
     read: RecordProtection
     write: RecordProtection
 
 
 class Secrets:
-    """The master secret of one connection and all that is derived from it."""
+    """The master secret of one connection, and what is derived from it."""
 
     __slots__ = ("_client_random", "_master", "_server_random", "_suite")
 
@@ -46,7 +46,7 @@ class Secrets:
         client_random: bytes,
         server_random: bytes,
     ) -> None:
-        """Compute the *extended* master secret: bound to the whole handshake so far (RFC 7627 section 4)."""
+        """Compute the *extended* master secret, which depends on all messages so far (RFC 7627 section 4)."""
         self._suite = suite
         self._client_random = client_random
         self._server_random = server_random
@@ -55,7 +55,7 @@ class Secrets:
         )
 
     def traffic_keys(self, *, server: bool) -> TrafficKeys:
-        """Cut the key block into both directions' keys (RFC 5246 section 6.3); AEADs need no MAC keys."""
+        """Return the keys of both directions (RFC 5246 section 6.3). AEADs need no MAC keys."""
         suite = self._suite
         key, iv = suite.key_length, suite.iv_length
         seed = self._server_random + self._client_random
@@ -71,12 +71,12 @@ class Secrets:
         return prf(self._suite.hash_name, self._master, label, digest, VERIFY_DATA_LENGTH)
 
     def export(self, label: bytes, length: int, context: bytes | None = None) -> bytes:
-        """Derive keys for another protocol (RFC 5705 section 4). No context is not an empty context."""
+        """Derive keys for another protocol (RFC 5705 section 4). No context differs from an empty context."""
         seed = self._client_random + self._server_random
         if context is not None:
             seed += len(context).to_bytes(2, "big") + context
         return prf(self._suite.hash_name, self._master, label, seed, length)
 
     def key_log_line(self) -> str:
-        """Return the line by which Wireshark can decrypt the connection (NSS key log format)."""
+        """Return the line that lets Wireshark decrypt the connection (NSS key log format)."""
         return f"CLIENT_RANDOM {self._client_random.hex()} {self._master.hex()}"

@@ -1,7 +1,7 @@
 """The bodies of handshake messages: one class each, decode and encode side by side.
 
 RFC 5246 section 7.4, RFC 6347 section 4.3.2 (cookie), RFC 8422 section 5 (ECDHE). Every ``parse`` takes a
-whole message body and raises `DecodeError` when its structure is wrong; meaning is judged elsewhere.
+whole message body and raises `DecodeError` when its structure is wrong. The handshakes check the meaning.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from sfu.dtls.wire import Reader, Writer
 
 
 class HandshakeType(IntEnum):
-    """What a handshake message is."""
+    """The types of handshake messages."""
 
     HELLO_REQUEST = 0
     CLIENT_HELLO = 1
@@ -37,7 +37,7 @@ RSA_SIGN = 1
 
 @dataclass(frozen=True, slots=True)
 class ClientHello:
-    """What the client can do."""
+    """What the client supports."""
 
     random: bytes
     cipher_suites: tuple[int, ...]
@@ -114,11 +114,11 @@ class ServerHello:
 
 @dataclass(frozen=True, slots=True)
 class HelloVerifyRequest:
-    """The server's wish to see its cookie come back before it does any work."""
+    """The server's request to return a cookie, before it does expensive work."""
 
     cookie: bytes
     version: int = 0xFEFF
-    """RFC 6347 section 4.2.1: DTLS 1.0 whatever will be negotiated; says nothing."""
+    """RFC 6347 section 4.2.1: DTLS 1.0, whatever will be negotiated. It has no meaning."""
 
     @classmethod
     def parse(cls, body: bytes) -> "HelloVerifyRequest":
@@ -137,7 +137,7 @@ class HelloVerifyRequest:
 
 @dataclass(frozen=True, slots=True)
 class CertificateChain:
-    """The Certificate message: DER certificates, the sender's own first. WebRTC uses only that one."""
+    """The Certificate message: DER certificates, the sender's own first. WebRTC uses only the first."""
 
     certificates: tuple[bytes, ...]
 
@@ -170,7 +170,7 @@ class ServerKeyExchange:
 
     @classmethod
     def parse(cls, body: bytes) -> "ServerKeyExchange":
-        """Decode; raise `IllegalParameter` when the curve is not a named one."""
+        """Decode; raise `IllegalParameter` if the curve is not a named one."""
         with Reader(body) as reader:
             if (kind := reader.u8()) != NAMED_CURVE:
                 raise IllegalParameter(f"curve type {kind}")
@@ -195,7 +195,7 @@ class ServerKeyExchange:
 
 @dataclass(frozen=True, slots=True)
 class CertificateRequest:
-    """The server's wish for a certificate of the client, and what it can verify."""
+    """The server's request for a client certificate, with the signature schemes that it can verify."""
 
     certificate_types: bytes
     schemes: tuple[int, ...]

@@ -1,10 +1,10 @@
 """Protection of records with an AEAD: AES-GCM (RFC 5288) and ChaCha20-Poly1305 (RFC 7905).
 
-Both take epoch and sequence number into the nonce, and ``epoch+sequence, type, version, plaintext length``
-as additional data (RFC 5246 section 6.2.3.3). They differ in where the nonce comes from:
+Both use epoch and sequence number in the nonce, and ``epoch+sequence, type, version, plaintext length`` as
+additional data (RFC 5246 section 6.2.3.3). They differ in how the nonce is made:
 
-* AES-GCM: 4 secret bytes, then 8 that are sent at the head of the fragment (we send epoch and sequence
-  number there; a peer may send anything unique).
+* AES-GCM: 4 secret bytes, then 8 bytes that are sent at the start of the fragment. We send epoch and sequence
+  number there; a peer may send any unique value.
 * ChaCha20-Poly1305: 12 secret bytes XOR epoch and sequence number; nothing is sent.
 """
 
@@ -23,10 +23,10 @@ ADDITIONAL_DATA = Struct("!QBHH")
 
 
 class RecordProtection(Protocol):
-    """One direction's keys: seals our records or opens the peer's."""
+    """The keys of one direction: they seal our records or open the peer's."""
 
     overhead: int
-    """How many bytes longer a protected fragment is than its plaintext."""
+    """Bytes that a protected fragment is longer than its plaintext."""
 
     def seal(self, content_type: int, number: int, plaintext: bytes) -> Record:
         """Return the protected record with this epoch and sequence number."""

@@ -7,9 +7,9 @@
      | type | version | epoch   | sequence number (48) | length | fragment…
      +------+---------+---------+----------------------+--------+------------
 
-A datagram holds one or more records. Epoch and sequence number together are one 64-bit number that never
-repeats under one key; here it is called `number`, because nonces, additional data and the replay window all
-use it in that form.
+A datagram contains one or more records. Epoch and sequence number together are one 64-bit number that is used
+only once under a key. It is called `number` here: nonces, additional data and the replay window use it in that
+form.
 """
 
 from enum import IntEnum
@@ -21,7 +21,7 @@ from sfu.errors import BadPacket
 HEADER = Struct("!BHQH")
 
 DTLS_1_0 = 0xFEFF
-"""What a ClientHello's record may carry as its version: a peer that does not know our version yet."""
+"""The record of a first ClientHello may have this version: the peer does not know ours yet."""
 
 DTLS_1_2 = 0xFEFD
 
@@ -33,7 +33,7 @@ MAX_FRAGMENT = MAX_PLAINTEXT + 2048
 
 
 class ContentType(IntEnum):
-    """What a record carries (RFC 5246 section 6.2.1)."""
+    """The kinds of content of a record (RFC 5246 section 6.2.1)."""
 
     CHANGE_CIPHER_SPEC = 20
     ALERT = 21
@@ -42,7 +42,7 @@ class ContentType(IntEnum):
 
 
 class Record(NamedTuple):
-    """One record as it is on the wire; `fragment` is still protected when the epoch is not 0."""
+    """One record as on the wire. `fragment` is protected if the epoch is not 0."""
 
     content_type: int
     version: int
@@ -52,12 +52,12 @@ class Record(NamedTuple):
 
     @property
     def epoch(self) -> int:
-        """Which keys protect the record: 0 none, 1 those of the first handshake."""
+        """The keys that protect the record: 0 for none, 1 for those of the first handshake."""
         return self.number >> 48
 
     @property
     def sequence_number(self) -> int:
-        """The record's place within its epoch."""
+        """The record's number within its epoch."""
         return self.number & 0xFFFF_FFFF_FFFF
 
     def serialize(self) -> bytes:
@@ -68,8 +68,8 @@ class Record(NamedTuple):
 def parse_record(data: bytes, offset: int = 0) -> tuple[Record, int]:
     """Decode the record at `offset` and return it with the offset after it.
 
-    Type, version and epoch are not judged here: a record of an unknown kind still says where the next one
-    starts. Raises `BadPacket` ``dtls-record-truncated`` or ``dtls-record-length``, after which the rest of
+    Type, version and epoch are not checked here: the length of an unknown record is still needed to find the
+    next one. Raises `BadPacket` ``dtls-record-truncated`` or ``dtls-record-length``, after which the rest of
     the datagram cannot be read.
     """
     start = offset + HEADER.size

@@ -1,7 +1,7 @@
-"""The record layer of one connection: which records are let in, and how ours are numbered and sealed.
+"""The record layer of one connection: it filters and decrypts received records, and numbers and seals ours.
 
-A connection has two epochs: 0 in the clear, and 1 under the keys of its one handshake (nothing in WebRTC
-renegotiates). What an attacker may do who can only inject datagrams is cost us the work of looking at them.
+A connection has two epochs: 0 in the clear, and 1 under the keys of its only handshake (WebRTC never
+renegotiates). An off-path attacker can only make us parse and drop records.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from sfu.dtls.replay import ReplayWindow
 from sfu.errors import BadPacket
 
 MAX_EARLY_RECORDS = 8
-"""How many records of epoch 1 wait for the keys: the peer's Finished, some repetitions, first data."""
+"""Records of epoch 1 that may wait for the keys: the peer's Finished, retransmissions of it, first data."""
 
 
 class RecordLayer:
@@ -27,13 +27,13 @@ class RecordLayer:
         self._numbers = [0, 1 << 48]
         self._early: list[Record] = []
         self.dropped: Counter[str] = Counter()
-        """Records, fragments and messages that were dropped, by reason."""
+        """Dropped records, fragments and messages, by reason."""
         self.received = 0
-        """Records let in."""
+        """Records accepted."""
         self.sent = 0
 
     def drop(self, reason: str) -> None:
-        """Count something dropped."""
+        """Count a drop."""
         self.dropped[reason] += 1
 
     @property
@@ -46,7 +46,7 @@ class RecordLayer:
         self._traffic = traffic
 
     def unpack(self, data: bytes) -> Iterator[Record]:
-        """Yield the records of a datagram up to the first that cannot be told from the next."""
+        """Yield the records of a datagram, up to the first whose length cannot be read."""
         offset = 0
         while offset < len(data):
             try:
@@ -61,7 +61,7 @@ class RecordLayer:
         if record.version not in (DTLS_1_0, DTLS_1_2):
             self.drop("dtls-record-version")
         elif record.epoch == 0:
-            # No replay window here: a forged number would only push it past the genuine ones.
+            # No replay window here: a forged number would move it past the genuine ones.
             self.received += 1
             return record.fragment
         elif record.epoch > 1:
@@ -88,19 +88,19 @@ class RecordLayer:
         return plaintext
 
     def take_early(self) -> list[Record]:
-        """Return the records that waited for keys, once there are some."""
+        """Return the records that waited for the keys; none while there are no keys."""
         if self._traffic is None or not self._early:
             return []
         early, self._early = self._early, []
         return early
 
     def forget_early(self) -> None:
-        """Drop the records that wait: the connection has ended."""
+        """Drop the waiting records: the connection has ended."""
         self._early.clear()
 
     @property
     def waiting(self) -> int:
-        """How many records wait for keys."""
+        """The number of records that wait for the keys."""
         return len(self._early)
 
     def overhead(self, epoch: int) -> int:

@@ -54,14 +54,14 @@ from sfu.dtls.srtp import SrtpProtectionProfile
 from sfu.dtls.suites import CipherSuite
 
 COOKIE_LENGTH = 20
-"""Bytes: nobody guesses it, and clients of DTLS 1.0, which allows 32, can take it (RFC 4347 section 4.2.1)."""
+"""Bytes. It cannot be guessed, and is below the limit of 32 bytes in DTLS 1.0 (RFC 4347 section 4.2.1)."""
 
 EMPTY_RENEGOTIATION_INFO_SCSV = 0x00FF
-"""The suite code by which a client says what the empty extension says (RFC 5746 section 3.3)."""
+"""A suite code that means the same as an empty renegotiation_info (RFC 5746 section 3.3)."""
 
 
 class ServerState(Enum):
-    """Which message the server waits for."""
+    """The message that the server waits for."""
 
     FIRST_CLIENT_HELLO = "ClientHello without a cookie"
     CLIENT_HELLO = "ClientHello"
@@ -91,7 +91,7 @@ class ServerHandshake(Handshake):
         self._cookie = self.configuration.random(COOKIE_LENGTH)
         request = self._message(HandshakeType.HELLO_VERIFY_REQUEST, HelloVerifyRequest(self._cookie))
         self._restart_transcript()
-        # RFC 6347 section 4.2.4: no timer for a HelloVerifyRequest; a client that missed it asks again.
+        # RFC 6347 section 4.2.4: a HelloVerifyRequest has no timer; if it is lost, the client retransmits.
         return Flight([request], awaits_reply=False)
 
     def _client_hello(self, body: bytes) -> Flight:
@@ -103,7 +103,7 @@ class ServerHandshake(Handshake):
         if NULL_COMPRESSION not in hello.compression_methods:
             raise IllegalParameter("no null compression")
         if ExtensionType.EXTENDED_MASTER_SECRET not in extensions:
-            # RFC 7627 section 5.2 lets a server insist; every browser sends it.
+            # RFC 7627 section 5.2 allows a server to require it; every browser sends it.
             raise HandshakeFailure("no extended_master_secret")
         if ExtensionType.EC_POINT_FORMATS in extensions:
             check_point_formats(extensions[ExtensionType.EC_POINT_FORMATS])
@@ -112,17 +112,17 @@ class ServerHandshake(Handshake):
         kind = key_kind(self.configuration.certificate.private_key)
         suites = [suite for suite in self.configuration.suites if suite.key_kind == kind]
         self.suite = negotiate(suites, hello.cipher_suites, HandshakeFailure("no common cipher suite"))
-        # RFC 8422 section 4: without the extension the server is free; every client can do P-256.
+        # RFC 8422 section 4: without the extension the server may choose; every client supports P-256.
         groups = extensions.get(ExtensionType.SUPPORTED_GROUPS)
         offered = (SECP256R1.code,) if groups is None else decode_u16_list(groups)
         self.group = negotiate(self.configuration.groups, offered, HandshakeFailure("no common group"))
         self.srtp_profile = self._choose_srtp_profile(extensions)
-        # RFC 5246 section 7.4.1.4.1: without the extension the client means SHA-1, which we do not do.
+        # RFC 5246 section 7.4.1.4.1: without the extension the client means SHA-1, which we do not support.
         schemes = extensions.get(ExtensionType.SIGNATURE_ALGORITHMS)
         offered = () if schemes is None else decode_u16_list(schemes)
         scheme = negotiate(schemes_for(kind), offered, HandshakeFailure("no common signature scheme"))
         self._client_random = hello.random
-        # RFC 8446 section 4.1.3's downgrade sentinel is for servers that could have done 1.3; this one cannot.
+        # RFC 8446 section 4.1.3: only a server that supports 1.3 sends the downgrade sentinel.
         self._server_random = self.configuration.random(RANDOM_LENGTH)
         self._share = self.group.share(self.configuration.random)
         return self._answer(hello, self.suite, self.group, scheme, self._share.public)
@@ -163,7 +163,7 @@ class ServerHandshake(Handshake):
         )
 
     def _answer_extensions(self, hello: ClientHello) -> Extensions:
-        """Answer only what was asked (RFC 5246 section 7.4.1.4); supported_versions has no place in 1.2."""
+        """Answer only offered extensions (RFC 5246 section 7.4.1.4), and in 1.2 never supported_versions."""
         offered = hello.extensions
         answer: Extensions = {ExtensionType.EXTENDED_MASTER_SECRET: b""}
         if ExtensionType.RENEGOTIATION_INFO in offered or EMPTY_RENEGOTIATION_INFO_SCSV in hello.cipher_suites:
@@ -171,14 +171,14 @@ class ServerHandshake(Handshake):
         if ExtensionType.EC_POINT_FORMATS in offered:
             answer[ExtensionType.EC_POINT_FORMATS] = encode_point_formats()
         if self.srtp_profile is not None:
-            # No MKI back: RFC 5764 section 4.1.3 lets the server decline it.
+            # Without an MKI: RFC 5764 section 4.1.3 allows the server to decline it.
             answer[ExtensionType.USE_SRTP] = UseSrtp((self.srtp_profile,)).encode()
         return answer
 
     def _certificate(self, body: bytes) -> None:
         chain = CertificateChain.parse(body).certificates
         if not chain:
-            # RFC 5246 section 7.4.6. Without it there is no fingerprint, so nobody we know.
+            # RFC 5246 section 7.4.6. Without a certificate the fingerprint cannot be checked.
             raise HandshakeFailure("no client certificate")
         self.peer_certificate = chain[0]
         self.peer_key = public_key_of(chain[0])
@@ -218,7 +218,7 @@ class ServerHandshake(Handshake):
 
 
 def check_version(hello: ClientHello) -> None:
-    """Raise `ProtocolVersion` unless the client can do DTLS 1.2. Version numbers count downwards."""
+    """Raise `ProtocolVersion` unless the client supports DTLS 1.2. Version numbers count downwards."""
     versions = hello.extensions.get(ExtensionType.SUPPORTED_VERSIONS)
     if versions is not None:
         if DTLS_1_2 not in decode_u16_list(versions, width=1):

@@ -1,7 +1,7 @@
 """Signature schemes: one row each (RFC 5246 section 7.4.1.4.1, RFC 8446 section 4.2.3).
 
-TLS 1.2 calls them hash and signature algorithm pairs; the 16-bit codes are the same. In 1.2 an ECDSA code
-names the hash only, not the curve.
+TLS 1.2 calls them pairs of hash and signature algorithm; the 16-bit codes are the same. In 1.2 an ECDSA code
+names only the hash, not the curve.
 """
 
 from collections.abc import Mapping
@@ -35,13 +35,13 @@ class SignatureScheme:
         return padding.PKCS1v15()
 
     def sign(self, key: PrivateKey, data: bytes) -> bytes:
-        """Sign with a key of this scheme's kind. ECDSA nonces follow RFC 6979: no randomness needed."""
+        """Sign with a key of this scheme's kind. ECDSA nonces are deterministic (RFC 6979)."""
         if isinstance(key, rsa.RSAPrivateKey):
             return key.sign(data, self._padding(), self.hash)
         return key.sign(data, ec.ECDSA(self.hash, deterministic_signing=True))
 
     def verify(self, key: PublicKey, signature: bytes, data: bytes) -> None:
-        """Check a signature: `DecryptError` if it is wrong, `IllegalParameter` for the wrong kind of key."""
+        """Verify a signature. Raises `DecryptError` if it is wrong, `IllegalParameter` for another key kind."""
         if key_kind(key) != self.key_kind:
             raise IllegalParameter(f"{self.name} with a key of kind {key_kind(key)}")
         try:
@@ -54,7 +54,7 @@ class SignatureScheme:
 
 
 def key_kind(key: PrivateKey | PublicKey) -> KeyKind:
-    """Tell which family of schemes a key can use."""
+    """Return the kind of schemes that a key can use."""
     return "rsa" if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey) else "ecdsa"
 
 
@@ -72,7 +72,7 @@ SCHEMES: Mapping[int, SignatureScheme] = {
         SignatureScheme(0x0601, "rsa_pkcs1_sha512", "rsa", hashes.SHA512()),
     )
 }
-"""Every scheme that we accept and produce, best first. SHA-1 is left out (RFC 9155)."""
+"""All supported schemes by code, best first. SHA-1 is not supported (RFC 9155)."""
 
 
 def schemes_for(kind: KeyKind) -> list[SignatureScheme]:

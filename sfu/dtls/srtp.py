@@ -1,4 +1,4 @@
-"""Keys for SRTP out of a DTLS handshake: the profiles of use_srtp and how the exported bytes are cut.
+"""SRTP keys from a DTLS handshake: the profiles of use_srtp, and how the exported bytes are split.
 
 RFC 5764 sections 4.1 and 4.2; RFC 7714 section 14.2 for AES-GCM.
 """
@@ -10,7 +10,7 @@ EXPORTER_LABEL = b"EXTRACTOR-dtls_srtp"
 
 
 class SrtpProtectionProfile(IntEnum):
-    """The ways of protecting SRTP that we can negotiate, with their codes in the use_srtp extension."""
+    """The SRTP protection profiles that we can negotiate, with their codes in the use_srtp extension."""
 
     AES128_CM_HMAC_SHA1_80 = 1
     AEAD_AES_128_GCM = 7
@@ -23,12 +23,12 @@ class SrtpProtectionProfile(IntEnum):
 
     @property
     def key_length(self) -> int:
-        """Of the master key, bytes."""
+        """The length of the master key, bytes."""
         return _LENGTHS[self][0]
 
     @property
     def salt_length(self) -> int:
-        """Of the master salt, bytes."""
+        """The length of the master salt, bytes."""
         return _LENGTHS[self][1]
 
 
@@ -48,24 +48,24 @@ DEFAULT_PROFILES = (
 
 @dataclass(frozen=True, slots=True)
 class SrtpKeys:
-    """Master keys and salts for both directions, as seen from this end."""
+    """Master keys and salts of both directions, as seen from this end."""
 
     profile: SrtpProtectionProfile
     local_key: bytes = field(repr=False)
-    """Protects what we send."""
+    """Encrypts what we send."""
     local_salt: bytes = field(repr=False)
     remote_key: bytes = field(repr=False)
-    """Opens what the peer sends."""
+    """Decrypts what the peer sends."""
     remote_salt: bytes = field(repr=False)
 
 
 def exported_length(profile: SrtpProtectionProfile) -> int:
-    """Return how many bytes to export for a profile: two keys and two salts."""
+    """Return the number of bytes to export for a profile: two keys and two salts."""
     return 2 * (profile.key_length + profile.salt_length)
 
 
 def split_keys(profile: SrtpProtectionProfile, exported: bytes, *, server: bool) -> SrtpKeys:
-    """Cut exported bytes: client key, server key, client salt, server salt (RFC 5764 section 4.2)."""
+    """Split exported bytes into client key, server key, client salt, server salt (RFC 5764 section 4.2)."""
     key, salt = profile.key_length, profile.salt_length
     client_key, server_key = exported[:key], exported[key : 2 * key]
     client_salt, server_salt = exported[2 * key : 2 * key + salt], exported[2 * key + salt :]

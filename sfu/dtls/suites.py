@@ -1,4 +1,4 @@
-"""Cipher suites: one row each. All are ECDHE with an AEAD; nothing else is worth negotiating any more.
+"""Cipher suites: one row each. All are ECDHE with an AEAD; browsers need no others.
 
 RFC 5289 (AES-GCM), RFC 7905 (ChaCha20-Poly1305), RFC 8422 (ECDHE).
 """
@@ -13,16 +13,16 @@ from sfu.dtls.signatures import KeyKind
 
 @dataclass(frozen=True, slots=True)
 class CipherSuite:
-    """A row: the code, what the server's certificate must hold, and how records and the PRF are computed."""
+    """A row: the code, the kind of key in the server's certificate, the PRF's hash, the record protection."""
 
     code: int
     name: str
     key_kind: KeyKind
     hash_name: Literal["sha256", "sha384"]
-    """Of the PRF and the transcript."""
+    """The hash of the PRF and of the transcript."""
     key_length: int
     iv_length: int
-    """Of the implicit part of the nonce, bytes."""
+    """The length of the implicit part of the nonce, bytes."""
     protection: Callable[[bytes, bytes], RecordProtection]
 
 
@@ -41,4 +41,4 @@ SUITES: Mapping[int, CipherSuite] = {
         ),
     )
 }
-"""Every suite that we know, by code, in our order of preference."""
+"""All supported suites by code, in order of preference."""

@@ -1,14 +1,13 @@
-"""Reading and writing TLS's presentation language: big-endian integers and length-prefixed blocks.
+"""Reads and writes TLS's presentation language: big-endian integers and length-prefixed blocks.
 
-A block is a context manager. When reading, leaving the block checks that every byte of it was used; when
-writing, leaving it fills in the length::
+A block is a context manager. When reading, the end of the block checks that every byte was used. When writing,
+it fills in the length::
 
     with reader.block(2) as suites:
         while suites:
             codes.append(suites.u16())
 
-All errors of the reader are `DecodeError`: a length that is wrong, or a field outside of its range (RFC 5246
-section 7.2.2).
+The reader raises only `DecodeError`: for a wrong length or a field outside of its range (RFC 5246 7.2.2).
 """
 
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from sfu.dtls.alerts import DecodeError
 
 
 class Reader:
-    """A cursor over bytes. True while bytes are left."""
+    """A cursor over bytes. It is true while bytes are left."""
 
     __slots__ = ("_data", "_end", "_position")
 
@@ -94,7 +93,7 @@ class Reader:
 
 
 class Writer:
-    """Bytes under construction."""
+    """Collects the bytes of a message."""
 
     __slots__ = ("_data",)
 
@@ -124,7 +123,7 @@ class Writer:
 
     @contextmanager
     def block(self, width: int) -> Iterator[None]:
-        """Append a length of `width` bytes, to be filled in with what is written inside the block."""
+        """Append a length of `width` bytes. It is set to the size of what is written inside the block."""
         start = len(self._data)
         self._data += bytes(width)
         yield

@@ -1,11 +1,11 @@
 """ICE (RFC 8445) for a server on a public address: STUN messages, candidates and the lite agent.
 
-Nothing here touches a socket or a clock. Start reading at `sfu.ice.lite`, the state machine; the bytes
-it exchanges are in `sfu.ice.stun`. Public are the names below and the rows of `sfu.ice.attributes`:
+Nothing here uses a socket or a clock. Start reading at `sfu.ice.lite`, the state machine; its messages are in
+`sfu.ice.stun`. The public names are those below and the rows of `sfu.ice.attributes`:
 
 * the machine: `IceLiteAgent`, its `IceState`, `IceStatistics`, and its events `StateChanged`, `PathValidated`,
   `PathSelected`, `PathRetired`, `CredentialsAdded`, `CredentialsRetired` (together `IceEvent`)
-* what it is made with: `Credentials`, `make_credentials`, `IcePath`, `Address`
+* its parameters: `Credentials`, `make_credentials`, `IcePath`, `Address`
 * STUN: `StunMessage`, `MessageClass`, `local_ufrag`
 * candidates: `Candidate`, `host_candidates`, `parse_trickled`
 """

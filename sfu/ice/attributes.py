@@ -1,8 +1,8 @@
 """STUN attributes (RFC 8489 section 14, RFC 8445 section 16.1): one row each.
 
-A row knows its type number and how its value turns into bytes and back. To add an attribute, add a row
-to `ATTRIBUTES`; nothing else changes. Types that have no row stay bytes, and `StunMessage.unknown_required`
-tells which of those a receiver is not allowed to ignore.
+A row has the type number, and encodes and decodes the value. To add an attribute, add a row to `ATTRIBUTES`;
+nothing else changes. The value of a type without a row stays bytes. `StunMessage.unknown_required` lists those
+that a receiver must not ignore.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attribute(Generic[Value]):
-    """One kind of attribute. Both codecs get the transaction id, which some addresses are XORed with."""
+    """One kind of attribute. Both functions get the transaction id: some addresses are XORed with it."""
 
     type: int
     name: str
@@ -38,10 +38,10 @@ class ErrorCode(NamedTuple):
     code: int
     """300 to 699."""
     phrase: str
-    """For a person; clients act on the code alone."""
+    """For logs; clients use only the code."""
 
 
-# Decoders raise this one error for a value of impossible size or content.
+# The error that decoders raise for a value of impossible size or content.
 def _malformed(name: str, value: bytes) -> BadPacket:
     return BadPacket("stun-attribute", f"{name} of {len(value)} bytes: {value[:16].hex()}")
 
@@ -78,7 +78,7 @@ def _number(number: int, name: str, size: int) -> Attribute[int]:
 
 
 def _opaque(number: int, name: str, size: int) -> Attribute[bytes]:
-    """A row for a value of exactly `size` bytes that means nothing by itself."""
+    """A row for a value of exactly `size` bytes that is not decoded further."""
 
     def decode(value: bytes, _transaction_id: bytes) -> bytes:
         if len(value) != size:
@@ -92,7 +92,7 @@ def _opaque(number: int, name: str, size: int) -> Attribute[bytes]:
 
 
 def _flag(number: int, name: str) -> Attribute[bool]:
-    """A row for an attribute without a value, whose presence is what it says."""
+    """A row for an attribute without a value: its presence is the information."""
 
     def decode(value: bytes, _transaction_id: bytes) -> bool:
         if value:
@@ -121,7 +121,7 @@ def _xor(data: bytes, mask: bytes) -> bytes:
 
 
 def _address(number: int, name: str, *, xored: bool) -> Attribute[Address]:
-    """A row for an address; `xored` with cookie and transaction id so that no NAT rewrites it on the way."""
+    """A row for an address, `xored` with cookie and transaction id so that no NAT rewrites it."""
 
     def mask(transaction_id: bytes) -> bytes:
         return MAGIC_COOKIE.to_bytes(4, "big") + transaction_id if xored else bytes(16)
@@ -162,7 +162,7 @@ def _decode_error(value: bytes, _transaction_id: bytes) -> ErrorCode:
     hundreds &= 0b111
     if not (3 <= hundreds <= 6 and rest <= 99):
         raise _malformed("ERROR-CODE", value)
-    # A phrase in a wrong encoding does not change what the code means.
+    # A phrase in a wrong encoding does not change the meaning of the code.
     return ErrorCode(hundreds * 100 + rest, value[_ERROR_HEADER.size :].decode("utf-8", "replace"))
 
 
@@ -215,4 +215,4 @@ ATTRIBUTES: dict[int, Attribute[Any]] = {
         ICE_CONTROLLING,
     )
 }
-"""Every row by its type number."""
+"""All rows by type number."""

@@ -1,4 +1,4 @@
-"""ICE candidates as SDP writes them (RFC 8839 section 5.1), and the host candidates of a server.
+"""ICE candidates in SDP syntax (RFC 8839 section 5.1), and the host candidates of a server.
 
 candidate:842163049 1 udp 1677729535 203.0.113.7 46154 typ srflx raddr 192.0.2.2 rport 46154 generation 0
           foundation component transport priority address port   type  related address       extensions
@@ -13,43 +13,43 @@ from sfu.errors import BadPacket
 from sfu.ice.path import Address
 
 HOST_TYPE_PREFERENCE = 126
-"""RFC 8445 section 5.1.2.2: the recommended, and highest, preference is that of host candidates."""
+"""RFC 8445 section 5.1.2.2: the recommended type preference of host candidates, and the highest one."""
 
 TCP_HOST_TYPE_PREFERENCE = 90
-"""The same for TCP: below every kind of UDP candidate but relayed ones, since a lost segment delays all behind
-it. RFC 6544 section 4.2 leaves the value open; this is libwebrtc's."""
+"""The same for TCP. It is below every kind of UDP candidate except relayed ones, since a lost TCP segment
+delays all data after it. RFC 6544 section 4.2 does not define the value; this is libwebrtc's."""
 
 PASSIVE_DIRECTION_PREFERENCE = 4
-"""RFC 6544 section 4.2: of host candidates, active ones have 6, passive 4, simultaneous-open 2."""
+"""RFC 6544 section 4.2: for host candidates, active ones have 6, passive ones 4, simultaneous-open ones 2."""
 
 MAX_LENGTH = 1024
-"""Longest candidate line that is read, in characters. Those of browsers have about 200."""
+"""The longest candidate line that is parsed, in characters. Those of browsers have about 200."""
 
 _ICE_CHARS = frozenset(ascii_letters + digits + "+/")
-_FIRST_EXTENSION = 8  # the number of words up to and with the type
+_FIRST_EXTENSION = 8  # the number of words up to the type, inclusive
 _PREFIX = "candidate:"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One transport address that a peer may be reached at."""
+    """A transport address where a peer may be reachable."""
 
     foundation: str
-    """Equal for candidates of the same type, base and server: such checks are paced together."""
+    """Equal for candidates of the same type, base and server. Their checks are paced together."""
     component: int
-    """1 is RTP, 2 is RTCP where that has an own port."""
+    """1 for RTP, 2 for RTCP on its own port."""
     transport: str
     """`udp` or `tcp` in lower case; other words are kept."""
     priority: int
     """Larger is preferred (RFC 8445 section 5.1.2)."""
     address: Address
-    """The host may be a name: browsers hide local addresses behind mDNS names (`….local`)."""
+    """The host may be a name: browsers replace local addresses by mDNS names (`….local`)."""
     type: str
     """`host`, `srflx`, `prflx` or `relay`."""
     related: Address | None = None
     """The address that a reflexive or relayed candidate was derived from."""
     extensions: tuple[tuple[str, str], ...] = ()
-    """Names and values after those above, for example `generation`, `ufrag`, `network-id`."""
+    """Further names and values, for example `generation`, `ufrag`, `network-id`."""
 
     @classmethod
     def parse(cls, text: str) -> "Candidate":
@@ -70,7 +70,7 @@ class Candidate:
         foundation, component, transport, priority, host, port, _typ, type_ = words[:_FIRST_EXTENSION]
         if len(foundation) > 32 or not _ICE_CHARS.issuperset(foundation):
             raise BadPacket("candidate", f"foundation {foundation!r}")
-        if not transport.isascii():  # a token; other letters may change their number in lower case
+        if not transport.isascii():  # a token; other letters may change their length in lower case
             raise BadPacket("candidate", f"transport {transport[:20]!r}")
         rest = list(zip(words[_FIRST_EXTENSION::2], words[_FIRST_EXTENSION + 1 :: 2], strict=True))
         related = None
@@ -107,7 +107,7 @@ class Candidate:
 def parse_trickled(text: str) -> Candidate | None:
     """Read the candidate of an `ice-candidate` message; `None` is the end of candidates (RFC 8838 section 13).
 
-    Browsers say the end with an empty string, others with the SDP attribute's name.
+    Browsers send an empty string at the end, other clients the name of the SDP attribute.
     Raises `BadPacket("candidate", …)`.
     """
     if text.strip().removeprefix("a=") in {"", "end-of-candidates"}:
@@ -119,8 +119,8 @@ def host_candidates(hosts: Sequence[str], port: int) -> list[Candidate]:
     """UDP candidates of a server that is reached at each of `hosts` (textual IP addresses) on one `port`.
 
     The priority is that of RFC 8445 section 5.1.2.1 for component 1 (RTP and RTCP share it); the local
-    preference falls in the order given, so the operator's first address is tried first.
-    Raises `ValueError` if a host is no IP address.
+    preference decreases in the order given, so the operator's first address is tried first.
+    Raises `ValueError` if a host is not an IP address.
     """
     return [
         Candidate(
@@ -138,9 +138,9 @@ def host_candidates(hosts: Sequence[str], port: int) -> list[Candidate]:
 def tcp_passive_candidates(hosts: Sequence[str], port: int, *, first_foundation: int) -> list[Candidate]:
     """TCP candidates of a server that accepts connections at each of `hosts` on one `port` (RFC 6544).
 
-    The local preference is that of section 4.2, with the order of `hosts` as the rest of it. Candidates of
-    another transport have other foundations (RFC 8445 section 5.1.1.3): these count from `first_foundation` on.
-    Raises `ValueError` if a host is no IP address.
+    The local preference follows section 4.2; its lower bits are the order of `hosts`. Candidates of different
+    transports need different foundations (RFC 8445 section 5.1.1.3): these start at `first_foundation`.
+    Raises `ValueError` if a host is not an IP address.
     """
     return [
         Candidate(
@@ -159,7 +159,7 @@ def tcp_passive_candidates(hosts: Sequence[str], port: int, *, first_foundation:
 
 
 def _number(name: str, text: str, low: int, high: int) -> int:
-    """A decimal number of the line, within its range. `isdecimal` alone would let other scripts' digits in."""
+    """Return a decimal number within its range. `isdecimal` alone would accept the digits of other scripts."""
     if text.isascii() and text.isdecimal() and len(text) <= 10 and low <= int(text) <= high:
         return int(text)
     raise BadPacket("candidate", f"{name} {text[:20]!r}")

@@ -12,17 +12,17 @@ class Credentials(NamedTuple):
     pwd: str
 
     def __repr__(self) -> str:
-        # The password authenticates checks: it stays out of logs and tracebacks.
+        # The password authenticates checks, so it must not be in logs and tracebacks.
         return f"Credentials(ufrag={self.ufrag!r}, pwd=...)"
 
 
 def make_credentials(random: Callable[[int], bytes]) -> Credentials:
-    """New credentials from `random`, a source of that many unpredictable bytes (`os.urandom`).
+    """Make credentials with `random`, which returns that many unpredictable bytes (`os.urandom`).
 
-    RFC 8445 section 5.3 asks for at least 24 bits of randomness in the fragment and 128 bits in the
-    password. The fragment has 72 bits here: on a socket shared by all peers it is also what routes a
-    first check to its peer, so two living peers must never have the same one. Base 64 without padding
-    uses exactly the characters that the `ice-char` grammar allows (letters, digits, `+` and `/`).
+    RFC 8445 section 5.3 requires at least 24 bits of randomness in the fragment and 128 bits in the password.
+    Our fragment has 72 bits: on the shared socket it also routes a first check to its peer, so two connected
+    peers must never have the same one. Base 64 without padding uses exactly the characters of the `ice-char`
+    grammar (letters, digits, `+` and `/`).
     """
     return Credentials(
         ufrag=b64encode(random(9)).decode("ascii"),

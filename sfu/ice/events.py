@@ -1,4 +1,4 @@
-"""What an ICE agent tells: its state, its events and its counters."""
+"""What an ICE agent reports: its state, its events and its counters."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,20 +7,20 @@ from sfu.ice.path import IcePath
 
 
 class IceState(Enum):
-    """As RTCIceTransportState, seen from the lite side."""
+    """As RTCIceTransportState, seen from the lite agent."""
 
     NEW = "new"
     """No remote description and no check yet."""
     CHECKING = "checking"
-    """The peer may check, and has not yet."""
+    """Waiting for the first check of the peer."""
     CONNECTED = "connected"
-    """There is a validated path."""
+    """At least one path is validated."""
     COMPLETED = "completed"
-    """The peer has nominated one."""
+    """A path has been nominated."""
     DISCONNECTED = "disconnected"
-    """No sign of life; sending goes on, for it may come back."""
+    """No sign of life. Sending continues, because the peer may come back."""
     FAILED = "failed"
-    """Consent is gone: nothing may be sent until an ICE restart."""
+    """Consent has expired: nothing may be sent until an ICE restart."""
     CLOSED = "closed"
 
 
@@ -33,35 +33,35 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class PathValidated:
-    """An authenticated check came along this path for the first time."""
+    """The first authenticated check arrived on this path."""
 
     path: IcePath
 
 
 @dataclass(frozen=True, slots=True)
 class PathRetired:
-    """The path is no longer known: routes to it go."""
+    """The path is no longer validated. Its route has to be removed."""
 
     path: IcePath
 
 
 @dataclass(frozen=True, slots=True)
 class PathSelected:
-    """From now on everything is sent along this path."""
+    """From now on everything is sent on this path."""
 
     path: IcePath
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialsAdded:
-    """Checks that name these credentials are accepted from now on: a route by this fragment comes."""
+    """Checks with these credentials are accepted from now on. Add a route for this fragment."""
 
     ufrag: str
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialsRetired:
-    """Checks that name these credentials are no longer accepted: routes by this fragment go."""
+    """Checks with these credentials are no longer accepted. Remove the route of this fragment."""
 
     ufrag: str
 
@@ -71,13 +71,13 @@ IceEvent = StateChanged | PathValidated | PathRetired | PathSelected | Credentia
 
 @dataclass(frozen=True, slots=True)
 class IceStatistics:
-    """What an agent has seen since it was made."""
+    """Counters of an agent."""
 
     checks: int
     """Authenticated checks, answered with success."""
     drops: dict[str, int]
     """Datagrams dropped or answered with an error, by reason."""
     paths: int
-    """Validated paths now."""
+    """The number of validated paths."""
     path_changes: int
     """How often the selected path has changed."""

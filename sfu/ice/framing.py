@@ -1,4 +1,4 @@
-"""Datagrams on a TCP connection (RFC 4571): each one behind its length.
+"""Datagrams on a TCP connection (RFC 4571): each one after its length.
 
 +------------------+-----------------------------------
 | LENGTH (2 bytes) |  STUN, DTLS, SRTP or SRTCP ...
@@ -12,16 +12,16 @@ from typing import Final
 from sfu.errors import BadPacket
 
 LENGTH: Final = struct.Struct("!H")
-"""What stands before each datagram."""
+"""The length before each datagram."""
 
 MAX_FRAME: Final = 2048
-"""Bytes of the longest datagram that is taken, as from UDP. Read as a length, the first two letters of an HTTP
-request are over 16 KiB and the first bytes of a TLS handshake over 5 KiB, so whoever is at the wrong port is
-known by two bytes."""
+"""The longest datagram accepted, in bytes, as for UDP. Read as a length, the first two letters of an HTTP
+request are more than 16 KiB and the first bytes of a TLS handshake more than 5 KiB. So two bytes are enough to
+detect another protocol on this port."""
 
 
 class Deframer:
-    """Cuts a stream of bytes into datagrams, however the bytes come. Keeps at most one incomplete datagram."""
+    """Splits a stream of bytes into datagrams, however it is chunked. Keeps at most one incomplete datagram."""
 
     __slots__ = ("_buffer",)
 
@@ -29,12 +29,11 @@ class Deframer:
         self._buffer = bytearray()
 
     def receive(self, data: bytes) -> Iterator[bytes]:
-        """Take bytes of the stream and yield the datagrams that they complete.
+        """Take bytes of the stream and yield the completed datagrams.
 
-        The iterator is to be used up before the next call. A frame of no bytes is passed over (section 2 calls
-        it a null packet).
-        Raises `BadPacket("frame-too-long", …)` for a length beyond `MAX_FRAME`, behind the datagrams before it,
-        and again at each further call: where the next frame begins is not known any more.
+        The iterator must be used up before the next call. Empty frames are skipped (section 2 calls them null
+        packets). Raises `BadPacket("frame-too-long", …)` for a length above `MAX_FRAME`, after the datagrams
+        before it, and again at each further call: the start of the next frame is unknown.
         """
         buffer = self._buffer
         buffer += data

@@ -1,6 +1,6 @@
-"""What a full agent (`sfu.ice.full`) asks of whoever has its sockets, and what it is told.
+"""The messages between a full agent (`sfu.ice.full`) and the shell's agent that has the sockets.
 
-Each is about a generation, which is named by our user-name fragment.
+Each message is about one generation, which is named by our user-name fragment.
 """
 
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ class Gather:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Request: the peer's description is known, so check."""
+    """Request: start the checks; the peer's description is known."""
 
     ufrag: str
     remote: Credentials
     controlling: bool
-    """Whether we nominate (RFC 8445 section 6.1.1); a conflict is resolved on the way."""
+    """Whether we nominate (RFC 8445 section 6.1.1). The checks resolve a role conflict."""
     lite: bool = False
-    """Whether the peer only answers checks: the pair to use is nominated by a check after the first."""
+    """Whether the peer is ICE-lite and only answers checks. Then a second check nominates the pair."""
 
 
 @dataclass(frozen=True, slots=True)
 class TryCandidate:
-    """Request: the peer may be reached here."""
+    """Request: check this candidate of the peer."""
 
     ufrag: str
     candidate: Candidate
@@ -39,7 +39,7 @@ class TryCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Request: give up the sockets and TURN allocations of a generation."""
+    """Request: close the sockets and TURN allocations of a generation."""
 
     ufrag: str
 
@@ -49,7 +49,7 @@ IceRequest = Gather | Connect | TryCandidate | Release
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Report: a candidate of ours, as SDP writes it; `None` when there will be no more."""
+    """Report: a candidate of ours in SDP syntax; `None` at the end of candidates."""
 
     ufrag: str
     candidate: str | None
@@ -62,12 +62,12 @@ class Validated:
     ufrag: str
     path: IcePath
     answered: bool
-    """By an answer to a check of ours, so that we may send there; else by an authentic check of its own."""
+    """Whether the peer answered a check of ours, so that we may send there. Else it sent an authentic check."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """Report: the path is given up, since there are too many."""
+    """Report: the path was dropped, because there are too many."""
 
     ufrag: str
     path: IcePath
@@ -75,7 +75,7 @@ class Retired:
 
 @dataclass(frozen=True, slots=True)
 class Nominated:
-    """Report: the path that both sides use from now on."""
+    """Report: both sides use this path from now on."""
 
     ufrag: str
     path: IcePath
@@ -83,7 +83,7 @@ class Nominated:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Report: consent is fresh, since a check of ours was answered along a validated path."""
+    """Report: a check of ours was answered on a validated path, which renews consent."""
 
     ufrag: str
     path: IcePath
@@ -91,7 +91,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Report: the generation has ended without being asked to: consent expired, or its sockets failed."""
+    """Report: the generation has ended without a `Release`: consent expired, or its sockets failed."""
 
     ufrag: str
 

@@ -1,9 +1,9 @@
-"""Where a datagram came from and where its answer goes: a pair of transport addresses."""
+"""A path of datagrams: a pair of transport addresses."""
 
 from typing import Literal, NamedTuple
 
 Transport = Literal["udp", "tcp"]
-"""What carries a path's datagrams: UDP as they are, or a TCP connection that frames them (RFC 4571)."""
+"""How a path carries datagrams: by UDP, or framed on a TCP connection (RFC 4571)."""
 
 
 class Address(NamedTuple):
@@ -20,20 +20,20 @@ class Address(NamedTuple):
 class IcePath:
     """A local and a remote address between which datagrams travel (RFC 8445 calls it a candidate pair).
 
-    Equality is by value on `(local, remote, transport)`, so that a path rebuilt from another datagram of the
-    same peer finds the same entry in a table. The hash is computed once because a path is looked up for every
-    datagram that arrives. Treat a path as immutable.
+    Paths are equal if `(local, remote, transport)` are equal, so a path made from another datagram of the same
+    peer finds the same entry in a table. The hash is computed only once, because a path is looked up for every
+    received datagram. Treat a path as immutable.
     """
 
     __slots__ = ("_hash", "local", "native", "remote", "transport")
 
     local: Address | None
-    """The address that the datagram was sent to, or `None` where the socket has only one."""
+    """The address that the datagram was sent to; `None` if the socket has only one address."""
     remote: Address
     native: object | None
-    """What the sender needs to send on this path; it is opaque to pure code and not part of equality. The media
-    socket keeps a packed socket address here, a full ICE agent's socket keeps its route. None on a TCP path,
-    whose connection is looked up by the path itself."""
+    """What the sender needs to send on this path: the media socket keeps a packed socket address here, a full ICE
+    agent's socket keeps its route. `None` on a TCP path, whose connection is looked up by the path itself. Opaque
+    to pure code, and ignored in comparisons."""
     transport: Transport
     """A TCP path lasts as long as its connection."""
 

@@ -7,7 +7,7 @@
    |                     Transaction ID (96 bits)                  |
    |  Attributes: type (16), length (16), value padded to 4 bytes  |
 
-Message Length counts the attributes with their padding, and not the 20 bytes above them.
+Message Length counts the attributes with their padding, but not the 20 bytes before them.
 """
 
 import hmac
@@ -22,7 +22,7 @@ from sfu.errors import BadPacket
 from sfu.ice.attributes import ATTRIBUTES, FINGERPRINT, MAGIC_COOKIE, MESSAGE_INTEGRITY, USERNAME, Attribute
 
 BINDING = 0x001
-"""The only method that ICE uses."""
+"""The only STUN method in ICE."""
 
 HEADER = Struct("!HHI12s")
 _ATTRIBUTE_HEADER = Struct("!HH")
@@ -31,14 +31,14 @@ _FINGERPRINT_SIZE = _ATTRIBUTE_HEADER.size + 4
 _FINGERPRINT_XOR = 0x5354554E  # the letters "STUN" (section 14.7)
 _BINDING_REQUEST = 0x0001
 
-# Types below this must be understood by a receiver that acts on the message (section 14).
+# A receiver must understand all types below this (section 14).
 _COMPREHENSION_OPTIONAL = 0x8000
 
 Value = TypeVar("Value")
 
 
 class MessageClass(IntEnum):
-    """What a message is, from the bits C1 and C0 of its type (section 5)."""
+    """The class of a message: the bits C1 and C0 of its type (section 5)."""
 
     REQUEST = 0b00
     INDICATION = 0b01
@@ -47,16 +47,16 @@ class MessageClass(IntEnum):
 
 
 class StunError(BadPacket):
-    """A request that is answered with an error response. The class is the error code."""
+    """A request that is answered with an error response. Each subclass is one error code."""
 
     code: ClassVar[int]
-    """What ERROR-CODE says (RFC 8489 section 14.8)."""
+    """The number in ERROR-CODE (RFC 8489 section 14.8)."""
     phrase: ClassVar[str]
-    """What ERROR-CODE says to people."""
+    """The reason phrase in ERROR-CODE."""
 
 
 class UnknownAttributesError(StunError):
-    """420: comprehension-required attributes that we do not know; the answer lists them."""
+    """420: unknown comprehension-required attributes. The answer lists them."""
 
     code = 420
     phrase = "Unknown Attribute"
@@ -67,7 +67,7 @@ class UnknownAttributesError(StunError):
 
 
 class RoleConflictError(StunError):
-    """487: both sides believe to be the controlled one (RFC 8445 section 7.3.1.1)."""
+    """487: both sides act as the controlled agent (RFC 8445 section 7.3.1.1)."""
 
     code = 487
     phrase = "Role Conflict"
@@ -78,7 +78,7 @@ class RoleConflictError(StunError):
 
 @dataclass(frozen=True, slots=True)
 class StunMessage:
-    """One STUN message with its attributes decoded, in their order on the wire.
+    """One STUN message. Its attributes are decoded, in wire order.
 
     >>> check = StunMessage(MessageClass.REQUEST, b"transaction!", ((USERNAME, "ours:theirs"),))
     >>> again = StunMessage.parse(check.serialize(b"password"))
@@ -88,18 +88,18 @@ class StunMessage:
 
     message_class: MessageClass
     transaction_id: bytes
-    """12 bytes that an answer repeats."""
+    """12 bytes; the answer has the same ones."""
     attributes: tuple[tuple[Attribute[Any] | int, Any], ...] = ()
-    """(row, value), or (type number, bytes) for a type without a row. MESSAGE-INTEGRITY and FINGERPRINT are
-    added by `serialize` and not listed here; neither is what followed MESSAGE-INTEGRITY, which nobody
-    vouches for (section 14.5)."""
+    """(row, value), or (type number, bytes) for a type without a row. MESSAGE-INTEGRITY and FINGERPRINT are not
+    listed here: `serialize` adds them. Attributes after MESSAGE-INTEGRITY are not listed either: they are not
+    authenticated (section 14.5)."""
     method: int = BINDING
     _signed: bytes = field(default=b"", repr=False, compare=False)
     _integrity: bytes = field(default=b"", repr=False, compare=False)
 
     @classmethod
     def parse(cls, data: bytes) -> "StunMessage":
-        """Read one datagram. Checks FINGERPRINT where there is one; integrity needs `has_integrity`.
+        """Read one datagram. Checks FINGERPRINT if present, but not the integrity: see `has_integrity`.
 
         Raises `BadPacket` for anything that is not exactly one well-formed message.
         """
@@ -123,16 +123,16 @@ class StunMessage:
             message_class=MessageClass((message_type >> 7 & 0b10) | (message_type >> 4 & 0b01)),
             transaction_id=transaction_id,
             attributes=tuple(attributes),
-            # The method's twelve bits stand around the two bits of the class.
+            # The two bits of the class are between the twelve bits of the method.
             method=message_type & 0x000F | message_type >> 1 & 0x0070 | message_type >> 2 & 0x0F80,
             _signed=signed,
             _integrity=integrity,
         )
 
     def serialize(self, key: bytes | None = None) -> bytes:
-        """The message as bytes, with MESSAGE-INTEGRITY if there is a `key`, and with FINGERPRINT.
+        """Return the message as bytes, with MESSAGE-INTEGRITY if there is a `key`, and with FINGERPRINT.
 
-        `key` is the password of the side that is asked, in requests and in their answers (section 9.1).
+        `key` is the password of the side that receives the request, also for the answer (section 9.1).
         """
         body = bytearray()
         for row, value in self.attributes:
@@ -141,7 +141,7 @@ class StunMessage:
             else:
                 _append(body, row, value)
         if key is not None:
-            # The length already counts the attribute that is being computed (section 14.5).
+            # The length in the header includes MESSAGE-INTEGRITY itself (section 14.5).
             signed = self._header(len(body) + _INTEGRITY_SIZE) + body
             _append(body, MESSAGE_INTEGRITY.type, hmac.digest(key, signed, "sha1"))
         summed = self._header(len(body) + _FINGERPRINT_SIZE) + body
@@ -154,36 +154,36 @@ class StunMessage:
         return HEADER.pack(class_bits | method_bits, length, MAGIC_COOKIE, self.transaction_id)
 
     def get(self, row: Attribute[Value]) -> Value | None:
-        """The value of the first attribute of this kind (section 14: later ones are ignored), or `None`."""
+        """Return the first value of this kind, or `None` (section 14: later ones are ignored)."""
         for kind, value in self.attributes:
             if kind is row:
                 return cast(Value, value)
         return None
 
     def has_integrity(self, key: bytes) -> bool:
-        """Whether the message carries a MESSAGE-INTEGRITY made with `key`. Takes the same time for any value.
+        """Return whether MESSAGE-INTEGRITY was made with `key`. Takes the same time for any value.
 
-        Only for messages that came from `parse`: one that was put together here is signed in `serialize`.
+        Only for messages that come from `parse`. Our own messages are signed in `serialize`.
         """
         if not self._integrity:
             return False
-        # The sender computed it with a length that ends after this attribute, whatever follows it.
+        # The sender computed it with a length that ends after this attribute, without what follows.
         length = len(self._signed) - HEADER.size + _INTEGRITY_SIZE
         signed = self._signed[:2] + length.to_bytes(2, "big") + self._signed[4:]
         return hmac.compare_digest(self._integrity, hmac.digest(key, signed, "sha1"))
 
     def unknown_required(self) -> tuple[int, ...]:
-        """Types without a row that the sender wants understood (section 6.3.1: answered with 420)."""
+        """Return unknown types that must be understood (section 6.3.1: the answer is 420)."""
         return tuple(
             kind for kind, _ in self.attributes if isinstance(kind, int) and kind < _COMPREHENSION_OPTIONAL
         )
 
 
 def local_ufrag(data: bytes) -> str:
-    """The receiver's user-name fragment in a Binding request: what stands before ":" in USERNAME.
+    """Return the receiver's user-name fragment in a Binding request: the part of USERNAME before ":".
 
-    For routing on a shared socket before anything is trusted, so it looks at no more than it needs.
-    Raises `BadPacket` if the datagram is no Binding request or names nobody.
+    It routes a check on a shared socket before the check is authenticated, so it parses only what it needs.
+    Raises `BadPacket` if the datagram is not a Binding request or has no USERNAME with ":".
     """
     message_type, transaction_id = _parse_header(data)
     if message_type != _BINDING_REQUEST:
@@ -198,7 +198,7 @@ def local_ufrag(data: bytes) -> str:
 
 
 def _parse_header(data: bytes) -> tuple[int, bytes]:
-    """Message type and transaction id of a datagram that is as long as its header says."""
+    """Return message type and transaction id. Raises `BadPacket` if header or length are wrong."""
     if len(data) < HEADER.size:
         raise BadPacket("stun-truncated", f"{len(data)} bytes")
     message_type, length, cookie, transaction_id = HEADER.unpack_from(data)
@@ -210,9 +210,9 @@ def _parse_header(data: bytes) -> tuple[int, bytes]:
 
 
 def _walk(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Type, start and end of each attribute's value. The header must have been checked."""
+    """Yield type, start and end of each attribute's value. The header must have been checked."""
     position = HEADER.size
-    # Everything so far is a multiple of 4, so there is always room for an attribute's header.
+    # All lengths are multiples of 4, so the next attribute's header is always complete.
     while position < len(data):
         type_, length = _ATTRIBUTE_HEADER.unpack_from(data, position)
         position += _ATTRIBUTE_HEADER.size

@@ -1,7 +1,7 @@
-"""Which paths a peer has shown to be its own, and which of them to send on.
+"""The paths that a peer has validated by checks, and which of them to send on.
 
-The choice is the controlling side's (RFC 8445 section 8), and it says so by USE-CANDIDATE. What is left to
-decide here is what clients mean who say it too often, too seldom, or no more because their address has changed.
+The controlling side chooses the path (RFC 8445 section 8) with USE-CANDIDATE. This module decides what to do
+for clients that nominate every path, that nominate only once, or whose address has changed since.
 """
 
 import math
@@ -12,43 +12,44 @@ from sfu.ice.events import IceEvent, PathRetired, PathSelected, PathValidated
 from sfu.ice.path import IcePath
 
 STALE_AFTER = 7.0
-"""Seconds without a check after which the selected path gives way to another that is being checked."""
+"""Seconds without a check after which another path that is being checked replaces the selected one."""
 
 OVERDUE_AFTER = 3.5
-"""The same where the other was never seen before: then the reason is rather a new NAT mapping than a lost
-check, and Firefox, which checks every 4 to 6 s, will not be back with the next one soon."""
+"""The same if the other path is new. Then the reason is probably a new NAT mapping and not a lost check, and
+the next check of Firefox, which checks every 4 to 6 s, would come late."""
 
 FORGET_AFTER = 60.0
-"""Seconds without a check after which a path is forgotten. Chromium keeps spare paths by a check every 25 s."""
+"""Seconds without a check after which a path is forgotten. Chromium checks its spare paths every 25 s."""
 
 MAX_PATHS = 16
-"""Validated paths kept. A laptop with Wi-Fi, cable and VPN on IPv4 and IPv6 makes six; each costs a route."""
+"""Validated paths that are kept; each has a route. A laptop with Wi-Fi, cable and VPN, IPv4 and IPv6, has six.
+"""
 
 
 @dataclass(slots=True)
 class _Validated:
-    """What is remembered of a validated path."""
+    """A validated path and its latest checks."""
 
     path: IcePath
     checked_at: float
     priority: int = 0
-    """Of the peer's candidate, as its last nominating check said; Firefox's consent checks say another one."""
+    """PRIORITY of the last nominating check. Firefox's consent checks have another one, which is ignored."""
     checked_plainly: bool = False
-    """There was a check without USE-CANDIDATE: a nomination after it was a decision."""
+    """There was a check without USE-CANDIDATE, so a later nomination was a decision."""
 
 
 class ValidatedPaths:
-    """The validated paths of one agent. What changes is told by events, put where the agent puts its own."""
+    """The validated paths of one agent. Changes are appended to the agent's events."""
 
     def __init__(self, events: list[IceEvent]) -> None:
         self.selected: IcePath | None = None
-        """Where to send: the first validated path until one is nominated; `None` while there is none."""
+        """The path to send on: the first validated one until one is nominated; `None` without any."""
         self.nominated = False
         """Whether the peer has nominated a path since the paths were last cleared."""
         self.changes = 0
         """How often the selected path has been replaced."""
         self._events = events
-        # Least recently checked first, so that the eldest is found without a search.
+        # Least recently checked first, so that the oldest is found without a search.
         self._paths: OrderedDict[IcePath, _Validated] = OrderedDict()
 
     def __len__(self) -> int:
@@ -58,10 +59,10 @@ class ValidatedPaths:
         return path in self._paths
 
     def checked(self, path: IcePath, now: float, *, nomination: int | None, decisive: bool) -> None:
-        """An authenticated check came along `path`.
+        """An authenticated check arrived on `path`.
 
-        `nomination` is its PRIORITY if it has USE-CANDIDATE, else `None`. `decisive` makes a nomination count
-        whatever it competes with, as the first one after an ICE restart does.
+        `nomination` is its PRIORITY if it has USE-CANDIDATE, else `None`. A `decisive` nomination always moves
+        sending to this path, as the first one after an ICE restart does.
         """
         known = self._paths.get(path)
         silence_allowed = OVERDUE_AFTER if known is None and self._may_be_rebound(path) else STALE_AFTER
@@ -80,20 +81,20 @@ class ValidatedPaths:
             if takes_over or decisive or self._is_preferred(known):
                 self.nominated = True
                 self._select(path)
-        # After the selection, so that the path in use is not the one to go.
+        # After the selection, so that the path in use is not dropped.
         while len(self._paths) > MAX_PATHS:
             self._forget(next(old for old in self._paths if old not in (self.selected, path)))
 
     def next_timeout(self) -> float:
-        """When `forget_old` has something to do; infinity if never."""
+        """Return when `forget_old` has something to do; infinity if never."""
         eldest = next((old for old in self._paths.values() if old.path != self.selected), None)
         return math.inf if eldest is None else eldest.checked_at + FORGET_AFTER
 
     def forget_old(self, now: float) -> None:
-        """Let go of paths that nobody has checked for long, but never of the one in use.
+        """Drop paths without a check for `FORGET_AFTER` seconds, except the one in use.
 
-        That one may be as old where it has taken the place of one that was lost. It gives way to the next that
-        is checked, and without any the agent fails.
+        The path in use can be that old if it has replaced a lost one. The next path that is checked replaces
+        it; without a check the agent fails.
         """
         due = [old.path for old in self._paths.values() if now >= old.checked_at + FORGET_AFTER]
         for path in due:
@@ -101,10 +102,10 @@ class ValidatedPaths:
                 self._forget(path)
 
     def lose(self, path: IcePath) -> None:
-        """`path`, which is known, is no more: its connection has ended.
+        """The connection of `path`, which is known, has ended.
 
-        If it was the one in use, the one checked last takes its place until the peer nominates: of what there
-        is, that works most likely. Without any nothing is selected.
+        If it was in use, the most recently checked path replaces it until the peer nominates: it is the most
+        likely to work. Without another path nothing is selected.
         """
         if path == self.selected:
             self.selected, self.nominated = None, False
@@ -115,29 +116,30 @@ class ValidatedPaths:
         self._forget(path)
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Drop all paths."""
         self.selected = None
         self.nominated = False
         for path in list(self._paths):
             self._forget(path)
 
     def _may_be_rebound(self, path: IcePath) -> bool:
-        """Whether `path` may be the one in use under a new address; a NAT makes no TCP connection of UDP."""
+        """Return whether `path` may be the one in use with a new address. A NAT never turns UDP into TCP."""
         return self.selected is None or self.selected.transport == path.transport
 
     def _is_selected_silent(self, since: float) -> bool:
-        """Whether sending may move though nobody decides so: nothing is selected, or that path went silent.
+        """Return whether sending may move without a nomination: nothing is selected, or that path went silent.
 
-        RFC 8445 leaves the choice to the controlling side alone. But where only its address changed
-        (a NAT forgot the mapping), a client that nominates once, as Firefox does, has no reason to do it again.
+        In RFC 8445 only the controlling side chooses. But if only its address has changed (a NAT dropped the
+        mapping), a client that nominates once, as Firefox does, has no reason to nominate again.
         """
         return self.selected is None or self._paths[self.selected].checked_at <= since
 
     def _is_preferred(self, known: _Validated) -> bool:
-        """Whether a nomination moves sending away from the path in use, although that is alive.
+        """Return whether a nomination moves sending away from the path in use, although that is alive.
 
-        The latest decision wins. A path nominated from its first check on was not decided for: aggressive
-        nomination (RFC 5245 section 8.1.1.2) does that with every path, and means the one of highest priority.
+        The latest decision wins. A path that is nominated by its first check was not chosen deliberately:
+        aggressive nomination (RFC 5245 section 8.1.1.2) nominates every path, and means the one of highest
+        priority.
         """
         if not self.nominated or known.checked_plainly:
             return True
