@@ -31,9 +31,9 @@ class IcePath:
     """The address that the datagram was sent to; `None` if the socket has only one address."""
     remote: Address
     native: object | None
-    """What the sender needs to send on this path: the media socket keeps a packed socket address here, a full ICE
-    agent's socket keeps its route. `None` on a TCP path, whose connection is looked up by the path itself. Opaque
-    to pure code, and ignored in comparisons."""
+    """What the sender needs to send on this path: the media socket keeps a packed socket address here, a full
+    ICE agent's socket keeps its route. `None` on a TCP path, whose connection is looked up by the path itself.
+    Opaque to pure code, and ignored in comparisons."""
     transport: Transport
     """A TCP path lasts as long as its connection."""
 

@@ -1,6 +1,6 @@
-"""GnuTLS as the other end, through the system's libgnutls by ctypes: a second opinion beside OpenSSL's.
+"""GnuTLS as the other end: the system's libgnutls through ctypes.
 
-Its timers run on the wall clock too, but can be set to milliseconds; the virtual clock decides when to wait.
+Its timers use the wall clock, but can be set to milliseconds. The virtual clock decides when to wait for them.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ class Datum(ctypes.Structure):
 
 @cache
 def libgnutls() -> Any | None:
-    """The system's libgnutls with the calls used below, or None where there is none."""
+    """The system's libgnutls with the calls used below; `None` if it is not installed."""
     name = ctypes.util.find_library("gnutls")
     if name is None:
         return None
@@ -128,7 +128,7 @@ class GnuTlsEnd:
             self._step(0.0)
 
     def free(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._library.gnutls_deinit(self._session)
         self._library.gnutls_certificate_free_credentials(self._credentials)
 
@@ -166,7 +166,7 @@ class GnuTlsEnd:
     def receive(self, data: bytes, now: float) -> None:
         """Take a datagram."""
         if self.connected:
-            # A server answers a repeated Finished only once its real timer has run out.
+            # A server answers a retransmitted Finished only after its real timer has expired.
             self._wait()
         self._input.append(data)
         self._step(now)
@@ -175,12 +175,12 @@ class GnuTlsEnd:
         time.sleep((self._library.gnutls_dtls_get_timeout(self._session) + 1) / 1000)
 
     def outgoing(self, now: float) -> list[bytes]:
-        """What GnuTLS has sent."""
+        """The datagrams that GnuTLS has sent."""
         datagrams, self._output = self._output, []
         return datagrams
 
     def next_timeout(self) -> float | None:
-        """When the virtual clock lets GnuTLS's timer run out."""
+        """The virtual time at which GnuTLS's timer expires."""
         return self._deadline
 
     def handle_timeout(self, now: float) -> None:
@@ -197,7 +197,7 @@ class GnuTlsEnd:
         assert self._library.gnutls_record_send(self._session, data, len(data)) == len(data)
 
     def export(self, label: bytes, length: int) -> bytes:
-        """RFC 5705, without a context."""
+        """Export keying material (RFC 5705) without a context."""
         output = ctypes.create_string_buffer(length)
         assert self._library.gnutls_prf_rfc5705(self._session, len(label), label, 0, None, length, output) == 0
         return output.raw[:length]

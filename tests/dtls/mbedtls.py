@@ -1,6 +1,6 @@
-"""Mbed TLS as the other end, through a small program in C (mbedtls_end.c) that is compiled when it is needed.
+"""Mbed TLS as the other end, through a small C program (mbedtls_end.c) that is compiled on demand.
 
-Its timers, datagrams, time and random bytes can all be replaced: other than OpenSSL and GnuTLS it never waits,
+Its timers, datagrams, time and random bytes can all be replaced. So unlike OpenSSL and GnuTLS it never waits,
 and the same seed sends the same bytes.
 """
 
@@ -25,11 +25,12 @@ PROBE = """
 #error
 #endif
 """
-"""Compiles where the library is the one that the program is written for; version 3 has other names."""
+"""Compiles only with the version that the program is written for. Version 3 has other names."""
 
 COMPILE = ("cc", "-std=c11", "-Wall", "-Wextra", "-O1", "-shared", "-fPIC")
 LINK = (
-    # Linked in, so that its calls of time() become calls of ours, and hidden, so that they stay within.
+    # Linked statically, so that its calls of time() call our function; hidden, so that other code is
+    # unaffected.
     "-Wl,--wrap=time",
     "-Wl,--exclude-libs,ALL",
     "-Wl,-Bstatic",
@@ -45,10 +46,10 @@ PEER_CLOSED = -0x7880
 CERTIFICATE_REFUSED = -0x2700
 
 AES128_CM_SHA1_80, AES128_CM_SHA1_32 = 1, 2
-"""SRTP protection profiles, by their numbers in use_srtp; Mbed TLS knows none with AES-GCM."""
+"""SRTP protection profiles by their numbers in use_srtp. Mbed TLS supports none with AES-GCM."""
 
 MAX_CALLS = 16
-"""Calls of the library for one datagram: one for each record, and one for a timer that has run out."""
+"""The most library calls for one datagram: one for each record, and one for an expired timer."""
 MAX_CERTIFICATE = 4096
 MAX_DATA = 16384
 MAX_OUTPUT = 65536
@@ -77,7 +78,7 @@ class Options(ctypes.Structure):
 
 
 def missing() -> str | None:
-    """Say what is not on this machine, if something is not."""
+    """Return what is missing on this machine, or `None`."""
     if shutil.which("cc") is None:
         return "no C compiler (apt-get install gcc libc6-dev)"
     probe = subprocess.run(["cc", "-E", "-x", "c", "-"], input=PROBE.encode(), capture_output=True)
@@ -137,7 +138,7 @@ class MbedTlsEnd:
         groups: Sequence[int] = tuple(GROUPS),
         profiles: Sequence[int] = (AES128_CM_SHA1_80,),
     ) -> None:
-        """Without `suites` these are the library's own; `peer_sha256` is the fingerprint to insist on."""
+        """Without `suites` the library uses its own. `peer_sha256` is the required fingerprint."""
         key = certificate.private_key.private_bytes(
             serialization.Encoding.DER,
             serialization.PrivateFormat.TraditionalOpenSSL,
@@ -168,15 +169,15 @@ class MbedTlsEnd:
         self._output: deque[bytes] = deque()
         self.connected = False
         self.error = 0
-        """The first error of Mbed TLS's; it does nothing after it."""
+        """The first error of Mbed TLS. After it the end does nothing."""
         self.alert: int | None = None
-        """The peer's fatal alert, when that was the error."""
+        """The peer's fatal alert, if that was the error."""
         self.data: list[bytes] = []
         if role == "client":
             self._step()
 
     def free(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._library.end_free(self._end)
 
     def _step(self) -> None:
@@ -184,7 +185,7 @@ class MbedTlsEnd:
             if self.error or (self._call() == WANT_READ and not self._library.end_has_input(self._end)):
                 break
         else:
-            raise AssertionError("Mbed TLS does not come to an end with a datagram")
+            raise AssertionError("Mbed TLS needs too many calls for one datagram")
         self._take()
 
     def _call(self) -> int:
@@ -219,18 +220,18 @@ class MbedTlsEnd:
         self._step()
 
     def outgoing(self, now: float) -> list[bytes]:
-        """What Mbed TLS has sent."""
+        """The datagrams that Mbed TLS has sent."""
         datagrams = list(self._output)
         self._output.clear()
         return datagrams
 
     def next_timeout(self) -> float | None:
-        """When its timer runs out."""
+        """The time at which its timer expires."""
         deadline: float = self._library.end_deadline(self._end)
         return None if self.error or deadline < 0 else deadline
 
     def handle_timeout(self, now: float) -> None:
-        """Let it look at its timer."""
+        """Let Mbed TLS check its timer."""
         self._library.end_set_now(self._end, now)
         self._step()
 
@@ -251,19 +252,19 @@ class MbedTlsEnd:
 
     @property
     def srtp_profile(self) -> int:
-        """What was agreed on; 0 for nothing."""
+        """The negotiated profile; 0 for none."""
         profile: int = self._library.end_profile(self._end)
         return profile
 
     @property
     def peer_certificate(self) -> bytes:
-        """DER; empty when the peer has shown none."""
+        """DER; empty if the peer sent no certificate."""
         buffer = ctypes.create_string_buffer(MAX_CERTIFICATE)
         length: int = self._library.end_peer_certificate(self._end, buffer, MAX_CERTIFICATE)
         return buffer.raw[:length]
 
     def export(self, label: bytes, length: int) -> bytes:
-        """RFC 5705, without a context."""
+        """Export keying material (RFC 5705) without a context."""
         buffer = ctypes.create_string_buffer(length)
         assert self._library.end_export(self._end, label, buffer, length) == 0
         return buffer.raw[:length]

@@ -20,7 +20,7 @@
 enum {
     MAX_LIST = 64,
     MAX_DATAGRAM = 16384,
-    MAX_OUTPUT = 65536, /* far more than one flight: the caller fetches what was written after every call */
+    MAX_OUTPUT = 65536, /* much more than one flight; the caller fetches the output after every call */
     DIGEST = 32,
     MASTER_SECRET = 48,
     RANDOM = 32,
@@ -39,7 +39,7 @@ struct options {
     size_t certificate_length;
     const unsigned char *key;
     size_t key_length;
-    const unsigned char *peer_sha256; /* the fingerprint of the only peer to be trusted, or NULL: anybody */
+    const unsigned char *peer_sha256; /* the fingerprint of the only peer to be trusted, or NULL for any peer */
     const int *suites;
     const int *groups;
     const int *profiles;
@@ -62,7 +62,7 @@ struct end {
 
     unsigned char input[MAX_DATAGRAM];
     size_t input_length; /* 0: nothing has arrived */
-    unsigned char output[MAX_OUTPUT]; /* datagrams, each behind its length in two bytes */
+    unsigned char output[MAX_OUTPUT]; /* datagrams, each after its length in two bytes */
     size_t output_length;
 
     double now; /* seconds */
@@ -74,7 +74,7 @@ struct end {
     unsigned char randoms[2 * RANDOM]; /* the client's, the server's */
 };
 
-/* Takes the place of the C library's function, whose result Mbed TLS puts into its random and into cookies. */
+/* Replaces the C library's function: Mbed TLS puts the time into its random and into cookies. */
 time_t __wrap_time(time_t *result);
 
 time_t __wrap_time(time_t *result)
@@ -112,8 +112,8 @@ static int receive_datagram(void *context, unsigned char *buffer, size_t size)
 static void set_timer(void *context, uint32_t intermediate, uint32_t final)
 {
     struct end *end = context;
-    /* Mbed TLS gives up when its own maximum is reached. That is set to weeks; how long to wait is decided
-       here. */
+    /* Mbed TLS gives up when its own maximum is reached. The maximum is set to weeks, and the timeouts are
+       computed here. */
     uint32_t milliseconds = final < LONGEST_TIMEOUT ? final : LONGEST_TIMEOUT;
     end->timer_runs = final != 0;
     end->final = end->now + milliseconds / 1000.0;
@@ -128,8 +128,8 @@ static int get_timer(void *context)
     return (end->now >= end->intermediate) + (end->now >= end->final);
 }
 
-/* Nobody checks names, dates and issuers in WebRTC: the fingerprint counts (RFC 8122 section 6.2). The flag is
-   the one that makes Mbed TLS send bad_certificate, as that section wants. */
+/* In WebRTC only the fingerprint is checked, not names, dates and issuers (RFC 8122 section 6.2). This flag makes
+   Mbed TLS send bad_certificate, as that section requires. */
 static int verify(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t *flags)
 {
     struct end *end = context;
@@ -171,7 +171,7 @@ static int copy_lists(struct end *end, const struct options *options)
     }
     for (i = 0; options->profiles[i] != 0 && i < MAX_LIST - 1; i++)
         end->profiles[i] = (mbedtls_ssl_srtp_profile) options->profiles[i];
-    return 0; /* the memory was zeroed, so the lists have their ends */
+    return 0; /* the memory was zeroed, so the lists are terminated */
 }
 
 #define TRY(call) do { int error = (call); if (error != 0) return error; } while (0)
@@ -189,7 +189,7 @@ static int configure(struct end *end, const struct options *options)
     int asks = options->ask_certificate || !options->server;
     mbedtls_ssl_conf_authmode(config, asks ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_NONE);
     mbedtls_ssl_conf_verify(config, verify, end);
-    /* Some authority has to be there for `verify` to be called. A server names it in its CertificateRequest. */
+    /* Without an authority `verify` is not called. A server names it in its CertificateRequest. */
     mbedtls_ssl_conf_ca_chain(config, &end->certificate, NULL);
     TRY(mbedtls_ssl_conf_own_cert(config, &end->certificate, &end->key));
     TRY(copy_lists(end, options));
@@ -266,7 +266,7 @@ void end_set_now(struct end *end, double now)
     end->now = now;
 }
 
-/* Lay a datagram ready; one at a time. */
+/* Set the datagram to read next; one at a time. */
 int end_put(struct end *end, const unsigned char *data, size_t length)
 {
     if (end->input_length != 0 || length > MAX_DATAGRAM)
@@ -276,25 +276,24 @@ int end_put(struct end *end, const unsigned char *data, size_t length)
     return 0;
 }
 
-/* Whether the datagram still lies there: a timer that has run out goes first. */
+/* Whether the datagram is still unread: an expired timer is handled first. */
 int end_has_input(const struct end *end)
 {
     return end->input_length != 0;
 }
 
-/* Go on with the handshake: 0 when it is complete. */
+/* Continue the handshake: returns 0 when it is complete. */
 int end_handshake(struct end *end)
 {
     int result = mbedtls_ssl_handshake(&end->ssl);
     if (result == 0) {
-        /* Without a way to check cookies it ignores a late copy of the ClientHello. With one, it would take the
-           copy for a client that begins anew, and forget this connection. */
+        /* Without a function to check cookies it ignores a late copy of the ClientHello. With one, it would start
+           a new connection for the copy, and drop this one. */
         mbedtls_ssl_conf_dtls_cookies(&end->config, NULL, NULL, NULL);
     }
     if (result != MBEDTLS_ERR_SSL_HELLO_VERIFY_REQUIRED)
         return result;
-    /* A cookie went out; the server has to forget everything, and waits for a ClientHello that brings it
-       back. */
+    /* A cookie was sent. The server must reset the session and wait for a ClientHello with the cookie. */
     TRY(mbedtls_ssl_session_reset(&end->ssl));
     TRY(name_client(end));
     return MBEDTLS_ERR_SSL_WANT_READ;
@@ -320,13 +319,13 @@ int end_send_alert(struct end *end, int level, int description)
     return mbedtls_ssl_send_alert_message(&end->ssl, (unsigned char) level, (unsigned char) description);
 }
 
-/* The description in the alert that the last call has read. */
+/* The description of the alert that the last call has read. */
 int end_received_alert(const struct end *end)
 {
     return end->ssl.in_msg[1];
 }
 
-/* Move out everything written since the last time, at most MAX_OUTPUT bytes. */
+/* Return the output since the last call, at most MAX_OUTPUT bytes. */
 size_t end_take(struct end *end, unsigned char *buffer)
 {
     size_t length = end->output_length;
@@ -335,7 +334,7 @@ size_t end_take(struct end *end, unsigned char *buffer)
     return length;
 }
 
-/* When the timer runs out, or a number below 0. */
+/* The time at which the timer expires, or a number below 0. */
 double end_deadline(const struct end *end)
 {
     return end->timer_runs ? end->final : -1.0;
@@ -348,7 +347,7 @@ int end_profile(const struct end *end)
     return info.chosen_dtls_srtp_profile;
 }
 
-/* The peer's certificate, DER; returns its length. */
+/* Copy the peer's certificate (DER) and return its length. */
 size_t end_peer_certificate(const struct end *end, unsigned char *buffer, size_t size)
 {
     const mbedtls_x509_crt *certificate = mbedtls_ssl_get_peer_cert(&end->ssl);
@@ -358,7 +357,7 @@ size_t end_peer_certificate(const struct end *end, unsigned char *buffer, size_t
     return certificate->raw.len;
 }
 
-/* RFC 5705, without a context. */
+/* Export keying material (RFC 5705) without a context. */
 int end_export(const struct end *end, const char *label, unsigned char *buffer, size_t length)
 {
     return mbedtls_ssl_tls_prf(end->prf, end->master_secret, MASTER_SECRET, label, end->randoms,

@@ -22,7 +22,7 @@ BOTH_PROFILES = b"SRTP_AEAD_AES_128_GCM:SRTP_AEAD_AES_256_GCM:SRTP_AES128_CM_SHA
 
 
 def records(datagram: bytes) -> list[bytes]:
-    """Cut a datagram into its records."""
+    """Split a datagram into its records."""
     found, offset = [], 0
     while offset < len(datagram):
         _, end = parse_record(datagram, offset)
@@ -32,7 +32,7 @@ def records(datagram: bytes) -> list[bytes]:
 
 
 class PyOpenSslEnd:
-    """One end of a DTLS connection by pyOpenSSL; no timers of its own."""
+    """One end of a DTLS connection by pyOpenSSL, without timers."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class PyOpenSslEnd:
     def _step(self) -> None:
         try:
             if self._listening:
-                self.ssl.DTLSv1_listen()  # raises until a ClientHello has brought the cookie back
+                self.ssl.DTLSv1_listen()  # raises until a ClientHello has the cookie
                 self._listening = False
             if not self.connected:
                 self.ssl.do_handshake()
@@ -93,7 +93,7 @@ class PyOpenSslEnd:
         self._step()
 
     def outgoing(self, now: float) -> list[bytes]:
-        """Whatever OpenSSL has written; the memory BIO has joined its datagrams into one."""
+        """What OpenSSL has written. The memory BIO joins its datagrams into one."""
         try:
             return [self.ssl.bio_read(65536)]
         except SSL.WantReadError:
@@ -110,7 +110,7 @@ class PyOpenSslEnd:
 TIMER = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_void_p, ctypes.c_uint)
 VERIFY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
 TIMER_MICROSECONDS = 35_000
-"""OpenSSL takes a timer with less than 15 ms to go as run out: so these are 20 ms."""
+"""OpenSSL treats a timer that expires within 15 ms as expired, so this is 20 ms."""
 SSL_ERROR_WANT_READ = 2
 SSL_VERIFY_PEER_STRICT = 3
 DTLS_CTRL_GET_TIMEOUT = 73
@@ -121,7 +121,7 @@ SSL_CTRL_SET_MTU = 17
 
 @cache
 def libssl() -> Any | None:
-    """The system's libssl with the calls used below, or None where there is none new enough."""
+    """The system's libssl with the calls used below; `None` without a new enough version."""
     name = ctypes.util.find_library("ssl")
     if name is None:
         return None
@@ -199,7 +199,7 @@ class LibSslEnd:
             library.SSL_set_accept_state(self._ssl)
 
     def free(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._library.SSL_free(self._ssl)
         self._library.SSL_CTX_free(self._context)
 
@@ -228,7 +228,7 @@ class LibSslEnd:
         self._step(now)
 
     def outgoing(self, now: float) -> list[bytes]:
-        """The records that OpenSSL has written, put into datagrams again."""
+        """The records that OpenSSL has written, packed into datagrams."""
         buffer = ctypes.create_string_buffer(65536)
         size = self._library.BIO_read(self._output, buffer, 65536)
         if size <= 0:
@@ -241,7 +241,7 @@ class LibSslEnd:
         return datagrams
 
     def next_timeout(self) -> float | None:
-        """When the virtual clock lets OpenSSL's timer run out."""
+        """The virtual time at which OpenSSL's timer expires."""
         return self._deadline
 
     def handle_timeout(self, now: float) -> None:
@@ -255,7 +255,7 @@ class LibSslEnd:
         self._step(now)
 
     def export(self, label: bytes, length: int) -> bytes:
-        """RFC 5705, without a context."""
+        """Export keying material (RFC 5705) without a context."""
         output = ctypes.create_string_buffer(length)
         done = self._library.SSL_export_keying_material(
             self._ssl, output, length, label, len(label), None, 0, 0

@@ -1,4 +1,4 @@
-"""What the DTLS tests share: seeded randomness, fixed certificates, two ends in memory, a terrible network."""
+"""Helpers of the DTLS tests: seeded randomness, fixed certificates, two ends in memory, a lossy network."""
 
 import heapq
 import random
@@ -23,13 +23,13 @@ MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def seeded(seed: int) -> Callable[[int], bytes]:
-    """A source of bytes that gives the same ones every time."""
+    """A source of random bytes that is the same in every run."""
     return random.Random(seed).randbytes
 
 
 @cache
 def certificate(seed: int) -> Certificate:
-    """The same certificate every time, for each seed another."""
+    """A certificate for this seed, the same in every run."""
     return Certificate.generate(MADE_AT, seeded(seed))
 
 
@@ -50,7 +50,7 @@ def self_signed(key: PrivateKey) -> Certificate:
 
 
 class Options(TypedDict, total=False):
-    """What tests vary of a configuration."""
+    """The fields of `DtlsConfiguration` that tests vary."""
 
     srtp_profiles: Sequence[SrtpProtectionProfile]
     mtu: int
@@ -73,7 +73,7 @@ def connection(role: Literal["server", "client"], seed: int = 0, **options: Unpa
 
 
 class End(Protocol):
-    """What the network needs of an end: the verbs that concern datagrams and time."""
+    """The methods of an end that the network uses."""
 
     def receive(self, data: bytes, now: float) -> None: ...
     def outgoing(self, now: float) -> list[bytes]: ...
@@ -91,11 +91,11 @@ def pump(a: End, b: End, now: float = 0.0) -> None:
             b.receive(datagram, now)
         for datagram in back:
             a.receive(datagram, now)
-    raise AssertionError("two ends that never stop talking")
+    raise AssertionError("the two ends never stop sending")
 
 
 def connected_pair(**options: Unpack[Options]) -> tuple[DtlsConnection, DtlsConnection]:
-    """A client and a server that have completed their handshake; events fetched."""
+    """A client and a server that have completed their handshake. Their events have been fetched."""
     client, server = connection("client", **options), connection("server", **options)
     client.start(0.0)
     pump(client, server)
@@ -106,7 +106,7 @@ def connected_pair(**options: Unpack[Options]) -> tuple[DtlsConnection, DtlsConn
 
 
 class Fate:
-    """What a terrible network does to datagrams, decided by a seed."""
+    """How a lossy network treats datagrams, decided by a seed."""
 
     def __init__(self, seed: int, *, loss: float, duplication: float = 0.1, delay: float = 0.2) -> None:
         self._random = random.Random(seed)
@@ -115,14 +115,14 @@ class Fate:
         self._delay = delay
 
     def delays(self) -> list[float]:
-        """When the copies of one datagram arrive, seconds after it was sent; none when it is lost."""
+        """The delays of the copies of one datagram, in seconds; none if it is lost."""
         draw = self._random
         copies = 1 + (draw.random() < self._duplication)
         return [0.01 + draw.random() * self._delay for _ in range(copies) if draw.random() >= self._loss]
 
 
 def run(a: End, b: End, fate: Fate, *, done: Callable[[], bool], until: float = 3600.0) -> float:
-    """Let two ends talk through a terrible network on a jumping clock; return the time when `done` held."""
+    """Connect two ends by a lossy network with a virtual clock; return the time when `done` became true."""
     now = 0.0
     order = count()
     flying: list[tuple[float, int, End, bytes]] = []
@@ -137,7 +137,7 @@ def run(a: End, b: End, fate: Fate, *, done: Callable[[], bool], until: float = 
         if flying:
             times.append(flying[0][0])
         if not times:
-            raise AssertionError("both ends wait and nothing is under way")
+            raise AssertionError("both ends wait and no datagram is in flight")
         now = max(now, min(times))
         while flying and flying[0][0] <= now:
             _, _, receiver, datagram = heapq.heappop(flying)

@@ -1,4 +1,4 @@
-"""Real clients: their first flights get our answer, and nothing they ever sent makes a connection raise."""
+"""Recordings of real clients: we answer their first flights, and no recorded datagram raises an error."""
 
 import struct
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def test_a_client_hello_gets_our_flight(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HELLOS)
-def test_repeated_twice_over(name: str) -> None:
+def test_every_datagram_twice(name: str) -> None:
     server = connection("server")
     for datagram in [*first_flight(name), *first_flight(name)]:
         server.receive(datagram, 0.0)
@@ -62,7 +62,7 @@ def test_repeated_twice_over(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HELLOS)
-def test_every_byte_changed(name: str) -> None:
+def test_any_changed_byte_raises_nothing(name: str) -> None:
     datagrams = first_flight(name)
     for position in range(0, len(datagrams[0]), 7):
         changed = bytearray(datagrams[0])

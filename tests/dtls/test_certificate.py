@@ -19,7 +19,7 @@ AnyKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | dsa.DSAPublicKey | ed255
 
 
 def rsa_key(bits: int, exponent_bits: int = 17) -> rsa.RSAPublicKey:
-    """A key of these lengths to which there is no private one: nothing is verified with it."""
+    """An RSA public key of these lengths, without a private key. It verifies nothing."""
     return rsa.RSAPublicNumbers((1 << exponent_bits) - 1, (1 << bits) - 1).public_key()
 
 
@@ -30,7 +30,7 @@ def der_with(key: AnyKey) -> bytes:
     return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def test_what_we_make() -> None:
+def test_generated_certificate() -> None:
     made = certificate(1)
     parsed = x509.load_der_x509_certificate(made.der)
     assert parsed.subject == parsed.issuer
@@ -45,7 +45,7 @@ def test_made_from_the_given_randomness() -> None:
     assert certificate(2).der != certificate(1).der
 
 
-def test_serial_number_of_nothing_but_zeros_or_ones() -> None:
+def test_serial_number_from_only_zeros_or_ones() -> None:
     for random in (bytes, lambda count: b"\xff" * count):
         serial = x509.load_der_x509_certificate(Certificate.generate(MADE_AT, random).der).serial_number
         assert 0 < serial < 1 << 159
@@ -122,7 +122,7 @@ def test_cut_and_with_bytes_after_the_end() -> None:
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @given(st.integers(0, len(certificate(1).der) - 1), st.integers(0, 255))
-def test_a_changed_byte_is_an_alert_or_nothing(position: int, value: int) -> None:
+def test_a_changed_byte_raises_an_alert_or_nothing(position: int, value: int) -> None:
     changed = bytearray(certificate(1).der)
     changed[position] = value
     with suppress(BadCertificate, UnsupportedCertificate):

@@ -1,4 +1,4 @@
-"""The record layer and the life of a connection: what is dropped, repeated, refused, reported."""
+"""A connection from start to end: what is dropped, retransmitted, refused and reported."""
 
 from collections.abc import Callable
 
@@ -29,12 +29,12 @@ FATAL = AlertMessage(AlertLevel.FATAL, AlertDescription.HANDSHAKE_FAILURE).seria
 
 
 def plain(content_type: int, fragment: bytes, *, version: int = DTLS_1_2, epoch: int = 0) -> bytes:
-    """A record that anybody could make."""
+    """A record that an attacker could make."""
     return Record(content_type, version, epoch << 48 | 77, fragment).serialize()
 
 
 def protected(sender: DtlsConnection, content_type: ContentType, plaintext: bytes) -> bytes:
-    """A record that only the other end could make, with a content that our code would not send."""
+    """A record that only the other end can make, with content that our code never sends."""
     return sender._layer.seal(content_type, 1, plaintext).serialize()
 
 
@@ -67,12 +67,12 @@ def before_finished() -> tuple[DtlsConnection, DtlsConnection, bytes]:
         lambda client, server: (client.start(0.0), client.start(0.0)),
     ],
 )
-def test_too_early(misuse: Callable[[DtlsConnection, DtlsConnection], None]) -> None:
+def test_calls_before_completion_raise(misuse: Callable[[DtlsConnection, DtlsConnection], None]) -> None:
     with pytest.raises(RuntimeError):
         misuse(connection("client"), connection("server"))
 
 
-def test_too_late() -> None:
+def test_calls_that_come_too_late_raise() -> None:
     client, _ = connected_pair()
     client.close(1.0)
     with pytest.raises(RuntimeError):
@@ -88,7 +88,7 @@ def test_starting_a_server_changes_nothing() -> None:
     assert server.next_timeout() is None
 
 
-def test_a_path_too_narrow() -> None:
+def test_an_mtu_below_the_minimum_is_refused() -> None:
     connection("server", mtu=MIN_MTU)
     with pytest.raises(ValueError, match="mtu"):
         connection("server", mtu=MIN_MTU - 1)
@@ -108,7 +108,7 @@ def test_data_that_does_not_fit() -> None:
 # The handshake
 
 
-def test_completed() -> None:
+def test_a_completed_handshake() -> None:
     client, server = connection("client"), connection("server")
     client.start(0.0)
     pump(client, server)
@@ -128,7 +128,7 @@ def test_key_logs_agree_and_are_off_by_default() -> None:
     assert lines[0] == lines[1]
 
 
-def test_every_record_alone_and_backwards() -> None:
+def test_every_record_in_its_own_datagram_in_reverse_order() -> None:
     client, server = connection("client"), connection("server")
     client.start(0.0)
     for _ in range(6):
@@ -139,7 +139,7 @@ def test_every_record_alone_and_backwards() -> None:
     assert server.state is client.state is ConnectionState.CONNECTED
 
 
-def test_a_lost_change_cipher_spec_costs_nothing() -> None:
+def test_a_lost_change_cipher_spec_has_no_effect() -> None:
     _client, server, last = before_finished()
     for record in records(last):
         if record[0] != ContentType.CHANGE_CIPHER_SPEC:
@@ -147,7 +147,7 @@ def test_a_lost_change_cipher_spec_costs_nothing() -> None:
     assert server.state is ConnectionState.CONNECTED
 
 
-def test_refused_with_an_alert() -> None:
+def test_a_failed_negotiation_sends_an_alert() -> None:
     client, server = connection("client", groups=[X25519]), connection("server", groups=[])
     client.start(0.0)
     (hello,) = client.outgoing(0.0)
@@ -180,7 +180,7 @@ def test_a_failure_ends_the_rest_of_the_datagram() -> None:
 # Time
 
 
-def test_the_client_repeats_its_hello_and_gives_up() -> None:
+def test_the_client_retransmits_its_hello_and_gives_up() -> None:
     client = connection("client")
     client.start(0.0)
     assert client.next_timeout() == 1.0
@@ -219,7 +219,7 @@ def test_retransmissions_have_new_record_numbers() -> None:
     assert parse_record(first)[0].fragment == parse_record(second)[0].fragment
 
 
-def test_the_server_repeats_its_flight_when_the_client_does() -> None:
+def test_the_server_retransmits_its_flight_when_the_client_does() -> None:
     client, server = connection("client"), connection("server")
     client.start(0.0)
     (hello,) = client.outgoing(0.0)
@@ -233,7 +233,7 @@ def test_the_server_repeats_its_flight_when_the_client_does() -> None:
     assert server.statistics().retransmissions == 1
 
 
-def test_a_stranger_who_replays_gets_a_bounded_answer() -> None:
+def test_replayed_datagrams_get_a_bounded_number_of_answers() -> None:
     client, server = connection("client"), connection("server")
     client.start(0.0)
     (hello,) = client.outgoing(0.0)
@@ -242,7 +242,7 @@ def test_a_stranger_who_replays_gets_a_bounded_answer() -> None:
     assert len(server.outgoing(1.0)) <= 26
 
 
-def test_the_server_repeats_its_last_flight_for_an_authentic_finished_only() -> None:
+def test_the_server_retransmits_its_last_flight_only_for_an_authentic_finished() -> None:
     client, server, last = before_finished()
     server.receive(last, 0.0)
     (lost,) = server.outgoing(0.0)
@@ -287,7 +287,7 @@ def test_dropped_and_counted(datagram: bytes, reason: str) -> None:
     assert kinds(server.events()) == ["HandshakeCompleted"]
 
 
-def test_garbage_behind_a_whole_message_in_one_record() -> None:
+def test_garbage_after_a_whole_message_in_one_record() -> None:
     client, server = connection("client"), connection("server")
     client.start(0.0)
     (hello,) = client.outgoing(0.0)
@@ -303,7 +303,7 @@ def test_an_empty_datagram() -> None:
     assert drops(server) == {}
 
 
-def test_a_client_not_started_hears_nothing() -> None:
+def test_a_client_that_is_not_started_drops_everything() -> None:
     client = connection("client")
     client.receive(plain(21, FATAL), 0.0)
     assert drops(client) == {"dtls-not-open": 1}
@@ -333,7 +333,7 @@ def test_early_records_wait_within_bounds() -> None:
     assert drops(server)["dtls-record-auth"] == MAX_EARLY_RECORDS
 
 
-def test_plaintext_that_waited_has_no_say_once_there_are_keys() -> None:
+def test_plaintext_that_waited_is_dropped_once_there_are_keys() -> None:
     _client, server, last = before_finished()
     forged = HandshakeMessage(HandshakeType.FINISHED, 4, bytes(12)).serialize()
     server.receive(plain(22, forged), 0.0)
@@ -341,7 +341,7 @@ def test_plaintext_that_waited_has_no_say_once_there_are_keys() -> None:
     assert server.state is ConnectionState.CONNECTED
 
 
-def test_new_plaintext_has_no_say_once_there_are_keys() -> None:
+def test_new_plaintext_is_dropped_once_there_are_keys() -> None:
     _client, server, last = before_finished()
     forged = HandshakeMessage(HandshakeType.FINISHED, 1, bytes(12)).serialize()
     *rest, finished = records(last)
@@ -392,7 +392,7 @@ def test_nothing_in_the_clear_after_completion() -> None:
     assert server.state is ConnectionState.CONNECTED
 
 
-def test_data_that_nobody_fetches() -> None:
+def test_unread_data_is_bounded() -> None:
     client, server = connected_pair()
     for _ in range(MAX_UNREAD + 5):
         client.send(b"x", 1.0)
@@ -410,7 +410,7 @@ def test_data_that_nobody_fetches() -> None:
         (ContentType.HANDSHAKE, b"x", "dtls-fragment-truncated"),
     ],
 )
-def test_oddities_of_an_authentic_peer(content_type: ContentType, plaintext: bytes, reason: str) -> None:
+def test_unusual_records_of_an_authentic_peer(content_type: ContentType, plaintext: bytes, reason: str) -> None:
     client, server = connected_pair()
     server.receive(protected(client, content_type, plaintext), 1.0)
     assert drops(server) == {reason: 1}
@@ -446,7 +446,7 @@ def test_an_authentic_fatal_alert() -> None:
 
 
 @pytest.mark.parametrize("role", ["server", "client"])
-def test_a_certificate_that_the_owner_refuses(role: str) -> None:
+def test_the_owner_refuses_a_certificate(role: str) -> None:
     client, server = connected_pair()
     ours, theirs = (server, client) if role == "server" else (client, server)
     ours.refuse_certificate(1.0)
@@ -460,8 +460,8 @@ def test_a_certificate_that_the_owner_refuses(role: str) -> None:
     assert ours.state is theirs.state is ConnectionState.FAILED
 
 
-def test_a_certificate_refused_of_a_peer_that_has_gone_already() -> None:
-    """What it sent last may hold its Finished and its goodbye: they are reported together."""
+def test_refusing_the_certificate_of_a_peer_that_has_closed() -> None:
+    """Its last datagram may hold its Finished and its close_notify: both are reported together."""
     client, server, last = before_finished()
     goodbye = AlertMessage(AlertLevel.WARNING, AlertDescription.CLOSE_NOTIFY).serialize()
     server.receive(last + protected(client, ContentType.ALERT, goodbye), 0.0)
@@ -484,7 +484,7 @@ def test_close() -> None:
     assert drops(client) == {"dtls-not-open": 1}  # the other close_notify
 
 
-def test_close_while_shaking_hands() -> None:
+def test_close_during_the_handshake() -> None:
     client = connection("client")
     client.start(0.0)
     client.close(0.5)
@@ -493,7 +493,7 @@ def test_close_while_shaking_hands() -> None:
     assert parse_record(last)[0].fragment == bytes([AlertLevel.WARNING, AlertDescription.CLOSE_NOTIFY])
 
 
-def test_nothing_of_a_handshake_outlives_it() -> None:
+def test_the_handshake_is_freed_when_it_ends() -> None:
     client, server = connection("client", mtu=MIN_MTU), connection("server", mtu=MIN_MTU)
     client.start(0.0)
     pump(client, server)
@@ -512,7 +512,7 @@ def test_nothing_of_a_handshake_outlives_it() -> None:
     assert server._handshake._handshake is None
 
 
-def test_keys_outlive_the_close() -> None:
+def test_keys_can_be_exported_after_the_close() -> None:
     client, server = connected_pair()
     client.close(1.0)
     assert client.srtp_keys().local_key == server.srtp_keys().remote_key

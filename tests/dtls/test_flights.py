@@ -31,7 +31,7 @@ def packed(flight: Flight, mtu: int) -> list[bytes]:
     st.lists(st.binary(max_size=3000), max_size=2),
     st.integers(256, 1500),
 )
-def test_any_flight_fits_any_mtu_and_comes_out_whole(before: list[bytes], after: list[bytes], mtu: int) -> None:
+def test_any_flight_fits_any_mtu_and_is_reassembled(before: list[bytes], after: list[bytes], mtu: int) -> None:
     bodies = before + after
     messages = [HandshakeMessage(20, seq, body) for seq, body in enumerate(bodies)]
     flight = Flight([*messages[: len(before)], ChangeCipherSpec(), *messages[len(before) :]])
@@ -93,7 +93,7 @@ def test_the_timer_doubles_up_to_a_minute() -> None:
     assert retransmission.count == 8
 
 
-def test_a_new_flight_starts_over() -> None:
+def test_a_new_flight_resets_the_timer() -> None:
     retransmission = started()
     retransmission.repeat_by_timer(101.0)
     retransmission.begin(Flight([]), answered=2, now=102.0)
@@ -115,7 +115,7 @@ def test_no_timer_for_the_last_flight_and_after_stopping() -> None:
     assert not retransmission.due(1e9)
 
 
-def test_the_peers_repetition() -> None:
+def test_retransmission_because_the_peer_retransmits() -> None:
     retransmission = started(answered=2)
     assert not retransmission.repeat_by_peer(0, 100.0 + REPEAT_INTERVAL / 2)
     assert not retransmission.repeat_by_peer(2, 101.0)
@@ -126,5 +126,5 @@ def test_the_peers_repetition() -> None:
 
 
 @pytest.mark.parametrize("message_seq", [0, 1])
-def test_nothing_to_repeat(message_seq: int) -> None:
+def test_without_a_flight_nothing_is_retransmitted(message_seq: int) -> None:
     assert not Retransmission(1.0, 60.0).repeat_by_peer(message_seq, 100.0)

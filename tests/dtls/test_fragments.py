@@ -38,7 +38,7 @@ def test_cut(size: int) -> None:
     assert caught.value.reason == "dtls-fragment-truncated"
 
 
-def test_more_follows() -> None:
+def test_bytes_after_the_fragment_are_left() -> None:
     assert parse_fragment(RAW + b"x") == (FRAGMENT, len(RAW))
     assert parse_fragment(b"x" + RAW, 1) == (FRAGMENT, 1 + len(RAW))
 
@@ -104,7 +104,7 @@ def test_incomplete_is_not_popped() -> None:
     assert reassembler.pop() == message
 
 
-def test_a_message_that_was_handed_on() -> None:
+def test_a_message_that_was_already_returned() -> None:
     reassembler = Reassembler()
     reassembler.add(Fragment(1, 0, 0, 0, b""))
     assert reassembler.pop() is not None
@@ -124,7 +124,7 @@ def test_contradicting_fragments() -> None:
     assert reassembler.pop() == HandshakeMessage(1, 0, b"0123456789")
 
 
-def test_early_messages_give_way_to_the_next_one() -> None:
+def test_early_messages_are_dropped_in_favor_of_the_next_one() -> None:
     reassembler = Reassembler()
     for seq in (3, 2):
         reassembler.add(Fragment(1, MAX_MESSAGE, seq, 0, b"x"))

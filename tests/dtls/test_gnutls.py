@@ -1,4 +1,4 @@
-"""Against GnuTLS: handshakes in both roles, the same keys, data; with loss, too."""
+"""Against GnuTLS: handshakes in both roles, equal keys, data; also with loss."""
 
 from itertools import product
 from typing import Literal

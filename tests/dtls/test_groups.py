@@ -24,7 +24,7 @@ def test_shares_come_from_the_given_randomness(group: NamedGroup) -> None:
 @pytest.mark.parametrize(
     "peer", [b"", b"\4", bytes(31), bytes(32), bytes(65), b"\4" + bytes(64), b"\4" + bytes(96)]
 )
-def test_what_is_no_public_key(group: NamedGroup, peer: bytes) -> None:
+def test_invalid_public_keys_are_refused(group: NamedGroup, peer: bytes) -> None:
     with pytest.raises(IllegalParameter):
         group.share(seeded(1)).exchange(peer)
 

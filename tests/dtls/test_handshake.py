@@ -1,4 +1,4 @@
-"""The handshake alone, without records: the answer to each violation, and that no step can be skipped."""
+"""The handshake without records: the alert for each violation, and no message can be skipped."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -71,15 +71,15 @@ def server_settings(**changes: Any) -> DtlsConfiguration:
     return replace(DtlsConfiguration(certificate(1), seeded(1)), **changes)
 
 
-def converse(
+def run_handshake(
     client: ClientHandshake,
     server: ServerHandshake,
     change: dict[tuple[str, HandshakeType], Change] | None = None,
     before: Delivered = lambda receiver, message: True,
 ) -> None:
-    """Carry messages between two handshakes, some of them changed, until nothing more is said.
+    """Carry messages between two handshakes, some of them changed, until there are no more.
 
-    A change is found by the receiver's role and the type. `before` may stop it all by returning False.
+    A change is looked up by the receiver's role and the message type. `before` returns False to stop.
     """
     change = change or {}
     waiting: list[tuple[Handshake, HandshakeMessage | ChangeCipherSpec]] = [
@@ -103,7 +103,7 @@ def converse(
 
 
 def extension(code: int, content: bytes | None) -> Change:
-    """Change one extension of a hello, or take it away."""
+    """Change one extension of a hello, or remove it."""
 
     def change(hello: ClientHello | ServerHello) -> ClientHello | ServerHello:
         extensions = {kept: value for kept, value in hello.extensions.items() if kept != code}
@@ -130,7 +130,7 @@ def flip(name: str) -> Change:
 
 
 def named(cases: dict[str, Any]) -> list[Any]:
-    """Parameters with the dictionary's keys as their names."""
+    """Test parameters, named by the dictionary's keys."""
     return [
         pytest.param(*case, id=name) if isinstance(case, tuple) else pytest.param(case, id=name)
         for name, case in cases.items()
@@ -144,7 +144,7 @@ def raw(body: bytes) -> Change:
 
 def test_complete() -> None:
     client, server = ClientHandshake(client_settings()), ServerHandshake(server_settings())
-    converse(client, server)
+    run_handshake(client, server)
     assert client.complete
     assert server.complete
     assert client.suite is server.suite is SUITES[0xC02B]
@@ -155,7 +155,7 @@ def test_complete() -> None:
     assert client.secrets.key_log_line() == server.secrets.key_log_line()
 
 
-def test_a_server_does_not_begin() -> None:
+def test_a_server_cannot_start() -> None:
     with pytest.raises(RuntimeError):
         ServerHandshake(server_settings()).start()
 
@@ -163,7 +163,7 @@ def test_a_server_does_not_begin() -> None:
 def test_complete_with_a_cookie() -> None:
     client = ClientHandshake(client_settings())
     server = ServerHandshake(server_settings(cookie_exchange=True))
-    converse(client, server)
+    run_handshake(client, server)
     assert client.complete
     assert server.complete
 
@@ -180,7 +180,7 @@ def test_the_servers_preferences_win() -> None:
             ],
         )
     )
-    converse(client, server)
+    run_handshake(client, server)
     assert client.suite is SUITES[0xCCA9]
     assert client.group is SECP256R1
     assert client.srtp_profile is SrtpProtectionProfile.AES128_CM_HMAC_SHA1_80
@@ -225,8 +225,8 @@ VERSIONS = ExtensionType.SUPPORTED_VERSIONS
 def test_client_hello_refused(change: Change, alert: type[Alert]) -> None:
     client, server = ClientHandshake(client_settings()), ServerHandshake(server_settings())
     with pytest.raises(alert):
-        converse(client, server, {("server", HandshakeType.CLIENT_HELLO): change})
-    assert server.state is ServerState.CLIENT_HELLO  # it was the server who refused
+        run_handshake(client, server, {("server", HandshakeType.CLIENT_HELLO): change})
+    assert server.state is ServerState.CLIENT_HELLO  # the server refused
 
 
 @pytest.mark.parametrize(
@@ -241,15 +241,15 @@ def test_client_hello_refused(change: Change, alert: type[Alert]) -> None:
             "unknown suites": field(cipher_suites=(0x7A7A, 0xC02B, 0x00FF)),
             "an MKI": extension(ExtensionType.USE_SRTP, UseSrtp((7,), b"mki").encode()),
             "a session": field(session_id=b"to be resumed"),
-            "a cookie that nobody gave": field(cookie=b"biscuit"),
+            "an unknown cookie": field(cookie=b"biscuit"),
         }
     ),
 )
 def test_client_hello_accepted(change: Change) -> None:
     client, server = ClientHandshake(client_settings()), ServerHandshake(server_settings())
-    # The transcripts differ then, which the client's signature shows at the latest.
+    # The change makes the transcripts differ, so the client's signature is wrong.
     with pytest.raises(DecryptError):
-        converse(client, server, {("server", HandshakeType.CLIENT_HELLO): change})
+        run_handshake(client, server, {("server", HandshakeType.CLIENT_HELLO): change})
     assert server.state is ServerState.CERTIFICATE_VERIFY
 
 
@@ -257,11 +257,11 @@ def test_without_supported_groups_it_is_p256() -> None:
     client, server = ClientHandshake(client_settings()), ServerHandshake(server_settings())
     without = extension(ExtensionType.SUPPORTED_GROUPS, None)
     with pytest.raises(DecryptError):
-        converse(client, server, {("server", HandshakeType.CLIENT_HELLO): without})
+        run_handshake(client, server, {("server", HandshakeType.CLIENT_HELLO): without})
     assert client.group is SECP256R1
 
 
-def test_the_answer_holds_only_what_was_asked() -> None:
+def test_the_server_hello_has_only_offered_extensions() -> None:
     server = ServerHandshake(server_settings())
     offered: dict[int, bytes] = {
         ExtensionType.EXTENDED_MASTER_SECRET: b"",
@@ -289,13 +289,15 @@ def test_a_wrong_cookie() -> None:
     client = ClientHandshake(client_settings())
     server = ServerHandshake(server_settings(cookie_exchange=True))
     with pytest.raises(HandshakeFailure, match="cookie"):
-        converse(client, server, {("client", HandshakeType.HELLO_VERIFY_REQUEST): field(cookie=b"biscuit")})
+        run_handshake(
+            client, server, {("client", HandshakeType.HELLO_VERIFY_REQUEST): field(cookie=b"biscuit")}
+        )
 
 
-def test_no_cookie_for_what_is_no_client_hello() -> None:
+def test_no_cookie_for_an_invalid_client_hello() -> None:
     client, server = ClientHandshake(client_settings()), ServerHandshake(server_settings(cookie_exchange=True))
     with pytest.raises(DecodeError):
-        converse(client, server, {("server", HandshakeType.CLIENT_HELLO): raw(b"")})
+        run_handshake(client, server, {("server", HandshakeType.CLIENT_HELLO): raw(b"")})
     assert server.state is ServerState.FIRST_CLIENT_HELLO
 
 
@@ -342,11 +344,12 @@ RSA = rsa.generate_private_key(65537, 2048)
         }
     ),
 )
-def test_client_refused(kind: HandshakeType, change: Change, alert: type[Alert]) -> None:
+def test_the_server_refuses_client_messages(kind: HandshakeType, change: Change, alert: type[Alert]) -> None:
     client, server = ClientHandshake(client_settings()), ServerHandshake(server_settings())
     with pytest.raises(alert):
-        converse(client, server, {("server", kind): change})
-    # At once, and not by the Finished, which shows every change; but whose a certificate is, a signature shows.
+        run_handshake(client, server, {("server", kind): change})
+    # Refused at once, and not only by the Finished, which detects every change. A wrong certificate is detected
+    # by the CertificateVerify.
     later = alert is DecryptError and kind in (HandshakeType.CERTIFICATE, HandshakeType.CLIENT_KEY_EXCHANGE)
     assert (server.state, HandshakeType.CERTIFICATE_VERIFY if later else kind) in ServerHandshake.table
 
@@ -394,22 +397,22 @@ def test_client_refused(kind: HandshakeType, change: Change, alert: type[Alert])
         }
     ),
 )
-def test_server_refused(kind: HandshakeType, change: Change, alert: type[Alert]) -> None:
+def test_the_client_refuses_server_messages(kind: HandshakeType, change: Change, alert: type[Alert]) -> None:
     client, server = ClientHandshake(client_settings()), ServerHandshake(server_settings())
     with pytest.raises(alert):
-        converse(client, server, {("client", kind): change})
-    assert client.state not in (ClientState.FINISHED, ClientState.CONNECTED)  # nothing waits for the Finished
+        run_handshake(client, server, {("client", kind): change})
+    assert client.state not in (ClientState.FINISHED, ClientState.CONNECTED)  # detected before the Finished
 
 
 def test_a_servers_wrong_finished() -> None:
     client, server = ClientHandshake(client_settings()), ServerHandshake(server_settings())
     with pytest.raises(DecryptError):
-        converse(client, server, {("client", HandshakeType.FINISHED): flip("verify_data")})
+        run_handshake(client, server, {("client", HandshakeType.FINISHED): flip("verify_data")})
     assert server.complete
     assert not client.complete
 
 
-def test_a_key_that_its_owner_signed_but_is_no_point() -> None:
+def test_a_signed_public_key_that_is_not_a_point() -> None:
     settings = server_settings()
     scheme = 0x0403
 
@@ -421,23 +424,23 @@ def test_a_key_that_its_owner_signed_but_is_no_point() -> None:
 
     client, server = ClientHandshake(client_settings()), ServerHandshake(settings)
     with pytest.raises(IllegalParameter, match="X25519"):
-        converse(client, server, {("client", HandshakeType.SERVER_KEY_EXCHANGE): change})
+        run_handshake(client, server, {("client", HandshakeType.SERVER_KEY_EXCHANGE): change})
 
 
 def test_an_rsa_client() -> None:
     client = ClientHandshake(client_settings(certificate=Certificate(b"x", RSA)))
     server = ServerHandshake(server_settings())
     with pytest.raises(BadCertificate):
-        converse(client, server)
+        run_handshake(client, server)
 
 
 def stopped_at(state: Enum, cookie: bool) -> Handshake:
-    """A handshake that has come to this state."""
+    """A handshake in this state."""
     client = ClientHandshake(client_settings())
     server = ServerHandshake(server_settings(cookie_exchange=cookie))
     ours: Handshake = server if isinstance(state, ServerState) else client
     if ours.state is not state:
-        converse(client, server, before=lambda receiver, message: ours.state is not state)
+        run_handshake(client, server, before=lambda receiver, message: ours.state is not state)
     assert ours.state is state
     return ours
 

@@ -1,4 +1,4 @@
-"""Known answers where there are some; agreement with OpenSSL is in test_openssl."""
+"""Test vectors where they exist. test_openssl compares the keys with OpenSSL's."""
 
 from sfu.dtls.keys import Secrets, prf
 from sfu.dtls.record import ContentType
@@ -6,7 +6,7 @@ from sfu.dtls.suites import SUITES
 
 
 def test_prf_sha256_known_answer() -> None:
-    # The vector that circulates since the TLS working group's list of 2009, first 80 bytes.
+    # The first 80 bytes of the vector from the TLS working group's mailing list in 2009.
     secret = bytes.fromhex("9bbe436ba940f017b17652849a71db35")
     seed = bytes.fromhex("a0ba9f936cda311827a6f796ffd5198c")
     expected = (
@@ -27,7 +27,7 @@ def secrets() -> Secrets:
     return Secrets(SUITES[0xC02B], b"premaster", b"hash", b"c" * 32, b"s" * 32)
 
 
-def test_both_ends_cross_their_keys() -> None:
+def test_the_write_keys_of_one_end_are_the_read_keys_of_the_other() -> None:
     client, server = secrets().traffic_keys(server=False), secrets().traffic_keys(server=True)
     record = client.write.seal(ContentType.ALERT, 1, b"from the client")
     assert server.read.open(record) == b"from the client"

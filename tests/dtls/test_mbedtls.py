@@ -1,4 +1,4 @@
-"""Against Mbed TLS: what is negotiated, cookies, alerts, narrow paths, loss; handshakes that repeat exactly."""
+"""Against Mbed TLS: negotiation, cookies, alerts, small MTUs, loss. The handshakes are reproducible."""
 
 import hashlib
 import os
@@ -48,7 +48,7 @@ roles = pytest.mark.parametrize("role", ["server", "client"])
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Mbed TLS; where it cannot be had the test is skipped, and in CI fails."""
+    """Mbed TLS. Without it the test is skipped; in CI it fails."""
     reason = missing()
     if reason is not None:
         assert os.environ.get("CI") != "true", reason
@@ -57,7 +57,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 MakeEnd = Callable[..., MbedTlsEnd]
-"""``(role, certificate=..., **options)`` to an end that is freed after the test."""
+"""Makes an end from ``(role, certificate=..., **options)``. The end is freed after the test."""
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def rsa_certificate() -> Certificate:
 
 
 def completed(ours: DtlsConnection, theirs: MbedTlsEnd) -> HandshakeCompleted:
-    """Let the handshake happen, compare what both ends have in the end, and carry data."""
+    """Run the handshake, compare the results of both ends, and carry data."""
     ours.start(0.0)
     pump(ours, theirs)
     assert theirs.error == 0
@@ -104,7 +104,7 @@ def same_keys(ours: DtlsConnection, theirs: MbedTlsEnd) -> bool:
 
 
 def ended(ours: DtlsConnection) -> Event:
-    """Let the time pass until our end gives up, unless it has done so already."""
+    """Advance the time until our end has failed."""
     while (deadline := ours.next_timeout()) is not None:
         ours.handle_timeout(deadline)
     return ours.events()[-1]
@@ -150,7 +150,7 @@ def test_an_rsa_certificate_on_both_sides(mbedtls: MakeEnd, role: Role, rsa_cert
     assert theirs.peer_certificate == rsa_certificate.der
 
 
-def test_a_server_that_asks_for_no_certificate(mbedtls: MakeEnd) -> None:
+def test_a_server_that_requests_no_certificate(mbedtls: MakeEnd) -> None:
     theirs = mbedtls("server", ask_certificate=False)
     completed(connection("client"), theirs)
     assert theirs.peer_certificate == b""
@@ -160,8 +160,8 @@ def test_a_server_that_asks_for_no_certificate(mbedtls: MakeEnd) -> None:
 
 
 @roles
-def test_the_one_profile_that_both_know(mbedtls: MakeEnd, role: Role) -> None:
-    """We would rather have AES-GCM, Mbed TLS the short tag."""
+def test_the_only_common_profile(mbedtls: MakeEnd, role: Role) -> None:
+    """We prefer AES-GCM, Mbed TLS prefers the short tag."""
     theirs = mbedtls(OTHER[role], profiles=[AES128_CM_SHA1_32, AES128_CM_SHA1_80])
     ours = connection(role)
     assert completed(ours, theirs).srtp_profile is SrtpProtectionProfile.AES128_CM_HMAC_SHA1_80
@@ -184,7 +184,7 @@ def test_a_connection_for_data_only(mbedtls: MakeEnd, role: Role) -> None:
 
 @roles
 def test_without_the_extended_master_secret(mbedtls: MakeEnd, role: Role) -> None:
-    """That `same_keys` holds elsewhere says that it is used: RFC 7627 makes other keys of the same secret."""
+    """The other tests show that it is used, by `same_keys`: with RFC 7627 the same secret gives other keys."""
     theirs = mbedtls(OTHER[role], extended_master_secret=False)
     refused_by_us(connection(role), theirs, "dtls-handshake-failure")
 
@@ -193,7 +193,7 @@ def test_without_the_extended_master_secret(mbedtls: MakeEnd, role: Role) -> Non
 
 
 def refused_by_us(ours: DtlsConnection, theirs: MbedTlsEnd, reason: str) -> None:
-    """Let the handshake happen, which fails; Mbed TLS reads the alert that we send."""
+    """Run the handshake, which fails. Mbed TLS reads the alert that we send."""
     ours.start(0.0)
     pump(ours, theirs)
     (event,) = ours.events()
@@ -209,7 +209,7 @@ def test_no_common_suite_with_us_as_server(mbedtls: MakeEnd) -> None:
 
 
 def test_no_common_suite_with_mbedtls_as_server(mbedtls: MakeEnd) -> None:
-    """Its alert is in the clear, where anybody could have sent it: it shows when nothing else has come."""
+    """Its alert is in the clear, so an attacker could have sent it: it is reported only after the timeout."""
     ours, theirs = connection("client", suites=[SUITES[CHACHA20]]), mbedtls("server", suites=[AES_128_GCM])
     ours.start(0.0)
     pump(ours, theirs)
@@ -222,7 +222,7 @@ def test_no_common_suite_with_mbedtls_as_server(mbedtls: MakeEnd) -> None:
 
 
 @roles
-def test_mbedtls_knows_us_by_our_fingerprint(mbedtls: MakeEnd, role: Role) -> None:
+def test_mbedtls_accepts_our_fingerprint(mbedtls: MakeEnd, role: Role) -> None:
     own = certificate(OWN_SEED[role])
     completed(connection(role), mbedtls(OTHER[role], peer_sha256=hashlib.sha256(own.der).digest()))
 
@@ -276,10 +276,10 @@ def test_close_by_mbedtls(mbedtls: MakeEnd, role: Role) -> None:
     theirs.close()
     pump(ours, theirs, 1.0)
     assert ours.events() == [DtlsClosed(by_peer=True)]
-    assert theirs.error == PEER_CLOSED  # by our answer
+    assert theirs.error == PEER_CLOSED  # our close_notify
 
 
-# --- cookies, narrow paths, loss ---
+# --- cookies, small MTUs, loss ---
 
 
 class Listening:
@@ -307,7 +307,7 @@ class Listening:
 
 
 def first_messages(datagrams: list[bytes]) -> list[int]:
-    """The type of the handshake message, or of a piece of it, with which each datagram begins."""
+    """The type of the first handshake message, or fragment, in each datagram."""
     return [datagram[HEADER.size] if datagram[0] == ContentType.HANDSHAKE else -1 for datagram in datagrams]
 
 
@@ -326,8 +326,8 @@ def test_cookies(mbedtls: MakeEnd, role: Role) -> None:
 
 
 @roles
-def test_a_narrow_path(mbedtls: MakeEnd, role: Role) -> None:
-    """Both cut their messages, but Mbed TLS never a ClientHello; so the first datagram does not count."""
+def test_a_small_mtu(mbedtls: MakeEnd, role: Role) -> None:
+    """Both fragment their messages, but Mbed TLS never a ClientHello. So its first datagram is ignored."""
     ours, theirs = connection(role, mtu=256), mbedtls(OTHER[role], mtu=160)
     ours.start(0.0)
     listening = Listening(ours)
@@ -343,7 +343,7 @@ def test_a_narrow_path(mbedtls: MakeEnd, role: Role) -> None:
 def through_a_bad_network(
     ours: DtlsConnection, theirs: MbedTlsEnd, seed: int, loss: float
 ) -> tuple[float, Listening]:
-    """Shake hands; return when it was done, and what was heard."""
+    """Run a handshake; return its end time, and the datagrams."""
     ours.start(0.0)
     listening = Listening(ours)
 
@@ -359,7 +359,7 @@ def through_a_bad_network(
 @pytest.mark.parametrize("loss", [0.0, 0.1, 0.3, 0.5])
 def test_through_a_network_that_loses_and_reorders(mbedtls: MakeEnd, role: Role, loss: float, mtu: int) -> None:
     for seed in range(15):
-        # Every other handshake begins with a cookie.
+        # Every second handshake begins with a cookie exchange.
         cookies = seed % 2 == 1
         ours = connection(role, seed, mtu=mtu, cookie_exchange=cookies and role == "server")
         theirs = mbedtls(OTHER[role], seed=seed, mtu=mtu, cookies=cookies and role == "client")
@@ -369,7 +369,7 @@ def test_through_a_network_that_loses_and_reorders(mbedtls: MakeEnd, role: Role,
 
 @roles
 def test_the_same_seed_sends_the_same_bytes(mbedtls: MakeEnd, role: Role) -> None:
-    """So a handshake that fails under loss can be looked at again."""
+    """So a handshake that fails under loss can be reproduced."""
     first, again, other = (
         through_a_bad_network(connection(role, 5), mbedtls(OTHER[role], seed=seed, mtu=300), seed=11, loss=0.3)
         for seed in (5, 5, 6)

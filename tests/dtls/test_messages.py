@@ -45,7 +45,7 @@ CLASSES: dict[int, type[Message]] = {
 
 
 def messages_of(*datagrams: bytes) -> list[HandshakeMessage]:
-    """The handshake messages in the clear, from any message_seq on."""
+    """The unencrypted handshake messages, from any message_seq on."""
     found: list[HandshakeMessage] = []
     reassembler = Reassembler()
     first = True
@@ -100,7 +100,7 @@ MADE: dict[str, Message] = {
 MAY_END_BEFORE_EXTENSIONS = (ClientHello, ServerHello)
 
 
-def test_there_are_messages_of_every_kind_but_the_rare() -> None:
+def test_the_vectors_have_messages_of_all_common_types() -> None:
     kinds = {message.message_type for message in CAPTURED.values()}
     assert set(CLASSES) - kinds == {HandshakeType.HELLO_VERIFY_REQUEST, HandshakeType.FINISHED}
 
@@ -120,7 +120,7 @@ def test_captured_messages_cut_and_with_bytes_after_the_end(name: str) -> None:
             parsed = kind.parse(message.body[:size])
         except BadPacket:
             continue
-        # Extensions are the one part that may be absent.
+        # Only the extensions may be absent.
         assert isinstance(parsed, MAY_END_BEFORE_EXTENSIONS)
         assert not parsed.extensions
     with pytest.raises(DecodeError):
@@ -128,7 +128,7 @@ def test_captured_messages_cut_and_with_bytes_after_the_end(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_made_messages_three_ways(name: str) -> None:
+def test_constructed_messages_whole_cut_and_with_extra_bytes(name: str) -> None:
     message = MADE[name]
     raw = message.serialize()
     assert type(message).parse(raw) == message
@@ -158,7 +158,7 @@ def test_a_session_id_that_is_too_long(kind: type[Message]) -> None:
         kind.parse(bytes.fromhex("fefd") + bytes(32) + bytes([33]) + bytes(100))
 
 
-def test_a_curve_by_parameters() -> None:
+def test_an_explicit_curve_is_refused() -> None:
     with pytest.raises(IllegalParameter):
         ServerKeyExchange.parse(b"\1" + bytes(50))
 

@@ -9,7 +9,8 @@ from sfu.dtls import ConnectionState, HandshakeCompleted
 @pytest.mark.parametrize("loss", [0.0, 0.1, 0.3, 0.5])
 def test_every_one_of_200_seeds_completes(loss: float) -> None:
     for seed in range(200):
-        # Every third seed a path so narrow that each flight takes several datagrams; every fifth a cookie.
+        # Every third seed has an MTU so small that each flight needs several datagrams; every fifth has a
+        # cookie.
         mtu = 300 if seed % 3 == 0 else 1200
         client = connection("client", seed, mtu=mtu)
         server = connection("server", seed, mtu=mtu, cookie_exchange=seed % 5 == 0)

@@ -1,4 +1,4 @@
-"""Against OpenSSL: handshakes in both roles, the same keys, data, orderly close, alerts; with loss too."""
+"""Against OpenSSL: handshakes in both roles, equal keys, data, close_notify, alerts; also with loss."""
 
 from itertools import product
 from typing import Literal
@@ -93,7 +93,7 @@ def test_suites_and_groups(
     configuration = DtlsConfiguration(
         server_certificate if role == "server" else certificate(2),
         seeded(3),
-        groups=[group] if role == "server" else [group, SECP256R1],  # which the certificate's curve needs
+        groups=[group] if role == "server" else [group, SECP256R1],  # P-256 for the curve of the certificate
         suites=[suite],
     )
     ours = DtlsConnection(role, configuration)
@@ -134,7 +134,7 @@ def test_rsa_certificate_of_ours(role: Role, rsa_certificate: Certificate) -> No
     completed(ours, PyOpenSslEnd(OTHER[role], certificate(7)))
 
 
-def test_a_server_that_asks_for_no_certificate() -> None:
+def test_a_server_that_requests_no_certificate() -> None:
     ours = connection("client")
     theirs = PyOpenSslEnd("server", certificate(7), ask_certificate=False)
     completed(ours, theirs)
@@ -159,7 +159,7 @@ def test_cookie_exchange_with_openssl_as_server() -> None:
     ours, theirs = connection("client"), PyOpenSslEnd("server", certificate(7), cookie=True)
     completed(ours, theirs)
     assert same_keys(ours, theirs)
-    assert ours.statistics().records_sent == 7  # the ClientHello twice
+    assert ours.statistics().records_sent == 7  # two ClientHellos
 
 
 @pytest.mark.parametrize("role", ["server", "client"])

@@ -22,7 +22,7 @@ def test_cut(size: int) -> None:
     assert caught.value.reason == "dtls-record-truncated"
 
 
-def test_more_follows() -> None:
+def test_bytes_after_the_record_are_left() -> None:
     assert parse_record(RAW + RAW + b"x") == (RECORD, len(RAW))
     assert parse_record(RAW + RAW + b"x", len(RAW)) == (RECORD, 2 * len(RAW))
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from sfu.dtls.replay import WINDOW, ReplayWindow
 
 
-def test_in_order_and_repeated() -> None:
+def test_in_order_and_replayed() -> None:
     window = ReplayWindow()
     for number in range(200):
         assert window.is_fresh(number)
@@ -21,7 +21,7 @@ def test_late_but_within_the_window() -> None:
     assert not window.is_fresh(1)
 
 
-def test_asking_does_not_move_the_window() -> None:
+def test_is_fresh_does_not_move_the_window() -> None:
     window = ReplayWindow()
     window.mark(1)
     assert window.is_fresh(2**48 - 1)
@@ -29,7 +29,7 @@ def test_asking_does_not_move_the_window() -> None:
 
 
 @given(st.lists(st.integers(0, 300)))
-def test_like_a_set_that_forgets_the_old(numbers: list[int]) -> None:
+def test_behaves_like_a_set_of_recent_numbers(numbers: list[int]) -> None:
     window = ReplayWindow()
     seen: set[int] = set()
     for number in numbers:

@@ -29,7 +29,7 @@ def test_the_wrong_kind_of_key(scheme: SignatureScheme) -> None:
         scheme.verify(other, b"", b"data")
 
 
-def test_ecdsa_needs_no_randomness() -> None:
+def test_ecdsa_is_deterministic() -> None:
     scheme = SCHEMES[0x0403]
     assert scheme.sign(KEYS["ecdsa"], b"data") == scheme.sign(KEYS["ecdsa"], b"data")
 

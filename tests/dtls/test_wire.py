@@ -32,7 +32,7 @@ def test_a_block_must_be_used_up() -> None:
         block.u8()
 
 
-def test_leaving_by_an_error_keeps_that_error() -> None:
+def test_an_error_inside_a_block_is_kept() -> None:
     with pytest.raises(KeyError), Reader(b"left over"):
         raise KeyError
 

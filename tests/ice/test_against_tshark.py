@@ -1,4 +1,4 @@
-"""What tshark reads in recorded STUN messages, and in messages made here, is what we read in them."""
+"""tshark and our parser read the same in recorded STUN messages, and in messages made here."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def test_stun(vectors: dict[str, bytes], tmp_path: Path) -> None:
 
 
 def check(message: StunMessage, data: bytes, row: Row) -> None:
-    """Every field that we give a meaning."""
+    """Compare every field that we decode."""
 
     def numbers(field: str) -> list[int]:
         return [int(value, 0) for value in row[field]]

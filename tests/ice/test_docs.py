@@ -22,7 +22,7 @@ def test_example_in_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "PathSelected" in capsys.readouterr().out
 
 
-def test_figure_shows_the_ways_that_an_agent_goes() -> None:
+def test_the_figure_shows_all_transitions_of_an_agent() -> None:
     figure = PAGE.read_text().partition("## States")[2].partition("\n## ")[0]
     drawn = re.findall(r"(?m)^    (\w+) --> (\w+): ", figure)
     gone = {(before.value, after.value) for seed in range(150) for before, after in random_walk(Random(seed))}
@@ -31,7 +31,7 @@ def test_figure_shows_the_ways_that_an_agent_goes() -> None:
 
 
 def random_walk(random: Random) -> Iterator[tuple[IceState, IceState]]:
-    """Let anything happen to an agent but its end; yield each state that it was in with the next."""
+    """Call an agent at random, but never close it; yield each state with the next."""
     agent = IceLiteAgent(Credentials("ours0", "p" * 22), now=0.0)
     paths = [IcePath(None, Address("192.0.2.1", port), transport="tcp") for port in (5000, 5001)]
     state, now = agent.state, 0.0

@@ -1,4 +1,4 @@
-"""RFC 4571: the same datagrams come out however the stream is cut."""
+"""RFC 4571: the same datagrams are found however the stream is cut."""
 
 from itertools import pairwise
 
@@ -13,24 +13,24 @@ DATAGRAMS = st.lists(st.binary(max_size=60) | st.just(bytes(MAX_FRAME)), max_siz
 
 
 def framed(*datagrams: bytes) -> bytes:
-    """The stream that carries these."""
+    """The stream of these datagrams."""
     return b"".join(LENGTH.pack(len(data)) + data for data in datagrams)
 
 
 def cut(stream: bytes, places: list[int]) -> list[bytes]:
-    """A stream in pieces, some of them empty."""
+    """A stream cut into chunks, some of them empty."""
     edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
     return [stream[start:end] for start, end in pairwise(edges)]
 
 
 def received(pieces: list[bytes]) -> tuple[list[bytes], str | None]:
-    """The datagrams that come out, and the reason if there is an end to it."""
+    """The datagrams found, and the reason if an error ends the stream."""
     deframer = Deframer()
     datagrams: list[bytes] = []
     try:
         for piece in pieces:
             for data in deframer.receive(piece):
-                datagrams.append(data)  # noqa: PERF402 - those before an error count
+                datagrams.append(data)  # noqa: PERF402 - those before an error are kept
     except BadPacket as error:
         return datagrams, error.reason
     return datagrams, None
@@ -58,7 +58,7 @@ def test_a_byte_at_a_time() -> None:
 @pytest.mark.parametrize(
     "start", [b"GET / HTTP/1.1\r\n", b"PRI * HTTP/2.0", b"\x16\x03\x01\x02\x00\x01", b"SSH-2.0-", b"\x08\x01"]
 )
-def test_other_protocols_are_known_by_two_bytes(start: bytes) -> None:
+def test_other_protocols_are_detected_by_two_bytes(start: bytes) -> None:
     deframer = Deframer()
     assert list(deframer.receive(framed(b"before") + start[:1])) == [b"before"]
     for byte in start[1:]:
@@ -66,7 +66,7 @@ def test_other_protocols_are_known_by_two_bytes(start: bytes) -> None:
             list(deframer.receive(bytes([byte])))
 
 
-def test_no_more_than_an_incomplete_frame_is_kept() -> None:
+def test_at_most_one_incomplete_frame_is_kept() -> None:
     deframer = Deframer()
     for _ in range(100):
         assert len(list(deframer.receive(framed(*[bytes(100)] * 20)))) == 20

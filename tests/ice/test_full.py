@@ -1,4 +1,4 @@
-"""The full agent as its transport sees it: what it asks for, and what follows from what is reported."""
+"""The full agent as its transport sees it: its requests, and its states after reports of the shell."""
 
 import pytest
 
@@ -27,12 +27,12 @@ RELAY = IcePath(Address("203.0.113.1", 4001), Address("198.51.100.7", 5000))
 
 
 def state(agent: FullIceAgent) -> IceState:
-    """Its state; a function, so that mypy does not think to know it already."""
+    """The agent's state. It is a function because mypy takes an attribute for constant after an assertion."""
     return agent.state
 
 
 def candidate(port: int = 5000, extra: str = "", transport: str = "udp", component: int = 1) -> Candidate:
-    """One of the peer's."""
+    """A candidate of the peer."""
     return Candidate.parse(f"candidate:1 {component} {transport} 1 198.51.100.7 {port} typ host{extra}")
 
 
@@ -47,7 +47,7 @@ def connected() -> FullIceAgent:
     return agent
 
 
-def test_it_is_what_a_transport_asks_for() -> None:
+def test_it_is_an_ice_agent() -> None:
     agent: IceAgent = FullIceAgent(OURS, now=0.0)
     assert (agent.ufrags(), agent.outgoing(0.0)) == ([], [])
     agent.receive(b"\0\1", HOST, 0.0)
@@ -101,7 +101,7 @@ def test_silence_disconnects_and_a_sign_of_life_reconnects() -> None:
     assert state(agent) is IceState.COMPLETED
     agent.handle_timeout(1.0 + DISCONNECTED_AFTER)
     assert state(agent) is IceState.COMPLETED
-    # RTCP is no consent, checks are.
+    # Checks renew consent, RTCP does not.
     assert agent.next_timeout() == 9.0 + DISCONNECTED_AFTER
     agent.report(Heard("ours", RELAY), 10.0)
     assert agent.next_timeout() == 9.0 + DISCONNECTED_AFTER
@@ -116,7 +116,7 @@ def test_silence_disconnects_and_a_sign_of_life_reconnects() -> None:
     assert not agent.is_validated(HOST)
 
 
-def test_checks_that_nobody_answers_fail() -> None:
+def test_unanswered_checks_fail() -> None:
     agent = FullIceAgent(OURS, now=0.0)
     agent.set_remote(THEIRS, 0.5)
     agent.report(Validated("ours", HOST, False), 5.0)
@@ -126,7 +126,7 @@ def test_checks_that_nobody_answers_fail() -> None:
     assert state(agent) is IceState.FAILED
 
 
-def test_a_lost_generation_fails_at_once_and_a_restart_begins_anew() -> None:
+def test_a_lost_generation_fails_at_once_and_a_restart_starts_checking() -> None:
     agent = connected()
     agent.report(Lost("ours"), 2.0)
     agent.report(Nominated("ours", HOST), 2.0)
@@ -139,7 +139,7 @@ def test_a_lost_generation_fails_at_once_and_a_restart_begins_anew() -> None:
     assert agent.requests() == [Connect("again", THEIRS_AGAIN, False)]
     agent.report(Lost("ours"), 4.0)
     assert state(agent) is IceState.CHECKING
-    # What was nominated before counts no more.
+    # The old nomination has no effect.
     agent.report(Validated("again", HOST, True), 4.5)
     assert (state(agent), agent.selected) == (IceState.CONNECTED, HOST)
     agent.report(Nominated("again", RELAY), 5.0)
@@ -147,7 +147,7 @@ def test_a_lost_generation_fails_at_once_and_a_restart_begins_anew() -> None:
     assert agent.statistics().path_changes == 1
 
 
-def test_a_restart_stands_beside_the_old_path_until_it_nominates() -> None:
+def test_a_restart_keeps_the_old_path_until_it_nominates() -> None:
     agent = connected()
     agent.restart(AGAIN, 2.0)
     assert agent.requests() == [Gather(AGAIN)]
@@ -170,7 +170,7 @@ def test_a_restart_that_fails_leaves_the_old_path() -> None:
     agent.restart(AGAIN, 2.0)
     agent.report(Lost("again"), 3.0)
     assert (agent.state, agent.selected) == (IceState.COMPLETED, HOST)
-    # And is nothing to fall back on.
+    # When the old path fails, the failed restart is not used.
     agent.report(Lost("ours"), 4.0)
     assert state(agent) is IceState.FAILED
     agent.restart(THIRD, 5.0)
@@ -178,7 +178,7 @@ def test_a_restart_that_fails_leaves_the_old_path() -> None:
     assert state(agent) is IceState.FAILED
 
 
-def test_a_restart_outlives_the_consent_for_what_was_before_it() -> None:
+def test_a_restart_continues_when_the_old_consent_expires() -> None:
     agent = connected()
     agent.restart(AGAIN, 20.0)
     agent.set_remote(THEIRS_AGAIN, 21.0)
@@ -189,13 +189,13 @@ def test_a_restart_outlives_the_consent_for_what_was_before_it() -> None:
     assert agent.requests() == [Release("ours")]
     agent.report(Nominated("again", RELAY), 40.0)
     assert (agent.state, agent.selected) == (IceState.COMPLETED, RELAY)
-    # To nominate takes an answer, so consent counts from then.
+    # A nomination includes an answer to a check, so it renews consent.
     assert agent.is_validated(RELAY)
     agent.alive(RELAY, 65.0)
     assert agent.next_timeout() == 40.0 + FAILED_AFTER
 
 
-def test_a_restart_outlives_the_sockets_of_what_was_before_it() -> None:
+def test_a_restart_continues_when_the_old_sockets_fail() -> None:
     agent = connected()
     agent.restart(AGAIN, 2.0)
     agent.report(Lost("again"), 2.5)
@@ -211,8 +211,8 @@ def test_consent_is_an_answer_on_the_path_in_use() -> None:
     agent = connected()
     agent.restart(AGAIN, 5.0)
     for now in (10.0, 20.0, 30.0):
-        # It lives, and may be anywhere: its checks on the path in use, which anybody may forge the address of,
-        # and all that happens on other paths do not say that it still wants to receive there.
+        # The peer is alive. But its own checks on the path in use (their address may be forged), and checks on
+        # other paths, do not show that it still consents to receive on the path in use.
         agent.report(Validated("ours", HOST, False), now)
         agent.report(Validated("ours", RELAY, True), now)
         agent.report(Heard("ours", RELAY), now)
@@ -257,7 +257,7 @@ def test_candidates_stay_with_their_description_while_a_restart_waits_for_the_ne
     assert agent.requests()[1:] == [TryCandidate("again", new)]
 
 
-def test_candidates_of_a_generation_that_is_over_are_dropped() -> None:
+def test_candidates_of_an_ended_generation_are_dropped() -> None:
     agent = connected()
     agent.report(Lost("ours"), 2.0)
     agent.restart(AGAIN, 3.0)
@@ -276,7 +276,7 @@ def test_a_restart_before_the_first_description_waits_for_it() -> None:
     assert agent.requests() == [Gather(AGAIN), Connect("again", THEIRS, False)]
 
 
-def test_a_description_that_comes_after_the_end_of_its_generation_is_for_nobody() -> None:
+def test_a_description_for_an_ended_generation_is_ignored() -> None:
     agent = FullIceAgent(OURS, now=0.0)
     agent.requests()
     agent.report(Lost("ours"), 1.0)
@@ -289,7 +289,7 @@ def test_a_description_that_comes_after_the_end_of_its_generation_is_for_nobody(
     assert agent.requests()[-1] == Connect("again", THEIRS_AGAIN, False)
 
 
-def test_candidates_of_no_use_are_counted_and_the_rest_is_bounded() -> None:
+def test_unusable_candidates_are_counted_and_the_rest_is_bounded() -> None:
     agent = FullIceAgent(OURS, now=0.0)
     agent.set_remote(THEIRS, 0.0)
     agent.requests()
@@ -306,7 +306,7 @@ def test_candidates_of_no_use_are_counted_and_the_rest_is_bounded() -> None:
     assert sum(isinstance(request, TryCandidate) for request in agent.requests()) == MAX_CANDIDATES
 
 
-def test_the_end_releases_everything() -> None:
+def test_close_releases_everything() -> None:
     agent = connected()
     agent.restart(AGAIN, 2.0)
     agent.requests()
@@ -322,7 +322,7 @@ def test_the_end_releases_everything() -> None:
         agent.restart(THIRD, 3.0)
 
 
-def test_what_nobody_has_begun_needs_no_end() -> None:
+def test_a_generation_that_was_never_gathered_is_not_released() -> None:
     agent = connected()
     agent.restart(AGAIN, 2.0)
     agent.set_remote(THEIRS_AGAIN, 2.2)

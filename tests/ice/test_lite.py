@@ -36,7 +36,7 @@ def check(
     priority: int = 100,
     transaction_id: bytes = bytes(12),
 ) -> bytes:
-    """A connectivity check as a full agent sends it."""
+    """A connectivity check of a full agent."""
     attributes = (
         (a.USERNAME, f"{local.ufrag}:{THEIRS.ufrag}"),
         (a.PRIORITY, priority),
@@ -53,7 +53,7 @@ def bare(message_class: MessageClass, *attributes: tuple[Any, Any], method: int 
 
 
 def state(agent: IceLiteAgent) -> IceState:
-    """The agent's state, read anew: mypy takes it for constant after an assertion."""
+    """The agent's state. It is a function because mypy takes an attribute for constant after an assertion."""
     return agent.state
 
 
@@ -64,7 +64,7 @@ def agent() -> IceLiteAgent:
 
 @pytest.fixture
 def connected(agent: IceLiteAgent) -> IceLiteAgent:
-    """An agent that was nominated P0 at 0.0."""
+    """An agent whose peer nominated P0 at 0.0."""
     agent.receive(check(), P0, 0.0)
     agent.receive(check(nominate=True), P0, 0.0)
     agent.outgoing(0.0)
@@ -140,7 +140,7 @@ def test_checks_may_come_before_the_remote_description(agent: IceLiteAgent) -> N
         (StunMessage(MessageClass.REQUEST, bytes(12), method=3).serialize(OURS.pwd.encode()), "stun-method"),
     ],
 )
-def test_strangers_get_no_answer(agent: IceLiteAgent, data: bytes, reason: str) -> None:
+def test_unauthenticated_datagrams_get_no_answer(agent: IceLiteAgent, data: bytes, reason: str) -> None:
     agent.receive(data, P0, 0.0)
     assert agent.outgoing(0.0) == []
     assert agent.events() == []
@@ -161,7 +161,7 @@ def test_unknown_required_attributes_are_named(agent: IceLiteAgent) -> None:
     assert agent.statistics().drops == {"stun-unknown-attribute": 1}
 
 
-def test_controlled_peer_is_told_to_control(agent: IceLiteAgent) -> None:
+def test_controlled_peer_gets_a_role_conflict(agent: IceLiteAgent) -> None:
     agent.receive(check((a.ICE_CONTROLLED, 2**64 - 1)), P0, 0.0)
     [(data, _)] = agent.outgoing(0.0)
     assert StunMessage.parse(data).get(a.ERROR_CODE) == a.ErrorCode(487, "Role Conflict")
@@ -227,7 +227,7 @@ def test_new_path_takes_over_sooner(connected: IceLiteAgent) -> None:
 
 
 def test_firefox_behind_a_nat_that_forgets(agent: IceLiteAgent) -> None:
-    """As recorded: one nominating check, then consent checks without it and with another priority."""
+    """As recorded: one nominating check, then consent checks without nomination and with another priority."""
     agent.receive(check(nominate=True, priority=1853751551), P0, 0.0)
     agent.receive(check(priority=2122187007), P0, 5.6)
     agent.handle_timeout(5.6 + DISCONNECTED_AFTER - 0.1)
@@ -235,7 +235,7 @@ def test_firefox_behind_a_nat_that_forgets(agent: IceLiteAgent) -> None:
     agent.receive(check(priority=2122187007), P1, 11.1)
     assert agent.selected == P1
     assert state(agent) is IceState.COMPLETED
-    # The priority of consent checks does not stand in the way of another nomination.
+    # The priority of consent checks does not prevent another nomination.
     agent.receive(check(nominate=True, priority=1853751551), P2, 11.2)
     assert agent.selected == P2
 
@@ -274,7 +274,7 @@ def test_check_reconnects(connected: IceLiteAgent) -> None:
     assert connected.next_timeout() == 20.0 + DISCONNECTED_AFTER
 
 
-def test_media_is_a_sign_of_life_but_no_consent(connected: IceLiteAgent) -> None:
+def test_media_is_a_sign_of_life_but_does_not_renew_consent(connected: IceLiteAgent) -> None:
     for now in range(1, 30):
         connected.alive(P0, float(now))
         connected.handle_timeout(float(now))
@@ -340,7 +340,7 @@ def test_paths_are_bounded_and_the_one_in_use_stays(connected: IceLiteAgent) -> 
     assert connected.selected == P0
 
 
-def test_the_path_that_was_checked_longest_ago_gives_way(connected: IceLiteAgent) -> None:
+def test_the_least_recently_checked_path_is_dropped(connected: IceLiteAgent) -> None:
     for path in PATHS[1:MAX_PATHS]:
         connected.receive(check(), path, 1.0)
     connected.receive(check(), P1, 2.0)
@@ -354,7 +354,7 @@ def test_the_path_that_was_checked_longest_ago_gives_way(connected: IceLiteAgent
 
 
 def tcp(number: int) -> IcePath:
-    """A TCP connection from some port."""
+    """A TCP path from another port for each number."""
     return IcePath(None, Address("192.0.2.99", 6000 + number), transport="tcp")
 
 
@@ -364,7 +364,7 @@ def test_tcp_is_checked_and_nominated_like_udp(agent: IceLiteAgent) -> None:
     assert path == tcp(0)
     assert StunMessage.parse(data).get(a.XOR_MAPPED_ADDRESS) == tcp(0).remote
     assert agent.selected == tcp(0)
-    # The client finds UDP a little later, and decides for it.
+    # The client finds UDP a little later, and nominates it.
     agent.receive(check(), P0, 0.1)
     assert agent.selected == tcp(0)
     agent.receive(check(nominate=True), P0, 0.2)
@@ -377,8 +377,8 @@ def test_aggressive_nomination_prefers_udp_whichever_comes_first(agent: IceLiteA
     assert agent.selected == P0
 
 
-def test_a_tcp_connection_is_no_rebound_udp_address(connected: IceLiteAgent) -> None:
-    """Firefox checks UDP every 4 to 6 s; what comes by TCP in between is no new mapping of a NAT."""
+def test_a_tcp_connection_is_not_a_rebound_udp_address(connected: IceLiteAgent) -> None:
+    """Firefox checks UDP every 4 to 6 s. A check by TCP in between is not a new NAT mapping."""
     connected.receive(check(), tcp(0), OVERDUE_AFTER + 0.1)
     assert connected.selected == P0
     connected.receive(check(), tcp(0), STALE_AFTER)
@@ -395,7 +395,7 @@ def test_lost_connection_is_retired_and_the_latest_other_path_takes_over(agent: 
     assert agent.selected == P1
     assert not agent.is_validated(tcp(0))
     assert agent.statistics().path_changes == 2
-    # Which one is wanted, the client says; nothing that was nominated before stands against it.
+    # The client nominates a path again; the earlier nomination has no effect.
     agent.receive(check(nominate=True, priority=1), P2, 0.5)
     assert agent.selected == P2
     assert state(agent) is IceState.COMPLETED
@@ -410,7 +410,7 @@ def test_lost_connection_that_was_not_in_use_changes_nothing_else(connected: Ice
     assert connected.state is IceState.COMPLETED
 
 
-def test_lost_connection_of_an_agent_that_hears_nothing_leaves_it_disconnected(connected: IceLiteAgent) -> None:
+def test_lost_connection_of_a_silent_agent_leaves_it_disconnected(connected: IceLiteAgent) -> None:
     connected.receive(check(), tcp(0), 1.0)
     connected.handle_timeout(1.0 + DISCONNECTED_AFTER)
     assert connected.state is IceState.DISCONNECTED
@@ -455,7 +455,7 @@ def test_restart_keeps_the_old_path_until_the_new_pair_is_nominated(connected: I
     assert connected.local == NEW
     connected.receive(check(), P0, 2.2)
     assert connected.statistics().drops == {"ice-ufrag": 1}
-    assert connected.is_validated(P0)  # packets that are still on their way there pass
+    assert connected.is_validated(P0)  # packets still in flight on it are accepted
 
 
 def test_restart_moves_to_a_path_of_lower_priority_that_is_nominated_at_once(connected: IceLiteAgent) -> None:
@@ -473,7 +473,7 @@ def test_restart_on_the_same_path(connected: IceLiteAgent) -> None:
 
 
 def test_restart_that_replaces_a_restart(connected: IceLiteAgent) -> None:
-    connected.restart(Credentials("lost", "a password that nobody will use"), 1.0)
+    connected.restart(Credentials("lost", "a password that is never used"), 1.0)
     connected.restart(NEW, 2.0)
     assert connected.events() == [
         CredentialsAdded("lost"),
@@ -497,7 +497,7 @@ def test_restart_of_a_failed_agent(connected: IceLiteAgent) -> None:
     assert connected.events() == [PathValidated(P1), PathSelected(P1), StateChanged(IceState.CONNECTED)]
 
 
-def test_restart_outlives_the_consent_for_what_was_before_it(connected: IceLiteAgent) -> None:
+def test_restart_continues_when_the_old_consent_expires(connected: IceLiteAgent) -> None:
     connected.restart(NEW, 20.0)
     connected.handle_timeout(FAILED_AFTER)
     assert connected.events() == [
@@ -513,7 +513,7 @@ def test_restart_outlives_the_consent_for_what_was_before_it(connected: IceLiteA
     assert (connected.state, connected.selected) == (IceState.CONNECTED, P1)
 
 
-def test_restart_that_nobody_follows_ends_in_failed(connected: IceLiteAgent) -> None:
+def test_restart_without_checks_ends_in_failed(connected: IceLiteAgent) -> None:
     connected.restart(NEW, 1.0)
     connected.handle_timeout(FAILED_AFTER)
     assert connected.next_timeout() == 2 * FAILED_AFTER
@@ -527,7 +527,7 @@ def test_restart_that_nobody_follows_ends_in_failed(connected: IceLiteAgent) -> 
 # End
 
 
-def test_close_retires_everything_and_ignores_the_rest(connected: IceLiteAgent) -> None:
+def test_close_retires_everything_and_ignores_later_datagrams(connected: IceLiteAgent) -> None:
     connected.restart(NEW, 1.0)
     connected.receive(check(), P0, 1.0)
     connected.events()

@@ -4,7 +4,7 @@ V4 = Address("192.0.2.1", 7882)
 V6 = Address("2001:db8::1", 50000)
 
 
-def test_address_prints_as_people_write_it() -> None:
+def test_address_prints_in_the_usual_form() -> None:
     assert str(V4) == "192.0.2.1:7882"
     assert str(V6) == "[2001:db8::1]:50000"
 

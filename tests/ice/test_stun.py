@@ -61,7 +61,7 @@ def test_responses_of_rfc5769(vectors: dict[str, bytes], name: str, address: Add
     assert message.has_integrity(PASSWORD)
 
 
-def test_vectors_mean_the_same_after_a_round_trip(vectors: dict[str, bytes]) -> None:
+def test_vectors_are_equal_after_a_round_trip(vectors: dict[str, bytes]) -> None:
     for data in vectors.values():
         message = StunMessage.parse(data)
         again = StunMessage.parse(message.serialize(PASSWORD))
@@ -204,12 +204,12 @@ def test_error_phrase_in_a_wrong_encoding_keeps_its_code() -> None:
     assert error.code == 401
 
 
-def test_first_of_equal_attributes_counts() -> None:
+def test_the_first_of_equal_attributes_is_used() -> None:
     message = StunMessage.parse(request((a.PRIORITY, 1), (a.PRIORITY, 2)).serialize())
     assert message.get(a.PRIORITY) == 1
 
 
-def test_nothing_after_the_integrity_counts() -> None:
+def test_attributes_after_the_integrity_are_ignored() -> None:
     signed = request((a.PRIORITY, 1)).serialize(b"key")[:-8]
     tail = b"\x00\x25\x00\x00"
     smuggled = signed[:2] + (len(signed) - 20 + len(tail)).to_bytes(2, "big") + signed[4:] + tail
@@ -249,7 +249,7 @@ def test_error_classes_are_wire_codes() -> None:
 # Routing
 
 
-def test_local_ufrag_is_what_stands_before_the_colon(vectors: dict[str, bytes]) -> None:
+def test_local_ufrag_is_the_part_before_the_colon(vectors: dict[str, bytes]) -> None:
     assert local_ufrag(vectors["rfc5769-request"]) == "evtj"
     assert local_ufrag(request((a.PRIORITY, 1), (a.USERNAME, "ours:theirs:more")).serialize()) == "ours"
 
