@@ -23,7 +23,7 @@ async def expect(websocket: trio_websocket.WebSocketConnection, wanted: str) -> 
             raise RuntimeError(message["data"]["message"])
 
 
-async def join(url: str, name: str, task_status: trio.TaskStatus[list[str]]) -> None:
+async def enter_room(url: str, name: str, task_status: trio.TaskStatus[list[str]]) -> None:
     """Join the lobby, report who else is there, and stay until cancelled."""
     address = url.replace("http://", "ws://") + "ws"
     async with trio_websocket.open_websocket_url(address) as websocket:
@@ -41,7 +41,7 @@ async def main() -> None:
     async with trio.open_nursery() as nursery:
         url = await nursery.start(process.serve, load(ANYWHERE, {}, None))
         for name in ("Ada", "Bob"):
-            others = await nursery.start(join, url, name)
+            others = await nursery.start(enter_room, url, name)
             print(f"{name} joins the lobby and finds {others}")
         nursery.cancel_scope.cancel("the example is over")
 
