@@ -1,7 +1,7 @@
 """Candidate lines: only BadPacket escapes, and what parses prints to one line that parses to the same.
 
-The text is read as a candidate of its own, as what a client trickles, and after the words that every
-candidate begins with, so that the rest of the grammar is reached at once.
+The text is parsed as a candidate, as a trickled candidate, and after the words at the start of every candidate,
+so that the rest of the grammar is reached quickly.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ def one_input(data: bytes) -> None:
 
 
 def check(text: str) -> None:
-    """One candidate."""
+    """Check one candidate."""
     try:
         candidate = Candidate.parse(text)
     except BadPacket as error:
         assert error.reason == "candidate"
         return
     assert Candidate.parse(str(candidate)) == candidate
-    # It may go into a description again: no line may come out of one.
+    # It may be written into a description, so it must stay one line.
     assert len(str(candidate).splitlines()) == 1
     assert len(str(candidate)) <= MAX_LENGTH
     assert 1 <= candidate.component <= 256

@@ -1,10 +1,9 @@
 """A DTLS client and server under any sequence of datagrams and ticks: nothing raises, nothing grows, both end.
 
-The input is a program for the network between two genuine ends: deliver, drop, double, change or swap their
-datagrams, cut them into records, inject bytes, let time pass, send data, close. Afterwards the network
-works again, and then each end must come to an end of its handshake: connected or failed, never stuck; only a
-server that has heard no whole ClientHello may go on waiting. Ends that are connected with each other hold
-the same keys, and data arrives as it was sent.
+The input is a program for the network between two genuine ends: deliver, drop, duplicate, change or swap their
+datagrams, cut them into records, inject bytes, let time pass, send data, close. Afterwards the network works
+again. Then each end must end its handshake: connected or failed. Only a server without a whole ClientHello may
+still wait. Connected ends have the same keys, and data arrives as it was sent.
 """
 
 import random
@@ -31,7 +30,7 @@ def certificate(seed: int) -> Certificate:
 
 
 class Network:
-    """Two ends, what is under way in each direction, and a clock."""
+    """Two ends, the datagrams in flight in each direction, and a clock."""
 
     def __init__(self, mtu: int, cookie_exchange: bool) -> None:
         self.now = 0.0
@@ -47,7 +46,7 @@ class Network:
         self.collect()
 
     def collect(self) -> None:
-        """Take what both ends want to send, look at what they report, and check that nothing has grown."""
+        """Fetch the datagrams and events of both ends, and check that nothing has grown."""
         for index, end in enumerate(self.ends):
             datagrams = end.outgoing(self.now)
             assert sum(map(len, datagrams)) < 100_000
@@ -59,7 +58,7 @@ class Network:
             assert end._handshake.buffered <= MAX_BUFFERED
 
     def deliver(self, sender: int, datagram: bytes) -> None:
-        """Let the other end receive."""
+        """Give a datagram to the other end."""
         self.ends[1 - sender].receive(datagram, self.now)
         self.collect()
 
@@ -114,7 +113,7 @@ class Network:
         return 0
 
     def heal(self) -> None:
-        """Deliver everything and let all timers run out."""
+        """Deliver everything and let all timers expire."""
         end = self.now + PATIENCE
         while self.now < end:
             for index, queue in enumerate(self.under_way):
@@ -130,7 +129,7 @@ class Network:
 
 
 def records(datagram: bytes) -> list[bytes]:
-    """Cut a datagram into its records, the last one first."""
+    """Split a datagram into its records, in reverse order."""
     found, offset = [], 0
     while offset < len(datagram):
         try:

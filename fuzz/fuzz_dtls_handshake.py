@@ -1,6 +1,6 @@
 """DTLS handshake messages: only alerts escape, and what parses serializes to the same meaning.
 
-The first byte is the message's type. Extensions go on to their readers, certificates to the reader of keys.
+The first byte is the message's type. Extensions are given to their decoders, certificates to `public_key_of`.
 """
 
 from collections.abc import Callable
@@ -81,14 +81,14 @@ def one_input(data: bytes) -> None:
 
 
 def check_extensions(extensions: Extensions) -> None:
-    """Give every extension to every reader."""
+    """Give every extension to every decoder."""
     for content in extensions.values():
         for reader in READERS:
             refuse_or_not(reader, content)
 
 
 def refuse_or_not(reader: Callable[[bytes], object], content: bytes) -> None:
-    """Let a reader read or raise an alert."""
+    """Call a decoder, which may raise an alert."""
     try:
         reader(content)
     except Alert:

@@ -1,7 +1,7 @@
 """DTLS datagrams: only BadPacket escapes; records and fragments serialize to what was read; memory is bounded.
 
-What is in a record of epoch 0 goes on to the readers of fragments and alerts, and everything also to the
-AEADs, which must refuse it.
+The content of records of epoch 0 is given to the parsers of fragments and alerts. Every record is also given to
+the AEADs, which must refuse it.
 """
 
 from sfu.dtls.alerts import AlertMessage
@@ -28,7 +28,7 @@ def one_input(data: bytes) -> None:
 
 
 def check_content(record: Record, reassembler: Reassembler) -> None:
-    """Give one record to whatever reads records."""
+    """Give one record to all parsers of records."""
     for protection in PROTECTIONS:
         try:
             protection.open(record)

@@ -1,6 +1,7 @@
-"""RFC 4571 framing: only BadPacket escapes; however a stream is cut, the same comes out, and little is kept.
+"""RFC 4571 framing: only BadPacket escapes; however a stream is cut, the datagrams are the same, and memory is
+bounded.
 
-The first bytes say where the rest is cut: each is the length of a piece, up to the one that is zero.
+The first bytes, up to a zero byte, are the lengths of the chunks into which the rest is cut.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ def one_input(data: bytes) -> None:
 
 
 def pieces(stream: bytes, sizes: bytes) -> Iterator[bytes]:
-    """Cut a stream; what is left behind the last cut is the last piece."""
+    """Cut a stream into chunks; the last one is the rest."""
     start = 0
     for size in sizes:
         yield stream[start : start + size]
@@ -29,7 +30,7 @@ def pieces(stream: bytes, sizes: bytes) -> Iterator[bytes]:
 
 
 def deframe(stream: Iterable[bytes]) -> tuple[list[bytes], str | None]:
-    """Return the datagrams that come out, and the reason if the stream cannot go on."""
+    """Return the datagrams found, and the reason if an error ends the stream."""
     deframer, datagrams = Deframer(), list[bytes]()
     try:
         for piece in stream:

@@ -1,16 +1,15 @@
 """The full ICE agent under any reports, candidates, restarts and ticks: it never raises, spins or gets stuck.
 
-The input is a program: each step is a byte that says what and a byte of detail. The harness stands for
-whoever has the sockets: it carries out requests and reports what it pleases, of generations that are, were,
-or never began.
+The input is a program. Each step is a byte for the action and a byte of detail. The harness takes the place of
+the shell's agent: it carries out requests and sends any reports, about current, ended and unknown generations.
 
-* A generation is gathered once and released once, and nothing is asked of it before or after; at most two are
-  not released, and none once the agent is closed.
-* The events, added up, tell the state and the selected path as they are; what is sent on is validated.
+* A generation is gathered once and released once. There are no requests about it before or after. At most two
+  are not released, and none once the agent is closed.
+* The sum of the events gives the state and the selected path. The selected path is validated.
 * Candidates are bounded, and a timer that has been handled is not due again at once.
 
-Afterwards the peer falls silent, and the agent must fail; it restarts and nominates, and the agent must
-complete.
+At the end the peer is silent, and the agent must fail. Then the peer restarts and nominates, and the agent must
+be completed.
 """
 
 from deadlines import run_due
@@ -34,23 +33,23 @@ from sfu.ice.full_messages import (
 )
 from sfu.ice.path import Address, IcePath
 
-TARGETS = ("sfu.ice.full",)
-"""What the inputs' coverage is measured on."""
+TARGETS = ("sfu.ice.agent", "sfu.ice.full")
+"""The modules whose coverage is measured."""
 
 MAX_STEPS = 300
 REMOTES = 8
-"""Addresses of the peer that are reported."""
+"""The peer's addresses in reports."""
 
 CONNECTED = (IceState.CONNECTED, IceState.COMPLETED)
 
 
 def path_of(ufrag: str, number: int) -> IcePath:
-    """A path of a generation: each has sockets of its own, and so a port of its own."""
+    """A path of a generation. Each generation has its own sockets, and so its own port."""
     return IcePath(Address("192.0.2.1", int(ufrag[1:])), Address(f"198.51.100.{number}", 5000))
 
 
 class Script:
-    """An agent, and what is known of it."""
+    """An agent, and the harness's record of it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -65,15 +64,15 @@ class Script:
         self.settle()
 
     def credentials(self) -> Credentials:
-        """Others than ever before."""
+        """New credentials."""
         self.count += 1
         self.ufrags.append(f"g{self.count}")
         return Credentials(f"g{self.count}", "password")
 
     def step(self, what: int, detail: int) -> None:
-        """Do one thing."""
+        """Do one step."""
         agent = self.agent
-        # Mostly one of the newest two generations, which are those that may be in force.
+        # Usually one of the two newest generations: only these can be current.
         ufrag = self.ufrags[-1 - (detail >> 3) % min(3, len(self.ufrags))]
         path = path_of(ufrag, detail % REMOTES)
         match what % 14:
@@ -108,7 +107,7 @@ class Script:
         self.settle()
 
     def name_candidates(self, detail: int) -> None:
-        """A few candidates, of this description or of another."""
+        """A few candidates, for this description or another one."""
         extensions = ((), (("ufrag", "them0"),), (("ufrag", "them1"),))[detail % 3]
         for port in range(detail):
             address = Address(f"198.51.100.{detail % 16}", port)
@@ -116,12 +115,12 @@ class Script:
             self.agent.add_candidate(Candidate("1", 1, transport, 1, address, "host", extensions=extensions))
 
     def pass_time(self, seconds: float) -> None:
-        """Let whatever falls due happen, each at its time."""
+        """Advance the time and handle each timer when it is due."""
         self.now += seconds
         run_due(self.agent, self.now, self.settle)
 
     def settle(self) -> None:
-        """Take requests and events, and compare."""
+        """Fetch requests and events, and compare with the agent."""
         agent = self.agent
         for request in agent.requests():
             match request:
@@ -163,11 +162,11 @@ class Script:
         assert agent.statistics().paths <= 2 * REMOTES
 
     def end(self) -> None:
-        """Silence, then a peer that does what it should, then nothing."""
+        """Check the end: silence, then a peer that follows the protocol, then close."""
         agent = self.agent
         if agent.state is not IceState.CLOSED:
             agent.set_remote(Credentials("last", "theirs"), self.now)
-            self.pass_time(2 * FAILED_AFTER)  # a restart that is under way has a time of its own
+            self.pass_time(2 * FAILED_AFTER)  # a pending restart has its own timeout
             states = [agent.state]
             agent.restart(self.credentials(), self.now)
             agent.set_remote(Credentials("very last", "theirs"), self.now)

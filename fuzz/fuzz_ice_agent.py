@@ -1,16 +1,17 @@
 """The ICE-lite agent under any datagrams, restarts and ticks: it never raises, spins, grows or gets stuck.
 
-The input is a program: each step is a byte that says what, a byte of detail, and for some a length and that
-many bytes. Checks are signed by the harness, with passwords that are good now, were good, or never were. A
-record of who may do what is kept beside the agent, and must agree with it after every step:
+The input is a program. Each step is a byte for the action, a byte of detail, and for some actions a length and
+that many bytes. The harness signs checks with passwords that are valid, were valid, or never were. It keeps its
+own record of what is valid, and the agent must agree with it after every step:
 
-* nothing but a check with a password that is good now is answered, validates a path or changes the state;
-* every datagram is counted once, every answer goes back along its path and carries the request's password;
-* the events, added up, tell the routes, the state and the selected path as they are;
+* only a check with a valid password is answered, validates a path or changes the state;
+* every datagram is counted once; every answer is sent on the path of its request, signed with the same
+  password;
+* the sum of the events gives the routes, the state and the selected path;
 * a timer that has been handled is not due again at once.
 
-Afterwards the peer falls silent, and the agent must fail; it restarts and nominates, and the agent must
-complete.
+At the end the peer is silent, and the agent must fail. Then the peer restarts and nominates, and the agent must
+be completed.
 """
 
 from typing import Any
@@ -34,19 +35,19 @@ from sfu.ice.path import Address, IcePath
 from sfu.ice.stun import BINDING, MessageClass, StunMessage
 from sfu.ice.validated_paths import MAX_PATHS
 
-TARGETS = ("sfu.ice.lite", "sfu.ice.validated_paths")
-"""What the inputs' coverage is measured on."""
+TARGETS = ("sfu.ice.agent", "sfu.ice.lite", "sfu.ice.validated_paths")
+"""The modules whose coverage is measured."""
 
 MAX_STEPS = 200
 PATHS = [IcePath(None, Address(f"192.0.2.{number}", 5000)) for number in range(24)]
 UNKNOWN = 0x7FFF
-"""Type of an attribute that one would have to understand."""
+"""An unknown comprehension-required attribute type."""
 SILENT = frozenset((IceState.FAILED, IceState.CLOSED))
-"""States in which nothing is heard."""
+"""States in which all datagrams are dropped."""
 
 
 class Script:
-    """An agent, its peer, and what is known of both."""
+    """An agent, its peer, and the harness's record of both."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -62,12 +63,12 @@ class Script:
         self.checks: list[bytes] = []
 
     def credentials(self) -> Credentials:
-        """Others than ever before."""
+        """New credentials."""
         self.generation += 1
         return Credentials(f"g{self.generation}", f"password {self.generation}")
 
     def step(self, what: int, detail: int, data: bytes) -> int:
-        """Do one thing; return how many bytes of `data` it has used."""
+        """Do one step; return how many bytes of `data` it has used."""
         agent = self.agent
         path = PATHS[detail % len(PATHS)]
         match what % 12:
@@ -80,7 +81,7 @@ class Script:
             case 5 if self.checks:
                 changed = bytearray(self.checks[detail % len(self.checks)])
                 changed[detail * 31 % len(changed)] ^= data[0] if data else 1
-                # What stands behind the signature may change without harm, so this may be good or not.
+                # Bytes after MESSAGE-INTEGRITY may change, so this check may be valid or not.
                 self.deliver(bytes(changed), path)
                 return 1
             case 6:
@@ -101,7 +102,7 @@ class Script:
         return 0
 
     def check(self, path: IcePath, *, options: int, whose: int, priority: bytes) -> None:
-        """A check by somebody who has a password, or not."""
+        """A check with a valid or an invalid password."""
         agent = self.agent
         candidates = [agent.local, agent.pending or agent.local, Credentials("g1", "guessed")]
         candidates.append(self.retired[-1] if self.retired else Credentials("nobody", "nobody's"))
@@ -127,7 +128,7 @@ class Script:
     def deliver(
         self, data: bytes, path: IcePath, *, good: Credentials | None = None, forged: bool = False
     ) -> None:
-        """A datagram comes, and is answered if it is signed by `good`, and not if it is `forged`."""
+        """A datagram arrives. It must be answered if it is signed by `good`, and not if it is `forged`."""
         agent = self.agent
         before = agent.state
         accepted = agent.statistics().checks
@@ -152,18 +153,18 @@ class Script:
         self.settle()
 
     def restart(self) -> None:
-        """New credentials; the old ones stay good for a while."""
+        """Restart with new credentials; the old ones stay valid for a while."""
         self.retired = [*self.retired[-3:], self.agent.local]
         self.agent.restart(self.credentials(), self.now)
         self.settle()
 
     def pass_time(self, seconds: float) -> None:
-        """Let whatever falls due happen, each at its time."""
+        """Advance the time and handle each timer when it is due."""
         self.now += seconds
         run_due(self.agent, self.now, self.settle)
 
     def settle(self) -> None:
-        """Add up the events, and compare."""
+        """Sum up the events, and compare with the agent."""
         agent = self.agent
         for event in agent.events():
             match event:
@@ -206,11 +207,11 @@ class Script:
             assert not self.paths
 
     def end(self) -> None:
-        """Silence, then a peer that does what it should, then nothing."""
+        """Check the end: silence, then a peer that follows the protocol, then close."""
         agent = self.agent
         if agent.state is not IceState.CLOSED:
             agent.set_remote(Credentials("them", "theirs"), self.now)
-            self.pass_time(2 * FAILED_AFTER)  # a restart that is under way has a time of its own
+            self.pass_time(2 * FAILED_AFTER)  # a pending restart has its own timeout
             states = [agent.state]
             self.restart()
             states.append(agent.state)

@@ -1,7 +1,7 @@
-"""STUN messages and who reads them: only BadPacket escapes, and what parses serializes to the same meaning.
+"""STUN messages and the lite agent: only BadPacket escapes, and what parses serializes to an equal message.
 
-Random bytes seldom have a right checksum or signature, so the same bytes are also tried as the attributes of
-a message that is signed as it should be: behind the signature is where an agent starts to believe.
+Random bytes seldom have a right checksum or signature. So the same bytes are also tried as the attributes of a
+correctly signed message, which an agent accepts.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from sfu.ice.stun import BINDING, HEADER, MessageClass, StunMessage, local_ufrag
 from sfu.ice.validated_paths import MAX_PATHS
 
 TARGETS = ("sfu.ice.stun", "sfu.ice.attributes", "sfu.ice.lite")
-"""What the inputs' coverage is measured on."""
+"""The modules whose coverage is measured."""
 
 LOCAL = Credentials("ours", "a password of some length")
 KEY = LOCAL.pwd.encode()
@@ -35,7 +35,7 @@ def one_input(data: bytes) -> None:
 
 
 def check_message(data: bytes) -> None:
-    """Parsing and its inverse."""
+    """Check that parsing and serializing are inverse."""
     with contextlib.suppress(BadPacket):
         local_ufrag(data)
     try:
@@ -49,7 +49,7 @@ def check_message(data: bytes) -> None:
 
 
 def check_agent(data: bytes) -> None:
-    """An agent that gets the datagram answers at most once, and with no more than a fixed number of bytes."""
+    """Check that an agent answers the datagram at most once, with a bounded number of bytes."""
     agent = IceLiteAgent(LOCAL, now=0.0)
     agent.receive(data, PATH, 0.0)
     answers = agent.outgoing(0.0)
@@ -69,7 +69,7 @@ def signed(body: bytes) -> bytes:
     name = (a.USERNAME, f"{LOCAL.ufrag}:them")
     skeleton = StunMessage(MessageClass.REQUEST, bytes(12), (name,), BINDING)
     start = skeleton.serialize()[HEADER.size : -8]  # without the header, and without the fingerprint
-    # The length counts MESSAGE-INTEGRITY (24 bytes) while that is being computed.
+    # The length includes MESSAGE-INTEGRITY (24 bytes) while that is computed.
     unsigned = struct.pack("!HHI12s", 1, len(start) + len(body) + 24, a.MAGIC_COOKIE, bytes(12)) + start + body
     return unsigned + struct.pack("!HH", a.MESSAGE_INTEGRITY.type, 20) + signature(unsigned)
 
