@@ -1,8 +1,8 @@
 """DTLS alerts: the codes, the two-byte message, and one exception class per fatal alert that we send.
 
 The exception class *is* the wire code: code that finds a violation raises, for example, `IllegalParameter`; the
-connection sends that alert and fails. Violations that an off-path attacker could inject (broken records,
-inconsistent fragments) raise a plain `BadPacket` instead: the packet is dropped and counted.
+connection sends that alert and fails. Violations that an attacker without the keys could inject (broken
+records, inconsistent fragments) raise a plain `BadPacket` instead: the packet is dropped and counted.
 """
 
 from enum import IntEnum
