@@ -22,6 +22,7 @@ from sfu.conference.limits import Limits
 from sfu.shell.config.redis_url import RedisAddress
 from sfu.shell.config.urls import HttpUrl
 from sfu.shell.config.values import (
+    BEARER_TOKEN,
     BOOLEAN,
     FILE,
     FILE_OR_URL,
@@ -86,6 +87,13 @@ class Settings:
     )
     admin_addr: HostPort = _setting(
         HOST_PORT, HostPort("127.0.0.1", 9090), "Listen address of the admin port: metrics, task tree (TCP)."
+    )
+    admin_token: str | None = _setting(
+        BEARER_TOKEN,
+        None,
+        "Secret that requests to the admin port must carry; required beyond loopback.",
+        default_text="none",
+        secret=True,
     )
     announced_ips: tuple[str, ...] = _setting(
         IPS, (), "IP addresses that clients send media to (1:1 NAT).", default_text="the host's own"
@@ -189,6 +197,9 @@ class Settings:
         if (self.tls_cert is None) != (self.tls_key is None):
             missing, given = ("tls_key", "tls_cert") if self.tls_key is None else ("tls_cert", "tls_key")
             raise ConfigError(f"{PREFIX}{missing.upper()} is not set: {PREFIX}{given.upper()} requires it")
+        if self.admin_token is None and not self.admin_addr.is_loopback:
+            reason = f"{PREFIX}ADMIN_ADDR={self.admin_addr} is not a loopback address and requires it"
+            raise ConfigError(f"{PREFIX}ADMIN_TOKEN is not set: {reason}")
         for name in ("turn_user", "turn_password"):
             if self.turn_urls and getattr(self, name) is None:
                 raise ConfigError(f"{PREFIX}{name.upper()} is not set: {PREFIX}TURN_URLS requires it")

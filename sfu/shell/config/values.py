@@ -1,6 +1,7 @@
 """The types of settings: how the text of each becomes a value."""
 
 import ipaddress
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,8 +18,21 @@ class HostPort(NamedTuple):
     port: int
     """0 means that the system chooses it."""
 
+    @property
+    def host_in_url(self) -> str:
+        """The host as it stands in a URL: an IPv6 address in brackets."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this host can reach it. That is not known of a host name, except ``localhost``."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{self.host_in_url}:{self.port}"
 
 
 class IceUrl(NamedTuple):
@@ -178,6 +192,23 @@ MIN_SECRET: Final = 32
 SECRET: Final = SettingType(
     _parse_secret, f"at least {MIN_SECRET} bytes, for example the output of `openssl rand -hex 32`", "SECRET"
 )
+
+
+_BEARER: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+
+def _parse_bearer_token(text: str) -> str:
+    if len(text) < MIN_SECRET or not _BEARER.fullmatch(text):
+        raise ValueError("too short, or a character that a header cannot carry")
+    return text
+
+
+BEARER_TOKEN: Final = SettingType(
+    _parse_bearer_token,
+    f"at least {MIN_SECRET} letters, digits and -._~+/, for example the output of `openssl rand -hex 32`",
+    "SECRET",
+)
+"""A secret for ``Authorization: Bearer`` (RFC 6750 section 2.1)."""
 
 
 def _parse_text(text: str) -> str:

@@ -1,7 +1,7 @@
 """The admin port: metrics, health, and the tree of running tasks.
 
-Clients of this port can read everything here and change nothing. There is no password, so the port is bound to
-loopback by default.
+Clients of this port can read everything here and change nothing. The port is bound to loopback by default;
+beyond that it requires a token (`sfu.shell.ops.access`).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,6 +16,7 @@ from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.http.connection import HttpConnection, serve_requests
 from sfu.shell.http.responses import Response, as_json, text
 from sfu.shell.logs import get_logger
+from sfu.shell.ops.access import Access
 from sfu.shell.ops.exposition import CONTENT_TYPE, exposition
 from sfu.shell.ops.meter import LoopLag, RateMeter
 from sfu.shell.ops.snapshot import MeasuredSocket, take_snapshot
@@ -51,6 +52,7 @@ class Admin:
         self._meter = RateMeter(server.conference, timeouts.meter_interval)
         self._lag = LoopLag(timeouts.lag_interval)
         self._connections = 0
+        self._access = Access(settings.admin_addr, settings.admin_token)
         # Two threads that write would only wait for each other, for the interpreter's lock.
         self._writing = trio.CapacityLimiter(1)
         self._resources: Mapping[str, Resource] = {
@@ -65,6 +67,7 @@ class Admin:
         address = self._settings.admin_addr
         with as_config_error("admin_addr", address):
             listeners = await trio.open_tcp_listeners(address.port, host=address.host)
+        self._access.ports = frozenset(listener.socket.getsockname()[1] for listener in listeners)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._meter.run)
             nursery.start_soon(self._lag.run)
@@ -86,6 +89,9 @@ class Admin:
             await trio.aclose_forcefully(stream)
 
     async def _answer(self, request: h11.Request, path: str) -> Response:
+        refusal = self._access.refusal(request, path)
+        if refusal is not None:
+            return refusal
         resource = self._resources.get(path)
         if resource is None:
             return text(HTTPStatus.NOT_FOUND, "There is nothing here.")
@@ -106,7 +112,9 @@ class Admin:
         return text(HTTPStatus.OK, task_tree().rstrip("\n"))
 
     async def _metrics(self) -> Response:
-        snapshot = await take_snapshot(self._server, self._socket, self._meter, self._lag)
+        snapshot = await take_snapshot(
+            self._server, self._socket, self._meter, self._lag, self._access.refusals
+        )
         # In a thread: writing the text would delay packets. The snapshot does not change meanwhile.
         body = await trio.to_thread.run_sync(exposition, snapshot, limiter=self._writing)
         return Response(HTTPStatus.OK, (("Content-Type", CONTENT_TYPE), ("Cache-Control", "no-store")), body)

@@ -63,6 +63,7 @@ def _drops(snapshot: Snapshot) -> MetricValues:
         ("send", totals.sent.dropped),
         ("tcp", snapshot.ice_tcp.drops),
         ("http", snapshot.http.drops),
+        ("admin", snapshot.admin_refusals),
         ("store", {**snapshot.store.unreadable, "too-many-sessions": snapshot.store.refused}),
     )
     return [((place, reason), count) for place, counts in places for reason, count in counts.items()]
@@ -375,7 +376,7 @@ METRICS: Final[tuple[MetricDefinition, ...]] = (
     MetricDefinition(
         "counter",
         "sfu_drops_total",
-        "Drops by place (socket, route, transport, receive, send, tcp, http, store) and reason.",
+        "Drops by place (socket, route, transport, receive, send, tcp, http, admin, store) and reason.",
         _drops,
         ("place", "reason"),
     ),

@@ -7,6 +7,7 @@ thread can write it out while the server goes on.
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import trio
@@ -65,11 +66,19 @@ class Snapshot:
     store: StoreStatistics
     lag: Distribution
     """Event loop lag in milliseconds."""
+    admin_refusals: Mapping[str, int]
+    """Requests that the admin port refused, by reason."""
     internal_errors: Mapping[str, int]
     """Faults of the server that were contained, by where they showed."""
 
 
-async def take_snapshot(server: Server, socket: MeasuredSocket, meter: RateMeter, lag: LoopLag) -> Snapshot:
+async def take_snapshot(
+    server: Server,
+    socket: MeasuredSocket,
+    meter: RateMeter,
+    lag: LoopLag,
+    admin_refusals: Mapping[str, int] = MappingProxyType({}),
+) -> Snapshot:
     """Read all counters, with a checkpoint after each peer, so that packets do not wait for all of them.
 
     A connection may end meanwhile; then its counts move into the conference's totals. So at the end, only the
@@ -102,6 +111,7 @@ async def take_snapshot(server: Server, socket: MeasuredSocket, meter: RateMeter
         keys=None if key_ring is None else key_ring.statistics(),
         store=server.store.statistics(),
         lag=lag.statistics(),
+        admin_refusals=dict(admin_refusals),
         internal_errors=dict(server.dispatcher.errors.counts),
     )
 

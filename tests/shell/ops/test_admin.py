@@ -1,25 +1,22 @@
 """The admin port: its resources, and that clients can neither block nor break it."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 import pytest
 import trio
 import trio.testing
+from support.admin_port import PATIENCE, ask, connect, get, own_host, running
 from support.log_capture import LogEntry, capture_logs
 
 from sfu.shell.config.settings import ConfigError, Settings
-from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from sfu.shell.config.timeouts import Timeouts
 from sfu.shell.config.values import HostPort
 from sfu.shell.media.udp import MediaSocket
 from sfu.shell.ops import admin
-from sfu.shell.ops.admin import MAX_CONNECTIONS, Admin
+from sfu.shell.ops.admin import Admin
 from sfu.shell.ops.exposition import CONTENT_TYPE
 from sfu.shell.server import Server
 from sfu.shell.store.memory import MemoryStore
-
-PATIENCE = 30
-"""Seconds that a test waits for what must happen, on a busy machine too."""
 
 
 @pytest.fixture(autouse=True)
@@ -28,43 +25,6 @@ def events() -> Iterator[list[LogEntry]]:
     with capture_logs() as captured:
         yield captured
     assert captured == []
-
-
-@asynccontextmanager
-async def running(
-    host: str = "127.0.0.1", *, timeouts: Timeouts = DEFAULT_TIMEOUTS, max_connections: int = MAX_CONNECTIONS
-) -> AsyncIterator[str]:
-    """Serve the admin port of a server without clients; return its URL."""
-    settings = Settings(admin_addr=HostPort(host, 0))
-    with MediaSocket.open("127.0.0.1", 0) as media:
-        async with trio.open_nursery() as nursery:
-            server = Server(settings, media, MemoryStore("admin"))
-            admin = Admin(settings, server, media, timeouts=timeouts, max_connections=max_connections)
-            yield await nursery.start(admin.serve)
-            nursery.cancel_scope.cancel("the test is over")
-
-
-async def connect(url: str) -> trio.SocketStream:
-    """Open a TCP connection."""
-    host, _, port = url.removeprefix("http://").rstrip("/").rpartition(":")
-    return await trio.open_tcp_stream(host.strip("[]"), int(port))
-
-
-async def ask(url: str, request: bytes) -> tuple[str, dict[str, str], str]:
-    """Send a request; return status line, headers by lower-case name, and body."""
-    stream = await connect(url)
-    async with stream:
-        with trio.fail_after(PATIENCE):
-            await stream.send_all(request)
-            answer = b"".join([bytes(part) async for part in stream]).decode()
-    head, _, body = answer.partition("\r\n\r\n")
-    status, *lines = head.split("\r\n")
-    return status, {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}, body
-
-
-def get(path: str, method: str = "GET") -> bytes:
-    """A request after which the connection is closed."""
-    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -88,7 +48,7 @@ async def test_the_other_resources() -> None:
 
 async def test_two_requests_on_one_connection() -> None:
     async with running() as url:
-        once = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        once = b"GET /healthz HTTP/1.1\r\nHost: admin\r\n\r\n"
         _, _, rest = await ask(url, once + get("/healthz"))
         assert rest.count('{"status": "ok"}') == 2
 
@@ -135,7 +95,7 @@ async def test_a_client_that_resets_its_connection_does_not_disturb_others() -> 
     async with running() as url:
         stream = await connect(url)
         stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        await stream.send_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await stream.send_all(b"GET /metrics HTTP/1.1\r\n" + own_host(url) + b"\r\n")
         await stream.aclose()
         assert (await ask(url, get("/healthz")))[0] == "HTTP/1.1 200 OK"
 
@@ -150,7 +110,7 @@ async def test_a_bug_ends_one_request_and_is_logged(
     async with running() as url:
         stream = await connect(url)
         async with stream:
-            await stream.send_all(get("/debug/tasks"))
+            await stream.send_all(get("/debug/tasks", host=url.removeprefix("http://").rstrip("/")))
             with trio.fail_after(PATIENCE):
                 assert await stream.receive_some() == b""
         assert (await ask(url, get("/healthz")))[0] == "HTTP/1.1 200 OK"
@@ -165,3 +125,14 @@ async def test_a_port_in_use_is_reported_as_a_wrong_setting() -> None:
         taken = pytest.raises(ConfigError, match=r"^SFU_ADMIN_ADDR=127\.0\.0\.1:\d+: Address already in use")
         with MediaSocket.open("127.0.0.1", 0) as media, taken:
             await Admin(settings, Server(settings, media, MemoryStore("admin")), media).serve()
+
+
+async def test_a_token_is_required_where_it_is_set() -> None:
+    token = "0123456789abcdef" * 2
+    async with running(token=token) as url:
+        status, headers, _ = await ask(url, get("/metrics"))
+        assert status == "HTTP/1.1 401 Unauthorized"
+        assert headers["www-authenticate"] == "Bearer"
+        body = (await ask(url, get("/metrics", authorization=f"Bearer {token}")))[2]
+        assert '\nsfu_drops_total{place="admin",reason="token"} 1.0\n' in body
+        assert (await ask(url, get("/healthz")))[0] == "HTTP/1.1 200 OK"
