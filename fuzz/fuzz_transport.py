@@ -122,7 +122,7 @@ class Script:
             self.transport._channel.dtls = FinishedDtls(certificate.der)  # type: ignore[assignment]
         algorithm, value = certificate.fingerprint().split()
         self.remote = RemoteTransport("them", "password", (Fingerprint(algorithm, value),), "active")
-        self.table: RouteTable[PeerTransport] = RouteTable()
+        self.table: RouteTable[PeerTransport] = RouteTable(PeerTransport.has_consent)
         self.table.add(self.transport, self.transport.ufrags())
         self.srtp = OutboundSrtp("AEAD_AES_128_GCM", *FROM_PEER)
 
@@ -167,7 +167,7 @@ class Script:
 
     def deliver(self, data: bytes, path: IcePath) -> None:
         """A datagram arrives at the socket."""
-        if self.table.route(data, path) is not None:
+        if self.table.route(data, path, self.now) is not None:
             self.transport.receive(data, path, self.now)
 
     def deliver_protected(self, protect: Callable[[bytes], bytes], data: bytes) -> None:

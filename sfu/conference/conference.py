@@ -330,8 +330,7 @@ class Conference:
                 case PathValidated(path):
                     before = self.table.owner(path)
                     if before is not None and before is not peer:
-                        # The address has passed on, or an attacker pretends so. The next check of its owner
-                        # gets it back.
+                        # That peer has no consent any more (see `RouteTable`): the address has passed on.
                         self.lose_path(before, path, now)
                     self.table.apply(peer, (event,))
                 case PathRetired() | CredentialsAdded() | CredentialsRetired():

@@ -42,9 +42,18 @@ from sfu.conference.track import Track
 from sfu.errors import BadPacket
 from sfu.ice.candidate import parse_trickled
 from sfu.ice.events import IceState
+from sfu.ice.path import IcePath
 from sfu.sdp import SdpError, SessionDescription
 from sfu.transport.demux import RouteTable
 from sfu.transport.receive_stream import ReceiveStream
+
+
+def _keeps_path(peer: Peer, path: IcePath, now: float) -> bool:
+    return peer.connection.transport.has_consent(path, now)
+
+
+def _make_table() -> RouteTable[Peer]:
+    return RouteTable(_keeps_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +67,7 @@ class RoomContext:
     """Whether a peer receives each track of its room that it has not unsubscribed from."""
     ice_servers: tuple[IceServer, ...] = ()
     """Those that clients are told to use."""
-    table: RouteTable[Peer] = field(default_factory=RouteTable)
+    table: RouteTable[Peer] = field(default_factory=_make_table)
     """Finds the peer of a datagram."""
     pending: Pending = field(default_factory=Pending)
     """What the shell has yet to do for peers and sessions."""

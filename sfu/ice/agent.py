@@ -55,6 +55,10 @@ class IceAgent(ABC):
         """Return whether the peer has shown by a check that this path is its own."""
 
     @abstractmethod
+    def has_consent(self, path: IcePath, now: float) -> bool:
+        """Return whether this path is the peer's own and a check has shown so within `FAILED_AFTER` seconds."""
+
+    @abstractmethod
     def ufrags(self) -> list[str]:
         """Return the user-name fragments by which a shared socket finds this agent."""
 

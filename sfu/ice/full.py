@@ -13,7 +13,7 @@ use until the second has nominated a path, or the first has failed.
 
 from collections import Counter, deque
 
-from sfu.ice.agent import IceAgent
+from sfu.ice.agent import FAILED_AFTER, IceAgent
 from sfu.ice.candidate import Candidate
 from sfu.ice.credentials import Credentials
 from sfu.ice.events import IceState, IceStatistics, PathRetired, PathSelected
@@ -161,6 +161,10 @@ class FullIceAgent(IceAgent):
     def is_validated(self, path: IcePath) -> bool:
         """Return whether the peer has shown that this path is its own."""
         return path in self._paths
+
+    def has_consent(self, path: IcePath, now: float) -> bool:
+        """Return whether this path is the peer's own and its consent has not expired."""
+        return path in self._paths and now < self._checked_at + FAILED_AFTER
 
     def ufrags(self) -> list[str]:
         """Return nothing: each generation has its own sockets, so no shared socket has to find it."""

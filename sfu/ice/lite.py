@@ -17,7 +17,7 @@ from collections import Counter
 from typing import Any
 
 from sfu.errors import BadPacket
-from sfu.ice.agent import IceAgent
+from sfu.ice.agent import FAILED_AFTER, IceAgent
 from sfu.ice.attributes import (
     ERROR_CODE,
     ICE_CONTROLLED,
@@ -145,6 +145,10 @@ class IceLiteAgent(IceAgent):
     def is_validated(self, path: IcePath) -> bool:
         """Return whether an authenticated check arrived on this path recently (see `FORGET_AFTER`)."""
         return path in self._paths
+
+    def has_consent(self, path: IcePath, now: float) -> bool:
+        """Return whether an authenticated check arrived on this path within the last `FAILED_AFTER` seconds."""
+        return now < self._paths.checked_at(path) + FAILED_AFTER
 
     def ufrags(self) -> list[str]:
         """Return the fragments that route a check to this agent; none once it is closed."""

@@ -58,6 +58,11 @@ class ValidatedPaths:
     def __contains__(self, path: IcePath) -> bool:
         return path in self._paths
 
+    def checked_at(self, path: IcePath) -> float:
+        """Return when the latest check arrived on `path`; minus infinity if the path is not known."""
+        known = self._paths.get(path)
+        return -math.inf if known is None else known.checked_at
+
     def checked(self, path: IcePath, now: float, *, nomination: int | None, decisive: bool) -> None:
         """An authenticated check arrived on `path`.
 

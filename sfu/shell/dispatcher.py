@@ -121,7 +121,7 @@ class Dispatcher:
     def receive(self, data: bytes, path: IcePath, now: float) -> None:
         """Take a datagram. `flush` follows after the last one of a batch."""
         try:
-            peer = self._table.route(data, path)
+            peer = self._table.route(data, path, now)
         except Exception as error:
             self.errors.note("route", error)
             return

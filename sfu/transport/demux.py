@@ -1,7 +1,7 @@
 """What kind of packet a datagram is (RFC 7983), and which peer it is for, on the one socket of all peers."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -58,16 +58,21 @@ class RouteTable(Generic[Owner]):
 
     A path is entered only after its peer's ICE agent has authenticated a check on it, so a stranger cannot make
     the table grow. A peer has at most `MAX_PATHS` paths. Every operation is a few dictionary accesses.
+
+    A path has one owner, who keeps it until its consent ends. Anybody can forge a source address. So a check of
+    another owner on that path is dropped before an ICE agent sees it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keeps: Callable[[Owner, IcePath, float], bool]) -> None:
+        """`keeps` is asked whether an owner still has consent for one of its paths at a time."""
+        self._keeps = keeps
         self._by_path: dict[IcePath, Owner] = {}
         self._by_ufrag: dict[str, Owner] = {}
         # The other direction, so that an owner is removed without a search.
         self._paths: dict[Owner, set[IcePath]] = {}
         self._ufrags: dict[Owner, set[str]] = {}
         self.drops: Counter[str] = Counter()
-        """Datagrams that no route was found for, by reason."""
+        """Datagrams that were given to no owner, by reason."""
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -102,12 +107,12 @@ class RouteTable(Generic[Owner]):
         for ufrag in self._ufrags.pop(owner, ()):
             del self._by_ufrag[ufrag]
 
-    def route(self, data: bytes, path: IcePath) -> Owner | None:
+    def route(self, data: bytes, path: IcePath, now: float) -> Owner | None:
         """Return the owner that a datagram is for; `None` (and a count in `drops`) if there is none."""
         if data and data[0] > 3:
             owner = self._by_path.get(path)
         else:
-            owner = self._route_stun(data)
+            owner = self._route_stun(data, path, now)
             if owner is None:
                 return None
         if owner is None:
@@ -118,8 +123,8 @@ class RouteTable(Generic[Owner]):
         """Return the owner that a validated path leads to, if any."""
         return self._by_path.get(path)
 
-    def _route_stun(self, data: bytes) -> Owner | None:
-        """Route by fragment, never by path: another peer may have the address now."""
+    def _route_stun(self, data: bytes, path: IcePath, now: float) -> Owner | None:
+        """Route by fragment, since another peer may have the address now. The owner of the path may object."""
         try:
             owner = self._by_ufrag.get(local_ufrag(data))
         except BadPacket as error:
@@ -127,6 +132,11 @@ class RouteTable(Generic[Owner]):
             return None
         if owner is None:
             self.drops["unknown-ufrag"] += 1
+            return None
+        holder = self._by_path.get(path)
+        if holder is not None and holder is not owner and self._keeps(holder, path, now):
+            self.drops["path-of-another"] += 1
+            return None
         return owner
 
     def apply(self, owner: Owner, events: Iterable[object]) -> None:
@@ -148,7 +158,7 @@ class RouteTable(Generic[Owner]):
                     self._remove_ufrag(owner, ufrag)
 
     def _add_path(self, owner: Owner, path: IcePath) -> None:
-        # The latest authenticated check decides whose address it is now.
+        # `route` let the check pass, so the owner before has no consent for the path any more.
         before = self._by_path.get(path)
         if before is not None:
             self._paths[before].discard(path)

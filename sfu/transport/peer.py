@@ -227,6 +227,10 @@ class PeerTransport:
         self._channel.restart_ice(credentials, now)
         self._follow(now)
 
+    def has_consent(self, path: IcePath, now: float) -> bool:
+        """Return whether the peer keeps `path` (see `RouteTable`)."""
+        return self._channel.has_consent(path, now)
+
     def lose_path(self, path: IcePath, now: float) -> None:
         """The connection that carries `path` has ended (TCP): ICE retires it at once."""
         self._channel.lose_path(path, now)

@@ -161,6 +161,10 @@ class SecureChannel:
         self.ice.restart(credentials, now)
         self._follow_ice(now)
 
+    def has_consent(self, path: IcePath, now: float) -> bool:
+        """Return whether the peer keeps `path`: it is its own, and a check has shown so recently enough."""
+        return not self.ended and self.ice.has_consent(path, now)
+
     def lose_path(self, path: IcePath, now: float) -> None:
         """The connection that carries `path` has ended: send on another path, or wait for one."""
         if not self.ended:

@@ -5,10 +5,11 @@ import json
 import pytest
 from support.browser_model import FIREFOX
 from support.media import DELTA_FRAME, KEY_FRAME
-from support.pure_conference import PureClient, PureConference
+from support.pure_conference import SERVER, PureClient, PureConference
 
 from sfu.conference.limits import Limits
 from sfu.conference.negotiation import ANSWER_TIMEOUT
+from sfu.ice.path import Address, IcePath
 from sfu.rtp.rtcp import GenericNack, PictureLossIndication, ReceiverReport, SenderReport
 
 
@@ -470,22 +471,73 @@ def test_a_peer_that_closes_its_connection_stays_until_its_signaling_ends() -> N
     assert alice.heard("peer-left")
 
 
-def test_a_path_taken_by_another_peers_check_returns_with_the_next_check_of_its_owner() -> None:
-    """Otherwise a peer could silence others by one check with a forged source address."""
+def test_a_check_of_another_peer_does_not_take_a_path_in_use() -> None:
+    """Otherwise a peer could silence others by checks with a forged source address."""
     conference = PureConference()
     alice, mallory = pictures(conference, "alice", "mallory")
     owner, address = conference.machine.table.owner, alice.path
-    conference.receive(mallory.machine.check(nominate=False), address)
-    conference.deliver()
-    assert owner(address) is mallory.peer
-    # What is known of an address that has passed on is not sent there, either.
-    assert alice.peer.connection.transport.selected is None
-    conference.run(3.0)
+    for _ in range(100):
+        conference.receive(mallory.machine.check(nominate=True), address)
+        conference.deliver()
     assert owner(address) is alice.peer
     assert alice.peer.connection.transport.selected == address
+    assert mallory.peer.connection.transport.selected == mallory.path
+    assert conference.machine.statistics().drops["path-of-another"] == 100
     before = len(mallory.received())
     alice.send_frames(alice.browser.transceivers[0], 3)
     assert len(mallory.received()) >= before + 3
+
+
+def test_a_path_passes_to_another_peer_when_its_owner_has_been_silent_for_30_seconds() -> None:
+    """A NAT gives an address to the next client when the one before is gone."""
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
+    address = alice.path
+    conference.clients.remove(alice)  # its machine is off, without a word
+    conference.run(26.0)
+    conference.receive(bob.machine.check(nominate=False), address)
+    assert conference.machine.table.owner(address) is alice.peer
+    conference.run(5.0)
+    conference.receive(bob.machine.check(nominate=False), address)
+    assert conference.machine.table.owner(address) is bob.peer
+
+
+def test_a_spare_path_passes_on_although_its_owner_is_alive_on_another() -> None:
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
+    spare = IcePath(SERVER, Address("192.0.2.99", 9))
+    conference.receive(alice.machine.check(nominate=False), spare)
+    conference.run(29.0)
+    conference.receive(bob.machine.check(nominate=False), spare)
+    assert conference.machine.table.owner(spare) is alice.peer
+    conference.run(1.1)
+    conference.receive(bob.machine.check(nominate=False), spare)
+    assert conference.machine.table.owner(spare) is bob.peer
+    conference.run(1.0)
+    assert alice.peer.connection.transport.selected == alice.path
+
+
+def test_a_path_is_free_at_once_when_its_owner_leaves() -> None:
+    conference = PureConference()
+    alice, bob = pictures(conference, "alice", "bob")
+    conference.leave(alice)
+    conference.receive(bob.machine.check(nominate=False), alice.path)
+    assert conference.machine.table.owner(alice.path) is bob.peer
+
+
+def test_a_resumed_session_uses_the_path_of_its_connection_before() -> None:
+    """A page that is loaded again may get the same port, while consent for the old connection lasts."""
+    conference = PureConference()
+    (alice,) = pictures(conference, "alice")
+    conference.machine.suspend(alice.peer, conference.now)
+    alice.renew()
+    alice.join_again(keep=False)
+    conference.deliver()
+    alice.publish("video")
+    conference.run(1.0)
+    assert conference.machine.table.owner(alice.path) is alice.peer
+    assert alice.peer.connection.transport.selected == alice.path
+    assert conference.machine.statistics().drops.get("path-of-another") is None
 
 
 def test_a_message_that_comes_after_its_peer_was_replaced_does_nothing() -> None:

@@ -190,7 +190,9 @@ async def test_checks_with_the_username_fragment_of_a_peer() -> None:
         own = ufrag_of(call.alice), ufrag_of(call.bob)
         await throw([check(ufrag) for ufrag in own * 100], call.alice)
         await throw([noise(size, 0) for size in range(1, 400)], call.alice)
-        await becomes(lambda: server.drops("bob").get("ice-integrity"), 100)
+        await becomes(lambda: server.drops("alice").get("ice-integrity"), 100)
+        # Bob's fragment on alice's path: dropped before bob's agent sees it.
+        assert server.drops()["path-of-another"] == 100
 
 
 # --- hostile peers: they have joined, and have keys of their own ---

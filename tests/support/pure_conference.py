@@ -137,7 +137,7 @@ class PureConference:
 
     def receive(self, data: bytes, path: IcePath) -> None:
         """Deliver a datagram to the server."""
-        peer = self.machine.table.route(data, path)
+        peer = self.machine.table.route(data, path, self.now)
         if peer is not None:
             self.machine.receive(peer, data, path, self.now)
 

@@ -17,6 +17,11 @@ A, B = (IcePath(None, Address("192.0.2.1", port)) for port in (1, 2))
 MEDIA = b"\x80\x60" + bytes(20)
 
 
+def keeps_nothing(owner: str, path: IcePath, now: float) -> bool:
+    """No owner has consent for any of its paths."""
+    return False
+
+
 def check(ufrag: str) -> bytes:
     return StunMessage(MessageClass.REQUEST, bytes(12), ((a.USERNAME, f"{ufrag}:them"),)).serialize(b"?")
 
@@ -66,23 +71,23 @@ def test_a_datagram_of_less_than_two_bytes_has_no_kind(data: bytes) -> None:
 
 def test_checks_are_routed_by_fragment_and_media_by_validated_path() -> None:
     one, two = "peer 1", "peer 2"
-    table: RouteTable[str] = RouteTable()
+    table: RouteTable[str] = RouteTable(keeps_nothing)
     table.add(one, ["one"])
     table.add(two, ["two"])
-    assert table.route(check("one"), A) is one
-    assert table.route(check("two"), A) is two
-    assert table.route(MEDIA, A) is None
+    assert table.route(check("one"), A, 0.0) is one
+    assert table.route(check("two"), A, 0.0) is two
+    assert table.route(MEDIA, A, 0.0) is None
     table.apply(one, [StateChanged(IceState.CONNECTED), PathValidated(A)])
-    assert table.route(MEDIA, A) is one
-    assert table.route(MEDIA, IcePath(None, Address("192.0.2.1", 1))) is one
-    assert table.route(MEDIA, B) is None
+    assert table.route(MEDIA, A, 0.0) is one
+    assert table.route(MEDIA, IcePath(None, Address("192.0.2.1", 1)), 0.0) is one
+    assert table.route(MEDIA, B, 0.0) is None
     assert table.drops == {"unknown-source": 2}
     assert len(table) == 2
     assert one in table
 
 
 def test_datagrams_from_unknown_sources_are_counted() -> None:
-    table: RouteTable[str] = RouteTable()
+    table: RouteTable[str] = RouteTable(keeps_nothing)
     for data in (
         b"",
         b"\x00\x01",
@@ -91,7 +96,7 @@ def test_datagrams_from_unknown_sources_are_counted() -> None:
         MEDIA,
         b"\xff\xff",
     ):
-        assert table.route(data, A) is None
+        assert table.route(data, A, 0.0) is None
     assert table.drops == {
         "stun-truncated": 2,
         "unknown-ufrag": 1,
@@ -103,22 +108,22 @@ def test_datagrams_from_unknown_sources_are_counted() -> None:
 
 def test_routes_follow_events() -> None:
     one = "peer 1"
-    table: RouteTable[str] = RouteTable()
+    table: RouteTable[str] = RouteTable(keeps_nothing)
     table.add(one, ["one"])
     table.apply(one, [PathValidated(A), PathValidated(B), CredentialsAdded("new")])
     assert table.routes() == 4
     assert table.owner(A) is one
     table.apply(one, [PathRetired(A), CredentialsRetired("one")])
     assert table.owner(A) is None
-    assert table.route(MEDIA, A) is None
-    assert table.route(MEDIA, B) is one
-    assert table.route(check("one"), B) is None
-    assert table.route(check("new"), A) is one
+    assert table.route(MEDIA, A, 0.0) is None
+    assert table.route(MEDIA, B, 0.0) is one
+    assert table.route(check("one"), B, 0.0) is None
+    assert table.route(check("new"), A, 0.0) is one
 
 
 def test_removal_leaves_nothing() -> None:
     one, two = "peer 1", "peer 2"
-    table: RouteTable[str] = RouteTable()
+    table: RouteTable[str] = RouteTable(keeps_nothing)
     table.add(one, ["one"])
     table.add(two, ["two"])
     table.apply(one, [PathValidated(A), CredentialsAdded("new")])
@@ -126,34 +131,51 @@ def test_removal_leaves_nothing() -> None:
     table.remove(one)
     table.remove(one)
     assert one not in table
-    assert table.route(check("one"), A) is None
-    assert table.route(check("new"), A) is None
-    assert table.route(MEDIA, A) is None
-    assert table.route(MEDIA, B) is two
+    assert table.route(check("one"), A, 0.0) is None
+    assert table.route(check("new"), A, 0.0) is None
+    assert table.route(MEDIA, A, 0.0) is None
+    assert table.route(MEDIA, B, 0.0) is two
     table.apply(one, [PathValidated(A), CredentialsAdded("late")])
     table.remove(two)
     assert table.routes() == len(table) == 0
 
 
-def test_an_address_belongs_to_the_peer_that_was_validated_on_it_last() -> None:
+def test_a_path_stays_with_its_owner_until_consent_ends() -> None:
+    """A check of another owner on that path is dropped and counted, and changes nothing."""
     one, two = "peer 1", "peer 2"
-    table: RouteTable[str] = RouteTable()
+    consent_until = {(one, A): 30.0}
+    table: RouteTable[str] = RouteTable(lambda owner, path, now: now < consent_until[owner, path])
+    table.add(one, ["one"])
+    table.add(two, ["two"])
+    table.apply(one, [PathValidated(A)])
+    assert table.route(check("two"), A, 29.9) is None
+    assert table.drops == {"path-of-another": 1}
+    assert table.route(MEDIA, A, 29.9) is one
+    assert table.route(check("one"), A, 29.9) is one
+    assert table.route(check("two"), B, 29.9) is two
+    assert table.route(check("two"), A, 30.0) is two
+    assert table.drops == {"path-of-another": 1}
+
+
+def test_a_path_without_consent_passes_to_the_owner_that_is_validated_on_it() -> None:
+    one, two = "peer 1", "peer 2"
+    table: RouteTable[str] = RouteTable(keeps_nothing)
     table.add(one, ["one"])
     table.add(two, ["two"])
     table.apply(one, [PathValidated(A)])
     table.apply(two, [PathValidated(A)])
-    assert table.route(MEDIA, A) is two
+    assert table.route(MEDIA, A, 0.0) is two
     table.apply(one, [PathRetired(A)])
-    assert table.route(MEDIA, A) is two
+    assert table.route(MEDIA, A, 0.0) is two
     table.remove(one)
-    assert table.route(MEDIA, A) is two
+    assert table.route(MEDIA, A, 0.0) is two
     table.remove(two)
     assert table.routes() == 0
 
 
 def test_misuse_raises_and_changes_nothing() -> None:
     one = "peer 1"
-    table: RouteTable[str] = RouteTable()
+    table: RouteTable[str] = RouteTable(keeps_nothing)
     table.add(one, ["one"])
     with pytest.raises(ValueError, match="already"):
         table.add(one, ["one"])
