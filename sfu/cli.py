@@ -132,9 +132,10 @@ def token(
         secret = config.load({}, os.environ, Path(file) if file else None).auth_secret
         if secret is None:
             raise ConfigError("SFU_AUTH_SECRET is not set: a token must be signed with it")
-    except ConfigError as error:
+        made = make_token(secret, room, user, Grants(publish, subscribe, admin), ttl=ttl)
+    except ValueError as error:  # a `ConfigError`, or characters that the server refuses in ids
         sys.exit(_print_errors([error]))
-    click.echo(make_token(secret, room, user, Grants(publish, subscribe, admin), ttl=ttl))
+    click.echo(made)
 
 
 def run(settings: Settings) -> int:

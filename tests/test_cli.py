@@ -98,6 +98,7 @@ def test_token(server: FakeServer) -> None:
         (["--ttl", "1y"], SECRET, "'1y': expected"),
         (["--ttl", ""], SECRET, "'': expected"),
         (["--publish", "audio,all"], SECRET, "expected audio, video and screen"),
+        (["--room", "blue\u202e"], SECRET, "room contains U+202E"),
     ],
 )
 def test_token_with_a_mistake(server: FakeServer, arguments: list[str], secret: str, complaint: str) -> None:

@@ -78,11 +78,12 @@ class Admission:
     def restore(self, record: SessionRecord, deadline: float, now: float) -> Peer | None:
         """Restore a session of another server, or from before a restart: suspended, until `deadline` at most.
 
-        Return None if it is here already, if there is no place for it, or if its user has another session here.
+        Return None if it is here already, if it or its room exceeds a limit, or if its user has another session
+        here.
         Such a session has precedence, unless it was restored as well and would expire earlier: then it is the
         older one.
         """
-        if self._directory.find_session(record.session_id) is not None:
+        if self._directory.find_session(record.session_id) is not None or not self._is_within_limits(record):
             return None
         old = self._directory.find_user(record.room_id, record.user_id)
         if old is not None and not (old.restored and _rank(old) < (deadline, record.session_id)):
@@ -102,6 +103,19 @@ class Admission:
         )
         room.restore(peer, record, deadline, now)
         return peer
+
+    def _is_within_limits(self, record: SessionRecord) -> bool:
+        """Return whether a stored session is one that this server could have stored.
+
+        After a resume, a peer can have dormant tracks beside as many that replace them.
+        """
+        limits = self._limits
+        tracks = 2 * limits.max_tracks_per_peer
+        return (
+            max(map(len, (record.room_id, record.user_id, record.name))) <= limits.max_id_length
+            and len(record.tracks) <= tracks
+            and len(record.subscriptions) <= tracks * limits.max_peers_per_room
+        )
 
     def _find_proven(self, proof: Proof, now: float) -> Peer | None:
         """Return the peer of a proven session. What is known here is newer than what is stored."""

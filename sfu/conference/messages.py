@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 import msgspec
 
 from sfu.conference.errors import Refused
+from sfu.conference.identifiers import check_visible
 from sfu.sdp.mline import MediaKind
 
 Source = Literal["mic", "camera", "screen"]
@@ -21,13 +22,17 @@ MAX_TRACK_SOURCES = 128
 """Entries in an offer's `tracks`. This is well above the number of tracks that a peer may publish, so that an
 offer with too many tracks is refused by that limit."""
 
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+MAX_IDENTIFIER = 1024
+"""Characters of an id or a name, whatever the setting `max_id_length` says."""
+
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_IDENTIFIER)]
 """An id that a client chose. The setting `max_id_length` limits it further."""
 
 Mid = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Layer = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_-]+\Z")]
 """The RID of a simulcast encoding (RFC 8851 section 10)."""
 
+Name = Annotated[str, msgspec.Meta(max_length=MAX_IDENTIFIER)]
 Text = Annotated[str, msgspec.Meta(max_length=1024)]
 Sdp = Annotated[str, msgspec.Meta(max_length=MAX_SDP)]
 
@@ -48,12 +53,18 @@ class Join(Message, frozen=True):
     message_type = "join"
     room_id: Identifier
     user_id: Identifier
-    name: Text = ""
+    name: Name = ""
     session_id: Text | None = None
     session_token: Text | None = None
     transport: Literal["new", "keep"] = "new"
     token: Annotated[str, msgspec.Meta(max_length=8192)] | None = None
     """A signed token (JWT) that allows the user to enter. Some servers require one."""
+
+    def __post_init__(self) -> None:
+        """Check the characters of ids and name. Raises `ValueError`."""
+        check_visible("roomId", self.room_id)
+        check_visible("userId", self.user_id)
+        check_visible("name", self.name)
 
 
 class TrackSource(msgspec.Struct, frozen=True):

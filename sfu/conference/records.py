@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from sfu.conference.grants import Grants
-from sfu.conference.messages import Join, PeerMediaState, Source
+from sfu.conference.messages import Identifier, Join, Layer, Name, PeerMediaState, Source, Text
 from sfu.conference.session import TokenHashes, rotate
 from sfu.sdp.mline import MediaKind
 
@@ -30,10 +30,10 @@ class SubscriptionRecord:
     Most tracks have none; the server's default applies to them (the setting `auto_subscribe`).
     """
 
-    track_id: str
-    peer_id: str
+    track_id: Text
+    peer_id: Text
     """Of the publisher."""
-    layer: str | None = None
+    layer: Layer | None = None
     """The highest layer to receive; None for the best that there is."""
     wanted: bool = True
     """Whether to receive it; False: the client has unsubscribed."""
@@ -47,9 +47,9 @@ class SessionRecord:
     tokens: TokenHashes
     generation: int
     peer_id: MadeId
-    room_id: str
-    user_id: str
-    name: str
+    room_id: Identifier
+    user_id: Identifier
+    name: Name
     grants: Grants
     media_state: PeerMediaState
     suspended: bool

@@ -6,7 +6,9 @@ Modules take a logger and say what happened, with fields::
     log.info("peer joined", room=room_id, peer=peer_id)
 
 Events go through the standard library's `logging`, so the messages of libraries (trio-websocket) come out in
-the same form. The value of a field that holds a secret is replaced before anything is written.
+the same form. The value of a field that holds a secret is replaced before anything is written. Characters that
+cannot be seen are written as escapes, wherever they come from: a client cannot move the cursor of a terminal or
+forge a line.
 """
 
 import json
@@ -126,12 +128,15 @@ def _human_line(event: dict[str, Any], *, colors: bool) -> str:
     words = [
         style(event.pop("timestamp"), dim=True),
         f"[{style(f'{level:9}', fg=_LEVEL_COLORS.get(level, 'green'), bold=True)}]",
-        style(event.pop("event"), bold=True),
+        style(_escaped(event.pop("event")), bold=True),
         f"[{style(event.pop('logger'), fg='blue', bold=True)}]",
         *(f"{style(name, fg='cyan')}={style(_text(event[name]), fg='magenta')}" for name in sorted(event)),
     ]
     line = " ".join(words)
-    return line if exception is None else f"{line}\n{exception}"
+    if exception is None:
+        return line
+    # Indented: a line of an error's text does not look like an event.
+    return "\n".join((line, *(f"  {_escaped(part)}" for part in exception.split("\n"))))
 
 
 def _without_style(text: str, **_style: object) -> str:
@@ -140,7 +145,15 @@ def _without_style(text: str, **_style: object) -> str:
 
 def _text(value: object) -> str:
     """Return a value as a person reads it, in quotation marks where its end would not be seen."""
-    return value if isinstance(value, str) and not set(value) & set(" \t=\r\n\"'") else repr(value)
+    is_plain = isinstance(value, str) and value.isprintable() and not set(value) & set(" =\"'")
+    return str(value) if is_plain else _escaped(repr(value))
+
+
+def _escaped(text: str) -> str:
+    """Return a text on one line, with an escape for each character that cannot be seen."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from sfu.conference.identifiers import check_visible
 from sfu.conference.records import SessionRecord
 from sfu.errors import BadPacket
 
@@ -48,7 +49,7 @@ def encode(stored: Stored) -> bytes:
 
 
 def decode(value: bytes) -> Stored:
-    """Read the value of a session's key.
+    """Read the value of a session's key. Its ids and its name have the form that a join would need.
 
     Raises:
         BadPacket: it is not what `encode` writes, or it has a newer schema (reason ``state-schema``).
@@ -66,7 +67,10 @@ def decode(value: bytes) -> Stored:
     try:
         header = msgspec.convert(document, _Header)
         record = msgspec.convert(document, SessionRecord)
-    except msgspec.ValidationError as error:
+        check_visible("room_id", record.room_id)
+        check_visible("user_id", record.user_id)
+        check_visible("name", record.name)
+    except (msgspec.ValidationError, ValueError) as error:
         raise BadPacket("state-fields", str(error)) from error
     stored = Stored(record, header.owner, header.instance, header.grace_ms / 1000)
     unknown = _only_unknown(document, _builtins(stored))

@@ -25,6 +25,7 @@ import trio
 
 from sfu.conference.errors import Forbidden, Refused, Unauthorized, Unavailable
 from sfu.conference.grants import EVERYTHING, Grants, PublishGrant
+from sfu.conference.identifiers import check_visible
 from sfu.conference.messages import Join
 from sfu.errors import BadPacket
 from sfu.shell.auth.jwks import MAX_BYTES, PUBLIC, KeySet, read_keys
@@ -57,6 +58,11 @@ class TokenClaims(msgspec.Struct, omit_defaults=True):
     exp: float
     nbf: float = 0.0
     grants: GrantClaims = msgspec.field(default_factory=GrantClaims)
+
+    def __post_init__(self) -> None:
+        """Check the characters of room and user. Raises `ValueError`."""
+        check_visible("room", self.room)
+        check_visible("sub", self.sub)
 
 
 class TokenVerifier:
@@ -186,7 +192,11 @@ def _key_ring(settings: Settings, timeouts: Timeouts) -> KeyRing | None:
 def make_token(
     secret: str, room: str, user: str, grants: Grants, *, ttl: float, clock: Callable[[], float] = time.time
 ) -> str:
-    """Return a token signed with the shared secret. It lets `user` join `room` for the next `ttl` seconds."""
+    """Return a token signed with the shared secret. It lets `user` join `room` for the next `ttl` seconds.
+
+    Raises:
+        ValueError: `room` or `user` has a character that ids may not have.
+    """
     granted = GrantClaims(grants.publish, grants.subscribe, grants.admin)
     claims = TokenClaims(room, user, int(clock() + ttl), grants=granted)
     return jwt.encode(msgspec.to_builtins(claims), secret, SHARED)

@@ -38,7 +38,8 @@ export function Events() {
       >
         {log.map(({ serial, at, text, isTrouble }) => (
           <li key={serial} className={isTrouble ? "is-trouble" : undefined}>
-            <time dateTime={new Date(at).toISOString()}>{new Date(at).toLocaleTimeString()}</time> {text}
+            <time dateTime={new Date(at).toISOString()}>{new Date(at).toLocaleTimeString()}</time>{" "}
+            <bdi>{text}</bdi>
           </li>
         ))}
       </ol>

@@ -4,6 +4,9 @@ import { useActions, useShown } from "./context.js";
 import { DeviceButton } from "./device-button.js";
 import { Picture } from "./players.js";
 
+/** The default of the server's SFU_MAX_ID_LENGTH, which counts characters; an input counts no fewer. */
+const MAX_LENGTH = 128;
+
 /** Asks for a name and a room. */
 export function Lobby() {
   const connection = useShown((state) => state.connection);
@@ -50,7 +53,7 @@ export function Lobby() {
             id="name"
             name="name"
             autoComplete="name"
-            maxLength={64}
+            maxLength={MAX_LENGTH}
             required
             defaultValue={name}
           />
@@ -63,7 +66,7 @@ export function Lobby() {
             name="room"
             autoComplete="off"
             autoCapitalize="none"
-            maxLength={64}
+            maxLength={MAX_LENGTH}
             required
             defaultValue={roomId}
           />

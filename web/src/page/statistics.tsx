@@ -50,7 +50,7 @@ function TrackTable({ caption, tracks }: { caption: string; tracks: readonly Tra
         {tracks.map(({ key, peerId, source, codec, bitrate, loss, size, framesPerSecond, kind }) => (
           <tr key={key}>
             <th scope="row">
-              {peerId === null ? "Your" : (people.get(peerId)?.peer.name ?? UNKNOWN)}
+              <bdi>{peerId === null ? "Your" : (people.get(peerId)?.peer.name ?? UNKNOWN)}</bdi>
               <span className="detail">
                 {DEVICES[source]}
                 {codec !== null && `, ${codec}`}

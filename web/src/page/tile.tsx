@@ -55,7 +55,7 @@ export function Tile(props: TileProps) {
             <Icon name="mic" />
           </span>
         )}
-        <span className="name">{caption}</span>
+        <bdi className="name">{caption}</bdi>
         {isAway && <span className="away">reconnecting…</span>}
       </p>
       {children}

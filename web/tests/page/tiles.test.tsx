@@ -55,6 +55,14 @@ function tiles(): string[] {
 const ME = "Me (you), is-muted, is-self, picture-off";
 
 describe("tiles", () => {
+  it("isolate names from the text around them", async () => {
+    await show([peer("ann")]);
+    expect([...document.querySelectorAll(".caption .name")].map(({ tagName }) => tagName)).toEqual([
+      "BDI",
+      "BDI",
+    ]);
+  });
+
   it("show people, their names and what they have switched off", async () => {
     await show([peer("ann", [], ON), peer("bob")]);
     expect(tiles()).toEqual(["Name of ann", "Name of bob, is-muted, picture-off", ME]);
