@@ -9,6 +9,7 @@ from sfu.errors import BadPacket
 from sfu.ice.events import CredentialsAdded, CredentialsRetired, PathRetired, PathValidated
 from sfu.ice.path import IcePath
 from sfu.ice.stun import local_ufrag
+from sfu.transport.check_budget import CheckBudgets
 
 
 class PacketKind(Enum):
@@ -66,6 +67,7 @@ class RouteTable(Generic[Owner]):
     def __init__(self, keeps: Callable[[Owner, IcePath, float], bool]) -> None:
         """`keeps` is asked whether an owner still has consent for one of its paths at a time."""
         self._keeps = keeps
+        self._check_budgets = CheckBudgets()
         self._by_path: dict[IcePath, Owner] = {}
         self._by_ufrag: dict[str, Owner] = {}
         # The other direction, so that an owner is removed without a search.
@@ -126,16 +128,20 @@ class RouteTable(Generic[Owner]):
     def _route_stun(self, data: bytes, path: IcePath, now: float) -> Owner | None:
         """Route by fragment, since another peer may have the address now. The owner of the path may object."""
         try:
-            owner = self._by_ufrag.get(local_ufrag(data))
+            ufrag = local_ufrag(data)
         except BadPacket as error:
             self.drops[error.reason] += 1
             return None
+        owner = self._by_ufrag.get(ufrag)
         if owner is None:
             self.drops["unknown-ufrag"] += 1
             return None
         holder = self._by_path.get(path)
         if holder is not None and holder is not owner and self._keeps(holder, path, now):
             self.drops["path-of-another"] += 1
+            return None
+        if not self._check_budgets.take(ufrag, path, now):
+            self.drops["check-flood"] += 1
             return None
         return owner
 

@@ -157,6 +157,26 @@ def test_a_path_stays_with_its_owner_until_consent_ends() -> None:
     assert table.drops == {"path-of-another": 1}
 
 
+def test_a_flood_of_checks_is_dropped_before_it_is_authenticated() -> None:
+    table: RouteTable[str] = RouteTable(keeps_nothing)
+    table.add("peer 1", ["one"])
+    assert [table.route(check("one"), A, 0.0) for _ in range(60)] == ["peer 1"] * 50 + [None] * 10
+    assert table.drops == {"check-flood": 10}
+    assert table.route(check("one"), B, 0.0) == "peer 1"
+    assert table.route(check("one"), A, 0.1) == "peer 1"
+
+
+def test_checks_of_others_do_not_use_up_the_budget_of_the_owner() -> None:
+    table: RouteTable[str] = RouteTable(lambda owner, path, now: True)
+    table.add("peer 1", ["one"])
+    table.add("peer 2", ["two"])
+    table.apply("peer 1", [PathValidated(A)])
+    for _ in range(1000):
+        assert table.route(check("two"), A, 0.0) is None
+    assert table.route(check("one"), A, 0.0) == "peer 1"
+    assert table.drops == {"path-of-another": 1000}
+
+
 def test_a_path_without_consent_passes_to_the_owner_that_is_validated_on_it() -> None:
     one, two = "peer 1", "peer 2"
     table: RouteTable[str] = RouteTable(keeps_nothing)
