@@ -87,14 +87,17 @@ class Joins:
 
         Raises:
             ConnectionClosed: the client is gone.
-            trio.TooSlowError: it sends nothing, or does not read.
+            trio.TooSlowError: it has not joined in time, or does not read.
         """
         rate, burst = self._settings.messages_per_second, self._settings.messages_burst
         bucket = TokenBucket(rate, burst, trio.current_time())
         count = self._conference.count_message
+        deadline = trio.current_time() + self._timeouts.join
         while True:
-            await trio.sleep(bucket.pause())
-            with trio.fail_after(self._timeouts.join):
+            # One deadline for all messages: pings and refused joins do not move it. A join's own waits have
+            # limits of their own.
+            with trio.fail_at(deadline):
+                await trio.sleep(bucket.pause())
                 text = await websocket.get_message()
             may_pass = bucket.take(trio.current_time(), weight_of(text))
             message_type: str | None = None

@@ -21,7 +21,7 @@ class Timeouts:
 
     # Signaling.
     join: float = 60.0
-    """For a client that has not joined to send its next message."""
+    """From opening a WebSocket to the join that succeeds, whatever else the client sends meanwhile."""
     signaling_keepalive: float = 15.0
     """After a client's last message until it is pinged. Proxies drop connections that are idle for 30 s or
     60 s."""
