@@ -25,7 +25,7 @@ from sfu.conference.messages import (
 )
 from sfu.conference.peer import Peer, PeerOutput
 from sfu.conference.rate import weight_of
-from sfu.conference.room import Room, RoomContext
+from sfu.conference.room import Room, RoomContext, no_ice_servers
 from sfu.conference.session import Departure
 from sfu.ice.events import (
     CredentialsAdded,
@@ -97,12 +97,13 @@ class Conference:
         authenticate: Authenticate = allow_everyone,
         *,
         auto_subscribe: bool = True,
-        ice_servers: tuple[IceServer, ...] = (),
+        ice_servers: Callable[[str], tuple[IceServer, ...]] = no_ice_servers,
     ) -> None:
         """`authenticate` is called at each fresh join. A resume is authenticated by the session's token.
 
         With `auto_subscribe` a peer receives each track of its room that it has not unsubscribed from; without,
-        only the tracks that it has subscribed to. `ice_servers` are those that clients are told to use.
+        only the tracks that it has subscribed to. `ice_servers` returns those for the client
+        of a user.
         """
         context = RoomContext(
             limits=limits, random=random, auto_subscribe=auto_subscribe, ice_servers=ice_servers

@@ -56,6 +56,11 @@ def _make_table() -> RouteTable[Peer]:
     return RouteTable(_keeps_path)
 
 
+def no_ice_servers(_user_id: str) -> tuple[IceServer, ...]:
+    """Return no STUN and TURN servers."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomContext:
     """What all rooms of a conference share."""
@@ -65,7 +70,7 @@ class RoomContext:
     """Returns as many random bytes as it is asked for."""
     auto_subscribe: bool = True
     """Whether a peer receives each track of its room that it has not unsubscribed from."""
-    ice_servers: tuple[IceServer, ...] = ()
+    ice_servers: Callable[[str], tuple[IceServer, ...]] = no_ice_servers
     """Those that clients are told to use."""
     table: RouteTable[Peer] = field(default_factory=_make_table)
     """Finds the peer of a datagram."""
@@ -213,7 +218,7 @@ class Room:
                 session_token=token,
                 resumed=resumed,
                 transport="keep" if keep else "new",
-                ice_servers=self._context.ice_servers,
+                ice_servers=self._context.ice_servers(peer.user_id),
             )
         )
         others = tuple(other.info() for other in self._roster.others(peer.id))

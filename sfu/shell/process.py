@@ -35,6 +35,10 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
             log.info("admin port open", url=admin_url)
             if not server.token_verifier.required:
                 log.warning("anyone can join any room: neither SFU_AUTH_SECRET nor SFU_AUTH_JWKS is set")
+            if settings.turn_urls and settings.turn_secret is None:
+                log.warning(
+                    "all clients get one TURN password that does not expire: SFU_TURN_SECRET is not set"
+                )
             if settings.redis_address is None:
                 log.warning("sessions are lost on a restart: neither SFU_REDIS_URL nor SFU_REDIS_ADDR is set")
             async with trio.open_nursery() as serving:

@@ -34,8 +34,9 @@ from sfu.shell.http.public import HttpServer, Readiness, open_listeners, public_
 from sfu.shell.join import Joins
 from sfu.shell.logs import get_logger
 from sfu.shell.media.peer_sockets import PeerSockets
-from sfu.shell.media.ports import MediaPorts, candidates, ice_servers
+from sfu.shell.media.ports import MediaPorts, candidates
 from sfu.shell.media.tcp import IceTcp
+from sfu.shell.media.turn import ice_servers
 from sfu.shell.room import RoomTasks
 from sfu.shell.store.interface import Store
 from sfu.shell.store.sessions import Sessions
@@ -129,7 +130,7 @@ class Server:
             media.egress,
             os.urandom,
             self.token_verifier.authenticate,
-            ice_servers=ice_servers(settings),
+            ice_servers=partial(ice_servers, settings),
             auto_subscribe=settings.auto_subscribe,
         )
         self._sessions = Sessions(self.conference, store, settings.session_ttl_sec)

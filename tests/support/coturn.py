@@ -82,12 +82,18 @@ def need_coturn() -> None:
 
 @asynccontextmanager
 async def coturn(
-    folder: Path, *, host: str = HOST, tls: bool = False, certified: str | None = None
+    folder: Path,
+    *,
+    host: str = HOST,
+    tls: bool = False,
+    certified: str | None = None,
+    secret: str | None = None,
 ) -> AsyncIterator[Coturn]:
     """Run a server on one of this host's addresses, which is also where it relays.
 
     With `tls` it takes TLS too, with a certificate of its own making (`folder`/cert.pem) for `certified`, an
-    address, which is `host` if nothing else is said. Skips the test where there is no coturn, as `need_coturn`.
+    address, which is `host` if nothing else is said. With a `secret` it takes credentials made with
+    that (``use-auth-secret``). Skips the test where there is no coturn, as `need_coturn`.
     """
     need_coturn()
     port, tls_port = _free_port(host), _free_port(host)
@@ -96,7 +102,11 @@ async def coturn(
     command += (
         [f"--tls-listening-port={tls_port}", *_certificate(folder, certified or host)] if tls else ["--no-tls"]
     )
-    command += ["--lt-cred-mech", f"--user={USER}:{PASSWORD}", "--realm=test"]
+    if secret is None:
+        command += ["--lt-cred-mech", f"--user={USER}:{PASSWORD}"]
+    else:
+        command += ["--use-auth-secret", f"--static-auth-secret={secret}"]
+    command += ["--realm=test"]
     command += [f"--listening-ip={host}", f"--listening-port={port}", f"--relay-ip={host}"]
     command += ["--allow-loopback-peers", f"--pidfile={folder / 'pid'}", f"--userdb={folder / 'users'}"]
     with log.open("wb") as sink:

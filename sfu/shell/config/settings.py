@@ -114,6 +114,13 @@ class Settings:
     turn_password: str | None = _setting(
         TEXT, None, "TURN password; sent to clients.", default_text="none", secret=True
     )
+    turn_secret: str | None = _setting(
+        SECRET,
+        None,
+        "Secret shared with the TURN servers, for credentials per client; instead of user and password.",
+        default_text="none",
+        secret=True,
+    )
     auth_secret: str | None = _setting(
         SECRET,
         None,
@@ -201,8 +208,13 @@ class Settings:
             reason = f"{PREFIX}ADMIN_ADDR={self.admin_addr} is not a loopback address and requires it"
             raise ConfigError(f"{PREFIX}ADMIN_TOKEN is not set: {reason}")
         for name in ("turn_user", "turn_password"):
-            if self.turn_urls and getattr(self, name) is None:
-                raise ConfigError(f"{PREFIX}{name.upper()} is not set: {PREFIX}TURN_URLS requires it")
+            is_set = getattr(self, name) is not None
+            if self.turn_secret is not None and is_set:
+                raise ConfigError(f"{PREFIX}TURN_SECRET is set: cannot be combined with {PREFIX}{name.upper()}")
+            if self.turn_secret is None and self.turn_urls and not is_set:
+                raise ConfigError(
+                    f"{PREFIX}{name.upper()} is not set: {PREFIX}TURN_URLS requires it, or {PREFIX}TURN_SECRET"
+                )
         if self.ice_policy == "relay" and not (self.ice_mode == "full" and self.turn_urls):
             raise ConfigError(f"{PREFIX}ICE_POLICY=relay: requires {PREFIX}ICE_MODE=full and {PREFIX}TURN_URLS")
         if self.redis_url is not None:

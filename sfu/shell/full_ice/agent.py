@@ -36,6 +36,7 @@ from sfu.shell.dispatcher import Dispatcher
 from sfu.shell.full_ice.mdns import is_mdns_hostname, resolve
 from sfu.shell.full_ice.sockets import IceSocket, IceSockets
 from sfu.shell.logs import get_logger
+from sfu.shell.media.turn import OWN_USER, turn_credentials
 
 MAX_RESOLVING: Final = 8
 """Most candidates of one generation whose mDNS names are being resolved; more are dropped."""
@@ -224,7 +225,7 @@ class _Generation:
     async def _open_relay(self) -> None:
         """Ask the TURN servers one after the other, until one allocates an address."""
         settings = self._agent.settings
-        user, password = settings.turn_user or "", settings.turn_password or ""
+        user, password = turn_credentials(settings, OWN_USER)
         for url in settings.turn_urls:
             try:
                 with trio.fail_after(self._agent.timeouts.ice_server):

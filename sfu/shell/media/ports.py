@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Protocol
 
-from sfu.conference.messages import IceServer
 from sfu.ice.path import Address
 from sfu.shell.config.settings import Settings, as_config_error
 from sfu.shell.media.addresses import announced_candidates, announced_hosts
@@ -63,14 +62,3 @@ def agent_hosts(settings: Settings) -> tuple[str, ...]:
         return settings.announced_ips
     hosts = announced_hosts(Address(*settings.udp_addr))
     return tuple(host for host in hosts if not ip_address(host).is_loopback) or hosts
-
-
-def ice_servers(settings: Settings) -> tuple[IceServer, ...]:
-    """Return the STUN and TURN servers for clients."""
-    servers = []
-    if settings.stun_urls:
-        servers.append(IceServer(tuple(map(str, settings.stun_urls))))
-    if settings.turn_urls:
-        urls = tuple(map(str, settings.turn_urls))
-        servers.append(IceServer(urls, settings.turn_user, settings.turn_password))
-    return tuple(servers)

@@ -188,6 +188,17 @@ def test_turn_servers_require_user_and_password() -> None:
     assert "the password" not in repr(settings)
 
 
+@pytest.mark.parametrize("name", ["turn_user", "turn_password"])
+def test_a_turn_secret_takes_the_place_of_user_and_password(name: str) -> None:
+    flags: dict[str, str | None] = {"turn_urls": "turn:example.org", "turn_secret": "s" * 32}
+    assert load(flags, {}).turn_secret == "s" * 32
+    assert "s" * 32 not in repr(load(flags, {}))
+    with pytest.raises(
+        ConfigError, match=f"^SFU_TURN_SECRET is set: cannot be combined with SFU_{name.upper()}$"
+    ):
+        load(flags | {name: "x"}, {})
+
+
 def test_relay_policy_requires_a_turn_server() -> None:
     turn = {"turn_urls": "turn:example.org", "turn_user": "me", "turn_password": "secret"}
     for flags in ({"ice_mode": "full"}, turn):
