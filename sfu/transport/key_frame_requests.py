@@ -3,6 +3,9 @@
 A subscriber may need a key frame at any time, and each key frame is a burst for the publisher and for all other
 subscribers. So requests are merged: one covers all until a key frame comes. It is sent again while none comes,
 since request or answer may be lost, but at growing intervals, since a publisher may also be unable to answer.
+
+Each outgoing stream has a budget besides, since a receiver may go on requesting although key frames come:
+because it is broken, or to make the publisher and all other receivers pay.
 """
 
 from typing import Final
@@ -12,6 +15,46 @@ MIN_INTERVAL: Final = 0.5
 
 MAX_INTERVAL: Final = 4.0
 """Most seconds between two requests that remain unanswered: the interval doubles until then."""
+
+BUDGET: Final = 5
+"""Requests of one receiver that may follow each other at `MIN_INTERVAL`. A receiver whose picture key frames
+repair needs one or two."""
+
+SLOWEST: Final = 10.0
+"""Most seconds between two requests of a receiver that are passed on: beyond `BUDGET` the interval doubles."""
+
+QUIET: Final = 10.0
+"""Seconds without a request after which a receiver has its whole budget again."""
+
+
+class KeyFrameBudget:
+    """Which requests of one receiver for one outgoing stream are passed on."""
+
+    __slots__ = ("_asked_at", "_interval", "_left", "_passed_at")
+
+    def __init__(self) -> None:
+        self._left = BUDGET
+        self._interval = MIN_INTERVAL
+        self._passed_at = self._asked_at = float("-inf")
+
+    def take(self, now: float) -> bool:
+        """Return whether a request at `now` (seconds) is passed on, and count it.
+
+        Several within `MIN_INTERVAL` count as one, since `KeyFrameRequests` merges them.
+        """
+        if now >= self._asked_at + QUIET:
+            self._left, self._interval = BUDGET, MIN_INTERVAL
+        self._asked_at = now
+        if self._left and now < self._passed_at + MIN_INTERVAL:
+            return True
+        if now < self._passed_at + self._interval:
+            return False
+        self._passed_at = now
+        if self._left:
+            self._left -= 1
+        if not self._left:
+            self._interval = min(2 * self._interval, SLOWEST)
+        return True
 
 
 class KeyFrameRequests:

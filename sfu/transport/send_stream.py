@@ -19,6 +19,7 @@ from sfu.rtp.rtcp import ReportBlock, SenderReport
 from sfu.sdp.codecs import Codec
 from sfu.sdp.mline import MediaKind
 from sfu.transport.egress import Egress
+from sfu.transport.key_frame_requests import KeyFrameBudget
 from sfu.transport.receive_stream import Forwarder, MediaPacket, ReceiveStream
 from sfu.transport.reception_reports import Progress, ReceptionReports
 from sfu.transport.retransmission import NackRefusal, Retransmitter
@@ -32,6 +33,7 @@ class SendStream(Forwarder):
     """One outgoing stream of one subscriber's transport."""
 
     __slots__ = (
+        "_budget",
         "_clock_rate",
         "_codecs",
         "_dropped",
@@ -92,6 +94,7 @@ class SendStream(Forwarder):
         self._mid_packets = MID_PACKETS
         self._retransmitter = Retransmitter(rtx_ssrc, random)
         self._reports = ReceptionReports()
+        self._budget = KeyFrameBudget()
         self.packets = self.octets = self._nacked = self._key_frame_requests = 0
         self._dropped: Counter[str] = Counter()
 
@@ -144,16 +147,14 @@ class SendStream(Forwarder):
         if self.source is not None:
             self._frame = self.source.newest_timestamp
         self._derive_fast_path()
-        self._request_if_useful(now)
+        self._request_if_useful(now, limited=False)  # what the path takes is limit enough
 
     # What the source tells
 
     def source_negotiated(self) -> None:
         """Choose the translation again, since codecs or extensions of either side have changed."""
-        before = self.translation
-        self.translation = (
-            None if self.source is None else self.source.translation(self._codecs, self._extension_ids)
-        )
+        before, source = self.translation, self.source
+        self.translation = None if source is None else source.translation(self._codecs, self._extension_ids)
         if self.translation is not before:
             self._looks_different()
         self._derive_fast_path()
@@ -273,9 +274,12 @@ class SendStream(Forwarder):
         self.request_key_frame(now)
 
     def request_key_frame(self, now: float) -> None:
-        """Ask the publisher for a key frame, unless the stream is paused or the path is full."""
+        """Ask the publisher for a key frame, unless the stream is paused, the path full or the budget spent."""
         if self.source is not None and self.state is not SendState.PAUSED and not self._is_held:
-            self.source.request_key_frame(now)
+            if self._budget.take(now):
+                self.source.request_key_frame(now)
+            else:
+                self._dropped["key-frame-budget"] += 1
 
     def receive_report(self, block: ReportBlock, now: float) -> Progress:
         """Take a report block of the receiver about this stream's SSRC. Returns what is new in it."""
@@ -335,11 +339,10 @@ class SendStream(Forwarder):
         forwards = self.state is SendState.FORWARDING and self.translation is not None
         self.fast_path = forwards and not self._mid_packets and not self._is_held
 
-    def _request_if_useful(self, now: float) -> None:
+    def _request_if_useful(self, now: float, *, limited: bool = True) -> None:
         """If the stream waits for a key frame that could be sent on, request it; else `forward` does later."""
-        if self.state not in (SendState.WAITING, SendState.REQUESTED):
-            return
-        if self.source is not None and self.send_context.srtp is not None and not self._is_held:
+        waits = self.state in (SendState.WAITING, SendState.REQUESTED) and not self._is_held
+        if waits and self.source and self.send_context.srtp and (not limited or self._budget.take(now)):
             self._enter(SendEvent.KEY_FRAME_REQUESTED)
             self.source.request_key_frame(now)
 

@@ -3,7 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu.transport.key_frame_requests import MAX_INTERVAL, MIN_INTERVAL, KeyFrameRequests
+from sfu.transport.key_frame_requests import (
+    MAX_INTERVAL,
+    MIN_INTERVAL,
+    KeyFrameBudget,
+    KeyFrameRequests,
+)
 
 
 def test_many_requests_of_subscribers_are_one_to_the_publisher() -> None:
@@ -70,3 +75,31 @@ def test_never_two_requests_within_the_minimum(steps: list[tuple[str, float]]) -
         elif requests.take_due(now):
             assert now >= asked[-1] + MIN_INTERVAL
             asked.append(now)
+
+
+def passed(budget: KeyFrameBudget, begin: float, end: float, step: float = 0.125) -> list[float]:
+    """Request every `step` seconds; return the times of the requests that are passed on."""
+    count = round((end - begin) / step)
+    return [now for now in (begin + index * step for index in range(count)) if budget.take(now)]
+
+
+def test_a_receiver_that_never_stops_requesting_is_slowed_down_to_one_request_in_10_seconds() -> None:
+    budget = KeyFrameBudget()
+    # More often within half a second is merged by `KeyFrameRequests`, while there is a budget.
+    assert passed(budget, 0.0, 2.0, 0.5) == [0.0, 0.5, 1.0, 1.5]
+    assert passed(budget, 2.0, 60.0) == [2.0, 3.0, 5.0, 9.0, 17.0, 27.0, 37.0, 47.0, 57.0]
+
+
+def test_a_receiver_that_has_been_quiet_for_10_seconds_has_its_whole_budget_again() -> None:
+    budget = KeyFrameBudget()
+    passed(budget, 0.0, 60.0)
+    assert not budget.take(60.0)
+    assert not budget.take(62.0)  # not quiet yet
+    assert passed(budget, 72.0, 74.0, 0.5) == [72.0, 72.5, 73.0, 73.5]
+
+
+def test_a_receiver_that_key_frames_help_is_never_refused() -> None:
+    budget = KeyFrameBudget()
+    for begin in (0.0, 12.0, 24.0, 36.0):
+        # A loss, and again while the key frame is on its way.
+        assert all(budget.take(begin + after) for after in (0.0, 0.2, 0.4, 0.7, 1.3))

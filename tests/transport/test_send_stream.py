@@ -599,6 +599,47 @@ def test_a_key_frame_request_goes_to_the_source() -> None:
     assert subscriber.stream.statistics().key_frame_requests == 1
 
 
+def test_a_receiver_that_goes_on_requesting_key_frames_is_refused_and_others_are_not() -> None:
+    publisher, subscriber, wire = call(mid_packets=0)
+    other = Subscriber()
+    other.stream.bind(publisher.stream, 0.0)
+    asked = []
+    for index in range(400):
+        now = 5.0 + index * 0.25
+        subscriber.stream.receive_key_frame_request(now)
+        if publisher.stream.take_feedback(now):
+            asked.append(now)
+            send(publisher, subscriber, wire, KEY_FRAME, now)
+    # Five at the usual interval, then 1, 2, 4, 8 and 10 s apart.
+    assert len(asked) < 20
+    assert asked[-1] - asked[-2] == 10.0
+    assert subscriber.stream.statistics().key_frame_requests == 400
+    assert subscriber.stream.statistics().dropped["key-frame-budget"] > 350
+    other.stream.receive_key_frame_request(105.0)
+    assert publisher.stream.take_feedback(105.0) == [PictureLossIndication(5, 1000)]
+    assert "key-frame-budget" not in other.stream.statistics().dropped
+
+
+def test_a_source_that_is_bound_again_and_again_is_requested_more_and_more_slowly() -> None:
+    """Subscribing to a track again and again costs its publisher no more than requesting key frames."""
+    publisher, subscriber, wire = call(mid_packets=0)
+    asked = []
+    for index in range(200):
+        now = 5.0 + index * 0.25
+        subscriber.stream.bind(None, now)
+        subscriber.stream.bind(publisher.stream, now)
+        if publisher.stream.take_feedback(now):
+            asked.append(now)
+            publisher.send(KEY_FRAME)
+    assert asked[-1] - asked[-2] == 10.0
+    # What the budget refused is requested later, with the next packet, and then goes out.
+    subscriber.read(wire)
+    send(publisher, subscriber, wire, DELTA_FRAME, 65.0)
+    assert publisher.stream.take_feedback(65.0) == [PictureLossIndication(5, 1000)]
+    send(publisher, subscriber, wire, KEY_FRAME, 65.1)
+    assert len(subscriber.read(wire)) == 1
+
+
 @given(
     st.lists(
         st.sampled_from(
