@@ -118,7 +118,7 @@ class InMemoryServer:
         request = await exchange.next_request()
         assert request is not None
         try:
-            unread = ReplayStream(stream, opening(request), exchange.unparsed())
+            unread = ReplayStream(stream, opening(request), exchange.unparsed(), MAX_MESSAGE)
             await run_websocket(
                 unread, MAX_MESSAGE, self.sfu.joins.serve_websocket, DEFAULT_TIMEOUTS.websocket_close
             )

@@ -206,7 +206,10 @@ class HttpServer:
         request = await serve_requests(connection, self._answer, wait=self._wait, count=self._count)
         if request is None:
             return None
-        return ReplayStream(connection.stream, opening(request), connection.unparsed(), self._max_fragments)
+        limit = self._settings.max_message_bytes
+        return ReplayStream(
+            connection.stream, opening(request), connection.unparsed(), limit, self._max_fragments
+        )
 
     @contextmanager
     def _wait(self, timeout: float) -> Iterator[None]:

@@ -2,13 +2,18 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Final, cast
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 from wsproto.utilities import LocalProtocolError
 
 from sfu.shell.http.fragments import MAX_FRAGMENTS, Fragments
+
+SLACK: Final = 8192
+"""Bytes by which a message may exceed its limit before the connection is cut: two receptions of trio-websocket.
+That counts the characters of a text and closes with 1009. So it comes first, unless characters have several
+bytes."""
 
 
 class ReplayStream(trio.abc.Stream):
@@ -18,12 +23,21 @@ class ReplayStream(trio.abc.Stream):
     data after the handshake, so frames that it gets together with the request would stay in it unseen.
     """
 
-    __slots__ = ("_fragments", "_max_fragments", "_request", "_rest", "_stream", "opened")
+    __slots__ = ("_fragments", "_max_fragments", "_max_message_bytes", "_request", "_rest", "_stream", "opened")
 
     def __init__(
-        self, stream: trio.abc.Stream, request: bytes, rest: bytes, max_fragments: int = MAX_FRAGMENTS
+        self,
+        stream: trio.abc.Stream,
+        request: bytes,
+        rest: bytes,
+        max_message_bytes: int,
+        max_fragments: int = MAX_FRAGMENTS,
     ) -> None:
-        """`rest` is what arrived after the request. A message may have `max_fragments` fragments."""
+        """`rest` is what arrived after the request.
+
+        A message may have `max_message_bytes` bytes and `SLACK` more, in `max_fragments` fragments.
+        """
+        self._max_message_bytes = max_message_bytes
         self._stream = stream
         self._request = request
         self._rest = rest
@@ -35,7 +49,7 @@ class ReplayStream(trio.abc.Stream):
         """Return bytes of the request, then what follows it.
 
         Raises:
-            trio.BrokenResourceError: the stream is broken, or a message has too many fragments.
+            trio.BrokenResourceError: the stream is broken, or a message is too long or has too many fragments.
         """
         if self._request:
             await trio.lowlevel.checkpoint()
@@ -48,6 +62,8 @@ class ReplayStream(trio.abc.Stream):
             data = bytes(await self._stream.receive_some(max_bytes))
         if self._fragments.count(data) > self._max_fragments:
             raise trio.BrokenResourceError("a message has too many fragments")
+        if self._fragments.size > self._max_message_bytes + SLACK:
+            raise trio.BrokenResourceError("a message is too long")
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:

@@ -27,6 +27,8 @@ def test_fragments_are_counted_however_they_arrive(data: st.DataObject) -> None:
         sent += frame(0, bytes(length)) + frame(9, b"between two", last=True)
     cuts = data.draw(st.lists(st.integers(0, len(sent)), max_size=5).map(sorted))
     fragments = Fragments()
+    assert fragments.size == 0
     counts = [fragments.count(sent[start:end]) for start, end in itertools.pairwise([0, *cuts, len(sent)])]
     assert counts[-1] == 1 + len(lengths)
+    assert fragments.size == len(b"begins") + sum(lengths)
     assert fragments.count(frame(0, b"ends", last=True)) == 0

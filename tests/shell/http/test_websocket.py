@@ -163,7 +163,7 @@ async def test_bug_in_the_handler_is_logged_and_ends_one_connection(root: Path, 
 
 async def test_replay_stream() -> None:
     near, far = trio.testing.memory_stream_pair()
-    stream = ReplayStream(near, b"request", b"rest")
+    stream = ReplayStream(near, b"request", b"rest", 1024)
     assert await stream.receive_some(4) == b"requ"
     assert await stream.receive_some() == b"est"
     with trio.move_on_after(0):
