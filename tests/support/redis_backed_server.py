@@ -198,6 +198,8 @@ async def found(what: Callable[[], set[str]]) -> set[str]:
 async def _get(port: int, path: str) -> str:
     async with await trio.open_tcp_stream(HOST, port) as stream:
         with trio.fail_after(PATIENCE):
-            await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+            await stream.send_all(
+                f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n".encode()
+            )
             answer = b"".join([bytes(part) async for part in stream]).decode()
     return answer.partition("\r\n\r\n")[2]
