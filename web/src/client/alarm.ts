@@ -1,4 +1,4 @@
-/** One timer that may be moved: what a machine's `nextTimeout` is handed to after every step. */
+/** One timer that can be reset. After each input of a machine it is set to the machine's `nextTimeout`. */
 export class Alarm {
   readonly #ring: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -7,7 +7,7 @@ export class Alarm {
     this.#ring = ring;
   }
 
-  /** Rings once at `due`, in ms of `performance.now()`, instead of at any time set before; null: not at all. */
+  /** Rings once at `due`, in ms of `performance.now()`, and replaces the earlier time; null: does not ring. */
   set(due: number | null): void {
     clearTimeout(this.#timer);
     if (due !== null && due < Infinity) {

@@ -1,22 +1,22 @@
-/** The states of a client's membership in a room, and what leads from one to the next. */
+/** The states of a client's membership in a room, and their transitions. */
 
-/** Where a client stands. */
+/** The state of a client's membership. */
 export type ConnectionState =
   /** Not in a room yet. */
   | "idle"
   /** The WebSocket is being opened. */
   | "connecting"
-  /** The server has been asked to let us in. */
+  /** The join was sent and is not answered yet. */
   | "joining"
   /** In the room. */
   | "joined"
-  /** In the room for the others, but without the server's ear: on the way back to "joined". Media may go on. */
+  /** The WebSocket is lost and the client reconnects. The peer is still in the room; media may continue. */
   | "reconnecting"
-  /** The program has called `leave`; the last messages are on their way. */
+  /** The program has called `leave`; the last messages are being sent. */
   | "leaving"
   /** Left. */
   | "closed"
-  /** Not let in, or lost. */
+  /** The join was refused, or the connection was lost. */
   | "failed";
 
 /** What changes the state. */
@@ -25,9 +25,9 @@ export type ConnectionEvent =
   | "opened"
   | "accepted"
   | "refused"
-  /** The connection broke, and the way back has begun. */
+  /** The connection broke, and reconnecting has begun. */
   | "interrupted"
-  /** It is over: there is no way, or no way back. */
+  /** The join or the reconnection has failed. */
   | "lost"
   | "leave"
   | "closed";
@@ -43,7 +43,7 @@ const TRANSITIONS: Record<ConnectionState, Partial<Record<ConnectionEvent, Conne
   failed: { join: "connecting", leave: "closed" },
 };
 
-/** The state that follows. Throws where the event has no meaning in `state`: joining twice, for example. */
+/** The state that follows. Throws if the event is not allowed in `state`: joining twice, for example. */
 export function nextState(state: ConnectionState, event: ConnectionEvent): ConnectionState {
   const next = TRANSITIONS[state][event];
   if (next === undefined) throw new Error(`cannot ${event} while ${state}`);

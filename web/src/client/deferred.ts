@@ -5,7 +5,7 @@ export interface Deferred<T> {
   reject: (error: Error) => void;
 }
 
-/** Makes a promise that whoever holds the result settles. */
+/** Makes a promise together with the functions that settle it. */
 export function deferred<T>(): Deferred<T> {
   let resolve!: (value: T) => void;
   let reject!: (error: Error) => void;

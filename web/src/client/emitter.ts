@@ -12,7 +12,7 @@ export type Listener<T> = (payload: T) => void;
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<Listener<never>>>();
 
-  /** Calls `listener` at every `name`; returns the function that ends that. */
+  /** Calls `listener` at every `name`; returns a function that removes the listener. */
   on<Name extends keyof Events>(name: Name, listener: Listener<Events[Name]>): () => void {
     let listeners = this.#listeners.get(name);
     if (listeners === undefined) {
@@ -25,7 +25,7 @@ export class Emitter<Events extends object> {
     };
   }
 
-  /** Calls `listener` at the next `name` only; returns the function that takes it back. */
+  /** Calls `listener` at the next `name` only; returns a function that removes the listener. */
   once<Name extends keyof Events>(name: Name, listener: Listener<Events[Name]>): () => void {
     const off = this.on(name, (payload) => {
       off();
@@ -34,7 +34,7 @@ export class Emitter<Events extends object> {
     return off;
   }
 
-  /** Delivers one event to the listeners of this moment, in the order of their registration. */
+  /** Calls the current listeners in the order of their registration. */
   protected emit<Name extends keyof Events>(name: Name, payload: Events[Name]): void {
     for (const listener of [...(this.#listeners.get(name) ?? [])] as Listener<Events[Name]>[]) {
       try {

@@ -1,4 +1,4 @@
-/** The one RTCPeerConnection of a stay in a room: what is published and what is received go through it. */
+/** The RTCPeerConnection of a stay in a room. It carries the published and the received tracks. */
 import { type Deferred, deferred } from "./deferred.js";
 import { Negotiator } from "./negotiator.js";
 import type { NegotiationStatistics } from "./negotiation.js";
@@ -19,7 +19,7 @@ export type NegotiationMessage = Extract<
   { type: "offer" | "answer" | "ice-restart-offer" | "ice-candidate" }
 >;
 
-/** Whom a media connection talks to. */
+/** Callbacks of a media connection. */
 export interface MediaConnectionHooks {
   send: Send;
   /** What is received may have changed. */
@@ -29,15 +29,15 @@ export interface MediaConnectionHooks {
   stateChanged(state: RTCPeerConnectionState): void;
   /** Everything that was received has stopped. */
   silent(): void;
-  /** The server refused what our last offer asked for: less must be asked for from now on. */
+  /** The server refused our last offer: the next one must contain less. */
   withdraw(): void;
-  /** The two sides cannot agree any more. */
+  /** Negotiation has failed and cannot continue. */
   giveUp(reason: string): void;
 }
 
 /**
- * How many slots for others' tracks our first offer brings along. They save a round trip at the join; what is
- * beyond this, in a large room, the server offers itself.
+ * The number of m-lines for other peers' tracks in our first offer. They save a round trip at the join. In a larger
+ * room the server offers the remaining m-lines itself.
  */
 export const MAX_SLOTS_OFFERED = 32;
 
@@ -47,14 +47,14 @@ export class MediaConnection {
   readonly #negotiator: Negotiator;
   readonly #stopWatching: () => void;
   readonly #closed: Deferred<null> = deferred();
-  /** The description that was read last: of a large room it has a million characters. */
+  /** The description that was parsed last. In a large room it has a million characters. */
   #read: { sdp: string; sections: readonly Section[] } = { sdp: "", sections: [] };
 
   /**
    * Opens a connection for the peer `peerId` and starts to negotiate `publications` and one slot for each of the
    * `expected` tracks.
    *
-   * Throws what the browser throws when it makes no connections, or does not take a publication's encodings.
+   * Throws the browser's error if it cannot create a connection or rejects a publication's encodings.
    */
   constructor(
     create: ConnectionFactory,
@@ -111,7 +111,7 @@ export class MediaConnection {
     }
   }
 
-  /** Takes a message of the server that is about negotiation. */
+  /** Handles a negotiation message from the server. */
   receive(message: NegotiationMessage): void {
     if (message.type === "offer" || message.type === "ice-restart-offer") {
       this.#negotiator.remoteOffer(message.data.sdp);
@@ -127,12 +127,12 @@ export class MediaConnection {
     this.#negotiator.refused(code);
   }
 
-  /** Messages get lost from now on; media goes on. */
+  /** The WebSocket is lost; media continues. */
   signalingLost(): void {
     this.#negotiator.signalingLost();
   }
 
-  /** The session has been resumed with this connection: what was under way is taken up again. */
+  /** The session was resumed with this connection: pending negotiation continues. */
   signalingRestored(): void {
     this.#negotiator.signalingRestored();
   }

@@ -2,7 +2,7 @@
 import { Alarm } from "./alarm.js";
 import { Recovery, type RecoveryInput } from "./recovery.js";
 
-/** Whom it talks to. */
+/** Callbacks of the recovery. */
 export interface MediaRecoveryHooks {
   askForRestart(): void;
   /** Another RTCPeerConnection is needed; then `replaced`. */
@@ -10,7 +10,7 @@ export interface MediaRecoveryHooks {
   giveUp(): void;
 }
 
-/** The care for media during one stay in a room. */
+/** Recovers media during one stay in a room. */
 export class MediaRecovery {
   readonly #machine = new Recovery();
   readonly #hooks: MediaRecoveryHooks;
@@ -30,7 +30,7 @@ export class MediaRecovery {
     else if (action === "give-up") this.#hooks.giveUp();
   }
 
-  /** Ends it: nothing is asked for any more. */
+  /** Stops the recovery: no more callbacks follow. */
   close(): void {
     this.#alarm.set(null);
   }

@@ -1,4 +1,4 @@
-/** How one stays the same somebody for the server, over as many WebSockets as it takes. */
+/** Keeps one session with the server over several WebSockets. */
 import { Alarm } from "./alarm.js";
 import { type ConnectionEvent, type ConnectionState, nextState } from "./connection-state.js";
 import { RoomError } from "./errors.js";
@@ -17,13 +17,13 @@ import {
 /** How long the server may take from the first byte to being in the room, in ms. */
 export const JOIN_DEADLINE_MS = 15_000;
 
-/** How long to wait for the server's goodbye, in ms. */
+/** How long to wait for the server's close frame, in ms. */
 const LEAVE_DEADLINE_MS = 2000;
 
-/** Refusals that time may heal: too many requests, an error of the server, overload or a restart. */
+/** Temporary refusals: too many requests, a server error, overload or a restart. */
 const TEMPORARY_CODES: ReadonlySet<number> = new Set([429, 500, 503]);
 
-/** How a membership reaches the world. */
+/** The browser functions that a membership uses. */
 export interface MembershipEnvironment {
   createSocket: SocketFactory;
   /** Numbers in [0, 1). */
@@ -31,22 +31,22 @@ export interface MembershipEnvironment {
   sessions: SessionStore;
 }
 
-/** Whom a membership talks to. */
+/** Callbacks of a membership. */
 export interface MembershipHooks {
   stateChanged(change: RoomEvents["stateChanged"]): void;
-  /** The server has let us in, or in again; a `room-state` message follows. */
+  /** The server has accepted a join or a resumption; a `room-state` message follows. */
   accepted(acknowledgement: ServerMessages["join"]): void;
-  /** A message of the server to somebody who is in the room. */
+  /** A message from the server after the join. */
   message(message: ServerMessage): void;
   /** A message that cannot be understood; it has been dropped. */
   invalid(reason: string): void;
   /** A probe was not answered. */
   silent(): void;
-  /** With what a resumed session could go on. */
+  /** The state that a resumed session continues with. */
   transport(): Transport;
 }
 
-/** Who one is during one stay in a room, and where. */
+/** The identity and room of one stay. */
 interface Stay {
   options: JoinOptions;
   url: string;
@@ -56,7 +56,7 @@ interface Stay {
   reconnection: Reconnection | null;
 }
 
-/** A membership in one room at a time: from the join until we leave or are lost for good. */
+/** A membership in one room at a time: from the join until it is left or cannot be restored. */
 export class Membership {
   readonly #environment: MembershipEnvironment;
   readonly #hooks: MembershipHooks;
@@ -65,7 +65,7 @@ export class Membership {
   #session: Session | null = null;
   #signaling: SignalingConnection | null = null;
   readonly #joinDeadline = new Alarm(() => {
-    this.fail(new RoomError("unreachable", "the server did not let us in in time"));
+    this.fail(new RoomError("unreachable", "the server did not answer the join in time"));
   });
   readonly #alarm = new Alarm(() => {
     this.#step("timeout");
@@ -90,10 +90,10 @@ export class Membership {
     return this.#signaling?.statistics() ?? null;
   }
 
-  /** Asks the server to let us in; a session that this tab remembers is resumed. Throws when in a room already. */
+  /** Joins a room, or resumes the session that this tab remembers. Throws when in a room already. */
   join(options: JoinOptions): void {
     this.#change("join");
-    if (this.#state !== "connecting") return; // who heard that has left again at once
+    if (this.#state !== "connecting") return; // a listener has called `leave`
     const { roomId } = options;
     let url: string;
     try {
@@ -116,22 +116,22 @@ export class Membership {
     if (this.#state === "joined") this.#signaling?.send(type, data);
   }
 
-  /** Comes back on a new WebSocket, because the session is to go on with a new RTCPeerConnection. */
+  /** Reconnects on a new WebSocket, to continue the session with a new RTCPeerConnection. */
   renew(): void {
     if (this.#state === "joined") this.#step("renew");
   }
 
-  /** The network has changed: a WebSocket along the old way hangs, so nobody waits for its end. */
+  /** The network has changed: reconnects without waiting for the old WebSocket to close. */
   networkChanged(): void {
     this.#step("network");
   }
 
-  /** Something else has stopped: looks whether the server is still there. */
+  /** Media has stopped: checks whether the server still answers. */
   probe(): void {
     if (this.#state === "joined") this.#signaling?.probe();
   }
 
-  /** Ends the session for good; resolves when the server knows, or cannot be told. */
+  /** Ends the session; resolves when the server has closed the WebSocket or cannot be reached. */
   async leave(): Promise<void> {
     const signaling = this.#signaling;
     this.#signaling = null;
@@ -140,12 +140,12 @@ export class Membership {
     this.#stay?.place?.forget();
     this.#end();
     signaling?.send("leave", {});
-    // In any case not in this step: whoever calls has more to let go of before it is over.
+    // Never synchronously: the caller has more to release before the state becomes "closed".
     await within(LEAVE_DEADLINE_MS, signaling?.close() ?? Promise.resolve());
     if (was !== "leaving" && this.#state === "leaving") this.#change("closed");
   }
 
-  /** It is over, because of `error`. */
+  /** Ends the membership because of `error`. */
   fail(error: RoomError): void {
     const refused = error.kind === "refused" && this.#state !== "joined" && this.#state !== "connecting";
     if (error.kind === "replaced") this.#stay?.place?.forget();
@@ -233,7 +233,7 @@ export class Membership {
   #closed(reason: string, code: number): void {
     this.#signaling = null;
     if (code === REPLACED) {
-      this.fail(new RoomError("replaced", "the session goes on in another place"));
+      this.fail(new RoomError("replaced", "the session was resumed by another connection"));
     } else if (code === POLICY_VIOLATION) {
       this.fail(new RoomError("refused", reason));
     } else if (this.#state === "joined") {
@@ -246,7 +246,7 @@ export class Membership {
     }
   }
 
-  // --- the way back ---
+  // --- reconnecting ---
 
   #step(input: ReconnectionInput): void {
     const reconnection = this.#stay?.reconnection ?? null;
@@ -266,13 +266,13 @@ export class Membership {
     if (action === "try" && this.#stay !== null) this.#open(this.#stay, this.#session);
   }
 
-  /** Lets go of the WebSocket, whatever it is doing. */
+  /** Releases the WebSocket in any state. */
   #drop(): void {
     void this.#signaling?.close();
     this.#signaling = null;
   }
 
-  /** Lets go of everything that belongs to one stay. */
+  /** Releases everything that belongs to one stay. */
   #end(): void {
     this.#joinDeadline.set(null);
     this.#alarm.set(null);

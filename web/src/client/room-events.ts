@@ -1,4 +1,4 @@
-/** What a program tells a room, and what a room tells a program. */
+/** The options and the events of a room. */
 import type { ConnectionState } from "./connection-state.js";
 import type { RoomError } from "./errors.js";
 import type { EndReason, Publication } from "./publications.js";
@@ -10,51 +10,51 @@ import type { RemotePeer } from "./roster.js";
 export interface RoomEvents {
   /** The membership changed its state; `error` says why when it is "failed" or "reconnecting". */
   stateChanged: { state: ConnectionState; previous: ConnectionState; error: RoomError | null };
-  /** State of the media connection: "disconnected" may heal, "failed" is followed by another connection. */
+  /** State of the media connection: "disconnected" may recover, "failed" leads to a new connection. */
   transportChanged: RTCPeerConnectionState;
-  /** Somebody is in the room: those who came before us are announced too. */
+  /** A peer is in the room; peers that joined before us are announced too. */
   peerJoined: RemotePeer;
   peerLeft: RemotePeer;
-  /** Somebody's connection broke: they come back (`peerResumed`), or they leave after all. */
+  /** A peer's connection broke: the peer either comes back (`peerResumed`) or leaves. */
   peerSuspended: RemotePeer;
   peerResumed: RemotePeer;
-  /** Somebody switched a microphone, camera or screen on or off. */
+  /** A peer switched a microphone, camera or screen on or off. */
   mediaStateChanged: RemotePeer;
   /**
-   * Somebody publishes a track that can be received, or no longer does; what happened while we were away is told on
-   * our return, and what was there before us is in `peers`.
+   * A peer has started or stopped publishing a track. Changes during a reconnection are reported after it; tracks
+   * published before our join are in `peers`.
    */
   trackPublished: { peer: RemotePeer; track: TrackInfo };
   trackUnpublished: { peer: RemotePeer; track: TrackInfo };
-  /** Somebody's track is received from now on, or no longer. */
+  /** A peer's track is now received, or no longer. */
   trackSubscribed: RemoteTrack;
   trackUnsubscribed: RemoteTrack;
-  /** A track of ours is published, on a new connection once more; or it is no longer. */
+  /** A track of ours is published (reported again for each new connection), or no longer. */
   published: Publication;
   publicationEnded: { publication: Publication; reason: EndReason };
-  /** Something went wrong and the room goes on; what ends the room comes with `stateChanged`. */
+  /** An error that does not end the room; errors that end it come with `stateChanged`. */
   error: RoomError;
 }
 
-/** Whom to join, as whom. */
+/** The room to join, and the user's identity. */
 export interface JoinOptions {
   roomId: string;
   /** The name that others see. */
   name: string;
-  /** The same for the same person each time; by default a random one. */
+  /** Identifies the user across joins; by default random. */
   userId?: string;
   /** The signaling address, "ws:" or "wss:"; by default `ws` beside the page. */
   url?: string;
-  /** A signed join token, where the server asks for one. */
+  /** A signed join token, if the server requires one. */
   token?: string;
   /**
    * Whether to keep the session in this tab's sessionStorage, so that a reload of the page comes back to it
-   * instead of joining as somebody new; by default true.
+   * instead of joining as a new peer; by default true.
    */
   remember?: boolean;
 }
 
-/** What the server gave us when it let us in. */
+/** The ids that the server assigned at the join. */
 export interface Session {
   readonly peerId: string;
   readonly roomId: string;

@@ -1,4 +1,4 @@
-/** A room, as a program in a browser uses it. */
+/** The public interface to a room. */
 import { Alarm } from "./alarm.js";
 import { type ConnectionState, nextState } from "./connection-state.js";
 import { type Deferred, deferred } from "./deferred.js";
@@ -17,7 +17,7 @@ import { SessionStore } from "./session-store.js";
 import { type RoomStatistics, summarize } from "./stats.js";
 import { Subscriptions } from "./subscriptions.js";
 
-/** How a room reaches the world; tests put fakes here. */
+/** The browser functions that a room uses; tests replace them. */
 export interface RoomEnvironment extends MembershipEnvironment {
   createConnection: ConnectionFactory;
   watchNetwork: NetworkWatch;
@@ -31,25 +31,25 @@ const BROWSER: RoomEnvironment = {
   watchNetwork,
 };
 
-/** How long after the server had no time for a message to say again what may have been in it, in ms. */
+/** How long to wait before a message that an overloaded server dropped is sent again, in ms. */
 export const REPEAT_AFTER_MS = 1000;
 
-/** Requests that the server answers with error 409 when its end of the RTCPeerConnection is no more. */
+/** Requests that the server answers with error 409 when its end of the RTCPeerConnection has closed. */
 const ABOUT_THE_CONNECTION: ReadonlySet<string | null> = new Set(["offer", "answer", "ice-restart-request"]);
 
 /**
  * One person's membership in one room: publishes tracks, and reports the tracks of the others.
  *
- * When the connection to the server breaks, it comes back by itself, and as the same somebody if that is at all
- * possible; media goes on meanwhile as far as it can. It may be joined again after it was left or has failed; what
- * was published and not withdrawn is then published again.
+ * When the connection to the server breaks, the room reconnects, and resumes the same session if possible. Media
+ * continues meanwhile if it can. A room may be joined again after it was left or has failed; publications that were
+ * not ended are then published again.
  */
 export class Room extends Emitter<RoomEvents> {
   readonly #environment: RoomEnvironment;
   readonly #membership: Membership;
   readonly #publications = new Publications();
   #joining: Deferred<undefined> | null = null;
-  /** Set between an acknowledgement and its room-state: how the session goes on. */
+  /** Set between an acknowledgement and its room-state: how the session continues. */
   #entry: Transport | null = null;
   #iceServers: RTCIceServer[] = [];
   #connection: MediaConnection | null = null;
@@ -94,7 +94,7 @@ export class Room extends Emitter<RoomEvents> {
     return this.#membership.state;
   }
 
-  /** Whether we are in the room, if only for the others: "joined" or "reconnecting". */
+  /** Whether the server counts us as in the room: "joined" or "reconnecting". */
   get inRoom(): boolean {
     return this.state === "joined" || this.state === "reconnecting";
   }
@@ -125,13 +125,13 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   /**
-   * Enters a room; resolves when we are in it and know who else is.
+   * Joins a room; resolves when the join is accepted and the other peers are known.
    *
    * Rejects with a RoomError: "unreachable", "refused" (with the server's code), "lost", or "left" when `leave` was
-   * called meanwhile. Throws when already in a room or on the way.
+   * called meanwhile. Throws when already in a room or joining one.
    */
   async join(options: JoinOptions): Promise<void> {
-    nextState(this.state, "join"); // throws where that makes no sense
+    nextState(this.state, "join"); // throws if joining is not possible in this state
     const joining = (this.#joining = deferred<undefined>());
     this.#membership.join(options);
     await joining.promise;
@@ -140,7 +140,7 @@ export class Room extends Emitter<RoomEvents> {
   /**
    * Publishes a track: at once when in a room, else as soon as we are.
    *
-   * The track stays the caller's: it is never stopped here. When it ends by itself, the publication ends.
+   * The caller owns the track: this library never stops it. When it ends by itself, the publication ends.
    */
   publish(track: MediaStreamTrack, options: PublishOptions = {}): Publication {
     const publication = new Publication(track, options, {
@@ -162,7 +162,7 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   /**
-   * Receives somebody's track, of its simulcast layers `layer` at most (null: the best one).
+   * Subscribes to a peer's track, up to the simulcast layer `layer` (null: the best one).
    *
    * Where the server subscribes everybody to everything this is needed only after `unsubscribe`. It holds until the
    * track ends, also when the connection breaks meanwhile. Resolves when the server agrees; rejects with a RoomError:
@@ -172,26 +172,24 @@ export class Room extends Emitter<RoomEvents> {
     await this.#subscriptions.want(this.#publisherOf(trackId), trackId, layer);
   }
 
-  /** Receives somebody's track no longer, until `subscribe`; the rest is as there. */
+  /** Unsubscribes from a peer's track until `subscribe`; resolves, rejects and throws like `subscribe`. */
   async unsubscribe(trackId: string): Promise<void> {
     await this.#subscriptions.refuse(this.#publisherOf(trackId), trackId);
   }
 
-  /** Whether somebody's track is received, or will be once that is negotiated. */
+  /** Whether a peer's track is received, or will be once that is negotiated. */
   isSubscribed(trackId: string): boolean {
     return (
       this.#subscriptions.isWanted(trackId) ?? this.remoteTracks.some((track) => track.trackId === trackId)
     );
   }
 
-  /** The highest simulcast layer that was asked for of somebody's track, also by an earlier page; null: the best. */
+  /** The highest simulcast layer requested of a peer's track, also by an earlier page; null: the best. */
   preferredLayer(trackId: string): string | null {
     return this.#subscriptions.preferredLayer(trackId);
   }
 
-  /**
-   * Leaves for good, whatever is under way; resolves when the server knows, or cannot be told. All publications end.
-   */
+  /** Leaves the room in any state and ends all publications. Resolves when the WebSocket is closed or timed out. */
   async leave(): Promise<void> {
     const left = this.#membership.leave();
     this.#finish(new RoomError("left", "left the room"));
@@ -216,7 +214,7 @@ export class Room extends Emitter<RoomEvents> {
       this.#connection?.signalingLost();
       this.#recovery?.step("signaling-lost");
     }
-    // First, so that nothing of the old stay is left when somebody who hears this joins again at once.
+    // First, so that nothing of the old stay is left when a listener joins again at once.
     if (change.state === "failed") this.#finish(change.error);
     this.emit("stateChanged", change);
   }
@@ -225,7 +223,7 @@ export class Room extends Emitter<RoomEvents> {
     switch (message.type) {
       case "room-state": {
         const changes = this.#roster.replaceAll(message.data.peers);
-        // First, so that who hears of the changes can ask what is subscribed to.
+        // First, so that listeners of the changes can read the subscriptions.
         this.#subscriptions.restore(
           message.data.subscriptions,
           (peerId, trackId) => this.#roster.sourceOf(peerId, trackId) !== null,
@@ -283,7 +281,7 @@ export class Room extends Emitter<RoomEvents> {
   #entered(entry: Transport): void {
     this.#entry = null;
     if (entry === "keep" && this.#connection === null) {
-      // What the server has kept failed here while it was on the way back.
+      // The connection that the server has kept failed here during the reconnection.
       this.#membership.renew();
       return;
     }
@@ -308,13 +306,13 @@ export class Room extends Emitter<RoomEvents> {
     this.#joining = null;
   }
 
-  /** The old way to the server is gone: messages and media take the new one at once. */
+  /** The network has changed: messages and media move to the new network at once. */
   #networkChanged(): void {
     this.#membership.networkChanged();
     this.#recovery?.step("network");
   }
 
-  /** Opens a connection whose first offer brings our publications, and a slot for each track that is there. */
+  /** Opens a connection whose first offer has our publications and one m-line for each published track. */
   #connect(): MediaConnection {
     const expected = [...this.peers.values()].flatMap(({ tracks }) => [...tracks.values()]);
     return new MediaConnection(
@@ -410,7 +408,7 @@ export class Room extends Emitter<RoomEvents> {
   #publisherOf(trackId: string): string {
     if (!this.inRoom) throw new RoomError("left", "not in a room");
     for (const { peerId, tracks } of this.peers.values()) if (tracks.has(trackId)) return peerId;
-    throw new RoomError("request-refused", "nobody publishes this track");
+    throw new RoomError("request-refused", "no peer publishes this track");
   }
 
   #endPublication(publication: Publication, reason: EndReason): void {
@@ -421,7 +419,7 @@ export class Room extends Emitter<RoomEvents> {
     this.#announceMediaState();
   }
 
-  /** Tells the others what is switched on here, when it has changed. */
+  /** Sends our switched-on sources to the server when they have changed. */
   #announceMediaState(): void {
     if (this.state !== "joined") return;
     const state = this.#publications.mediaState;
@@ -432,11 +430,11 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   #applyRoster(changes: RosterChange[]): void {
-    // Tracks of those who left go first, so that a tile never outlives its person.
+    // Tracks of peers that left end first, so that a track never outlives its peer.
     this.#updateRemoteTracks();
     for (const each of changes) {
       const { change, peer } = each;
-      // Who heard of the one before may have left the room, and all of it with it.
+      // A listener of the previous event may have left the room.
       if (change !== "left" && !this.peers.has(peer.peerId)) continue;
       if (change === "published") this.emit("trackPublished", { peer, track: each.track });
       else if (change === "unpublished") this.emit("trackUnpublished", { peer, track: each.track });
@@ -462,7 +460,7 @@ export class Room extends Emitter<RoomEvents> {
     for (const track of this.#closeConnection()) this.emit("trackUnsubscribed", track);
   }
 
-  /** The same without a word; returns what was received. */
+  /** The same without events; returns the tracks that were received. */
   #closeConnection(): RemoteTrack[] {
     this.#connection?.close();
     this.#connection = null;
@@ -470,7 +468,7 @@ export class Room extends Emitter<RoomEvents> {
     return this.#remoteTracks.update([], () => null).removed;
   }
 
-  /** Lets go of everything that belongs to one stay in a room; publications remain. */
+  /** Releases everything that belongs to one stay in a room; publications remain. */
   #finish(error: RoomError | null): void {
     this.#stopWatching?.();
     this.#stopWatching = null;
@@ -485,13 +483,13 @@ export class Room extends Emitter<RoomEvents> {
     this.#roster = new Roster();
     if (error !== null) this.#joining?.reject(error);
     this.#joining = null;
-    // Last: who hears of these may join again at once.
+    // Last: listeners of these events may join again at once.
     for (const track of removed) this.emit("trackUnsubscribed", track);
     for (const { peer } of left) this.emit("peerLeft", peer);
   }
 }
 
-/** The event that tells of each change in who is here. */
+/** The event for each change of the roster. */
 const ROSTER_EVENTS = {
   joined: "peerJoined",
   left: "peerLeft",

@@ -1,4 +1,4 @@
-/** Where the proof of a session outlives a reload of the page: in this tab's sessionStorage. */
+/** Keeps the session token over a page reload, in this tab's sessionStorage. */
 
 /** What resumes a session. */
 export interface StoredSession {

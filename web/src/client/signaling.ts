@@ -1,28 +1,28 @@
-/** One WebSocket to the server: messages in, messages out, and whether anybody is still there. */
+/** One WebSocket to the server: sends and receives messages, and checks that the server still answers. */
 import { type ClientMessages, decode, encode, type ServerMessage } from "./protocol.js";
 
-/** When nothing has arrived for this long, ask for a sign of life, in ms. */
+/** Send a ping when nothing has arrived for this long, in ms. */
 export const PING_AFTER_MS = 12_000;
 
 /** When nothing has arrived this long after asking, the connection is dead, in ms: within 20 s all in all. */
 export const PONG_WITHIN_MS = 8000;
 
 /**
- * How long the answer to a probe may take, in ms. Nearly every way that works is faster, a lost packet included,
- * and to be wrong costs one handshake.
+ * How long the answer to a probe may take, in ms. Nearly every working connection is faster, also with one lost packet.
+ * A wrong verdict costs one handshake.
  */
 export const PROBE_WITHIN_MS = 400;
 
-/** The close code with which the server says that the session goes on with another connection. */
+/** The close code with which the server says that another connection has taken over the session. */
 export const REPLACED = 4000;
 
-/** The close code with which the server says that it does not want us (RFC 6455, section 7.4.1). */
+/** The close code with which the server refuses the client (RFC 6455, section 7.4.1). */
 export const POLICY_VIOLATION = 1008;
 
 /** Opens a WebSocket; tests put a fake here. */
 export type SocketFactory = (url: string) => WebSocket;
 
-/** Whom a signaling connection talks to. */
+/** Callbacks of a signaling connection. */
 export interface SignalingHooks {
   opened(): void;
   message(message: ServerMessage): void;
@@ -30,7 +30,7 @@ export interface SignalingHooks {
   invalid(reason: string): void;
   /** The connection is over, or never came to be; called once, and not after `close`. */
   closed(reason: string, code: number): void;
-  /** A probe was not answered; the connection is kept, for what it is worth. */
+  /** A probe was not answered; the connection is kept. */
   silent(): void;
 }
 
@@ -130,7 +130,7 @@ export class SignalingConnection {
     }
   }
 
-  /** Asks for a sign of life now: there is reason to think that nothing gets through. */
+  /** Sends a ping now, because the connection may be broken. */
   probe(): void {
     if (this.#over || this.#probing || this.#socket.readyState !== WebSocketState.open) return;
     this.#probing = true;
@@ -141,7 +141,7 @@ export class SignalingConnection {
     });
   }
 
-  /** The server lives: starts the wait for its next sign of life. */
+  /** Something arrived: restarts the wait for the next message. */
   #heard(): void {
     this.#probing = false;
     clearTimeout(this.#liveness);

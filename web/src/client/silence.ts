@@ -1,16 +1,16 @@
-/** Has everything that is received stopped at once? That is how it looks when an address goes away. */
+/** Detects that all received media has stopped at once, as happens when an address is removed. */
 
 /** How often to look, in ms. */
 export const LOOK_EVERY_MS = 100;
 
-/** After how long without anything new it is a silence, in ms: sound comes every 20 ms, pictures every 33. */
+/** The time without media that counts as silence, in ms. Audio arrives every 20 ms, video every 33. */
 export const SILENT_AFTER_MS = 300;
 
-/** Notices when what arrived steadily ends; a machine without a browser. */
+/** A machine without a browser that detects when a steady flow of media ends. */
 export class Silence {
   #newest = 0;
   #changedAt = -Infinity;
-  /** It has been told, or nothing has arrived at all. */
+  /** The silence was reported, or nothing has arrived yet. */
   #told = true;
 
   /**
@@ -30,7 +30,7 @@ export class Silence {
   }
 }
 
-/** Calls `silent` when all that the connection receives ends; returns the function that stops looking. */
+/** Calls `silent` when all that the connection receives ends; returns a function that stops the check. */
 export function watchSilence(connection: RTCPeerConnection, silent: () => void): () => void {
   const silence = new Silence();
   const timer = setInterval(() => {

@@ -1,8 +1,8 @@
 /**
  * Which tracks the program has asked to receive or not to receive; for all others the server decides.
  *
- * A preference outlives the WebSocket that carried it: after each return to the room it is compared with what the server
- * has, and said again where that differs.
+ * A preference outlives the WebSocket that carried it. After each return to the room it is compared with what the
+ * server has, and sent again where that differs.
  */
 import { type Deferred, deferred } from "./deferred.js";
 import { RoomError } from "./errors.js";
@@ -31,12 +31,12 @@ export class Subscriptions {
     this.#send = send;
   }
 
-  /** Whether a track is to be received, as far as anybody has said; null: nobody has. */
+  /** Whether a track is to be received, as far as it was requested; null: no request was made. */
   isWanted(trackId: string): boolean | null {
     return this.#preferences.get(trackId)?.wanted ?? (this.#known.has(trackId) ? true : null);
   }
 
-  /** The highest simulcast layer that is wanted of a track, as far as anybody has said; null: the best one. */
+  /** The highest simulcast layer requested of a track; null: the best one. */
   preferredLayer(trackId: string): string | null {
     const preference = this.#preferences.get(trackId) ?? this.#known.get(trackId);
     return preference?.layer ?? null;
@@ -47,7 +47,7 @@ export class Subscriptions {
     await this.#preference(peerId, trackId, true, layer);
   }
 
-  /** The same for receiving a track no longer. */
+  /** The same for unsubscribing. */
   async refuse(peerId: string, trackId: string): Promise<void> {
     await this.#preference(peerId, trackId, false, this.preferredLayer(trackId));
   }
@@ -65,7 +65,7 @@ export class Subscriptions {
     }
   }
 
-  /** The server could not read a request: then it cannot say which it was. */
+  /** The server could not read a request, so its error does not name the track. */
   refused(error: RoomError): void {
     for (const [trackId, preference] of this.#preferences) {
       const isMeant = error.request === null || requestOf(preference) === error.request;
@@ -73,7 +73,7 @@ export class Subscriptions {
     }
   }
 
-  /** We are in the room again, the server has `known`: says again what it does not know. */
+  /** We are in the room again, the server has `known`: sends again the preferences that it does not know. */
   restore(known: readonly SubscriptionInfo[], isPublished: (peerId: string, trackId: string) => boolean): void {
     this.#known = new Map(known.map((subscription) => [subscription.trackId, subscription]));
     for (const [trackId, preference] of this.#preferences) {

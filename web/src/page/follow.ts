@@ -4,8 +4,8 @@ import type { LocalMedia, Room, RoomEvents, Source } from "../client/index.js";
 import type { OwnSource, Person, State } from "./state.js";
 import { endInWords, roomErrorInWords } from "./words.js";
 
-const UNSTABLE = "Your connection is unstable: trying to get it back…";
-const RECONNECTING = "The connection to the server is lost: trying to get it back…";
+const UNSTABLE = "Your connection is unstable: reconnecting…";
+const RECONNECTING = "The connection to the server is lost: reconnecting…";
 
 /** Follows `room` and `media` for as long as they live. */
 export function follow(room: Room, media: LocalMedia, { setState }: StoreApi<State>): void {
@@ -100,7 +100,7 @@ function noticeAfter({ state, error }: RoomEvents["stateChanged"], notice: State
   return state === "joined" && notice?.about === "signaling" ? null : notice;
 }
 
-/** A stream is made anew only for another track: a player that gets the same one goes on without a flicker. */
+/** A new stream is made only for another track: a player that gets the same stream does not flicker. */
 function ownSource(media: LocalMedia, source: Source, { stream }: OwnSource): OwnSource {
   const isOn = media.isOn(source);
   const track = media.track(source);

@@ -246,7 +246,7 @@ describe("a broken connection", () => {
   it("is told while it lasts", async () => {
     await join();
     world.socket.end();
-    expect(notice()).toMatch(/to the server is lost: trying/);
+    expect(notice()).toMatch(/to the server is lost: reconnecting/);
     expect(isInCall(world.state)).toBe(true);
     await vi.advanceTimersByTimeAsync(1000);
     await world.readmit("keep");

@@ -257,7 +257,7 @@ describe("the call", () => {
     vi.useFakeTimers();
     await end();
     expect(inCall()).toBe(true);
-    expect(notice()).toMatch(/trying to get it back/);
+    expect(notice()).toMatch(/reconnecting/);
     expect(find(".is-self").classList.contains("is-away")).toBe(true);
     await after(() => vi.advanceTimersByTimeAsync(1000));
     expect(sockets).toHaveLength(2);
