@@ -6,17 +6,17 @@ import type { Room } from "./room.js";
 
 /** The events of local media. */
 export interface LocalMediaEvents {
-  /** A source was switched on or off, by whomever: also when a device was unplugged. */
+  /** A source was switched on or off, by the program or by unplugging the device. */
   changed: Source;
 }
 
-/** A source that could not be had, and the browser's reason (a DOMException: NotAllowedError, NotFoundError, …). */
+/** A source that could not be opened, and the browser's error (a DOMException: NotAllowedError, NotFoundError, …). */
 export interface CaptureFailure {
   source: Source;
   error: unknown;
 }
 
-/** What is asked of the devices; the browser comes as near as the device can. */
+/** The constraints for each device; the browser picks the closest mode of the device. */
 export interface CaptureOptions {
   audio: MediaTrackConstraints;
   video: MediaTrackConstraints;
@@ -26,7 +26,7 @@ export interface CaptureOptions {
 const DEFAULTS: CaptureOptions = {
   audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
   video: { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } },
-  // Nothing on a screen needs more than 30 frames/s to be followed; text needs all its pixels.
+  // 30 frames/s are enough for a screen; text needs the full resolution.
   screen: { video: { frameRate: { max: 30 } }, audio: false },
 };
 
@@ -43,9 +43,9 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
   readonly #devices: MediaDevices | undefined;
   readonly #options: CaptureOptions;
   readonly #publications = new Map<Source, Publication>();
-  /** The last switching of each source: the next one waits for it. */
+  /** The last switch operation of each source: the next one waits for it. */
   readonly #queues = new Map<Source, Promise<void>>();
-  /** How often all devices were closed: what was asked for before that is not wanted any more. */
+  /** How often all devices were closed: requests from before the last time are dropped. */
   #closings = 0;
 
   constructor(
@@ -68,7 +68,7 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
     });
   }
 
-  /** Whether others get something from this source. */
+  /** Whether other peers receive media from this source. */
   isOn(source: Source): boolean {
     const publication = this.#publications.get(source);
     return publication !== undefined && !publication.muted;
@@ -80,16 +80,16 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
   }
 
   /**
-   * Opens the microphone and the camera with one question to the person instead of two.
+   * Opens the microphone and the camera with one permission prompt instead of two.
    *
-   * What cannot be had is left off and reported; the rest is on.
+   * A device that cannot be opened stays off and is reported; the other is switched on.
    */
   async start(wanted: { mic: boolean; camera: boolean }): Promise<CaptureFailure[]> {
     const closings = this.#closings;
     if (wanted.mic && wanted.camera) {
       await this.#inTurn(["mic", "camera"], () => this.#openBoth(closings));
     }
-    // One of the two may still be had: ask for each, which also tells which one it is.
+    // One of the two may still open: request each alone, which also shows which one failed.
     const failures: CaptureFailure[] = [];
     for (const source of ["mic", "camera"] as const) {
       if (!wanted[source] || closings !== this.#closings) continue;
@@ -107,20 +107,20 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
    *
    * Rejects with the browser's DOMException when a device cannot be opened: NotAllowedError when the person or
    * the system forbids it, NotFoundError when there is none, NotReadableError when another program has it,
-   * SecurityError when the page did not come over https.
+   * SecurityError when the page was not loaded over https.
    */
   async set(source: Source, on: boolean): Promise<void> {
     const closings = this.#closings;
     await this.#inTurn([source], () => this.#switch(source, on, closings));
   }
 
-  /** Closes all devices, those too that are being opened, and ends their publications. */
+  /** Closes all devices, also those that are being opened, and ends their publications. */
   stop(): void {
     this.#closings += 1;
     for (const publication of [...this.#publications.values()]) this.#room.unpublish(publication);
   }
 
-  /** Runs `task` when all is done that was asked for of these sources before. */
+  /** Runs `task` after all earlier operations on these sources. */
   async #inTurn(sources: readonly Source[], task: () => Promise<void>): Promise<void> {
     const before = sources.map((source) => this.#queues.get(source) ?? Promise.resolve());
     const current = Promise.all(before).then(task);
@@ -129,7 +129,7 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
     await current;
   }
 
-  /** Opens microphone and camera, unless one of them is open, or one of them cannot be had. */
+  /** Opens microphone and camera, unless one of them is open, or one of them cannot be opened. */
   async #openBoth(closings: number): Promise<void> {
     if (this.#publications.has("mic") || this.#publications.has("camera")) return;
     const { audio, video } = this.#options;
@@ -145,7 +145,7 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
     }
   }
 
-  /** `closings` is their number when this was asked for. */
+  /** `closings` is the value of `#closings` at the time of the request. */
   async #switch(source: Source, on: boolean, closings: number): Promise<void> {
     if (this.isOn(source) === on || closings !== this.#closings) return;
     const publication = this.#publications.get(source);
@@ -185,12 +185,12 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
     else stream = await this.#open().getDisplayMedia(screen);
     const track = (source === "mic" ? stream.getAudioTracks() : stream.getVideoTracks())[0];
     if (track === undefined) throw new DOMException(`no track for ${source}`, "NotFoundError");
-    // Small print matters more than smooth motion.
+    // Sharp text matters more than smooth motion.
     if (source === "screen") track.contentHint = "detail";
     return track;
   }
 
-  /** The browser's devices; it hides them from pages that did not come over https (or from this machine). */
+  /** The browser's devices; it hides them from pages that were not loaded over https or from localhost. */
   #open(): MediaDevices {
     if (this.#devices === undefined) throw new DOMException("not a secure context", "SecurityError");
     return this.#devices;

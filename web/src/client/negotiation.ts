@@ -7,7 +7,7 @@
  * connection and are handled beside it: an offer that nobody answers, an offer that the server refuses, and a
  * description that the browser does not take.
  *
- * The way to the server may also break in the middle and come back while the connection itself lives. Then each
+ * The WebSocket may also break and be restored while the RTCPeerConnection continues. Then each
  * side makes its own offer once more if that is not answered. Ours is sent again as it was: the server may have
  * taken it and only its answer was lost, so that its m-sections and their mids are agreed already. An offer of the
  * server that names them shows just that; then the rule is turned round: ours stays, and the server answers it again,
@@ -41,10 +41,10 @@ export type Input =
   | { is: "signaling-restored" }
   /** `nextTimeout` has come. */
   | { is: "timeout" }
-  /** The connection is over. */
+  /** The connection was closed. */
   | { is: "close" };
 
-/** What is to be done about it. */
+/** What to do next. */
 export type Action =
   /** Make and apply our offer; then `offer-made`. */
   | { do: "make-offer" }
@@ -56,12 +56,12 @@ export type Action =
   | { do: "send-answer"; sdp: string }
   /** Return to the last stable state; then `rolled-back`. */
   | { do: "roll-back" }
-  /** The server will not have what the last offer asked for: withdraw it. */
+  /** The server refused the last offer: withdraw what it added. */
   | { do: "withdraw" }
-  /** Negotiation is beyond repair: the connection has to be replaced. */
+  /** Negotiation has failed: replace the connection. */
   | { do: "give-up"; reason: string };
 
-/** Where the machine is. */
+/** The state of the machine. */
 export type State =
   /** Nothing is under way. */
   | "stable"
@@ -73,7 +73,7 @@ export type State =
   | "applying"
   /** The browser applies the server's offer and makes our answer. */
   | "answering"
-  /** The browser takes our offer back. */
+  /** The browser rolls our offer back. */
   | "rolling-back"
   | "closed";
 
@@ -83,7 +83,7 @@ export interface NegotiationStatistics {
   answers: number;
   /** Offers of both sides that crossed. */
   collisions: number;
-  /** Offers of ours that nobody answered in time. */
+  /** Offers of ours that were not answered in time. */
   unanswered: number;
   /** Answers and refusals that came when no offer of ours was waiting for one. */
   unexpected: number;
@@ -98,13 +98,13 @@ export const ANSWER_DEADLINE_MS = 10_000;
 /** How long to wait after the first, second, … failure in a row. After the last one: give up. */
 export const RETRY_DELAYS_MS: readonly number[] = [500, 1000, 2000, 4000];
 
-/** Refusals of the server that time may heal: too many requests, an error of its own, overload. */
+/** Temporary refusals by the server: too many requests, an error of its own, overload. */
 const TEMPORARY_CODES: ReadonlySet<number> = new Set([429, 500, 503]);
 
 type InputOf<Is extends Input["is"]> = Extract<Input, { is: Is }>;
 type Row = { [Is in Input["is"]]?: (input: InputOf<Is>, now: number) => Action[] };
 
-/** Inputs that the server causes, at any time it likes: without a row they are counted, not an error of ours. */
+/** Inputs that the server can cause at any time: without a row they are counted and are no error. */
 const REMOTE_INPUTS: ReadonlySet<Input["is"]> = new Set(["remote-answer", "refused"]);
 
 /** One connection's negotiation. */

@@ -3,7 +3,7 @@ import { Alarm } from "./alarm.js";
 import { type Action, type Input, Negotiation, type NegotiationStatistics } from "./negotiation.js";
 import { isLite, readSections } from "./sdp.js";
 
-/** Whom a negotiator talks to. */
+/** Callbacks of a negotiator. */
 export interface NegotiatorHooks {
   sendOffer(sdp: string): void;
   sendAnswer(sdp: string): void;
@@ -14,7 +14,7 @@ export interface NegotiatorHooks {
   agreed(): void;
   /** The server refused our offer; it has been rolled back. The next must ask for less, from before this returns. */
   withdraw(): void;
-  /** Negotiation is beyond repair. */
+  /** Negotiation has failed. */
   giveUp(reason: string): void;
 }
 
@@ -28,7 +28,7 @@ export class Negotiator {
   });
   /**
    * Candidates that belong to a description which has not been sent yet: they must not overtake it. The first wait for
-   * the server's description too, which says whether it has any use for them.
+   * the server's description too, which says whether the server is ICE-lite and needs none.
    */
   #candidates: (RTCIceCandidate | null)[] = [];
   /** The server's, which belong to an offer of it that waits. */
@@ -68,7 +68,7 @@ export class Negotiator {
     this.#step({ is: "refused", code });
   }
 
-  /** The way to the server is gone: what is sent gets lost until `signalingRestored`. */
+  /** The WebSocket is lost: messages are lost until `signalingRestored`. */
   signalingLost(): void {
     this.#remoteCandidates = [];
     this.#step({ is: "signaling-lost" });
@@ -79,7 +79,7 @@ export class Negotiator {
     this.#sendWhatWaits();
   }
 
-  /** Ends it. The connection itself is the caller's to close. */
+  /** Ends the negotiation. The caller closes the RTCPeerConnection. */
   close(): void {
     this.#connection.onnegotiationneeded = null;
     this.#connection.onicecandidate = null;
@@ -114,7 +114,7 @@ export class Negotiator {
         });
         break;
       case "answer-offer":
-        // Candidates of an offer that is rolled back here are of no use to anybody.
+        // Candidates of an offer that is rolled back here are useless.
         this.#candidates = [];
         this.#run(async () => {
           const applied = connection.setRemoteDescription({ type: "offer", sdp: action.sdp });
@@ -145,7 +145,7 @@ export class Negotiator {
     }
   }
 
-  /** Runs one operation and hands its result back to the machine, which asks for no other meanwhile. */
+  /** Runs one operation and passes its result to the machine. The machine requests no other operation meanwhile. */
   #run(operation: () => Promise<Input>): void {
     const finish = (result: Input): void => {
       if (this.#machine.state === "closed") return;

@@ -1,6 +1,6 @@
-/** Does the browser say that the network is another one? */
+/** Detects network changes that the browser reports. */
 
-/** Calls `changed` at every change of the network; returns the function that ends that. */
+/** Calls `changed` at every change of the network; returns a function that stops the watch. */
 export type NetworkWatch = (changed: () => void) => () => void;
 
 /** `navigator.connection` of the Network Information API, where there is one. */
@@ -14,7 +14,7 @@ export const watchNetwork: NetworkWatch = (changed) => {
   const { connection } = navigator as { connection?: NetworkInformation };
   let type = connection?.type;
   const onChange = (): void => {
-    // The event is also about estimates of speed, which say nothing about the way that packets take.
+    // The event is also about estimates of speed, which say nothing about the network path.
     if (connection?.type === type) return;
     type = connection?.type;
     changed();

@@ -52,7 +52,7 @@ export interface SubscriptionInfo {
   layer: string | null;
 }
 
-/** Whether a session goes on with the RTCPeerConnection that it had, or with a new one. */
+/** Whether a session continues with its RTCPeerConnection or with a new one. */
 export type Transport = "new" | "keep";
 
 /** The data of each message that a client sends, by type. */
@@ -62,7 +62,7 @@ export interface ClientMessages {
     userId: string;
     name: string;
     token?: string;
-    /** The session to come back to; `transport` says whether the RTCPeerConnection that it had still lives. */
+    /** The session to come back to; `transport` says whether its RTCPeerConnection still exists. */
     sessionId?: string;
     sessionToken?: string;
     transport?: Transport;
@@ -116,7 +116,7 @@ export type ServerMessage = {
   [Type in keyof ServerMessages]: { type: Type; data: ServerMessages[Type] };
 }[keyof ServerMessages];
 
-/** What became of a text that arrived. */
+/** The result of parsing a text that arrived. */
 export type Received =
   | { outcome: "message"; message: ServerMessage }
   /** Well-formed, but of a type that this library does not know. */
@@ -244,10 +244,10 @@ function readIceServer(f: Fields): RTCIceServer {
   return server;
 }
 
-/** The state of a peer that has not said otherwise. */
+/** The default state of a peer. */
 export const ALL_OFF: Readonly<MediaState> = { micEnabled: false, cameraEnabled: false, screenEnabled: false };
 
-/** What a track is taken for when nobody says what it is. */
+/** The default source of each kind of track. */
 export function defaultSource(kind: Kind): Source {
   return kind === "audio" ? "mic" : "camera";
 }

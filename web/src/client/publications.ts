@@ -21,15 +21,15 @@ export const DEFAULT_MAX_BITRATE: Readonly<Record<Source, number>> = {
   screen: 2_500_000,
 };
 
-/** Why a publication is over. */
+/** Why a publication ended. */
 export type EndReason =
   /** `unpublish` was called. */
   | "unpublished"
-  /** The track ended: a device was unplugged, or the person stopped sharing in the browser's own bar. */
+  /** The track ended: a device was unplugged, or the user stopped sharing in the browser's own bar. */
   | "track-ended"
-  /** The server would not have it. */
+  /** The server refused it. */
   | "refused"
-  /** The server took it away. */
+  /** The server removed it. */
   | "removed"
   /** The room was left. */
   | "left";
@@ -40,7 +40,7 @@ export class Publication {
   readonly source: Source;
   readonly sendEncodings: RTCRtpEncodingParameters[];
   /**
-   * Resolves with the trackId when the server has published the track; rejects with a RoomError when it never will.
+   * Resolves with the trackId when the server has published the track; rejects with a RoomError when it will not.
    * Pending until the room is joined.
    */
   readonly ready: Promise<string>;
@@ -51,7 +51,7 @@ export class Publication {
   readonly #changed: () => void;
   readonly #onTrackEnded: () => void;
   #transceiver: RTCRtpTransceiver | null = null;
-  /** Resolves when it is carried by another transceiver, or by none. */
+  /** Resolves when the transceiver has changed or was removed. */
   #moved: Deferred<undefined> = deferred();
   readonly #resolveReady: (trackId: string) => void;
   readonly #rejectReady: (error: RoomError) => void;
@@ -73,7 +73,7 @@ export class Publication {
     this.ready = ready.promise;
     this.#resolveReady = ready.resolve;
     this.#rejectReady = ready.reject;
-    // Whoever does not look at `ready` learns of a failure from the room's events.
+    // Programs that do not use `ready` learn of a failure from the room's events.
     this.ready.catch(() => undefined);
     this.#track = track;
     track.addEventListener("ended", this.#onTrackEnded);
@@ -89,7 +89,7 @@ export class Publication {
     return this.#trackId;
   }
 
-  /** Why it is over, or null while it is not. */
+  /** Why it ended, or null while it has not. */
   get ended(): EndReason | null {
     return this.#ended;
   }
@@ -105,7 +105,7 @@ export class Publication {
   }
 
   /**
-   * Sends silence or black instead of the track, and tells others so; or ends that.
+   * Mutes or unmutes: while muted, silence or black is sent, and other peers are told.
    *
    * The device stays open, so that this takes no time. To release a camera, use `replaceTrack(null)`.
    */
@@ -117,7 +117,7 @@ export class Publication {
 
   /**
    * Sends another track of the same kind from now on, without negotiation; null sends nothing and shows others
-   * that the source is off. The old track is not stopped: it belongs to whoever made it.
+   * that the source is off. The old track is not stopped: its creator owns it.
    */
   async replaceTrack(track: MediaStreamTrack | null): Promise<void> {
     if (this.#ended !== null) throw new Error("replaceTrack on a publication that has ended");
@@ -127,11 +127,11 @@ export class Publication {
     track?.addEventListener("ended", this.#onTrackEnded);
     if (track !== null) track.enabled = !this.#muted;
     this.#changed();
-    // Firefox says nothing more when the connection is closed meanwhile; the next one has the new track anyway.
+    // Firefox never settles this promise if the connection closes meanwhile; the next connection has the new track.
     await Promise.race([this.#transceiver?.sender.replaceTrack(track), this.#moved.promise]);
   }
 
-  /** For the room: it is carried by this transceiver from now on. */
+  /** For the room: sets the transceiver that carries it. */
   attach(transceiver: RTCRtpTransceiver | null): void {
     this.#moved.resolve(undefined);
     this.#moved = deferred();
@@ -145,7 +145,7 @@ export class Publication {
     this.#resolveReady(trackId);
   }
 
-  /** For the room: it is over. */
+  /** For the room: it has ended. */
   end(reason: EndReason): void {
     this.#moved.resolve(undefined);
     this.#ended = reason;
@@ -160,9 +160,9 @@ export class Publication {
 /** All publications of a client, in the order in which they were made. */
 export class Publications {
   readonly #publications = new Set<Publication>();
-  /** Those that our last offer asked for. */
+  /** The publications that our last offer added. */
   #offered = new Set<Publication>();
-  /** Those that wait for others to be accepted or refused before they are offered again. */
+  /** The publications that are offered again after others were accepted or refused. */
   #held = new Set<Publication>();
   #connection: RTCPeerConnection | null = null;
   /** Transceivers without a publication, by `slotKey`, to be used again: each new one lengthens the SDP. */
@@ -172,7 +172,7 @@ export class Publications {
     return [...this.#publications];
   }
 
-  /** What the publications amount to for others. */
+  /** What other peers see as switched on. */
   get mediaState(): MediaState {
     const on = (source: Source) => this.all.some((each) => each.source === source && !each.muted);
     return { micEnabled: on("mic"), cameraEnabled: on("camera"), screenEnabled: on("screen") };
@@ -183,7 +183,7 @@ export class Publications {
     this.#publications.add(publication);
   }
 
-  /** Takes one out. Its transceiver is kept for the next of its kind. */
+  /** Removes one. Its transceiver is kept for the next of its kind. */
   remove(publication: Publication, reason: EndReason): void {
     this.#publications.delete(publication);
     this.#offered.delete(publication);
@@ -192,7 +192,7 @@ export class Publications {
     publication.end(reason);
     // One that was rejected cannot be used again.
     if (transceiver === null || transceiver.currentDirection === "stopped") return;
-    // Not `stop()`: a transceiver that was stopped before its first negotiation asks for one for ever in Chromium.
+    // Not `stop()`: after a stop before the first negotiation Chromium keeps firing `negotiationneeded`.
     transceiver.direction = "inactive";
     void transceiver.sender.replaceTrack(null);
     const parked = this.#parked.get(slotKey(publication));
@@ -200,7 +200,7 @@ export class Publications {
     else parked.push(transceiver);
   }
 
-  /** Publishes everything on a new connection; null takes it off the old one. */
+  /** Publishes everything on a new connection; null removes it from the old one. */
   setConnection(connection: RTCPeerConnection | null): void {
     this.#connection = connection;
     this.#parked = new Map();
@@ -226,10 +226,10 @@ export class Publications {
   }
 
   /**
-   * The server has refused what was new in the last offer. Returns what is to end for that.
+   * The server has refused what was new in the last offer. Returns the publications to end.
    *
-   * It does not say what is at fault, but grants are for kinds and sources: where there are several of these, nothing
-   * is to end yet, and they are offered one after the other.
+   * The server does not say which one it refused, but grants are for kinds and sources. If there are several of these,
+   * none ends yet; they are offered one after the other.
    */
   refused(): Publication[] {
     const [alike, others] = firstAlike(this.#unaccepted);
@@ -242,7 +242,7 @@ export class Publications {
     return [];
   }
 
-  /** Lets the next of those that wait be offered, once it is known what becomes of the others. */
+  /** Offers the next waiting publication, once the others were accepted or refused. */
   proceed(): void {
     if (this.#unaccepted.length > 0) return;
     for (const publication of firstAlike([...this.#held])[0]) {
@@ -256,7 +256,7 @@ export class Publications {
     return [...this.#offered].filter((publication) => publication.trackId === null);
   }
 
-  /** Those whose m-section the server has rejected: the browser has stopped their transceivers for good. */
+  /** Those whose m-section the server has rejected: the browser has stopped their transceivers. */
   get rejected(): Publication[] {
     return this.all.filter(({ transceiver }) => transceiver?.currentDirection === "stopped");
   }

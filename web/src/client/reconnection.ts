@@ -10,26 +10,26 @@
 
 /** What happened. */
 export type ReconnectionInput =
-  /** The connection, or the try to get one, has ended. */
+  /** The connection or the attempt to connect has ended. */
   | "lost"
-  /** The connection is good, but a new one is wanted. */
+  /** The connection works, but a new one is needed. */
   | "renew"
-  /** The server is about to stop: the connection is good, but should move to its successor soon. */
+  /** The server is about to stop: the connection works, but should move to the next server soon. */
   | "draining"
   /** We are in the room again. */
   | "succeeded"
-  /** The network has changed or come back: a connection along the old way is dead and does not say so. */
+  /** The network has changed or come back: a connection over the old network is dead without a close event. */
   | "network"
   /** `nextTimeout` has come. */
   | "timeout";
 
-/** What is to be done about it. */
+/** What to do next. */
 export type ReconnectionAction =
-  /** Close what there is and open a new connection. */
+  /** Close the connection and open a new one. */
   | "try"
-  /** Close what there is: nothing comes of it. */
+  /** Close the connection; the attempt timed out. */
   | "abandon"
-  /** Close what there is, for good. */
+  /** Close the connection and stop reconnecting. */
   | "give-up";
 
 type State = "up" | "waiting" | "trying" | "over";
@@ -39,7 +39,7 @@ type Row = Partial<Record<ReconnectionInput, (now: number) => ReconnectionAction
 export const FIRST_DELAY_MS = 500;
 export const MAX_DELAY_MS = 2000;
 
-/** Slow growth: a server's restart takes seconds, and everybody who waits for the next try is out of the room. */
+/** Slow growth: a restart takes seconds, and a client cannot use the room until its next attempt. */
 export const DELAY_GROWTH = 1.5;
 
 /**
@@ -60,7 +60,7 @@ export const GIVE_UP_AFTER_MS = 60_000;
 /** A connection that breaks sooner than this, in ms, counts as one more failure in a row. */
 export const LASTING_MS = 10_000;
 
-/** The way back into one room. It starts when the room has been joined. */
+/** The reconnection to one room. It starts when the room has been joined. */
 export class Reconnection {
   readonly #random: () => number;
   #state: State = "up";
@@ -127,7 +127,7 @@ export class Reconnection {
     this.#giveUpAt = now + GIVE_UP_AFTER_MS;
   }
 
-  /** Leaves a connection, good or not, for a new one. */
+  /** Replaces the connection by a new one. */
   #move(now: number): "try" {
     this.#begin(now);
     return this.#try(now);

@@ -1,13 +1,13 @@
 /**
- * What to do about media that does not flow: wait, restart ICE, or build a new connection. Without a browser: a machine.
+ * What to do about media that does not flow: wait, restart ICE, or build a new connection. A machine without a browser.
  *
  *     connecting ──connected──> flowing <──connected── interrupted
  *                                  └──disconnected──────────^
  *     each of them ──failed──> connecting, on a new connection
  *     connecting ──timeout──> connecting, on a new connection
  *
- * A connection that never gets through need not fail: without a single pair of candidates a browser goes on
- * waiting for one, and a DTLS handshake has no end of its own. So both sides' agreement starts a clock.
+ * A connection that never connects need not fail: without a candidate pair a browser keeps waiting for one, and a
+ * DTLS handshake has no timeout. So the end of each negotiation starts a timeout here.
  *
  * An ICE restart keeps everything but the path: the server makes the offer for it, and media goes on along the
  * old path meanwhile if that still works.
@@ -17,16 +17,16 @@
 export type RecoveryInput =
   /** Both sides' descriptions are in force: from now on the connection should come up. */
   | "agreed"
-  /** The RTCPeerConnection's states; the others say nothing that these do not. */
+  /** The RTCPeerConnection's states; its other states add no information. */
   | "connecting"
   | "connected"
   | "disconnected"
   | "failed"
-  /** The browser says that the network is another one. */
+  /** The browser reported a network change. */
   | "network"
   /** The server's offer for an ICE restart is here. */
   | "restart-offered"
-  /** The way to the server for messages is gone, or there again. */
+  /** The WebSocket is lost, or restored. */
   | "signaling-lost"
   | "signaling-restored"
   /** A new RTCPeerConnection has taken the place of the old. */
@@ -34,13 +34,13 @@ export type RecoveryInput =
   /** `nextTimeout` has come. */
   | "timeout";
 
-/** What is to be done about it. */
+/** What to do next. */
 export type RecoveryAction =
   /** Ask the server for an ICE restart. */
   | "ask-restart"
   /** Build a new RTCPeerConnection. */
   | "replace"
-  /** No connection gets through. */
+  /** No connection could be established. */
   | "give-up";
 
 type State = "connecting" | "flowing" | "interrupted";
@@ -49,19 +49,19 @@ type Row = Partial<Record<RecoveryInput, (now: number) => RecoveryAction | null>
 /** How long after the agreement a connection may have nothing to try, in ms: the first candidates come with it. */
 export const BEGIN_WITHIN_MS = 8000;
 
-/** How long it may then try, in ms. With a bad network ICE and DTLS each repeat what they sent, ever more slowly. */
+/** How long it may then try, in ms. On a lossy network ICE and DTLS each retransmit with growing delays. */
 export const CONNECT_WITHIN_MS = 20_000;
 
-/** How long media may stop before a restart is asked for, in ms: shorter breaks mostly heal by themselves. */
+/** How long media may stop before a restart is asked for, in ms: most shorter breaks end by themselves. */
 export const RESTART_AFTER_MS = 3000;
 
 /** How long to wait for what an ICE restart brings before asking for another, in ms. */
 export const RESTART_AGAIN_MS = 8000;
 
-/** Connections in a row that never got through, after which no other is built. */
+/** The number of consecutive connections that never connected, after which recovery gives up. */
 export const MAX_FAILED_CONNECTIONS = 3;
 
-/** The care for media during one stay in a room, over as many connections as it takes. */
+/** The recovery of media during one stay in a room, over several connections. */
 export class Recovery {
   #state: State = "connecting";
   #failures = 0;
@@ -69,7 +69,7 @@ export class Recovery {
   /** A restart that was asked for, or would have been with signaling, and that no offer has brought yet. */
   #wanted = false;
   #restartAt = Infinity;
-  /** When a connection that has not got through is given up. */
+  /** When a connection that has not connected is given up. */
   #connectBy = Infinity;
 
   /** When `timeout` is due, or null. */
@@ -99,7 +99,7 @@ export class Recovery {
       timeout: (now) => (now < this.#connectBy ? null : this.#fail()),
       "signaling-restored": (now) => {
         this.#hasSignaling = true;
-        // What it lacks may have got lost on the way.
+        // What it lacks may have been lost with the WebSocket.
         if (this.#connectBy !== Infinity) this.#connectBy = Math.max(this.#connectBy, now + BEGIN_WITHIN_MS);
         return null;
       },
@@ -123,7 +123,7 @@ export class Recovery {
     },
   };
 
-  /** What an input means where the state has no row for it. */
+  /** Handles inputs for which the state has no row. */
   readonly #always: Row = {
     failed: () => this.#fail(),
     replaced: () => {

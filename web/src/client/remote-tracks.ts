@@ -1,5 +1,5 @@
 /**
- * Which slot carries whose track.
+ * Maps each receiving transceiver ("slot") to the remote track that it carries.
  *
  * The server sends each forwarded track in a *slot*: one m-section, one transceiver, one SSRC for its whole life.
  * Slots are used again: another track's media simply continues in the same `MediaStreamTrack`, and the browser
@@ -9,7 +9,7 @@
 import type { Kind, Source } from "./protocol.js";
 import type { Section } from "./sdp.js";
 
-/** Somebody's track as it is received. */
+/** A peer's track as it is received. */
 export interface RemoteTrack {
   readonly peerId: string;
   readonly trackId: string;
@@ -54,7 +54,7 @@ export class RemoteTracks {
   }
 
   /**
-   * Takes over what the slots carry now.
+   * Updates the tracks to what the slots carry now.
    *
    * `trackOf` gives the browser's track of a mid, or null where the browser has no transceiver for it (yet).
    */

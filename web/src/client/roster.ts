@@ -1,4 +1,4 @@
-/** Who else is in the room, and what they publish: a record kept from the server's messages. */
+/** The other peers in the room and their tracks, from the server's messages. */
 import {
   ALL_OFF,
   type MediaState,
@@ -8,10 +8,10 @@ import {
   type TrackInfo,
 } from "./protocol.js";
 
-/** Somebody else in the room. A change makes a new object; the old one stays as it was. */
+/** Another peer in the room. A change makes a new object; the old one stays as it was. */
 export interface RemotePeer extends PeerIdentity {
   readonly mediaState: MediaState;
-  /** Its connection broke, and it may come back: nobody knows yet. Its media may go on meanwhile. */
+  /** Its connection broke; it may come back or leave. Its media may continue meanwhile. */
   readonly suspended: boolean;
   /** What this peer publishes, by trackId. */
   readonly tracks: ReadonlyMap<string, TrackInfo>;
@@ -34,7 +34,7 @@ export class Roster {
     return this.#peers;
   }
 
-  /** The whole room, as the server sees it. The tracks of somebody new are no change: they come with the peer. */
+  /** The whole room, as the server sees it. The tracks of a new peer are no change: they come with the peer. */
   replaceAll(peers: readonly PeerInfo[]): RosterChange[] {
     const present = new Set(peers.map((peer) => peer.peerId));
     const gone = [...this.#peers.keys()].filter((peerId) => !present.has(peerId));
@@ -81,7 +81,7 @@ export class Roster {
     return [{ change: "left", peer }];
   }
 
-  /** Its connection broke, or is there again: under another name, perhaps. */
+  /** Its connection broke or is restored, perhaps under another name. */
   suspended({ peerId, name }: PeerIdentity, suspended: boolean): RosterChange[] {
     const peer = this.#peers.get(peerId);
     if (peer === undefined || peer.suspended === suspended) return [];
@@ -99,12 +99,12 @@ export class Roster {
     return [{ change: "media-state", peer: changed }];
   }
 
-  /** Somebody publishes a track; returns who, or null for a stranger. */
+  /** A peer publishes a track; returns the peer, or null if it is unknown. */
   published(peerId: string, track: TrackInfo): RemotePeer | null {
     return this.#changeTracks(peerId, (tracks) => tracks.set(track.trackId, track));
   }
 
-  /** A track has ended; returns whose it was, or null for a stranger's. */
+  /** A track has ended; returns its peer, or null if it is unknown. */
   unpublished(peerId: string, trackId: string): RemotePeer | null {
     return this.#changeTracks(peerId, (tracks) => tracks.delete(trackId));
   }
@@ -122,8 +122,8 @@ export class Roster {
   /**
    * What a track in a slot is; null while it is not published.
    *
-   * Messages and descriptions tell the same story at different speeds: an offer that is still being applied may
-   * carry the track of somebody who has left meanwhile. Who is here, and with what, is for the messages to say.
+   * Messages and descriptions can arrive at different times: an offer that is still being applied may carry the track
+   * of a peer that has left. The messages decide which peers and tracks exist.
    */
   sourceOf(peerId: string, trackId: string): Source | null {
     return this.#peers.get(peerId)?.tracks.get(trackId)?.source ?? null;

@@ -1,12 +1,12 @@
 /**
  * Reads from a session description the few lines that this library acts on.
  *
- * The browser owns the rest. What is read here is what JavaScript cannot learn otherwise: whose track a slot
+ * The browser owns the rest. What is read here is what JavaScript cannot learn otherwise: whose track a transceiver
  * carries. The server writes it as `a=msid:<peerId> <trackId>`, and Firefox does not hand the second word on.
  */
 import type { Kind } from "./protocol.js";
 
-/** One m-section of a description, from the point of view of the one who wrote it. */
+/** One m-section of a description, from its writer's point of view. */
 export interface Section {
   /** Identifies the section, and the transceiver that belongs to it (RFC 8843, section 7.2). */
   mid: string;

@@ -9,7 +9,7 @@ import type { Notice, State } from "./state.js";
 import { userIn } from "./token.js";
 import { captureInWords, roomErrorInWords } from "./words.js";
 
-/** Where people meet who open the page without a link: two tabs on the same address are in one call. */
+/** The room of a page opened without a link: two tabs on the same address are in one call. */
 const DEFAULT_ROOM = "lobby";
 
 /** How often the statistics are read while somebody looks at them, in ms. */
@@ -86,7 +86,7 @@ export class Actions {
     this.#memory.rememberCall(me.roomId);
   }
 
-  /** Leaves for good. */
+  /** Leaves the call. */
   leave(): void {
     void this.#room.leave();
   }
@@ -140,17 +140,17 @@ export class Actions {
     };
   }
 
-  /** The browser did not let a player begin. */
+  /** The browser blocked the playback of a player. */
   soundBlocked(): void {
     this.#store.setState({ isSoundBlocked: true });
   }
 
-  /** Plays what was not let to begin; to be called from a click. */
+  /** Retries the blocked players; call it from a click handler. */
   playSound(): void {
     this.#store.setState(({ playRound }) => ({ isSoundBlocked: false, playRound: playRound + 1 }));
   }
 
-  /** Shows a message above everything else; null takes it away. */
+  /** Shows a message above everything else; null removes it. */
   notify(text: string | null, about: Notice["about"] = "other"): void {
     this.#store.setState({ notice: text === null ? null : { text, about } });
   }

@@ -32,7 +32,7 @@ export function Call() {
       </h1>
       <div className="stage">
         <Tiles />
-        {isAlone && <p className="alone">Nobody else is here yet. Send somebody the link.</p>}
+        {isAlone && <p className="alone">You are alone in this room. Copy the link to invite others.</p>}
         {isSoundBlocked && (
           <button
             type="button"

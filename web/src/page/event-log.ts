@@ -22,12 +22,12 @@ export function withEntry(log: readonly LogEntry[], entry: Omit<LogEntry, "seria
   return [...log.slice(1 - LOG_LENGTH), { ...entry, serial }];
 }
 
-/** The list as lines of text, with times in UTC, for somebody who is asked for help. */
+/** The list as lines of text, with times in UTC, to send with a request for help. */
 export function logAsText(log: readonly LogEntry[]): string {
   return log.map(({ at, text }) => `${new Date(at).toISOString()} ${text}`).join("\n");
 }
 
-/** Puts a room's events into words: `note` gets each with whether it is trouble. */
+/** Describes a room's events in words; `note` is called with each text and whether it is an error. */
 export function narrate(room: Room, note: (text: string, isTrouble: boolean) => void): void {
   // The tracks of those who leave end after they are gone from `room.peers`.
   const names = new Map<string, string>();
@@ -36,10 +36,10 @@ export function narrate(room: Room, note: (text: string, isTrouble: boolean) => 
     note(text, false);
   };
   room.on("stateChanged", ({ state, previous, error }) => {
-    if (state === "joined" && previous === "reconnecting") tell("The connection to the server is back.");
+    if (state === "joined" && previous === "reconnecting") tell("The connection to the server is restored.");
     else if (state === "joined") tell(`You are in the room ${room.session?.roomId ?? ""}.`);
     else if (state === "reconnecting") {
-      // Without an error it is our own doing: media failed, for example, which has been told.
+      // Without an error the client itself reconnects, for example after failed media, which was reported.
       const reason = error === null ? "" : `: the connection to the server is lost (${error.message})`;
       note(`Reconnecting${reason}.`, true);
     } else if (state === "failed") note(error === null ? "The call failed." : roomErrorInWords(error), true);

@@ -5,7 +5,7 @@ import type { TrackFigures } from "./figures.js";
 import { bitrateInWords, numberInWords, shareInWords, timeInWords, UNKNOWN } from "./units.js";
 import { connectionInWords, DEVICES } from "./words.js";
 
-/** The figures of the connection and of each track, read anew for as long as this is shown. */
+/** The figures of the connection and of each track, read again while this is shown. */
 export function Statistics() {
   const actions = useActions();
   const connection = useShown((state) => state.connection);

@@ -8,7 +8,7 @@ import type { Person } from "./state.js";
 import { Tile } from "./tile.js";
 import { TrackControls } from "./track-controls.js";
 
-/** All tiles; screens come first, we come last. */
+/** All tiles; screens come first, our own tile last. */
 export function Tiles() {
   const people = useShown((state) => state.people);
   const ownScreen = useShown(({ own }) => own.screen.stream);

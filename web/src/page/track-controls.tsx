@@ -60,7 +60,7 @@ function LayerChoice({ person, track }: { person: Person; track: TrackInfo }) {
   if (layers.length < 2) return null;
   const names = layersInWords(layers);
   // The library and the server keep the preference; which layer is sent is for the server to say.
-  const hint = "The most that you want: the server may send less, or not choose at all.";
+  const hint = "The highest quality to receive. The server may send less or may not support the choice.";
   return (
     <>
       <select

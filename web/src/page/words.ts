@@ -1,4 +1,4 @@
-/** What the person is told when something goes wrong: what happened, and what can be done. */
+/** The texts for errors: what happened, and what the user can do. */
 import type { CaptureFailure, ConnectionState, EndReason, RoomError, Source } from "../client/index.js";
 
 /** What our sources are called. */
@@ -16,38 +16,38 @@ export function captureInWords({ source, error }: CaptureFailure): string | null
   if (source === "screen" && name === "NotAllowedError") return null;
   switch (name) {
     case "NotAllowedError":
-      return `This page may not use your ${device}. Allow it in the address bar of the browser, or go on without.`;
+      return `This page may not use your ${device}. Allow it in the address bar of the browser, or continue without it.`;
     case "NotFoundError":
-      return `No ${device} was found. You can go on without.`;
+      return `No ${device} was found. You can continue without it.`;
     case "NotReadableError":
     case "AbortError":
-      return `Your ${device} does not start; perhaps another program is using it. You can go on without.`;
+      return `Your ${device} did not start; perhaps another program is using it. You can continue without it.`;
     case "SecurityError":
-      return `Browsers let a page use the ${device} only when it comes over https. You can go on without.`;
+      return `Browsers allow the ${device} only on pages loaded over https. You can continue without it.`;
     default:
-      return `Your ${device} cannot be used (${name || String(error)}). You can go on without.`;
+      return `Your ${device} cannot be used (${name || String(error)}). You can continue without it.`;
   }
 }
 
-/** Why one is not, or no longer, in the room. */
+/** Why the join failed or the call ended. */
 export function roomErrorInWords(error: RoomError): string {
   switch (error.kind) {
     case "unreachable":
       return "The server cannot be reached. Check your connection and try again.";
     case "lost":
-      return "The connection to the server was lost. Join again to go on.";
+      return "The connection to the server was lost. Join again to continue.";
     case "replaced":
       return "You have joined from another window, and this one has left.";
     case "media-failed":
-      return "Sound and picture cannot reach the server: a firewall may block UDP, or this browser WebRTC. Join again to retry.";
+      return "Audio and video cannot reach the server: a firewall may block UDP, or this browser WebRTC. Join again to retry.";
     case "negotiation-failed":
-      return "Your browser and the server could not agree on sound and picture. Join again to retry.";
+      return "Your browser and the server could not agree on audio and video. Join again to retry.";
     case "refused":
       return refusalInWords(error);
     case "request-refused":
       return `The server refused a request: ${error.message}.`;
     case "protocol":
-      return "The server and this page do not understand each other. Reload the page.";
+      return "The server sent a message that this page cannot read. Reload the page.";
     case "left":
       return "You have left the room.";
   }
@@ -65,9 +65,9 @@ function refusalInWords({ code, message }: RoomError): string {
     case 429:
       return "Too many attempts. Wait a moment and try again.";
     case 503:
-      return `The server cannot let you in now: ${message}.`;
+      return `The server cannot accept you now: ${message}.`;
     default:
-      return `The server did not let you in: ${message || "no reason given"}.`;
+      return `The server refused the join: ${message || "no reason given"}.`;
   }
 }
 
@@ -75,7 +75,7 @@ function refusalInWords({ code, message }: RoomError): string {
 export function endInWords(source: Source, reason: EndReason): string | null {
   const device = DEVICES[source];
   if (reason === "track-ended") return source === "screen" ? null : `Your ${device} was disconnected.`;
-  if (reason === "refused" || reason === "removed") return `The server does not take your ${device}.`;
+  if (reason === "refused" || reason === "removed") return `The server does not accept your ${device}.`;
   return null;
 }
 
@@ -89,7 +89,7 @@ export function endReasonInWords(reason: EndReason): string {
     case "refused":
       return "the server refused it";
     case "removed":
-      return "the server took it away";
+      return "the server removed it";
     case "left":
       return "the room was left";
   }

@@ -70,7 +70,7 @@ describe("a call in words", () => {
       "Media is connected.",
       "! Media does not reach the server at the moment.",
       expect.stringMatching(/^! Reconnecting: the connection to the server is lost \(.+\)\.$/),
-      "The connection to the server is back.",
+      "The connection to the server is restored.",
       "Media is connected.",
       "! The media connection has failed.",
       "! Reconnecting.",
@@ -89,7 +89,7 @@ describe("a call in words", () => {
     await vi.advanceTimersByTimeAsync(5000);
     expect(world.log.slice(2)).toEqual([
       "Your camera is published.",
-      "! Your camera is no longer published: the server took it away.",
+      "! Your camera is no longer published: the server removed it.",
       "Your microphone is no longer published: the room was left.",
       "You have left the room.",
     ]);

@@ -162,7 +162,7 @@ describe("joining", () => {
     await admit();
     expect(inCall()).toBe(true);
     expect([pressed("mic"), pressed("camera"), pressed("screen")]).toEqual(["true", "false", "false"]);
-    expect(find(".alone").textContent).toMatch(/Nobody else/);
+    expect(find(".alone").textContent).toMatch(/You are alone/);
   });
 
   it("shows a token to the server, and to nobody who sees the address", async () => {
@@ -189,7 +189,7 @@ describe("joining", () => {
     await fillIn("Ada");
     socket().open();
     await deliver("error", { code: 503, message: "the room is full", type: "join" });
-    expect(notice()).toBe("The server cannot let you in now: the room is full.");
+    expect(notice()).toBe("The server cannot accept you now: the room is full.");
   });
 });
 

@@ -53,7 +53,7 @@ describe("roomErrorInWords", () => {
 
   it("tells refusals apart by their code", () => {
     const words = (code: number | null) => roomErrorInWords(new RoomError("refused", "why", { code }));
-    expect(words(503)).toBe("The server cannot let you in now: why.");
+    expect(words(503)).toBe("The server cannot accept you now: why.");
     expect(words(401)).toBe(words(403));
     expect(new Set([400, 403, 409, 429, 503, null].map(words)).size).toBe(6);
     expect(roomErrorInWords(new RoomError("refused", ""))).toMatch(/no reason given/);
@@ -63,8 +63,8 @@ describe("roomErrorInWords", () => {
 describe("endInWords", () => {
   it("speaks of what the person did not do", () => {
     expect(endInWords("mic", "track-ended")).toBe("Your microphone was disconnected.");
-    expect(endInWords("camera", "refused")).toBe("The server does not take your camera.");
-    expect(endInWords("screen", "removed")).toBe("The server does not take your screen.");
+    expect(endInWords("camera", "refused")).toBe("The server does not accept your camera.");
+    expect(endInWords("screen", "removed")).toBe("The server does not accept your screen.");
     expect(endInWords("screen", "track-ended")).toBeNull();
     expect(endInWords("camera", "unpublished")).toBeNull();
     expect(endInWords("camera", "left")).toBeNull();
