@@ -4,7 +4,7 @@ import type { Source } from "../../src/client/protocol.js";
 import { FakeStream, FakeTrack } from "../fakes/media.js";
 import { settle, World } from "../fakes/world.js";
 
-/** Devices that are there, or are not, or are not allowed. */
+/** Devices that open, that are absent, or that the browser forbids. */
 class FakeDevices {
   readonly asked: string[] = [];
   readonly opened: FakeTrack[] = [];
@@ -53,7 +53,7 @@ afterEach(async () => {
 });
 
 describe("starting", () => {
-  it("asks once for both, before the room is joined, and publishes them in it", async () => {
+  it("asks once for camera and microphone before the join, and publishes them in the room", async () => {
     expect(await media.start({ mic: true, camera: true })).toEqual([]);
     expect(devices.asked).toEqual(["audio+video"]);
     await world.join();
@@ -63,7 +63,7 @@ describe("starting", () => {
     ]);
   });
 
-  it("goes on with what can be had, and says what cannot", async () => {
+  it("continues with the devices that open, and reports the others", async () => {
     devices.broken.set("video", "NotFoundError");
     const failures = await media.start({ mic: true, camera: true });
     expect(failures.map(({ source, error }) => [source, (error as Error).name])).toEqual([
@@ -73,26 +73,26 @@ describe("starting", () => {
     expect([media.isOn("mic"), media.isOn("camera")]).toEqual([true, false]);
   });
 
-  it("asks for nothing that is not wanted", async () => {
+  it("asks for nothing when both are off", async () => {
     expect(await media.start({ mic: false, camera: false })).toEqual([]);
     expect(devices.asked).toEqual([]);
   });
 
-  it("opens a device once, though it is switched on by hand meanwhile", async () => {
+  it("opens a device once, though the person switches it on meanwhile", async () => {
     const starting = media.start({ mic: true, camera: true });
     await Promise.all([starting, media.set("camera", true), media.set("mic", true)]);
     expect(devices.asked).toEqual(["audio+video"]);
     expect(world.room.publications.map(({ source }) => source)).toEqual(["mic", "camera"]);
   });
 
-  it("waits for what is being switched on by hand", async () => {
+  it("waits for a device that the person is switching on", async () => {
     const opening = media.set("camera", true);
     await Promise.all([opening, media.start({ mic: true, camera: true })]);
     expect(devices.opened.map(({ kind }) => kind)).toEqual(["video", "audio"]);
     expect(world.room.publications.map(({ source }) => source)).toEqual(["camera", "mic"]);
   });
 
-  it("says when the browser hides the devices", async () => {
+  it("reports it when the browser hides the devices", async () => {
     vi.stubGlobal("navigator", {});
     const hidden = new LocalMedia(world.room);
     const failures = await hidden.start({ mic: true, camera: true });
@@ -113,7 +113,7 @@ describe("switching", () => {
     expect(changes.every((source) => source === "mic")).toBe(true);
   });
 
-  it("closes the camera, and puts a new track into the same publication", async () => {
+  it("closes the camera, and later puts a new track into the same publication", async () => {
     await world.join();
     await media.set("camera", true);
     await settle();
@@ -141,7 +141,7 @@ describe("switching", () => {
     expect(world.room.publications).toEqual([]);
   });
 
-  it("does one thing after the other", async () => {
+  it("runs one operation after the other", async () => {
     await world.join();
     const all = [media.set("camera", true), media.set("camera", false), media.set("camera", true)];
     await Promise.all(all);
@@ -149,7 +149,7 @@ describe("switching", () => {
     expect(devices.opened.map(({ readyState }) => readyState)).toEqual(["ended", "live"]);
   });
 
-  it("does nothing when it is so already", async () => {
+  it("does nothing when the source is in that state already", async () => {
     await media.set("screen", false);
     expect(changes).toEqual([]);
   });
@@ -162,7 +162,7 @@ describe("switching", () => {
     expect(media.isOn("mic")).toBe(true);
   });
 
-  it("says so when a device gives no track", async () => {
+  it("reports a device that gives no track", async () => {
     devices.getUserMedia = () => Promise.resolve(new FakeStream());
     await expect(media.set("camera", true)).rejects.toMatchObject({ name: "NotFoundError" });
   });

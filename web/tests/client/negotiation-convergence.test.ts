@@ -1,14 +1,14 @@
 /**
- * Two ends, messages under way, offers at any time from both, a way between them that breaks and takes with it what
- * is under way: they always come to agree.
+ * Two ends that offer at any time, over a WebSocket that breaks and loses the messages in flight: they always agree
+ * in the end.
  *
- * The server here is the smallest one that follows the protocol: impolite, with an answer deadline. What a
- * description carries is a counter of changes for each end, so that agreement can be seen.
+ * The server here is the smallest one that follows the protocol: impolite, with an answer deadline. A description
+ * carries a counter of changes for each end, so that the test can check agreement.
  */
 import { describe, expect, it } from "vitest";
 import { type Action, type Input, Negotiation } from "../../src/client/negotiation.js";
 
-/** Numbers in [0, 1) that a seed determines: mulberry32, as published by Tommy Ettinger. */
+/** Pseudo-random numbers in [0, 1) from a seed: mulberry32, as published by Tommy Ettinger. */
 function seeded(seed: number): () => number {
   let state = seed;
   return () => {
@@ -95,7 +95,7 @@ class Server {
     }
   }
 
-  /** The client is back after a break: an offer of ours that is out is made again. */
+  /** The client is back after a break: the server makes its pending offer again. */
   resume(): void {
     this.pendingOffer = null;
   }
@@ -110,7 +110,7 @@ class Server {
   }
 }
 
-/** One history that `seed` determines; `breaks` is how likely the way breaks in each of its steps. */
+/** One run from `seed`; `breaks` is the probability that the WebSocket breaks in each step. */
 function run(seed: number, breaks: number): void {
   const random = seeded(seed);
   const client = new Client();
@@ -130,7 +130,7 @@ function run(seed: number, breaks: number): void {
       client.input({ is: "signaling-lost" }, now);
     } else if (isBroken && (calm || random() < 0.1)) {
       isBroken = false;
-      // What was under way, or was sent to nobody, is lost.
+      // Messages in flight, and messages sent during the break, are lost.
       client.sent.length = server.sent.length = 0;
       server.resume();
       client.input({ is: "signaling-restored" }, now);
@@ -167,11 +167,11 @@ function deliver(message: Message | undefined, receive: (message: Message) => vo
 }
 
 describe("two ends that offer at any time", () => {
-  it("agree in the end, for 300 seeds", () => {
+  it("agree at the end, for 300 seeds", () => {
     for (let seed = 1; seed <= 300; seed += 1) run(seed, 0);
   });
 
-  it("agree in the end also when the way between them breaks again and again, for 300 seeds", () => {
+  it("agree at the end also when the WebSocket breaks repeatedly, for 300 seeds", () => {
     for (let seed = 1; seed <= 300; seed += 1) run(seed, 0.1);
   });
 });

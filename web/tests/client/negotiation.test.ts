@@ -7,7 +7,7 @@ import {
   RETRY_DELAYS_MS,
 } from "../../src/client/negotiation.js";
 
-/** Feeds inputs at time 0 and returns what the last one led to. */
+/** Feeds inputs at time 0 and returns the actions for the last one. */
 function feed(machine: Negotiation, ...inputs: Input[]): Action[] {
   let actions: Action[] = [];
   for (const input of inputs) actions = machine.step(input, 0);
@@ -20,8 +20,8 @@ const remoteOffer: Input = { is: "remote-offer", sdp: "theirs" };
 const remoteAnswer: Input = { is: "remote-answer", sdp: "their answer" };
 const answerMade: Input = { is: "answer-made", sdp: "our answer" };
 
-describe("without trouble", () => {
-  it("offers, and applies the answer", () => {
+describe("offers and answers in turn", () => {
+  it("offers and applies the answer", () => {
     const machine = new Negotiation();
     expect(feed(machine, needed)).toEqual([{ do: "make-offer" }]);
     expect(feed(machine, offerMade)).toEqual([{ do: "send-offer", sdp: "ours" }]);
@@ -38,7 +38,7 @@ describe("without trouble", () => {
     expect(machine.state).toBe("stable");
   });
 
-  it("folds what is needed during a negotiation into one following offer", () => {
+  it("makes one offer for all changes that come up during a negotiation", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, needed, needed, remoteAnswer, needed);
     expect(feed(machine, { is: "answer-applied" })).toEqual([{ do: "make-offer" }]);
@@ -46,13 +46,13 @@ describe("without trouble", () => {
     expect(feed(machine, { is: "answer-applied" })).toEqual([]);
   });
 
-  it("offers right after its answer when something came up meanwhile", () => {
+  it("offers right after its answer when a change came up meanwhile", () => {
     const machine = new Negotiation();
     feed(machine, remoteOffer, needed);
     expect(feed(machine, answerMade)).toEqual([{ do: "send-answer", sdp: "our answer" }, { do: "make-offer" }]);
   });
 
-  it("answers an offer that came while it applied an answer", () => {
+  it("answers an offer that arrived while it applied an answer", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, remoteAnswer, remoteOffer);
     expect(feed(machine, { is: "answer-applied" })).toEqual([{ do: "answer-offer", sdp: "theirs" }]);
@@ -61,7 +61,7 @@ describe("without trouble", () => {
 });
 
 describe("offers that cross", () => {
-  it("gives way when its own offer is out, and offers again", () => {
+  it("rolls back its own offer for the server's, and offers again", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade);
     expect(feed(machine, remoteOffer)).toEqual([{ do: "answer-offer", sdp: "theirs" }]);
@@ -69,21 +69,21 @@ describe("offers that cross", () => {
     expect(machine.statistics().collisions).toBe(1);
   });
 
-  it("does not send an offer that was overtaken while it was made", () => {
+  it("does not send an offer when the server's arrived while it was being created", () => {
     const machine = new Negotiation();
     feed(machine, needed, remoteOffer);
     expect(feed(machine, offerMade)).toEqual([{ do: "answer-offer", sdp: "theirs" }]);
     expect(feed(machine, answerMade)).toEqual([{ do: "send-answer", sdp: "our answer" }, { do: "make-offer" }]);
   });
 
-  it("answers only the newest of several offers that came during an operation", () => {
+  it("answers only the newest of several offers that arrived during an operation", () => {
     const machine = new Negotiation();
     feed(machine, needed, { is: "remote-offer", sdp: "older" }, { is: "remote-offer", sdp: "newer" });
     expect(feed(machine, offerMade)).toEqual([{ do: "answer-offer", sdp: "newer" }]);
     expect(feed(machine, answerMade)[0]).toEqual({ do: "send-answer", sdp: "our answer" });
   });
 
-  it("ignores and counts an answer to an offer that it has taken back", () => {
+  it("ignores and counts an answer to an offer that it has rolled back", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, remoteOffer);
     expect(feed(machine, remoteAnswer)).toEqual([]);
@@ -93,8 +93,8 @@ describe("offers that cross", () => {
   });
 });
 
-describe("an offer that nobody answers", () => {
-  it("is taken back at the deadline and made again after a delay", () => {
+describe("an offer without an answer", () => {
+  it("is rolled back at the deadline and made again after a delay", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade);
     expect(machine.nextTimeout()).toBe(ANSWER_DEADLINE_MS);
@@ -108,7 +108,7 @@ describe("an offer that nobody answers", () => {
     expect(machine.statistics().unanswered).toBe(1);
   });
 
-  it("gives up in the end", () => {
+  it("fails the negotiation after the last attempt", () => {
     const machine = new Negotiation();
     let now = 0;
     let actions = machine.step(needed, now);
@@ -126,7 +126,7 @@ describe("an offer that nobody answers", () => {
     expect(machine.state).toBe("closed");
   });
 
-  it("forgives after a success", () => {
+  it("has all its attempts again after a success", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, { is: "refused", code: 503 }, { is: "rolled-back" });
     feed(machine, remoteOffer);
@@ -135,7 +135,7 @@ describe("an offer that nobody answers", () => {
 });
 
 describe("an offer that the server refuses", () => {
-  it("is withdrawn when it was refused for good, and not repeated", () => {
+  it("is rolled back after a permanent refusal, and not made again", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade);
     expect(feed(machine, { is: "refused", code: 403 })).toEqual([{ do: "roll-back" }]);
@@ -143,27 +143,27 @@ describe("an offer that the server refuses", () => {
     expect(machine.nextTimeout()).toBeNull();
   });
 
-  it("is followed by another one when something else is needed", () => {
+  it("is followed by another offer when something else needs negotiation", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, { is: "refused", code: 403 }, needed);
     expect(feed(machine, { is: "rolled-back" })).toEqual([{ do: "withdraw" }]);
     expect(machine.step({ is: "timeout" }, 500)).toEqual([{ do: "make-offer" }]);
   });
 
-  it("is repeated later when time may heal", () => {
+  it("is made again later when the refusal is temporary", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, { is: "refused", code: 429 });
     expect(feed(machine, { is: "rolled-back" })).toEqual([]);
     expect(machine.nextTimeout()).toBe(RETRY_DELAYS_MS[0]);
   });
 
-  it("ignores a refusal when no offer is out", () => {
+  it("ignores a refusal when no offer is pending", () => {
     const machine = new Negotiation();
     expect(feed(machine, { is: "refused", code: 400 })).toEqual([]);
     expect(machine.statistics().unexpected).toBe(1);
   });
 
-  it("answers the server's offer first when one came during the rollback", () => {
+  it("answers the server's offer first when one arrived during the rollback", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, { is: "refused", code: 403 }, remoteOffer);
     expect(feed(machine, { is: "rolled-back" })).toEqual([
@@ -173,8 +173,8 @@ describe("an offer that the server refuses", () => {
   });
 });
 
-describe("descriptions that the browser does not take", () => {
-  it("takes its offer back when the answer does not fit, and offers again", () => {
+describe("descriptions that the browser rejects", () => {
+  it("rolls back its offer when the browser rejects the answer, and offers again", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, remoteAnswer);
     expect(feed(machine, { is: "failed", error: "bad" })).toEqual([{ do: "roll-back" }]);
@@ -182,7 +182,7 @@ describe("descriptions that the browser does not take", () => {
     expect(machine.step({ is: "timeout" }, 500)).toEqual([{ do: "make-offer" }]);
   });
 
-  it("does not offer because the server's offer was bad", () => {
+  it("makes no offer of its own because the server's was rejected", () => {
     const machine = new Negotiation();
     feed(machine, remoteOffer);
     expect(feed(machine, { is: "failed", error: "bad" })).toEqual([{ do: "roll-back" }]);
@@ -191,14 +191,14 @@ describe("descriptions that the browser does not take", () => {
     expect(feed(machine, remoteOffer)).toEqual([{ do: "answer-offer", sdp: "theirs" }]);
   });
 
-  it("still wants its own offer when it gave way to a bad one", () => {
+  it("offers again after it gave way to a server's offer that the browser rejected", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, remoteOffer, { is: "failed", error: "bad" });
     feed(machine, { is: "rolled-back" });
     expect(machine.step({ is: "timeout" }, 500)).toEqual([{ do: "make-offer" }]);
   });
 
-  it("gives up when not even a rollback works", () => {
+  it("fails when the rollback fails too", () => {
     const machine = new Negotiation();
     feed(machine, needed, { is: "failed", error: "first" });
     expect(feed(machine, { is: "failed", error: "second" })).toEqual([
@@ -207,12 +207,12 @@ describe("descriptions that the browser does not take", () => {
   });
 });
 
-describe("a way to the server that breaks and comes back", () => {
+describe("a WebSocket that breaks and comes back", () => {
   const lost: Input = { is: "signaling-lost" };
   const restored: Input = { is: "signaling-restored" };
   const sendOurs: Action[] = [{ do: "send-offer", sdp: "ours" }];
 
-  it("has our unanswered offer sent again, however long it took", () => {
+  it("sends the unanswered offer again, however long the break was", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, lost);
     expect(machine.nextTimeout()).toBeNull();
@@ -222,21 +222,21 @@ describe("a way to the server that breaks and comes back", () => {
     expect(machine.statistics()).toMatchObject({ offers: 1, unanswered: 0 });
   });
 
-  it("has an offer sent that was made meanwhile", () => {
+  it("sends an offer that was created during the break", () => {
     const machine = new Negotiation();
     feed(machine, needed, lost);
     expect(feed(machine, offerMade)).toEqual([]);
     expect(feed(machine, restored)).toEqual(sendOurs);
   });
 
-  it("has no offer made before it is back", () => {
+  it("creates no offer before the WebSocket is back", () => {
     const machine = new Negotiation();
     expect(feed(machine, lost, needed)).toEqual([]);
     expect(machine.nextTimeout()).toBeNull();
     expect(feed(machine, restored)).toEqual([{ do: "make-offer" }]);
   });
 
-  it("has the server's offer not answered: the server makes another", () => {
+  it("does not answer the server's offer from before the break: the server makes another", () => {
     const machine = new Negotiation();
     feed(machine, remoteOffer, lost, restored);
     expect(feed(machine, answerMade)).toEqual([]);
@@ -245,24 +245,24 @@ describe("a way to the server that breaks and comes back", () => {
     expect(feed(machine, answerMade)).toEqual([{ do: "send-answer", sdp: "our answer" }]);
   });
 
-  it("has an offer of the server forgotten that was waiting", () => {
+  it("discards a queued offer of the server", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, remoteAnswer, remoteOffer, lost, restored);
     expect(feed(machine, { is: "answer-applied" })).toEqual([]);
     expect(machine.state).toBe("stable");
   });
 
-  it("changes nothing after the end, nor when nothing is under way", () => {
+  it("changes nothing after close, or when no negotiation is in progress", () => {
     const machine = new Negotiation();
     expect(feed(machine, lost, restored)).toEqual([]);
     expect(feed(machine, { is: "close" }, lost, restored)).toEqual([]);
   });
 });
 
-describe("an offer of the server that shows that it has taken ours", () => {
+describe("a server's offer that shows that the server has applied ours", () => {
   const knowing: Input = { is: "remote-offer", sdp: "theirs", knowsOurs: true };
 
-  it("does not have ours rolled back: its answer comes again", () => {
+  it("does not roll ours back: the server sends its answer again", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, { is: "signaling-lost" }, { is: "signaling-restored" });
     expect(feed(machine, knowing)).toEqual([]);
@@ -271,7 +271,7 @@ describe("an offer of the server that shows that it has taken ours", () => {
     expect(machine.statistics()).toMatchObject({ collisions: 1, unexpected: 0 });
   });
 
-  it("is of no more use than any other once ours has failed for another reason", () => {
+  it("is treated as any other once ours has failed for another reason", () => {
     const machine = new Negotiation();
     feed(machine, needed, offerMade, knowing);
     expect(machine.step({ is: "timeout" }, ANSWER_DEADLINE_MS)).toEqual([{ do: "roll-back" }]);
@@ -280,7 +280,7 @@ describe("an offer of the server that shows that it has taken ours", () => {
   });
 });
 
-describe("its end and its limits", () => {
+describe("close and invalid inputs", () => {
   it("does nothing after close", () => {
     const machine = new Negotiation();
     feed(machine, needed, { is: "close" });
@@ -289,11 +289,11 @@ describe("its end and its limits", () => {
     expect(machine.nextTimeout()).toBeNull();
   });
 
-  it("throws at a result that nobody asked for", () => {
+  it("throws at a result of an operation that it did not request", () => {
     expect(() => feed(new Negotiation(), offerMade)).toThrow("offer-made in state stable");
   });
 
-  it("takes a timeout that has nothing to do as nothing", () => {
+  it("ignores a timeout when none is due", () => {
     const machine = new Negotiation();
     feed(machine, remoteOffer);
     expect(feed(machine, { is: "timeout" })).toEqual([]);

@@ -38,14 +38,14 @@ function gather(candidate: string): void {
   connection.onicecandidate?.({ candidate: { candidate } });
 }
 
-/** The description of a server that is no lite agent. */
+/** The description of a server that is a full ICE agent. */
 const full = (sdp: string) => sdp.replace("a=ice-lite\r\n", "");
 
 const ours = { kind: "audio", mid: "c0", direction: "recvonly" };
 const theirs = { kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" };
 
 describe("the server's offer after a break", () => {
-  it("does not cost us our m-sections when it names them: the server has taken our offer", async () => {
+  it("keeps our m-sections when it names them: the server has applied our offer", async () => {
     negotiator.remoteOffer(description(ours, theirs));
     await settle();
     expect(sent).toEqual([]);
@@ -58,7 +58,7 @@ describe("the server's offer after a break", () => {
     expect(microphone.mid).toBe("c0");
   });
 
-  it("wins against ours when it knows nothing of it", async () => {
+  it("rolls ours back when it does not contain our m-sections", async () => {
     negotiator.remoteOffer(description(theirs));
     await settle();
     expect(sent).toEqual(["answer", "offer"]);
@@ -66,7 +66,7 @@ describe("the server's offer after a break", () => {
     expect(microphone.mid).toBe("c1");
   });
 
-  it("wins also when ours brings no m-section: then nothing is forgotten", async () => {
+  it("rolls ours back also when ours adds no m-section: no mid is lost", async () => {
     negotiator.remoteAnswer(description(ours));
     await settle();
     microphone.direction = "inactive";
@@ -79,7 +79,7 @@ describe("the server's offer after a break", () => {
 });
 
 describe("candidates", () => {
-  it("of ours wait until the server has described itself, and for the way to it", async () => {
+  it("are sent once the server has described itself and the WebSocket is back", async () => {
     gather("first");
     negotiator.remoteAnswer(full(description(ours)));
     expect(told).toEqual([]);
@@ -92,7 +92,7 @@ describe("candidates", () => {
     expect(told).toEqual(["first", "second", "third"]);
   });
 
-  it("of ours are sent before an offer that waits is answered", async () => {
+  it("are sent before the server's queued offer is answered", async () => {
     gather("first");
     negotiator.remoteAnswer(full(description(ours)));
     negotiator.remoteOffer(full(description(ours, theirs)));
@@ -100,7 +100,7 @@ describe("candidates", () => {
     expect(told).toEqual(["first"]);
   });
 
-  it("of ours go with the offer that is sent again", async () => {
+  it("are sent again with the offer that is sent again", async () => {
     negotiator.remoteAnswer(full(description(ours)));
     await settle();
     microphone.direction = "inactive";
@@ -112,7 +112,7 @@ describe("candidates", () => {
     expect(told).toEqual(["late"]);
   });
 
-  it("of ours are of no use to a lite server", async () => {
+  it("are not sent to an ICE-lite server", async () => {
     gather("first");
     negotiator.remoteAnswer(description(ours));
     await settle();
@@ -124,7 +124,7 @@ describe("candidates", () => {
     expect(told).toEqual([]);
   });
 
-  it("of the server wait for their offer while that waits", async () => {
+  it("of the server wait while their offer is queued", async () => {
     negotiator.remoteAnswer(description(ours));
     negotiator.remoteOffer(description(ours, theirs));
     negotiator.remoteCandidate({ candidate: "for s0" });
@@ -132,7 +132,7 @@ describe("candidates", () => {
     expect(connection.history.slice(1)).toEqual(["remote answer", "remote offer", "candidate", "local answer"]);
   });
 
-  it("of the server are forgotten with an offer that is", async () => {
+  it("of the server are discarded with their offer", async () => {
     negotiator.remoteAnswer(description(ours));
     negotiator.remoteOffer(description(ours, theirs));
     negotiator.remoteCandidate({ candidate: "for s0" });

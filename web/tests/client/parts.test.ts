@@ -11,14 +11,14 @@ afterEach(() => {
 });
 
 describe("nextState", () => {
-  it("goes the usual way", () => {
+  it("goes from connecting to joined to closed, and can connect again", () => {
     const way: ConnectionEvent[] = ["join", "opened", "accepted", "leave", "closed", "join"];
     let state: ConnectionState = "idle";
     const states = way.map((event) => (state = nextState(state, event)));
     expect(states).toEqual(["connecting", "joining", "joined", "leaving", "closed", "connecting"]);
   });
 
-  it("lets one leave from everywhere", () => {
+  it("allows leaving in every state", () => {
     const states: ConnectionState[] = [
       "idle",
       "connecting",
@@ -32,13 +32,13 @@ describe("nextState", () => {
     for (const state of states) expect(["idle", "leaving", "closed"]).toContain(nextState(state, "leave"));
   });
 
-  it("goes round when the connection breaks", () => {
+  it("goes through reconnecting when the connection breaks", () => {
     expect(nextState("joined", "interrupted")).toBe("reconnecting");
     expect(nextState("reconnecting", "accepted")).toBe("joined");
     expect(nextState("reconnecting", "lost")).toBe("failed");
   });
 
-  it("throws at what makes no sense", () => {
+  it("throws at an impossible transition", () => {
     expect(() => nextState("joined", "accepted")).toThrow("cannot accepted while joined");
     expect(() => nextState("idle", "lost")).toThrow();
   });
@@ -51,7 +51,7 @@ describe("Emitter", () => {
     }
   }
 
-  it("calls those who listen, until they stop", () => {
+  it("calls a listener until it is removed", () => {
     const bell = new Bell();
     const heard: string[] = [];
     bell.ring(0);
@@ -64,7 +64,7 @@ describe("Emitter", () => {
     expect(heard).toEqual(["on 1", "once 1", "on 2"]);
   });
 
-  it("calls those of the moment, also when they come and go meanwhile", () => {
+  it("calls the listeners that were there at the start, also when some are added or removed meanwhile", () => {
     const bell = new Bell();
     const heard: string[] = [];
     bell.once("ring", () => {
@@ -75,7 +75,7 @@ describe("Emitter", () => {
     expect(heard).toEqual(["second"]);
   });
 
-  it("reports a listener's error and goes on", () => {
+  it("reports a listener's error and calls the others", () => {
     const bell = new Bell();
     const heard: number[] = [];
     const thrown: (() => void)[] = [];
@@ -93,7 +93,7 @@ describe("Emitter", () => {
 });
 
 describe("statistics", () => {
-  it("finds the figures of each track, by mid or by the track's id", async () => {
+  it("finds the figures of each track by mid or by the track's id", async () => {
     const world = new World();
     const CAMERA = { trackId: "t", kind: "video", source: "camera", layers: [] };
     world.room.publish(track("audio"));
@@ -132,7 +132,7 @@ describe("statistics", () => {
     await settle();
   });
 
-  it("ends with the connection that it was asked of", async () => {
+  it("are empty when the connection closes while they are read", async () => {
     const world = new World();
     await world.join([]);
     const asked = world.room.statistics();
@@ -140,7 +140,7 @@ describe("statistics", () => {
     expect(await asked).toMatchObject({ remote: [], roundTripMs: null, negotiation: null });
   });
 
-  it("has nothing to say without a connection", async () => {
+  it("are empty without a connection", async () => {
     const world = new World();
     expect(await world.room.statistics()).toEqual({
       remote: [],

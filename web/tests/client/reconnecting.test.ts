@@ -23,7 +23,7 @@ afterEach(() => {
 const MIC = { trackId: "t-mic", kind: "audio", source: "mic", layers: [] };
 const CAMERA = { trackId: "t-cam", kind: "video", source: "camera", layers: [] };
 
-/** Joins with a microphone, next to Ann, and gets her camera. */
+/** Joins with a microphone, next to Ann, and receives her camera. */
 async function talk(): Promise<void> {
   world.room.publish(track("audio"));
   await world.join([peer("ann", [CAMERA])]);
@@ -33,7 +33,7 @@ async function talk(): Promise<void> {
   world.takeEvents();
 }
 
-/** The WebSocket breaks, and the time for the first try has come. */
+/** The WebSocket breaks, and the first attempt is due. */
 async function breakAndTry(): Promise<void> {
   world.socket.end();
   await vi.advanceTimersByTimeAsync(FIRST_DELAY_MS);
@@ -42,7 +42,7 @@ async function breakAndTry(): Promise<void> {
 const presented = () => world.socket.of("join")[0];
 
 describe("a server that is draining", () => {
-  it("is left for its successor with the session; what is on the old connection goes on until then", async () => {
+  it("is replaced by the next server, which resumes the session; media continues on the old connection until then", async () => {
     await talk();
     world.socket.deliver("server-draining", { deadlineMs: 5000 });
     await vi.advanceTimersByTimeAsync(0);
@@ -59,7 +59,7 @@ describe("a server that is draining", () => {
     expect(world.socket.of("offer")[0]).toMatchObject({ tracks: [{ mid: "c0", source: "mic" }] });
   });
 
-  it("is left once, though it says so twice", async () => {
+  it("is replaced once, even if it announces the drain twice", async () => {
     await talk();
     world.socket.deliver("server-draining", { deadlineMs: 5000 });
     world.socket.deliver("server-draining", { deadlineMs: 5000 });
@@ -71,7 +71,7 @@ describe("a server that is draining", () => {
 });
 
 describe("a WebSocket that breaks", () => {
-  it("is replaced; everything else goes on as it was", async () => {
+  it("is replaced; everything else continues", async () => {
     await talk();
     await breakAndTry();
     expect(world.takeEvents()).toEqual(["reconnecting: lost"]);
@@ -88,7 +88,7 @@ describe("a WebSocket that breaks", () => {
     });
   });
 
-  it("does not touch the connection, and uses the new token the next time", async () => {
+  it("leaves the RTCPeerConnection alone, and uses the new token the next time", async () => {
     await talk();
     await breakAndTry();
     await world.readmit("keep", [peer("ann", [CAMERA])]);
@@ -102,7 +102,7 @@ describe("a WebSocket that breaks", () => {
     expect(presented()).toMatchObject({ sessionId: "s1", sessionToken: "t2" });
   });
 
-  it("shows what has happened in the room meanwhile", async () => {
+  it("brings the changes in the room that happened meanwhile", async () => {
     await talk();
     await breakAndTry();
     await world.readmit("keep", [peer("bob")]);
@@ -115,7 +115,7 @@ describe("a WebSocket that breaks", () => {
     ]);
   });
 
-  it("brings a new connection when the server has not kept the old one", async () => {
+  it("brings a new RTCPeerConnection when the server has not kept the old one", async () => {
     await talk();
     const mic = world.room.publications[0];
     await breakAndTry();
@@ -137,7 +137,7 @@ describe("a WebSocket that breaks", () => {
     ]);
   });
 
-  it("becomes a fresh join when the session is not known any more: everything is published again", async () => {
+  it("becomes a fresh join when the server does not know the session: everything is published again", async () => {
     await talk();
     await breakAndTry();
     await world.admit([peer("ann", [CAMERA])], { peerId: "me2", sessionId: "s2", sessionToken: "x" });
@@ -150,7 +150,7 @@ describe("a WebSocket that breaks", () => {
     expect(world.takeEvents()).toEqual(["reconnecting: lost", "joined", "-track ann t-cam camera"]);
   });
 
-  it("is tried again, later and later, and given up in the end", async () => {
+  it("is retried at growing intervals until the room fails", async () => {
     await talk();
     world.socket.end();
     const opened: number[] = [];
@@ -174,7 +174,7 @@ describe("a WebSocket that breaks", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("is tried at once when the network is back", async () => {
+  it("is retried at once when the network is back", async () => {
     await talk();
     world.socket.end();
     await vi.advanceTimersByTimeAsync(FIRST_DELAY_MS);
@@ -183,7 +183,7 @@ describe("a WebSocket that breaks", () => {
     expect(world.sockets).toHaveLength(3);
   });
 
-  it("breaks during a try at every point", async () => {
+  it("may break at every point of an attempt", async () => {
     await talk();
     const points: (() => void)[] = [
       () => undefined,
@@ -214,7 +214,7 @@ describe("a WebSocket that breaks", () => {
     expect(presented()).toMatchObject({ sessionToken: "next", transport: "keep" });
   });
 
-  it("presents the old token again when the acknowledgement got lost", async () => {
+  it("presents the old token again when the acknowledgement was lost", async () => {
     await talk();
     await breakAndTry();
     world.socket.open();
@@ -224,7 +224,7 @@ describe("a WebSocket that breaks", () => {
     expect(presented()).toMatchObject({ sessionId: "s1", sessionToken: "t1" });
   });
 
-  it("gives up a try that leads nowhere", async () => {
+  it("ends an attempt that gets no reply", async () => {
     await talk();
     await breakAndTry();
     const silent = world.socket;
@@ -238,7 +238,7 @@ describe("a WebSocket that breaks", () => {
     expect(world.room.state).toBe("joined");
   });
 
-  it("gives up a try whose room-state never comes", async () => {
+  it("ends an attempt whose room-state never arrives", async () => {
     await talk();
     await breakAndTry();
     world.socket.open();
@@ -248,7 +248,7 @@ describe("a WebSocket that breaks", () => {
     expect(world.room.state).toBe("reconnecting");
   });
 
-  it("tries again when the server is too busy, and not when it does not want us", async () => {
+  it("is retried when the server is too busy, and not when it refuses the client", async () => {
     await talk();
     await breakAndTry();
     world.socket.open();
@@ -264,7 +264,7 @@ describe("a WebSocket that breaks", () => {
     expect(world.sockets).toHaveLength(3);
   });
 
-  it("breaks between the first acknowledgement and its room-state", async () => {
+  it("may break between the first acknowledgement and its room-state", async () => {
     const { joined } = world.startJoin();
     world.socket.open();
     world.socket.deliver("join", { success: true, peerId: "me", sessionId: "s1", sessionToken: "t1" });
@@ -278,7 +278,7 @@ describe("a WebSocket that breaks", () => {
     expect(world.connections).toHaveLength(1);
   });
 
-  it("fails the join when there is no way back in time", async () => {
+  it("fails the join when it cannot be restored in time", async () => {
     const { joined } = world.startJoin();
     world.socket.open();
     world.socket.deliver("join", { success: true, peerId: "me", sessionId: "s1", sessionToken: "t1" });
@@ -290,7 +290,7 @@ describe("a WebSocket that breaks", () => {
 });
 
 describe("negotiation across the break", () => {
-  it("sends an unanswered offer again, as it was", async () => {
+  it("sends an unanswered offer again, unchanged", async () => {
     await world.join();
     world.room.publish(track("audio"));
     await settle();
@@ -303,7 +303,7 @@ describe("negotiation across the break", () => {
     expect(world.connection.history).toEqual(["local offer", "remote answer"]);
   });
 
-  it("offers what was published meanwhile", async () => {
+  it("offers what was published during the break", async () => {
     await talk();
     await breakAndTry();
     const camera = world.room.publish(track("video"));
@@ -321,7 +321,7 @@ describe("negotiation across the break", () => {
     await expect(camera.ready).resolves.toBe("cam");
   });
 
-  it("does not answer the server's offer on another WebSocket than it came on", async () => {
+  it("does not answer the server's offer on another WebSocket than it arrived on", async () => {
     await world.join();
     world.socket.deliver("offer", { sdp: "v=0\r\n" });
     world.socket.end();
@@ -333,7 +333,7 @@ describe("negotiation across the break", () => {
     expect(world.socket.of("answer")).toHaveLength(1);
   });
 
-  it("takes the acknowledgement of a publication that the break swallowed", async () => {
+  it("learns of a publication whose acknowledgement was lost in the break", async () => {
     await world.join();
     const mic = world.room.publish(track("audio"));
     await settle();
@@ -345,8 +345,8 @@ describe("negotiation across the break", () => {
   });
 });
 
-describe("a server that says nothing", () => {
-  it("is asked for a sign of life, and left within 20 s", async () => {
+describe("a silent server", () => {
+  it("gets a ping, and is disconnected within 20 s", async () => {
     await world.join();
     await vi.advanceTimersByTimeAsync(PING_AFTER_MS);
     expect(world.socket.of("ping")).toHaveLength(1);
@@ -358,14 +358,14 @@ describe("a server that says nothing", () => {
     expect(PING_AFTER_MS + PONG_WITHIN_MS).toBeLessThanOrEqual(20_000);
   });
 
-  it("is left at once when the network has changed", async () => {
+  it("is disconnected at once when the network has changed", async () => {
     await world.join();
     world.changeNetwork?.();
     expect(world.room.state).toBe("reconnecting");
     expect(world.sockets).toHaveLength(2);
   });
 
-  it("is asked when media stops, and left soon when it does not answer: media follows", async () => {
+  it("gets a ping when media stops, and is disconnected soon without a reply: media follows", async () => {
     await talk();
     world.connection.become("disconnected");
     expect(world.socket.of("ping")).toHaveLength(1);
@@ -380,7 +380,7 @@ describe("a server that says nothing", () => {
     expect(world.connections).toHaveLength(1);
   });
 
-  it("is asked when all that was received has stopped, and kept when it answers", async () => {
+  it("gets a ping when all received media has stopped, and is kept when it replies", async () => {
     await talk();
     for (let sound = 1; sound < 5; sound += 1) {
       world.connection.arrivedAt = sound;
@@ -397,7 +397,7 @@ describe("a server that says nothing", () => {
 });
 
 describe("media that does not flow", () => {
-  it("has an ICE restart asked for after a while", async () => {
+  it("makes the client ask for an ICE restart after a while", async () => {
     await talk();
     world.connection.become("disconnected");
     world.socket.deliver("pong", {});
@@ -415,7 +415,7 @@ describe("media that does not flow", () => {
     expect(world.room.state).toBe("joined");
   });
 
-  it("has an ICE restart asked for at once when the network has changed", async () => {
+  it("makes the client ask for an ICE restart at once when the network has changed", async () => {
     await talk();
     world.changeNetwork?.();
     await world.readmit("keep", [peer("ann", [CAMERA])]);
@@ -448,7 +448,7 @@ describe("media that does not flow", () => {
     expect(mic?.track?.readyState).toBe("live");
   });
 
-  it("gets a new connection when the first never begins", async () => {
+  it("gets a new connection when the first never connects", async () => {
     await world.join([peer("ann", [CAMERA])]);
     await world.answer(["ann t-cam"]);
     await vi.advanceTimersByTimeAsync(BEGIN_WITHIN_MS - 1);
@@ -460,7 +460,7 @@ describe("media that does not flow", () => {
     expect(world.connections).toHaveLength(2);
   });
 
-  it("leaves alone a connection for which there is nothing to carry", async () => {
+  it("is not missed on a connection without tracks", async () => {
     await world.join();
     await vi.advanceTimersByTimeAsync(BEGIN_WITHIN_MS);
     expect(world.sockets).toHaveLength(1);
@@ -475,7 +475,7 @@ describe("media that does not flow", () => {
     expect(presented()).toMatchObject({ transport: "new" });
   });
 
-  it("goes round once more when it fails after the server was told to keep it", async () => {
+  it("gets a new connection when the old one fails after the client asked the server to keep it", async () => {
     await talk();
     await breakAndTry();
     world.socket.open();
@@ -497,7 +497,7 @@ describe("media that does not flow", () => {
     expect(world.connections).toHaveLength(2);
   });
 
-  it("fails the room when no connection gets through", async () => {
+  it("fails the room when no connection can be established", async () => {
     await world.join();
     for (let failed = 1; failed < MAX_FAILED_CONNECTIONS; failed += 1) {
       world.connection.become("failed");
@@ -510,8 +510,8 @@ describe("media that does not flow", () => {
   });
 });
 
-describe("tracks that come and go while we are away", () => {
-  it("are told on our return; those of people who are new come with them", async () => {
+describe("tracks that start and end while the client reconnects", () => {
+  it("are announced after the return; those of new peers come with the peer", async () => {
     await world.join([peer("ann", [CAMERA])]);
     const told: string[] = [];
     world.room.on("trackPublished", ({ peer: { peerId }, track }) => told.push(`+${peerId} ${track.trackId}`));
@@ -526,7 +526,7 @@ describe("tracks that come and go while we are away", () => {
   });
 });
 
-describe("others whose connection breaks", () => {
+describe("other peers whose connection breaks", () => {
   it("are suspended, and come back", async () => {
     await world.join([peer("ann")]);
     world.takeEvents();
@@ -545,7 +545,7 @@ describe("others whose connection breaks", () => {
     expect(world.room.peers.get("ann")).toMatchObject({ name: "Anna", suspended: false });
   });
 
-  it("may do so while we are away ourselves", async () => {
+  it("may come back while this client reconnects too", async () => {
     await world.join([peer("ann"), { ...(peer("bob") as object), suspended: true }]);
     await breakAndTry();
     world.takeEvents();
@@ -563,7 +563,7 @@ describe("the session of a tab", () => {
     return page.socket.of("join")[0];
   };
 
-  it("is resumed by the page after a reload", async () => {
+  it("is resumed after a reload of the page", async () => {
     await world.join();
     const next = new World(world.storage);
     expect(await secondJoin(next, "u1")).toMatchObject({
@@ -573,14 +573,14 @@ describe("the session of a tab", () => {
     });
   });
 
-  it("is resumed also when the library chose the user", async () => {
+  it("is resumed also when the library chose the user id", async () => {
     world.room.join({ roomId: "lobby", name: "Me", url: "ws://test/ws" }).catch(() => undefined);
     await world.admit();
     const chosen = presented()?.userId;
     expect(await secondJoin(new World(world.storage))).toMatchObject({ userId: chosen, sessionId: "s1" });
   });
 
-  it("is not that of another user or room", async () => {
+  it("is not used for another user or room", async () => {
     await world.join();
     expect(await secondJoin(new World(world.storage), "u2")).toEqual({
       roomId: "lobby",
@@ -595,7 +595,7 @@ describe("the session of a tab", () => {
     expect(world.storage.length).toBe(0);
   });
 
-  it("is forgotten when it goes on elsewhere, and not taken back", async () => {
+  it("is forgotten when it continues elsewhere", async () => {
     await talk();
     world.socket.end(4000, "replaced");
     expect(world.takeEvents().at(-1)).toBe("failed: replaced");
@@ -604,7 +604,7 @@ describe("the session of a tab", () => {
     expect(world.sockets).toHaveLength(1);
   });
 
-  it("ends when the server does not want us any more", async () => {
+  it("ends when the server refuses it", async () => {
     await talk();
     world.socket.end(1008, "not your certificate");
     expect(world.takeEvents().at(-1)).toBe("failed: refused");
@@ -621,14 +621,14 @@ describe("the session of a tab", () => {
     expect(await secondJoin(world, "u1")).toMatchObject({ sessionId: "s1" });
   });
 
-  it("is not kept where that is not wanted", async () => {
+  it("is not stored when the program asks for that", async () => {
     const joined = world.room.join({ roomId: "r", name: "n", url: "ws://test/ws", remember: false });
     await world.admit();
     await joined;
     expect(world.storage.length).toBe(0);
   });
 
-  it("is none where somebody else has written to the storage", async () => {
+  it("is ignored when the stored text is not the library's", async () => {
     await world.join();
     for (const stored of ["null", "7", '{"userId":"u1","sessionId":5,"sessionToken":"t"}']) {
       world.storage.setItem(world.storage.key(0) ?? "", stored);
@@ -636,7 +636,7 @@ describe("the session of a tab", () => {
     }
   });
 
-  it("does not need storage that can be used", async () => {
+  it("works without usable storage", async () => {
     const broken = new World();
     vi.spyOn(broken.storage, "getItem").mockImplementation(() => "not JSON");
     vi.spyOn(broken.storage, "setItem").mockImplementation(() => {

@@ -16,7 +16,7 @@ function machine(chance = 0): Reconnection {
   return new Reconnection(() => chance, START);
 }
 
-/** Fails at every try; returns the delays before each, and when it gave up. */
+/** Fails every attempt; returns the delay before each, and the time at which it gave up. */
 function failAlways(reconnection: Reconnection, tryMs: number): { delays: number[]; endedAfter: number } {
   const delays: number[] = [];
   let now = START + LASTING_MS;
@@ -33,7 +33,7 @@ function failAlways(reconnection: Reconnection, tryMs: number): { delays: number
   return { delays, endedAfter: now - lostAt };
 }
 
-describe("a server that stays away", () => {
+describe("a server that cannot be reached", () => {
   it("is tried at longer and longer intervals, for about a minute", () => {
     const { delays, endedAfter } = failAlways(machine(), 100);
     expect(delays.slice(0, 4)).toEqual([500, 750, 1125, 1687.5]);
@@ -42,12 +42,12 @@ describe("a server that stays away", () => {
     expect(endedAfter).toBeLessThanOrEqual(GIVE_UP_AFTER_MS + MAX_DELAY_MS + 100);
   });
 
-  it("is tried at times that differ from client to client, by up to a half", () => {
+  it("is tried at times that differ from client to client, by up to half of the delay", () => {
     expect(failAlways(machine(0.9999), 0).delays[0]).toBeCloseTo(FIRST_DELAY_MS / 2, 0);
     expect(failAlways(machine(0.5), 0).delays.slice(0, 2)).toEqual([375, 562.5]);
   });
 
-  it("is tried for as long by a computer that slept meanwhile: its network is not there at once", () => {
+  it("is tried for as long after the computer slept: its network is not there at once", () => {
     for (const wake of ["timeout", "lost", "network"] as const) {
       for (const asleep of ["waiting", "trying"]) {
         const reconnection = machine();
@@ -67,7 +67,7 @@ describe("a server that stays away", () => {
     }
   });
 
-  it("does not hold a try for ever", () => {
+  it("limits the duration of each attempt", () => {
     const reconnection = machine();
     reconnection.step("lost", START);
     reconnection.step("timeout", START + 500);
@@ -77,8 +77,8 @@ describe("a server that stays away", () => {
   });
 });
 
-describe("a server that comes back", () => {
-  it("starts the delays anew, when the connection has lasted", () => {
+describe("a server that can be reached again", () => {
+  it("resets the delays when the connection has lasted", () => {
     const reconnection = machine();
     let now = START;
     for (const [lasting, delay] of [
@@ -97,11 +97,11 @@ describe("a server that comes back", () => {
     }
   });
 
-  it("is left at once when the network has changed: a connection along the old way is dead", () => {
+  it("is disconnected at once when the network has changed: the old path is dead", () => {
     expect(machine().step("network", START)).toBe("try");
   });
 
-  it("is tried again soon on another network, whatever failed on the old", () => {
+  it("is tried again soon on another network, however many attempts failed on the old one", () => {
     const reconnection = machine();
     for (let failures = 0; failures < 10; failures += 1) {
       reconnection.step(failures === 0 ? "lost" : "timeout", START);
@@ -112,7 +112,7 @@ describe("a server that comes back", () => {
     expect(reconnection.nextTimeout()).toBe(START + FIRST_DELAY_MS);
   });
 
-  it("is tried at once when the network has changed, again if need be", () => {
+  it("is tried at once when the network has changed, and again if need be", () => {
     const reconnection = machine();
     reconnection.step("lost", START);
     expect(reconnection.step("network", START + 10)).toBe("try");
@@ -120,7 +120,7 @@ describe("a server that comes back", () => {
     expect(reconnection.nextTimeout()).toBe(START + 20 + TRY_WITHIN_MS);
   });
 
-  it("is called again at once when a new connection is wanted", () => {
+  it("is tried at once when the client needs a new connection", () => {
     const reconnection = machine();
     expect(reconnection.step("renew", START)).toBe("try");
     expect(reconnection.step("renew", START)).toBeNull();
@@ -140,14 +140,14 @@ describe("a server that comes back", () => {
     }
   });
 
-  it("closes before it is left: then the usual delay counts", () => {
+  it("has the usual delay when it closes before the client has left it", () => {
     const reconnection = machine(0.5);
     reconnection.step("draining", START);
     reconnection.step("lost", START + 10);
     expect(reconnection.nextTimeout()).toBe(START + 10 + 0.75 * FIRST_DELAY_MS);
   });
 
-  it("takes a success or a timeout out of place as nothing", () => {
+  it("ignores a success or a timeout that does not belong to the current attempt", () => {
     const reconnection = machine();
     expect(reconnection.step("succeeded", START)).toBeNull();
     expect(reconnection.step("timeout", START)).toBeNull();

@@ -16,7 +16,7 @@ function after(recovery: Recovery, ...inputs: RecoveryInput[]): RecoveryAction |
 }
 
 describe("media that stops", () => {
-  it("gets some time, then an ICE restart is asked for, and again", () => {
+  it("waits, then asks for an ICE restart, and again", () => {
     const recovery = new Recovery();
     expect(after(recovery, "connected", "disconnected")).toBeNull();
     expect(recovery.nextTimeout()).toBe(RESTART_AFTER_MS);
@@ -26,27 +26,27 @@ describe("media that stops", () => {
     expect(recovery.step("timeout", RESTART_AFTER_MS + RESTART_AGAIN_MS)).toBe("ask-restart");
   });
 
-  it("is left alone when it comes back in time", () => {
+  it("asks for nothing when media comes back in time", () => {
     const recovery = new Recovery();
     after(recovery, "connected", "disconnected", "connected");
     expect(recovery.nextTimeout()).toBeNull();
     expect(recovery.step("timeout", RESTART_AFTER_MS)).toBeNull();
   });
 
-  it("gets a new connection when this one has failed", () => {
+  it("asks for a new connection when this one has failed", () => {
     const recovery = new Recovery();
     expect(after(recovery, "connected", "disconnected", "failed")).toBe("replace");
     expect(after(recovery, "replaced")).toBeNull();
     expect(recovery.nextTimeout()).toBeNull();
   });
 
-  it("gets no more connections after some that never got through", () => {
+  it("gives up after several connections that never connected", () => {
     const recovery = new Recovery();
     const actions = Array.from({ length: MAX_FAILED_CONNECTIONS }, () => after(recovery, "replaced", "failed"));
     expect(actions).toEqual(["replace", "replace", "give-up"]);
   });
 
-  it("gets as many connections as get through", () => {
+  it("replaces any number of connections that did connect", () => {
     const recovery = new Recovery();
     for (let round = 0; round < 10; round += 1) {
       expect(after(recovery, "replaced", "connected", "failed")).toBe("replace");
@@ -54,8 +54,8 @@ describe("media that stops", () => {
   });
 });
 
-describe("a connection that never gets through", () => {
-  it("is replaced when it has nothing to try", () => {
+describe("a connection that never connects", () => {
+  it("is replaced when it has no candidates to check", () => {
     const recovery = new Recovery();
     expect(recovery.nextTimeout()).toBeNull();
     expect(recovery.step("agreed", 100)).toBeNull();
@@ -65,21 +65,21 @@ describe("a connection that never gets through", () => {
     expect(recovery.nextTimeout()).toBeNull();
   });
 
-  it("gets more time when it tries", () => {
+  it("gets more time while it checks candidates", () => {
     const recovery = new Recovery();
     after(recovery, "agreed", "connecting");
     expect(recovery.nextTimeout()).toBe(CONNECT_WITHIN_MS);
     expect(recovery.step("timeout", CONNECT_WITHIN_MS)).toBe("replace");
   });
 
-  it("gets no more time by another agreement", () => {
+  it("gets no more time because of another negotiation", () => {
     const recovery = new Recovery();
     recovery.step("agreed", 0);
     recovery.step("agreed", 5000);
     expect(recovery.nextTimeout()).toBe(BEGIN_WITHIN_MS);
   });
 
-  it("is counted with those that failed", () => {
+  it("counts as a failed connection", () => {
     const recovery = new Recovery();
     const actions = Array.from({ length: MAX_FAILED_CONNECTIONS }, () => {
       after(recovery, "replaced", "agreed");
@@ -88,14 +88,14 @@ describe("a connection that never gets through", () => {
     expect(actions).toEqual(["replace", "replace", "give-up"]);
   });
 
-  it("is not waited for any more once it is through", () => {
+  it("has no deadline any more once it is connected", () => {
     const recovery = new Recovery();
     after(recovery, "agreed", "connecting", "connected", "agreed");
     expect(recovery.nextTimeout()).toBeNull();
     expect(recovery.step("timeout", CONNECT_WITHIN_MS)).toBeNull();
   });
 
-  it("is given time anew when messages get through again", () => {
+  it("gets its full time again when the WebSocket is back", () => {
     const recovery = new Recovery();
     after(recovery, "agreed", "signaling-lost");
     expect(recovery.nextTimeout()).toBeNull();
@@ -104,19 +104,19 @@ describe("a connection that never gets through", () => {
   });
 });
 
-describe("a network that changes", () => {
+describe("a network change", () => {
   it("asks for an ICE restart at once", () => {
     expect(after(new Recovery(), "connected", "network")).toBe("ask-restart");
     expect(after(new Recovery(), "connected", "disconnected", "network")).toBe("ask-restart");
   });
 
-  it("does not before there was a connection", () => {
+  it("asks for nothing before there was a connection", () => {
     expect(after(new Recovery(), "network")).toBeNull();
   });
 });
 
-describe("without signaling", () => {
-  it("asks when it is there again: for what it would have asked", () => {
+describe("without a WebSocket", () => {
+  it("asks when the WebSocket is back, for what was needed meanwhile", () => {
     expect(after(new Recovery(), "connected", "signaling-lost", "network")).toBeNull();
     const recovery = new Recovery();
     expect(after(recovery, "connected", "signaling-lost", "network", "signaling-restored")).toBe("ask-restart");
@@ -124,7 +124,7 @@ describe("without signaling", () => {
     expect(after(recovery, "signaling-restored")).toBeNull();
   });
 
-  it("asks again when the request or its answer may have got lost", () => {
+  it("asks again when the request or its answer may have been lost", () => {
     const recovery = new Recovery();
     expect(after(recovery, "connected", "network", "signaling-lost", "signaling-restored")).toBe("ask-restart");
   });

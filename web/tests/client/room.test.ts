@@ -25,7 +25,7 @@ const MIC = { trackId: "t-mic", kind: "audio", source: "mic", layers: [] };
 const SCREEN = { trackId: "t-scr", kind: "video", source: "screen", layers: [] };
 
 describe("joining", () => {
-  it("asks, is let in, and announces who is there", async () => {
+  it("sends a join, is accepted, and announces the peers in the room", async () => {
     await world.join([peer("ann"), peer("bob")]);
     expect(world.takeEvents()).toEqual(["connecting", "joining", "joined", "+peer ann", "+peer bob"]);
     expect(world.socket.of("join")).toEqual([{ roomId: "lobby", userId: "u1", name: "Me" }]);
@@ -34,7 +34,7 @@ describe("joining", () => {
     expect(world.room.state).toBe("joined");
   });
 
-  it("hands the server's ICE servers to the connection", async () => {
+  it("passes the server's ICE servers to the connection", async () => {
     await world.join([], {
       iceServers: [{ urls: "stun:a" }, { urls: ["turn:b"], username: "u", credential: "c" }],
     });
@@ -44,7 +44,7 @@ describe("joining", () => {
     });
   });
 
-  it("is refused", async () => {
+  it("rejects when the server refuses the join", async () => {
     const { joined } = world.startJoin();
     world.socket.open();
     world.socket.deliver("error", { code: 503, message: "the room is full", type: "join" });
@@ -53,21 +53,21 @@ describe("joining", () => {
     expect(world.socket.closeCode).toBe(1000);
   });
 
-  it("is refused by an acknowledgement without success", async () => {
+  it("rejects when the acknowledgement says success: false", async () => {
     const { joined } = world.startJoin();
     world.socket.open();
     world.socket.deliver("join", { success: false, reason: "draining" });
     await expect(joined).rejects.toMatchObject({ kind: "refused", message: "draining" });
   });
 
-  it("finds no server", async () => {
+  it("rejects when the server cannot be reached", async () => {
     const { joined } = world.startJoin();
     world.socket.end();
     await expect(joined).rejects.toMatchObject({ kind: "unreachable" });
     expect(world.room.state).toBe("failed");
   });
 
-  it("finds no server when the browser refuses the address", async () => {
+  it("rejects when the browser refuses the server's URL", async () => {
     const room = new Room({
       createSocket: () => {
         throw new DOMException("insecure", "SecurityError");
@@ -77,7 +77,7 @@ describe("joining", () => {
     await expect(joined).rejects.toMatchObject({ kind: "unreachable" });
   });
 
-  it("fails when the browser makes no RTCPeerConnection", async () => {
+  it("rejects when the browser makes no RTCPeerConnection", async () => {
     const { joined } = world.startJoin();
     world.refuseConnections = true;
     await world.admit([peer("ann")]);
@@ -86,7 +86,7 @@ describe("joining", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("fails when the browser does not take what is to be published, and leaves nothing open", async () => {
+  it("rejects when the browser refuses a published track, and leaves nothing open", async () => {
     world.room.publish(track("video"), { sendEncodings: [{ rid: "no such rid!" }] });
     const { joined } = world.startJoin();
     await world.admit();
@@ -95,7 +95,7 @@ describe("joining", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("chooses a user also on a page that did not come over https", async () => {
+  it("chooses a user id also on a page that was not loaded over https", async () => {
     vi.stubGlobal("crypto", { getRandomValues: (values: Uint32Array) => values.fill(7) });
     const joined = world.room.join({ roomId: "r", name: "n", url: "ws://test/ws" });
     await world.admit();
@@ -103,33 +103,33 @@ describe("joining", () => {
     expect(world.socket.of("join")[0]?.userId).toMatch(/./);
   });
 
-  it("finds no server where the page has no address that could name it", async () => {
+  it("rejects when the page has no address that could name the server", async () => {
     vi.stubGlobal("location", { href: "about:srcdoc" });
     const joined = world.room.join({ roomId: "r", name: "n" });
     await expect(joined).rejects.toMatchObject({ kind: "unreachable" });
     expect(world.room.state).toBe("failed");
   });
 
-  it("does not wait for ever", async () => {
+  it("times out", async () => {
     const { joined } = world.startJoin();
     world.socket.open();
     vi.advanceTimersByTime(JOIN_DEADLINE_MS);
     await expect(joined).rejects.toMatchObject({ kind: "unreachable" });
   });
 
-  it("loses the connection on the way", async () => {
+  it("rejects when the WebSocket closes during the join", async () => {
     const { joined } = world.startJoin();
     world.socket.open();
     world.socket.end(1011, "server error");
     await expect(joined).rejects.toMatchObject({ kind: "lost", message: "server error" });
   });
 
-  it("cannot be done twice at a time", async () => {
+  it("rejects a second join at the same time", async () => {
     await world.join();
     await expect(world.room.join({ roomId: "x", name: "y" })).rejects.toThrow("cannot join while joined");
   });
 
-  it("works again after a failure, with what was published", async () => {
+  it("works again after a failure, with the publications that were made before", async () => {
     world.room.publish(track("audio"));
     const { joined } = world.startJoin();
     world.socket.end();
@@ -141,7 +141,7 @@ describe("joining", () => {
 });
 
 describe("publishing", () => {
-  it("offers what was published before the join, with one slot for each track that is there", async () => {
+  it("offers what was published before the join, with one spare slot for each track in the room", async () => {
     world.room.publish(track("audio"));
     world.room.publish(track("video"), { source: "screen" });
     await world.join([peer("ann", [MIC, CAMERA])]);
@@ -163,7 +163,7 @@ describe("publishing", () => {
     ]);
   });
 
-  it("tells when the server has published it", async () => {
+  it("emits an event when the server has published the track", async () => {
     await world.join();
     const publication = world.room.publish(track("video"));
     await settle();
@@ -177,7 +177,7 @@ describe("publishing", () => {
     ]);
   });
 
-  it("unpublishes, and uses the transceiver again for the next of its kind and source", async () => {
+  it("unpublishes, and reuses the transceiver for the next publication of that kind and source", async () => {
     await world.join();
     const first = world.room.publish(track("video"), { source: "screen" });
     await settle();
@@ -202,7 +202,7 @@ describe("publishing", () => {
     expect(world.takeEvents()).toContain("unpublished screen: unpublished");
   });
 
-  it("takes a new transceiver while the end of the old publication is not negotiated", async () => {
+  it("uses a new transceiver until the end of the old publication is negotiated", async () => {
     await world.join();
     const first = world.room.publish(track("video"));
     await settle();
@@ -216,7 +216,7 @@ describe("publishing", () => {
     ]);
   });
 
-  it("offers nothing of what was unpublished before it was offered, and uses its transceiver later", async () => {
+  it("does not offer what was unpublished before the offer, and reuses its transceiver later", async () => {
     await world.join();
     const publication = world.room.publish(track("video"));
     world.room.unpublish(publication);
@@ -232,7 +232,7 @@ describe("publishing", () => {
     ]);
   });
 
-  it("ends with its track", async () => {
+  it("ends when its track ends", async () => {
     await world.join();
     const camera = track("video");
     const publication = world.room.publish(camera);
@@ -242,7 +242,7 @@ describe("publishing", () => {
     expect(world.room.publications).toEqual([]);
   });
 
-  it("ends when the server refuses it, and what was accepted before stays", async () => {
+  it("ends when the server refuses it; publications accepted before stay", async () => {
     await world.join();
     const mic = world.room.publish(track("audio"));
     await settle();
@@ -293,7 +293,7 @@ describe("publishing", () => {
     }
   });
 
-  it("is not offered any more when it was ended while it waited for its turn", async () => {
+  it("is not offered when it ended while it waited for its turn", async () => {
     world.room.publish(track("audio"));
     const camera = world.room.publish(track("video"));
     await world.join();
@@ -311,7 +311,7 @@ describe("publishing", () => {
     ]);
   });
 
-  it("ends when the server takes it away", async () => {
+  it("ends when the server ends it", async () => {
     await world.join();
     const mic = world.room.publish(track("audio"));
     await settle();
@@ -321,7 +321,7 @@ describe("publishing", () => {
     expect(mic.ended).toBe("removed");
   });
 
-  it("announces what is switched on only when that changes", async () => {
+  it("announces enabled and disabled tracks only when that changes", async () => {
     await world.join();
     const mic = world.room.publish(track("audio"));
     mic.setMuted(true);
@@ -359,7 +359,7 @@ describe("publishing", () => {
     await expect(publication.replaceTrack(null)).rejects.toThrow("ended");
   });
 
-  it("has replaced a track also when the connection goes before it has", async () => {
+  it("has replaced the track also when the connection is replaced meanwhile", async () => {
     await world.join();
     const publication = world.room.publish(track("video"));
     await settle();
@@ -373,7 +373,7 @@ describe("publishing", () => {
     expect(world.connection.getTransceivers()[0]?.sender.track).toBe(next);
   });
 
-  it("takes a new transceiver for other encodings", async () => {
+  it("uses a new transceiver for other encodings", async () => {
     await world.join();
     const first = world.room.publish(track("video"));
     await settle();
@@ -387,13 +387,13 @@ describe("publishing", () => {
     ]);
   });
 
-  it("publishes nothing that the browser does not take", async () => {
+  it("rejects a track that the browser refuses", async () => {
     await world.join();
     expect(() => world.room.publish(track("video"), { sendEncodings: [{ rid: "no such rid!" }] })).toThrow();
     expect(world.room.publications).toEqual([]);
   });
 
-  it("ends when the server rejects its m-section, which is not used again", async () => {
+  it("ends when the server rejects its m-section, which is not reused", async () => {
     await world.join();
     const publication = world.room.publish(track("video"));
     await settle();
@@ -408,7 +408,7 @@ describe("publishing", () => {
     expect(world.connection.getTransceivers().map(({ mid }) => mid)).toEqual([null, "c1"]);
   });
 
-  it("goes on with a new connection when the server says that the old one has ended", async () => {
+  it("continues on a new connection when the server says that the old one has ended", async () => {
     for (const request of ["offer", "answer", "ice-restart-request"]) {
       world = new World();
       await world.join();
@@ -424,7 +424,7 @@ describe("publishing", () => {
     }
   });
 
-  it("announces what is switched on again when the server had no time for it", async () => {
+  it("announces enabled tracks again when the server was too busy", async () => {
     await world.join();
     world.room.publish(track("audio"));
     world.socket.deliver("error", { code: 429, message: "slow down", type: "ping" });
@@ -437,7 +437,7 @@ describe("publishing", () => {
     expect(world.socket.of("media-state").map(({ micEnabled }) => micEnabled)).toEqual([false, true, true]);
   });
 
-  it("carries a publication without a track into the connection", async () => {
+  it("keeps a publication without a track on the next connection", async () => {
     const publication = world.room.publish(track("video"));
     await publication.replaceTrack(null);
     await world.join();
@@ -446,7 +446,7 @@ describe("publishing", () => {
 });
 
 describe("receiving", () => {
-  it("gets what is there in the answer to its first offer", async () => {
+  it("gets the tracks that are in the room in the answer to its first offer", async () => {
     await world.join([peer("ann", [MIC, SCREEN])]);
     world.takeEvents();
     await world.answer(["ann t-mic", "ann t-scr"]);
@@ -454,7 +454,7 @@ describe("receiving", () => {
     expect(world.room.remoteTracks.map(({ track: { kind } }) => kind)).toEqual(["audio", "video"]);
   });
 
-  it("gets what comes later in offers of the server", async () => {
+  it("gets later tracks in offers of the server", async () => {
     await world.join();
     world.socket.deliver("peer-joined", { peerId: "bob", userId: "u", name: "Bob" });
     world.socket.deliver("track-published", { ...SCREEN, peerId: "bob" });
@@ -463,7 +463,7 @@ describe("receiving", () => {
     expect(world.socket.of("answer")).toHaveLength(1);
   });
 
-  it("sees a slot that is used again, though the browser's track stays the same", async () => {
+  it("notices that a slot is reused, though the browser's track stays the same", async () => {
     await world.join([peer("ann", [CAMERA]), peer("bob", [{ ...CAMERA, trackId: "b-cam" }])]);
     await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" });
     const first = world.room.remoteTracks[0];
@@ -474,7 +474,7 @@ describe("receiving", () => {
     expect(world.room.remoteTracks[0]?.stream).not.toBe(first?.stream);
   });
 
-  it("sees a slot that becomes empty, and one that is taken away", async () => {
+  it("notices that a slot becomes empty, and that one is removed", async () => {
     await world.join([peer("ann", [CAMERA, MIC])]);
     const audio = { kind: "audio", mid: "s1", direction: "sendonly", msid: "ann t-mic" };
     await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" }, audio);
@@ -485,7 +485,7 @@ describe("receiving", () => {
     expect(world.takeEvents()).toEqual(["-track ann t-mic mic"]);
   });
 
-  it("ends a track with the message, and does not bring it back while the slot still names it", async () => {
+  it("ends a track when the message says so, also while the slot still names it", async () => {
     await world.join([peer("ann", [SCREEN, MIC])]);
     const screen = { kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-scr" };
     await world.offer(screen);
@@ -496,7 +496,7 @@ describe("receiving", () => {
     expect(world.takeEvents()).toEqual(["+track ann t-mic mic"]);
   });
 
-  it("takes away the tracks of a peer before the peer", async () => {
+  it("emits the end of a peer's tracks before the peer's leaving", async () => {
     await world.join([peer("ann", [CAMERA])]);
     await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" });
     world.takeEvents();
@@ -504,7 +504,7 @@ describe("receiving", () => {
     expect(world.takeEvents()).toEqual(["-track ann t-cam camera", "-peer ann"]);
   });
 
-  it("waits until it has been told what a track is and whose", async () => {
+  it("waits until the server has said what a track is and whose it is", async () => {
     await world.join([peer("ann")]);
     await world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-scr" });
     expect(world.room.remoteTracks).toEqual([]);
@@ -513,7 +513,7 @@ describe("receiving", () => {
     expect(world.takeEvents()).toEqual(["+track ann t-scr screen"]);
   });
 
-  it("shows no ghost when somebody leaves while the offer with their tracks is being applied", async () => {
+  it("announces no track of a peer that leaves while the offer with its tracks is applied", async () => {
     await world.join([peer("ann", [CAMERA])]);
     const applied = world.offer({ kind: "video", mid: "s0", direction: "sendonly", msid: "ann t-cam" });
     world.socket.deliver("peer-left", { peerId: "ann", userId: "u", name: "Ann" });
@@ -522,7 +522,7 @@ describe("receiving", () => {
     expect(world.takeEvents()).not.toContain("+track ann t-cam camera");
   });
 
-  it("follows the media states of others", async () => {
+  it("updates the media states of other peers", async () => {
     await world.join([peer("ann")]);
     world.takeEvents();
     const state = { micEnabled: true, cameraEnabled: false, screenEnabled: false };
@@ -535,7 +535,7 @@ describe("receiving", () => {
 });
 
 describe("negotiating", () => {
-  it("gives way to the server's offer, and offers again with the sources of its own", async () => {
+  it("rolls its offer back for the server's, and offers again with its own sources", async () => {
     await world.join();
     world.room.publish(track("audio"));
     await settle();
@@ -554,7 +554,7 @@ describe("negotiating", () => {
     expect(world.connection.signalingState).toBe("stable");
   });
 
-  it("offers again when nobody answers", async () => {
+  it("offers again when the server does not answer", async () => {
     await world.join();
     world.room.publish(track("audio"));
     await settle();
@@ -565,7 +565,7 @@ describe("negotiating", () => {
     expect(world.connection.signalingState).toBe("stable");
   });
 
-  it("goes back when the browser cannot answer the server's offer", async () => {
+  it("rolls back when the browser cannot answer the server's offer", async () => {
     await world.join([peer("ann")]);
     world.socket.deliver("track-published", { ...CAMERA, peerId: "ann" });
     world.connection.failures.add("setLocalDescription");
@@ -576,7 +576,7 @@ describe("negotiating", () => {
     expect(world.room.remoteTracks).toHaveLength(1);
   });
 
-  it("fails the room when it cannot go back", async () => {
+  it("fails the room when the rollback fails", async () => {
     await world.join();
     world.connection.failures.add("setRemoteDescription").add("rollback");
     world.room.publish(track("audio"));
@@ -586,7 +586,7 @@ describe("negotiating", () => {
     expect(world.takeEvents()).toContain("failed: negotiation-failed");
   });
 
-  it("sends candidates after their description, and takes the server's", async () => {
+  it("sends candidates after their description, and applies the server's", async () => {
     await world.join();
     world.room.publish(track("audio"));
     await settle();
@@ -607,7 +607,7 @@ describe("negotiating", () => {
     expect(world.connection.candidates).toEqual([candidate]);
   });
 
-  it("holds back candidates of an answer that is still being made", async () => {
+  it("holds back candidates of an answer that is still being created", async () => {
     await world.join();
     world.socket.deliver("offer", { sdp: "v=0\r\n", type: "offer", peerId: "me" });
     world.connection.onicecandidate?.({
@@ -695,13 +695,13 @@ describe("leaving", () => {
     });
   }
 
-  it("rejects a join that was under way", async () => {
+  it("rejects a join in progress", async () => {
     const { joined } = world.startJoin();
     void world.room.leave();
     await expect(joined).rejects.toMatchObject({ kind: "left" });
   });
 
-  it("tells the server, and takes everything away", async () => {
+  it("tells the server, and removes all peers and tracks", async () => {
     await world.join([peer("ann", [CAMERA])]);
     await world.answer(["ann t-cam"]);
     const mic = world.room.publish(track("audio"));
@@ -721,7 +721,7 @@ describe("leaving", () => {
     expect(mic.ended).toBe("left");
   });
 
-  it("can be asked for twice", async () => {
+  it("can be called twice", async () => {
     await world.join();
     const left = [world.room.leave(), world.room.leave()];
     world.socket.end();
@@ -731,7 +731,7 @@ describe("leaving", () => {
     expect(world.socket.of("leave")).toHaveLength(1);
   });
 
-  it("can be done by whoever hears of the join, or of the leaving", async () => {
+  it("can be called in a listener of the join or of the leave", async () => {
     world.room.once("stateChanged", () => void world.room.leave());
     await expect(world.room.join({ roomId: "r", name: "n" })).rejects.toMatchObject({ kind: "left" });
     expect(world.sockets).toEqual([]);
@@ -744,7 +744,7 @@ describe("leaving", () => {
     expect(world.room.state).toBe("closed");
   });
 
-  it("does not wait long for a server that does not say goodbye", async () => {
+  it("limits the wait for a server that does not close the WebSocket", async () => {
     await world.join();
     const left = world.room.leave();
     await vi.advanceTimersByTimeAsync(2000);
@@ -754,7 +754,7 @@ describe("leaving", () => {
 });
 
 describe("losing the room", () => {
-  it("can be joined again by whoever hears of the loss", async () => {
+  it("can be followed by a join in a listener of the loss", async () => {
     await world.join([peer("ann", [CAMERA])]);
     world.room.on("stateChanged", ({ state }) => {
       if (state === "failed") void world.room.join({ roomId: "lobby", name: "Me", url: "ws://test/ws" });
@@ -769,8 +769,8 @@ describe("losing the room", () => {
   });
 });
 
-describe("leaving because of what is heard", () => {
-  it("ends all that was told, and nothing is told after that", async () => {
+describe("leaving in a listener", () => {
+  it("emits the end of everything announced, and nothing after that", async () => {
     const told: string[] = [];
     world.room.on("peerJoined", ({ peerId }) => told.push(`+${peerId}`));
     world.room.on("peerLeft", ({ peerId }) => told.push(`-${peerId}`));
@@ -792,7 +792,7 @@ describe("leaving because of what is heard", () => {
 });
 
 describe("joining again", () => {
-  it("can be done by whoever hears that somebody or something is gone", async () => {
+  it("works in a listener that is called when a peer or a track is gone", async () => {
     for (const event of ["trackUnsubscribed", "peerLeft"] as const) {
       world = new World();
       await world.join([peer("ann", [CAMERA])]);
@@ -808,7 +808,7 @@ describe("joining again", () => {
     }
   });
 
-  it("can be done by whoever hears that the room was left, though nothing was connected", async () => {
+  it("works in a listener of the leave, though nothing was connected", async () => {
     await world.join([peer("ann")]);
     world.socket.end();
     let joined: Promise<void> | undefined;
@@ -822,8 +822,8 @@ describe("joining again", () => {
   });
 });
 
-describe("what the server should not send", () => {
-  it("survives malformed messages, and reports them", async () => {
+describe("invalid messages of the server", () => {
+  it("are reported when they are malformed; the room continues", async () => {
     await world.join();
     world.takeEvents();
     for (const text of [
@@ -844,7 +844,7 @@ describe("what the server should not send", () => {
     expect(world.room.state).toBe("joined");
   });
 
-  it("takes no notice of types it does not know", async () => {
+  it("are ignored when their type is unknown", async () => {
     await world.join();
     world.takeEvents();
     world.socket.deliver("quality-stats", { level: "good" });
@@ -853,7 +853,7 @@ describe("what the server should not send", () => {
     expect((await world.room.statistics()).signaling).toMatchObject({ unknown: 2, invalid: 0 });
   });
 
-  it("takes no notice of messages out of place", async () => {
+  it("are ignored when they make no sense at this time", async () => {
     const { joined } = world.startJoin();
     world.socket.open();
     world.socket.deliver("offer", { sdp: "v=0\r\n" });
@@ -878,13 +878,13 @@ describe("what the server should not send", () => {
     expect(world.room.state).toBe("joined");
   });
 
-  it("answers a ping with its data", async () => {
+  it("leaves the answer to a ping with its data", async () => {
     await world.join();
     world.socket.deliver("ping", { n: 7 });
     expect(world.socket.of("pong")).toEqual([{ n: 7 }]);
   });
 
-  it("reports refused requests and goes on", async () => {
+  it("reports refused requests and continues", async () => {
     await world.join();
     let error: RoomError | undefined;
     world.room.once("error", (each) => (error = each));

@@ -1,4 +1,4 @@
-/** What a program preferences to receive, and what becomes of that. */
+/** Preferences to receive or not to receive a track, and how the server answers them. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { RoomError } from "../../src/client/errors.js";
 import { FIRST_DELAY_MS } from "../../src/client/reconnection.js";
@@ -8,7 +8,7 @@ const CAMERA = { trackId: "cam", kind: "video", source: "camera", layers: ["h", 
 
 let world: World;
 let outcomes: string[];
-/** What ann publishes when we come back. */
+/** The tracks that ann publishes when we come back. */
 let published: unknown[];
 
 beforeEach(async () => {
@@ -24,7 +24,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-/** Notes what becomes of a request. */
+/** Records the result of a request. */
 function watch(name: string, request: Promise<void>): void {
   request.then(
     () => outcomes.push(`${name}: done`),
@@ -49,7 +49,7 @@ async function comeBack(...subscriptions: unknown[]): Promise<void> {
 }
 
 describe("a preference to receive a track", () => {
-  it("is fulfilled when the server agrees", async () => {
+  it("resolves when the server agrees", async () => {
     watch("want", world.room.subscribe("cam", "l"));
     expect(world.socket.of("subscribe")).toEqual([{ trackId: "cam", peerId: "ann", layer: "l" }]);
     await settle();
@@ -59,14 +59,14 @@ describe("a preference to receive a track", () => {
     expect(world.room.isSubscribed("cam")).toBe(true);
   });
 
-  it("is given up when the server refuses it", async () => {
+  it("is dropped when the server refuses it", async () => {
     watch("want", world.room.subscribe("cam"));
     await acknowledge(false);
     expect(outcomes).toEqual(["want: request-refused"]);
     expect(world.room.isSubscribed("cam")).toBe(false);
   });
 
-  it("counts as the last one said, however many there were before", async () => {
+  it("counts as it was last stated, however many requests there were before", async () => {
     watch("want", world.room.subscribe("cam"));
     watch("refuse", world.room.unsubscribe("cam"));
     expect(world.room.isSubscribed("cam")).toBe(false);
@@ -78,21 +78,21 @@ describe("a preference to receive a track", () => {
     expect(world.room.isSubscribed("cam")).toBe(false);
   });
 
-  it("is refused with others of its kind when the server is too busy to look at it", async () => {
+  it("is refused with all others of its kind when the server is too busy to read them", async () => {
     watch("want", world.room.subscribe("cam"));
     world.socket.deliver("error", { code: 429, message: "slow down", type: "subscribe" });
     await settle();
     expect(outcomes).toEqual(["want: request-refused"]);
   });
 
-  it("is refused when the server cannot say what it refuses", async () => {
+  it("is refused when the server does not say which request it refuses", async () => {
     watch("want", world.room.subscribe("cam"));
     world.socket.deliver("error", { code: 400, message: "not a message" });
     await settle();
     expect(outcomes).toEqual(["want: request-refused"]);
   });
 
-  it("is not touched by refusals of something else", async () => {
+  it("is not affected when the server refuses other requests", async () => {
     watch("want", world.room.subscribe("cam"));
     world.socket.deliver("error", { code: 429, message: "slow down", type: "offer" });
     await acknowledge();
@@ -106,7 +106,7 @@ describe("a preference to receive a track", () => {
     expect(outcomes).toEqual(["want: request-refused"]);
   });
 
-  it("ends with whoever publishes the track", async () => {
+  it("ends when the publisher of the track leaves", async () => {
     watch("want", world.room.subscribe("cam"));
     world.socket.deliver("peer-left", { peerId: "ann" });
     await settle();
@@ -120,7 +120,7 @@ describe("a preference to receive a track", () => {
     expect(outcomes).toEqual(["want: left"]);
   });
 
-  it("makes no sense without a room or a track", async () => {
+  it("is rejected without a room or without a track", async () => {
     await expect(world.room.subscribe("nothing")).rejects.toMatchObject({ kind: "request-refused" });
     void world.room.leave();
     await expect(world.room.unsubscribe("cam")).rejects.toMatchObject({ kind: "left" });
@@ -128,7 +128,7 @@ describe("a preference to receive a track", () => {
 });
 
 describe("after a break", () => {
-  it("a preference that got lost is said again", async () => {
+  it("sends a preference again that was lost", async () => {
     watch("refuse", world.room.unsubscribe("cam"));
     await comeBack({ trackId: "cam", peerId: "ann", layer: null });
     expect(world.socket.of("unsubscribe")).toEqual([{ trackId: "cam", peerId: "ann" }]);
@@ -136,28 +136,28 @@ describe("after a break", () => {
     expect(outcomes).toEqual(["refuse: done"]);
   });
 
-  it("a preference whose answer got lost is fulfilled", async () => {
+  it("resolves a preference whose answer was lost", async () => {
     watch("want", world.room.subscribe("cam", "h"));
     await comeBack({ trackId: "cam", peerId: "ann", layer: "h" });
     expect(world.socket.of("subscribe")).toEqual([]);
     expect(outcomes).toEqual(["want: done"]);
   });
 
-  it("another layer than the preferred one is corrected", async () => {
+  it("corrects a layer that differs from the preferred one", async () => {
     watch("want", world.room.subscribe("cam", "l"));
     await acknowledge();
     await comeBack({ trackId: "cam", peerId: "ann", layer: "h" });
     expect(world.socket.of("subscribe")).toEqual([{ trackId: "cam", peerId: "ann", layer: "l" }]);
   });
 
-  it("what the server has counts where nobody preferred anything", async () => {
+  it("keeps the server's subscriptions where the program has stated no preference", async () => {
     expect(world.room.isSubscribed("cam")).toBe(false);
     await comeBack({ trackId: "cam", peerId: "ann", layer: "l" });
     expect(world.room.isSubscribed("cam")).toBe(true);
     expect(world.room.preferredLayer("cam")).toBe("l");
   });
 
-  it("is known what is subscribed to before anything is told", async () => {
+  it("knows the subscriptions before listeners are called", async () => {
     const known: unknown[] = [];
     world.room.on("trackPublished", ({ track: { trackId } }) => {
       known.push([trackId, world.room.isSubscribed(trackId), world.room.preferredLayer(trackId)]);
@@ -168,8 +168,8 @@ describe("after a break", () => {
   });
 });
 
-describe("the layer that is preferred", () => {
-  it("is the last one that was asked for, also while the track is not received", () => {
+describe("the preferred layer", () => {
+  it("is the last one requested, also while the track is not received", () => {
     expect(world.room.preferredLayer("cam")).toBeNull();
     watch("low", world.room.subscribe("cam", "l"));
     watch("refuse", world.room.unsubscribe("cam"));
@@ -179,7 +179,7 @@ describe("the layer that is preferred", () => {
     expect(world.socket.of("subscribe").map(({ layer }) => layer)).toEqual(["l", undefined]);
   });
 
-  it("is nobody's any more when the track has ended", () => {
+  it("is unknown once the track has ended", () => {
     watch("low", world.room.subscribe("cam", "l"));
     world.socket.deliver("track-unpublished", { trackId: "cam", peerId: "ann" });
     expect(world.room.preferredLayer("cam")).toBeNull();

@@ -1,4 +1,4 @@
-/** The page without its components: a world, its devices, a memory and clocks that the test moves. */
+/** The page without its components: a fake world, devices, storage, and clocks that the test sets. */
 import { LocalMedia } from "../../src/client/local-media.js";
 import type { Memory } from "../../src/page/actions.js";
 import { createConference, type Conference } from "../../src/page/conference.js";
@@ -11,10 +11,10 @@ export const MIC = { trackId: "mic", kind: "audio", source: "mic", layers: [] };
 export const SCREEN = { trackId: "scr", kind: "video", source: "screen", layers: [] };
 export const ON = { micEnabled: true, cameraEnabled: true, screenEnabled: false };
 
-/** What a page keeps, as a list of what it was told. */
+/** Fake preferences that record what the page stores. */
 export class FakeMemory implements Memory {
   readonly told: string[] = [];
-  /** The room that a reload has interrupted. */
+  /** The room of the call that a reload interrupted. */
   interrupted = "";
 
   rememberName(name: string): void {
@@ -42,16 +42,16 @@ export class FakeMemory implements Memory {
   }
 }
 
-/** A conference with fakes all around it. */
+/** A conference with fake devices and a fake server. */
 export class ConferenceWorld extends World {
   readonly media: LocalMedia;
   readonly memory = new FakeMemory();
   readonly conference: Conference;
-  /** What opening a device fails with, or null. */
+  /** The error with which opening a device fails, or null. */
   refusal: string | null = null;
   /** The tracks of the devices that were opened. */
   readonly captured: FakeTrack[] = [];
-  /** In ms since 1970, and of a clock that never goes back. */
+  /** In ms since 1970, and in ms of a monotonic clock. */
   now = 0;
 
   constructor() {
@@ -76,7 +76,7 @@ export class ConferenceWorld extends World {
     return this.conference.store.getState();
   }
 
-  /** The list of events, shortened to what it says. */
+  /** The texts of the event list. */
   get log(): string[] {
     return this.state.log.map(({ text, isTrouble }) => (isTrouble ? `! ${text}` : text));
   }

@@ -11,7 +11,7 @@ type Direction = RTCRtpTransceiverDirection;
 export class FakeTransceiver {
   mid: string | null = null;
   currentDirection: Direction | null = null;
-  /** The direction that the last negotiation knew. */
+  /** The direction in the last negotiation. */
   negotiated: Direction | null = null;
   readonly kind: string;
   readonly init: RTCRtpTransceiverInit;
@@ -55,7 +55,7 @@ class FakeSender {
     this.track = track;
   }
 
-  /** What is asked for from now on waits for ever: its connection is closed while another operation runs. */
+  /** Operations from now on never finish, as those queued behind another when a connection is closed. */
   stall(): void {
     this.#stalled = new Promise(() => undefined);
   }
@@ -84,7 +84,7 @@ export class FakeConnection {
   onicecandidate: ((event: { candidate: unknown }) => void) | null = null;
   onconnectionstatechange: (() => void) | null = null;
   readonly candidates: unknown[] = [];
-  /** When what is received arrived last. */
+  /** When media arrived last. */
   arrivedAt = 0;
   /** The next calls of these methods reject. */
   readonly failures = new Set<"setLocalDescription" | "setRemoteDescription" | "rollback">();
@@ -97,7 +97,7 @@ export class FakeConnection {
   #nextMid = 0;
   #operating = false;
   #needed = false;
-  /** What a rollback takes back: transceivers that the pending offer gave a mid, or made. */
+  /** What a rollback undoes: transceivers that the pending offer gave a mid, or created. */
   #tentative: FakeTransceiver[] = [];
   #made: FakeTransceiver[] = [];
 
@@ -156,7 +156,7 @@ export class FakeConnection {
 
   async getStats(): Promise<Map<string, Record<string, unknown>>> {
     await Promise.resolve();
-    // Firefox says nothing more when it is closed meanwhile.
+    // Firefox never settles the promise when the connection is closed meanwhile.
     return this.signalingState === "closed" ? new Promise(() => undefined) : this.stats;
   }
 
@@ -164,7 +164,7 @@ export class FakeConnection {
     this.signalingState = "closed";
   }
 
-  /** The media connection changes its state by itself. */
+  /** Sets the connection's state and fires the event. */
   become(state: RTCPeerConnectionState): void {
     this.connectionState = state;
     this.onconnectionstatechange?.();

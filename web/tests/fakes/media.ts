@@ -1,6 +1,6 @@
 /** Tracks and streams without devices. */
 
-/** A MediaStreamTrack as far as the library looks at one. */
+/** A MediaStreamTrack with the members that the library uses. */
 export class FakeTrack extends EventTarget {
   static #count = 0;
   readonly id = `track-${(FakeTrack.#count += 1)}`;
@@ -14,19 +14,19 @@ export class FakeTrack extends EventTarget {
     this.kind = kind;
   }
 
-  /** As in browsers: no event for an end that the program asked for. */
+  /** As in browsers: `stop` by the program fires no event. */
   stop(): void {
     this.readyState = "ended";
   }
 
-  /** The device goes away. */
+  /** The device is unplugged. */
   unplug(): void {
     this.readyState = "ended";
     this.dispatchEvent(new Event("ended"));
   }
 }
 
-/** A MediaStream as far as the library looks at one. */
+/** A MediaStream with the members that the library uses. */
 export class FakeStream {
   readonly #tracks: FakeTrack[];
 
@@ -47,7 +47,7 @@ export class FakeStream {
   }
 }
 
-/** A fake track in the type that the library takes. */
+/** A fake track, typed as the library expects it. */
 export function track(kind: "audio" | "video"): MediaStreamTrack & FakeTrack {
   return new FakeTrack(kind) as unknown as MediaStreamTrack & FakeTrack;
 }

@@ -1,12 +1,12 @@
-/** What jsdom does not have of what plays and measures. */
+/** Media playback and ResizeObserver, which jsdom lacks. */
 import { vi } from "vitest";
 import { FakeStream } from "./media.js";
 
-/** The elements that observe their size at this moment. */
+/** The elements whose size is observed at this moment. */
 export const observed = new Set<Element>();
 const measure = new Set<() => void>();
 
-/** Says that an element has another size. */
+/** Reports a new size of an element. */
 export function resize(element: Element, clientWidth: number, clientHeight: number): void {
   Object.defineProperties(element, {
     clientWidth: { configurable: true, value: clientWidth },
@@ -15,7 +15,7 @@ export function resize(element: Element, clientWidth: number, clientHeight: numb
   for (const each of measure) each();
 }
 
-/** Lets players take streams, and play them. */
+/** Lets media elements accept and play streams. */
 export function stubPlayers(): void {
   observed.clear();
   measure.clear();

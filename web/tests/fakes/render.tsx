@@ -10,7 +10,7 @@ export function draw(world: ConferenceWorld, content: ReactNode): RenderResult {
   return render(<ConferenceContext value={world.conference}>{content}</ConferenceContext>);
 }
 
-/** Does something, lets everything happen that follows at once, and the page be drawn. */
+/** Runs `action` and the microtasks that follow, and draws the page. */
 export async function after(action: () => unknown): Promise<void> {
   await act(async () => {
     await action();
@@ -18,12 +18,12 @@ export async function after(action: () => unknown): Promise<void> {
   });
 }
 
-/** The one element that there must be. */
+/** The only element that matches; there must be one. */
 export function find(selector: string): HTMLElement {
   return findA(HTMLElement, selector);
 }
 
-/** The same for one of this kind. */
+/** The same for an element of this type. */
 export function findA<Found extends HTMLElement>(kind: new () => Found, selector: string): Found {
   const elements = document.querySelectorAll(selector);
   const [element] = elements;

@@ -1,6 +1,6 @@
-/** A WebSocket whose server is the test. */
+/** A WebSocket; the test plays the server. */
 
-/** What was sent, parsed. */
+/** The sent messages, parsed. */
 export interface SentMessage {
   type: string;
   data: Record<string, unknown>;
@@ -45,13 +45,13 @@ export class FakeSocket {
     this.onmessage?.({ data: text });
   }
 
-  /** The connection ends, by whomever. */
+  /** The connection closes, on either side. */
   end(code = 1006, reason = ""): void {
     this.readyState = 3;
     this.onclose?.({ code, reason });
   }
 
-  /** What was sent of one type. */
+  /** The sent messages of one type. */
   of(type: string): Record<string, unknown>[] {
     return this.sent.filter((message) => message.type === type).map(({ data }) => data);
   }

@@ -1,4 +1,4 @@
-/** A room with fakes all around it. */
+/** A room with a fake browser and a fake server. */
 import { vi } from "vitest";
 import { Room } from "../../src/client/room.js";
 import type { RoomEvents } from "../../src/client/room-events.js";
@@ -8,7 +8,7 @@ import { FakeStream } from "./media.js";
 import { FakeStorage } from "./storage.js";
 import { FakeSocket } from "./socket.js";
 
-/** Lets everything happen that waits for nothing but its turn. */
+/** Runs the pending microtasks; timers do not move. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 30; turn += 1) await Promise.resolve();
 }
@@ -25,16 +25,16 @@ const ACK = {
 export class World {
   readonly sockets: FakeSocket[] = [];
   readonly connections: FakeConnection[] = [];
-  /** The events of the room in their order, shortened to what tests compare. */
+  /** The room's events in order, shortened to what tests compare. */
   readonly events: string[] = [];
   readonly room: Room;
   readonly storage: Storage;
-  /** Says that the network has changed; null while nobody listens. */
+  /** Reports a network change; null while there is no listener. */
   changeNetwork: (() => void) | null = null;
-  /** Whether the browser makes no connections, as some do whose user forbids WebRTC. */
+  /** Makes RTCPeerConnection throw, as in browsers whose user forbids WebRTC. */
   refuseConnections = false;
 
-  /** A page; `storage` is what an earlier one of the same tab has left behind. */
+  /** A page; `storage` is the sessionStorage that an earlier page of the same tab used. */
   constructor(storage: Storage = new FakeStorage()) {
     vi.stubGlobal("MediaStream", FakeStream);
     this.storage = storage;
@@ -97,14 +97,14 @@ export class World {
     return { joined };
   }
 
-  /** Joins a room in which `peers` are. */
+  /** Joins a room with `peers`. */
   async join(peers: unknown[] = [], ack: Record<string, unknown> = {}): Promise<void> {
     const { joined } = this.startJoin();
     await this.admit(peers, ack);
     await joined;
   }
 
-  /** The server takes the connection, and lets us into a room in which `peers` are. */
+  /** The server accepts the WebSocket and the join to a room with `peers`. */
   async admit(peers: unknown[] = [], ack: Record<string, unknown> = {}): Promise<void> {
     this.socket.open();
     this.socket.deliver("join", { ...ACK, ...ack });
@@ -112,12 +112,12 @@ export class World {
     await settle();
   }
 
-  /** The server lets us back into our session. */
+  /** The server accepts the WebSocket and resumes our session. */
   async readmit(transport: "keep" | "new", peers: unknown[] = []): Promise<void> {
     await this.admit(peers, { resumed: true, transport, sessionToken: `t${this.sockets.length}` });
   }
 
-  /** The server answers our last offer: what we send it receives, and on spare slots it sends `slots` by index. */
+  /** The server answers our last offer: it receives what we send, and sends `slots` on the spare slots, by index. */
   async answer(msids: string[] = []): Promise<void> {
     const left = [...msids];
     const sections = this.connection.getTransceivers().flatMap(({ mid, kind, direction }) => {
@@ -132,7 +132,7 @@ export class World {
     await settle();
   }
 
-  /** The server offers. */
+  /** The server sends an offer. */
   async offer(...sections: Parameters<typeof description>): Promise<void> {
     this.socket.deliver("offer", { sdp: description(...sections), type: "offer", peerId: "me" });
     await settle();

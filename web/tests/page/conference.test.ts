@@ -1,4 +1,4 @@
-/** The store and what a person can do, without anything on the screen. */
+/** The store and the person's actions, without components. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { STATISTICS_INTERVAL_MS } from "../../src/page/actions.js";
 import type { Request } from "../../src/page/preferences.js";
@@ -22,7 +22,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-/** Joins by the form a room in which `peers` are. */
+/** Joins a room with `peers` through the form. */
 async function join(...peers: unknown[]): Promise<void> {
   void world.conference.actions.join(" Ada ", " lobby ");
   await world.admit(peers);
@@ -32,7 +32,7 @@ const notice = () => world.state.notice?.text ?? null;
 const person = (peerId: string) => world.state.people.get(peerId);
 
 describe("the start", () => {
-  it("proposes a room, and opens what was on", async () => {
+  it("proposes a room, and opens the devices that were on", async () => {
     await world.conference.actions.start({ ...NOTHING, name: "Ada", mic: true, camera: true });
     expect(world.state).toMatchObject({ name: "Ada", roomId: "lobby", connection: "idle", notice: null });
     expect(world.state.own.mic.isOn).toBe(true);
@@ -40,14 +40,14 @@ describe("the start", () => {
     expect(world.sockets).toEqual([]);
   });
 
-  it("joins where the address says so, with its token", () => {
+  it("joins when the address asks for it, with its token", () => {
     void world.conference.actions.start({ ...NOTHING, name: "Ada", room: "lab", token: "jwt", autojoin: true });
     world.socket.open();
     expect(world.socket.of("join")).toEqual([{ roomId: "lab", userId: "u1", name: "Ada", token: "jwt" }]);
     expect(world.socket.url).toBe("wss://sfu.example/ws");
   });
 
-  it("goes back into the call that a reload has interrupted, and no other", async () => {
+  it("returns to the call that a reload has interrupted, and to no other", async () => {
     world.memory.interrupted = "lab";
     await world.conference.actions.start({ ...NOTHING, name: "Ada", room: "other" });
     expect(world.sockets).toEqual([]);
@@ -55,7 +55,7 @@ describe("the start", () => {
     expect(world.sockets).toHaveLength(1);
   });
 
-  it("says which devices cannot be had", async () => {
+  it("says which devices cannot be opened", async () => {
     world.refusal = "NotAllowedError";
     await world.conference.actions.start({ ...NOTHING, mic: true, camera: true });
     expect(notice()).toMatch(/may not use your microphone.*may not use your camera/);
@@ -65,7 +65,7 @@ describe("the start", () => {
 });
 
 describe("joining", () => {
-  it("remembers who and where one is", async () => {
+  it("remembers the name and the room", async () => {
     await join();
     expect(isInCall(world.state)).toBe(true);
     expect(world.memory.told).toEqual(["name Ada", "address lobby", "call lobby"]);
@@ -78,7 +78,7 @@ describe("joining", () => {
     expect(world.sockets).toEqual([]);
   });
 
-  it("says why it fails, forgets the call, and can be tried again", async () => {
+  it("says why it failed, forgets the call, and can be retried", async () => {
     const joining = world.conference.actions.join("Ada", "lobby");
     world.socket.end();
     await joining;
@@ -90,14 +90,14 @@ describe("joining", () => {
     expect(isInCall(world.state)).toBe(true);
   });
 
-  it("crashes when it makes no sense", async () => {
+  it("throws when it is called at an impossible time", async () => {
     await join();
     await expect(world.conference.actions.join("Ada", "lobby")).rejects.toThrow("cannot join while joined");
   });
 });
 
 describe("people", () => {
-  it("come, change and go", async () => {
+  it("join, change and leave", async () => {
     await join(peer("ann", [CAMERA], ON));
     expect([...world.state.people.keys()]).toEqual(["ann"]);
     expect(world.state.announcement).toBe("Name of ann is here");
@@ -117,7 +117,7 @@ describe("people", () => {
     expect(world.state.announcement).toBe("Name of ann has left");
   });
 
-  it("have tracks, which are received or not", async () => {
+  it("have tracks that are received or not", async () => {
     await join(peer("ann", [MIC], ON));
     await world.answer(["ann mic"]);
     expect(person("ann")?.received.map(({ trackId }) => trackId)).toEqual(["mic"]);
@@ -128,7 +128,7 @@ describe("people", () => {
     expect([...(person("ann")?.preferences.keys() ?? [])]).toEqual(["scr"]);
   });
 
-  it("are gone when the call is over", async () => {
+  it("are removed when the call is over", async () => {
     await join(peer("ann", [MIC], ON));
     await world.answer(["ann mic"]);
     world.conference.actions.leave();
@@ -138,7 +138,7 @@ describe("people", () => {
     expect(world.memory.told.at(-1)).toBe("call ");
   });
 
-  it("may have changed their tracks while the connection was away", async () => {
+  it("may have changed their tracks while this page reconnected", async () => {
     await join(peer("ann", [CAMERA], ON));
     await world.answer(["ann cam"]);
     world.socket.end();
@@ -161,7 +161,7 @@ describe("subscriptions", () => {
     await settle();
   };
 
-  it("end and begin as the person preferences, at once", async () => {
+  it("start and stop at once when the person clicks", async () => {
     void world.conference.actions.receive("ann", ["mic", "cam"], false);
     expect([preference("mic")?.isReceived, preference("cam")?.isReceived]).toEqual([false, false]);
     expect(world.socket.of("unsubscribe").map(({ trackId }) => trackId)).toEqual(["mic", "cam"]);
@@ -174,7 +174,7 @@ describe("subscriptions", () => {
     expect(notice()).toBeNull();
   });
 
-  it("are as they were when the server refuses, and the person is told", async () => {
+  it("go back to the old value when the server refuses, and the person is told", async () => {
     void world.conference.actions.receive("ann", ["cam"], false);
     await acknowledge("cam", false);
     expect(preference("cam")?.isReceived).toBe(true);
@@ -196,7 +196,7 @@ describe("subscriptions", () => {
     expect(world.socket.of("subscribe").at(-1)).toEqual({ trackId: "cam", peerId: "ann" });
   });
 
-  it("are no matter any more when the track or the call ends", async () => {
+  it("need no message when the track or the call ends", async () => {
     void world.conference.actions.receive("ann", ["cam"], false);
     world.socket.deliver("track-unpublished", { peerId: "ann", trackId: "cam" });
     void world.conference.actions.receive("ann", ["mic", "gone"], false);
@@ -207,7 +207,7 @@ describe("subscriptions", () => {
 });
 
 describe("devices", () => {
-  it("are switched, remembered, and shown", async () => {
+  it("can be switched, are remembered, and are shown", async () => {
     await join();
     await world.conference.actions.toggle("mic");
     await world.conference.actions.toggle("camera");
@@ -222,7 +222,7 @@ describe("devices", () => {
     expect(world.memory.told.slice(-2)).toEqual(["mic false, camera true", "mic false, camera false"]);
   });
 
-  it("end by themselves when they are unplugged, and the person is told", async () => {
+  it("end when they are unplugged, and the person is told", async () => {
     await join();
     await world.conference.actions.toggle("camera");
     world.captured[0]?.unplug();
@@ -230,7 +230,7 @@ describe("devices", () => {
     expect(notice()).toBe("Your camera was disconnected.");
   });
 
-  it("say why they do not open, but for a screen that the person did not want to share after all", async () => {
+  it("show why they do not open, unless the person cancelled sharing a screen", async () => {
     world.refusal = "NotFoundError";
     await world.conference.actions.toggle("camera");
     expect(notice()).toMatch(/No camera was found/);
@@ -243,7 +243,7 @@ describe("devices", () => {
 });
 
 describe("a broken connection", () => {
-  it("is told while it lasts", async () => {
+  it("is shown while it lasts", async () => {
     await join();
     world.socket.end();
     expect(notice()).toMatch(/to the server is lost: reconnecting/);
@@ -253,7 +253,7 @@ describe("a broken connection", () => {
     expect(notice()).toBeNull();
   });
 
-  it("of media is told too, and neither takes the other's message away", async () => {
+  it("of media is shown too; each message stays until its own cause has gone", async () => {
     await join();
     world.connection.become("connected");
     expect(world.state.transport).toBe("connected");
@@ -266,7 +266,7 @@ describe("a broken connection", () => {
     expect(notice()).toBe("something else");
   });
 
-  it("ends the call in the end, and the reason stays", async () => {
+  it("ends the call after a while, and the reason stays", async () => {
     await join();
     world.connection.become("connected");
     world.conference.actions.soundBlocked();
@@ -279,7 +279,7 @@ describe("a broken connection", () => {
 });
 
 describe("sound", () => {
-  it("is asked for again when the person wants it", () => {
+  it("is retried when the person clicks", () => {
     world.conference.actions.soundBlocked();
     expect(world.state).toMatchObject({ isSoundBlocked: true, playRound: 0 });
     world.conference.actions.playSound();
@@ -298,7 +298,7 @@ describe("statistics", () => {
     await vi.advanceTimersByTimeAsync(STATISTICS_INTERVAL_MS);
   };
 
-  it("are read once a second, and only while somebody looks", async () => {
+  it("are read once a second, and only while a component shows them", async () => {
     await join(peer("ann", [CAMERA], ON));
     await world.answer(["ann cam"]);
     const reading = vi.spyOn(world.room, "statistics");
@@ -322,7 +322,7 @@ describe("statistics", () => {
     expect(vi.getTimerCount()).toBe(timers);
   });
 
-  it("that arrive too late are not shown", async () => {
+  it("are not shown when they arrive too late", async () => {
     const stop = world.conference.actions.watchStatistics();
     stop();
     await settle();

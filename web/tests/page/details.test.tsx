@@ -41,7 +41,7 @@ async function open(): Promise<void> {
   );
 }
 
-/** What the browser counts by now, on a path of 7 ms. */
+/** The browser's counters at this moment, on a path with a round trip of 7 ms. */
 function count(received: number, sent: number): void {
   const [out, back] = world.connection.getTransceivers();
   world.connection.stats = new Map<string, Record<string, unknown>>([
@@ -73,7 +73,7 @@ async function press(key: string): Promise<void> {
 }
 
 describe("statistics", () => {
-  it("are shown, and follow once a second", async () => {
+  it("are shown and updated once a second", async () => {
     count(10_000, 0);
     await open();
     expect(rows(".figures dd")).toEqual(["connected", "–", "7 ms", "–", "–"]);
@@ -91,7 +91,7 @@ describe("statistics", () => {
     expect(rows(".figures dd")[1]).toBe("connected");
   });
 
-  it("are read no longer when the panel closes or shows something else", async () => {
+  it("are not read when the panel is closed or shows the other tab", async () => {
     const reading = vi.spyOn(world.room, "statistics");
     await open();
     expect(reading).toHaveBeenCalledTimes(1);
@@ -118,7 +118,7 @@ describe("events", () => {
     });
   });
 
-  it("are listed in their order, with their time", async () => {
+  it("are listed in order, with their time", async () => {
     await after(() => {
       world.socket.deliver("peer-suspended", { peerId: "ann" });
     });
@@ -132,7 +132,7 @@ describe("events", () => {
     expect(find(".is-trouble time").getAttribute("datetime")).toBe("1970-01-01T00:00:00.000Z");
   });
 
-  it("follow what comes, unless one has scrolled up", async () => {
+  it("scroll to the newest entry, unless the person has scrolled up", async () => {
     const list = find("ol.events");
     Object.defineProperties(list, { scrollHeight: { value: 500 }, clientHeight: { value: 100 } });
     const happen = () =>
@@ -151,7 +151,7 @@ describe("events", () => {
     expect(list.scrollTop).toBe(500);
   });
 
-  it("can be copied, and it is said where that is forbidden", async () => {
+  it("can be copied; the page says when the browser forbids it", async () => {
     const writeText = vi.fn<(text: string) => Promise<void>>().mockResolvedValue();
     Object.defineProperty(navigator, "clipboard", { configurable: true, value: { writeText } });
     const copy = () =>
@@ -175,7 +175,7 @@ describe("events", () => {
 describe("the tabs", () => {
   const selected = () => find("[aria-selected=true]").textContent;
 
-  it("are one stop for the keyboard, with arrows between them", async () => {
+  it("are one Tab stop, with arrow keys between them", async () => {
     await open();
     find("#tab-statistics").focus();
     await press("ArrowRight");
@@ -188,7 +188,7 @@ describe("the tabs", () => {
     expect(selected()).toBe("Statistics");
   });
 
-  it("go away with the panel by its button and by Escape", async () => {
+  it("close with the panel's button and with Escape", async () => {
     await open();
     find("[aria-label='Close the details']").click();
     expect(closed).toBe(1);

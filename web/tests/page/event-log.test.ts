@@ -4,7 +4,7 @@ import { CAMERA, ConferenceWorld, MIC } from "../fakes/conference.js";
 import { peer, settle } from "../fakes/world.js";
 
 describe("withEntry", () => {
-  it("keeps the last ones", () => {
+  it("keeps the newest entries", () => {
     let log: readonly LogEntry[] = [];
     for (let at = 1; at <= LOG_LENGTH + 5; at += 1) log = withEntry(log, { at, text: "", isTrouble: false });
     expect(log).toHaveLength(LOG_LENGTH);
@@ -36,7 +36,7 @@ describe("a call in words", () => {
     vi.unstubAllGlobals();
   });
 
-  it("tells who comes and goes, and what they send", async () => {
+  it("says who joins and leaves, and what they send", async () => {
     world.now = 1000;
     await world.answer(["ann cam"]);
     world.socket.deliver("track-published", { peerId: "ann", ...MIC });
@@ -58,7 +58,7 @@ describe("a call in words", () => {
     expect(world.state.log.map(({ at }) => at)).toEqual([0, 0, 1000, 1000, 1000, 1000, 1000, 1000, 1000]);
   });
 
-  it("tells how the connection is", async () => {
+  it("describes the connection", async () => {
     world.connection.become("connected");
     world.connection.become("disconnected");
     world.socket.end(1006, "cable");
@@ -77,7 +77,7 @@ describe("a call in words", () => {
     ]);
   });
 
-  it("tells what becomes of what we publish", async () => {
+  it("describes our publications", async () => {
     await world.answer();
     await world.media.set("camera", true);
     await settle();
@@ -95,7 +95,7 @@ describe("a call in words", () => {
     ]);
   });
 
-  it("tells of errors, and of the end", () => {
+  it("describes errors and the end of the call", () => {
     world.socket.deliver("error", { code: 429, message: "slow down", type: "subscribe" });
     world.socket.end(4000);
     expect(world.log.slice(2)).toEqual([

@@ -53,7 +53,7 @@ function snapshot(
 }
 
 describe("figuresOf", () => {
-  it("has no rates without a time between", () => {
+  it("has no rates without a time interval", () => {
     const now = snapshot(1000, [remote({ bytesReceived: 5 })], [published({ fractionLost: 0.5 })]);
     for (const earlier of [null, now]) {
       const { received, sent, receivedBitrate, sentBitrate, roundTripMs } = figuresOf(now, earlier);
@@ -63,7 +63,7 @@ describe("figuresOf", () => {
     }
   });
 
-  it("has the rates of what is received, and their sum", () => {
+  it("computes the rates of what is received, and their sum", () => {
     const mic = { trackId: "mic", mid: "s1", kind: "audio", source: "mic" } as const;
     const { received, receivedBitrate } = figuresOf(
       snapshot(4000, [
@@ -99,7 +99,7 @@ describe("figuresOf", () => {
     expect(receivedBitrate).toBe(10_000);
   });
 
-  it("has the rates of what is sent, and the loss that the server reports", () => {
+  it("computes the rates of what is sent, and the loss that the server reports", () => {
     const { sent, sentBitrate } = figuresOf(
       snapshot(3000, [], [published({ bytesSent: 900, framesEncoded: 50, fractionLost: 0.02 })]),
       snapshot(1000, [], [published({ bytesSent: 400, framesEncoded: 10 })]),
@@ -113,7 +113,7 @@ describe("figuresOf", () => {
     expect(figuresOf(now, snapshot(1000, [remote({ bytesReceived: 1000 })])).received[0]?.bitrate).toBeNull();
   });
 
-  it("does not compare with another connection, whose counters began anew", () => {
+  it("does not compare with another connection, whose counters started again", () => {
     const now = snapshot(2000, [remote({ bytesReceived: 10, packetsReceived: 1 })]);
     const earlier = snapshot(1000, [remote({ bytesReceived: 1000, packetsReceived: 100 })]);
     expect(figuresOf(now, earlier).received).toMatchObject([{ bitrate: null, loss: null }]);
@@ -121,7 +121,7 @@ describe("figuresOf", () => {
 });
 
 describe("units", () => {
-  it("are those that people know", () => {
+  it("are chosen for readability", () => {
     expect([0, 999, 64_000, 999_499, 1_480_000].map(bitrateInWords)).toEqual([
       "0 kbit/s",
       "1 kbit/s",
@@ -133,7 +133,7 @@ describe("units", () => {
     expect([shareInWords(0.0123), timeInWords(12.4), numberInWords(29.97)]).toEqual(["1.2 %", "12 ms", "30"]);
   });
 
-  it("are left out where nothing is known", () => {
+  it("are left out where the figure is unknown", () => {
     expect([bitrateInWords(null), shareInWords(null), timeInWords(null), numberInWords(null)]).toEqual(
       Array(4).fill(UNKNOWN),
     );

@@ -10,14 +10,14 @@ describe("columnsFor", () => {
     expect(tall).toEqual([1, 1, 1, 1, 1, 2, 2]);
   });
 
-  it("does not mind an empty box", () => {
+  it("accepts an empty box", () => {
     expect(columnsFor(0, 0, 0)).toBe(1);
     expect(columnsFor(3, 0, 0)).toBe(1);
   });
 });
 
 describe("gridFor", () => {
-  it("gives a screen the room of four people where it can", () => {
+  it("gives a screen the space of four people where there is room", () => {
     expect(gridFor(2, 0, 1600, 900)).toEqual({ columns: 2, rows: 1, isWide: true });
     expect(gridFor(3, 1, 1600, 900)).toEqual({ columns: 3, rows: 2, isWide: true });
     expect(gridFor(3, 1, 300, 2000)).toEqual({ columns: 1, rows: 3, isWide: false });
@@ -26,7 +26,7 @@ describe("gridFor", () => {
 });
 
 describe("initials", () => {
-  it("takes the first and the last word's first letter", () => {
+  it("takes the first letter of the first and of the last word", () => {
     expect(
       ["Ada Lovelace", "grace", "Jean-Baptiste Joseph Fourier", "李 雷", "  ", "", "🇳🇴 x"].map(initials),
     ).toEqual(["AL", "G", "JF", "李雷", "", "", "🇳🇴X"]);

@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 // @vitest-environment-options { "url": "https://sfu.example/" }
-/** The whole page, as a person uses it, with a browser and a server that are fakes. */
+/** The whole page, as a person uses it, with a fake browser and a fake server. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import page from "../../index.html?raw";
 import { FakeConnection } from "../fakes/connection.js";
@@ -11,7 +11,7 @@ import { after, find, findA } from "../fakes/render.js";
 import { peer } from "../fakes/world.js";
 
 let sockets: FakeSocket[];
-/** What `getUserMedia` fails with, or null. */
+/** The error with which `getUserMedia` rejects, or null. */
 let refusal: string | null;
 
 beforeEach(() => {
@@ -104,7 +104,7 @@ const inCall = () =>
   document.querySelectorAll("#call").length === 1 && document.querySelector("#lobby") === null;
 
 describe("the lobby", () => {
-  it("shows the person to themselves, and proposes a room", async () => {
+  it("shows the person's own picture, and proposes a room", async () => {
     await open();
     expect(findA(HTMLVideoElement, ".preview video").srcObject).toBeInstanceOf(FakeStream);
     expect(findA(HTMLInputElement, "#room").value).toBe("lobby");
@@ -113,7 +113,7 @@ describe("the lobby", () => {
     expect(sockets).toEqual([]);
   });
 
-  it("lets one in without camera and microphone, and says why", async () => {
+  it("lets the person join without camera and microphone, and says why", async () => {
     refusal = "NotAllowedError";
     await open();
     expect(notice()).toMatch(/may not use your microphone.*may not use your camera/);
@@ -131,7 +131,7 @@ describe("the lobby", () => {
     expect(sockets).toEqual([]);
   });
 
-  it("remembers the name, and what was switched off", async () => {
+  it("remembers the name, and which devices were off", async () => {
     await open();
     await click("#lobby [data-source=camera]");
     await fillIn("Ada");
@@ -141,7 +141,7 @@ describe("the lobby", () => {
 });
 
 describe("joining", () => {
-  it("goes to the server beside the page, and shows the call", async () => {
+  it("connects to the server of the page, and shows the call", async () => {
     await open("?room=my+room");
     await fillIn("Ada");
     expect(socket().url).toBe("wss://sfu.example/ws");
@@ -157,7 +157,7 @@ describe("joining", () => {
     expect(find("#status").textContent).toBe("Name of ann is here");
   });
 
-  it("happens by itself when the address says so", async () => {
+  it("starts without a click when the address says so", async () => {
     await open("?room=lab&name=Ada&autojoin=1&camera=0");
     await admit();
     expect(inCall()).toBe(true);
@@ -165,7 +165,7 @@ describe("joining", () => {
     expect(find(".alone").textContent).toMatch(/You are alone/);
   });
 
-  it("shows a token to the server, and to nobody who sees the address", async () => {
+  it("sends the token to the server, and removes it from the address bar", async () => {
     const token = `e30.${btoa('{"sub": "ada"}')}.c2ln`;
     await open(`?room=lab&name=Ada&autojoin=1#token=${token}`);
     await admit();
@@ -173,7 +173,7 @@ describe("joining", () => {
     expect(location.href).toBe("https://sfu.example/?room=lab");
   });
 
-  it("says that the server cannot be reached, and lets one try again", async () => {
+  it("says that the server cannot be reached, and can be retried", async () => {
     await open();
     await fillIn("Ada");
     await end();
@@ -199,7 +199,7 @@ describe("the call", () => {
     await admit();
   });
 
-  it("switches devices and shows it", async () => {
+  it("switches devices and shows their state", async () => {
     await click("#call [data-source=mic]");
     await click("#call [data-source=camera]");
     expect([pressed("mic"), pressed("camera")]).toEqual(["false", "false"]);
@@ -208,7 +208,7 @@ describe("the call", () => {
     expect(notice()).toBeNull();
   });
 
-  it("plays sound that the browser held back, when asked to", async () => {
+  it("plays sound that the browser blocked, after a click", async () => {
     vi.spyOn(HTMLMediaElement.prototype, "play").mockRejectedValue(new DOMException("", "NotAllowedError"));
     expect(document.querySelector("#play-sound")).toBeNull();
     await click("#call [data-source=camera]");
@@ -218,7 +218,7 @@ describe("the call", () => {
     expect(document.querySelector("#play-sound")).toBeNull();
   });
 
-  it("has details for those who ask", async () => {
+  it("opens the panel with details", async () => {
     const expanded = () => find("#details-button").ariaExpanded;
     expect([expanded(), document.querySelector("#details")]).toEqual(["false", null]);
     await click("#details-button");
@@ -231,7 +231,7 @@ describe("the call", () => {
     expect(document.activeElement).toBe(find("#details-button"));
   });
 
-  it("copies the link, or shows it where that is forbidden", async () => {
+  it("copies the link, or shows it when the browser forbids copying", async () => {
     const writeText = vi.fn().mockResolvedValue(undefined);
     Object.defineProperty(navigator, "clipboard", { configurable: true, value: { writeText } });
     await click("#copy");
@@ -242,7 +242,7 @@ describe("the call", () => {
     expect(notice()).toBe("Copy this address: https://sfu.example/?room=lab");
   });
 
-  it("is left by the button", async () => {
+  it("ends with the button", async () => {
     await click("#leave");
     expect(inCall()).toBe(false);
     expect(socket().of("leave")).toHaveLength(1);
@@ -253,7 +253,7 @@ describe("the call", () => {
     expect(notice()).toBeNull();
   });
 
-  it("stays when the connection breaks, says so, and goes on", async () => {
+  it("stays when the connection breaks, says so, and continues", async () => {
     vi.useFakeTimers();
     await end();
     expect(inCall()).toBe(true);
@@ -267,7 +267,7 @@ describe("the call", () => {
     vi.useRealTimers();
   });
 
-  it("ends with a reason when the server stays away, and keeps the devices", async () => {
+  it("ends with a reason when the server stays unreachable, and keeps the devices open", async () => {
     vi.useFakeTimers();
     await end();
     await after(() => vi.advanceTimersByTimeAsync(120_000));
@@ -277,13 +277,13 @@ describe("the call", () => {
     vi.useRealTimers();
   });
 
-  it("gives way to the same person in another window", async () => {
+  it("ends when the same person joins in another window", async () => {
     await end(4000);
     expect(inCall()).toBe(false);
     expect(notice()).toMatch(/another window/);
   });
 
-  it("tells when somebody else's connection breaks", async () => {
+  it("shows that another person's connection broke", async () => {
     await deliver("peer-joined", { peerId: "ann", userId: "a", name: "Ann" });
     await deliver("peer-suspended", { peerId: "ann" });
     expect(find("#status").textContent).toBe("Ann is reconnecting");
@@ -299,7 +299,7 @@ describe("a reload", () => {
     vi.spyOn(performance, "getEntriesByType").mockReturnValue([{ type } as PerformanceNavigationTiming]);
   };
 
-  it("goes back into the call by itself", async () => {
+  it("returns to the call without a click", async () => {
     await open("?name=Ada&room=lab&autojoin=1");
     await admit();
     vi.resetModules();
@@ -308,7 +308,7 @@ describe("a reload", () => {
     expect(sockets).toHaveLength(2);
   });
 
-  it("does not after the call was left", async () => {
+  it("stays in the lobby after the call was left", async () => {
     await open("?name=Ada&room=lab&autojoin=1");
     await admit();
     await click("#leave");
@@ -318,7 +318,7 @@ describe("a reload", () => {
     expect(sockets).toHaveLength(1);
   });
 
-  it("is not what a copy of the tab is", async () => {
+  it("is not confused with a copy of the tab", async () => {
     await open("?name=Ada&room=lab&autojoin=1");
     await admit();
     vi.resetModules();

@@ -18,11 +18,11 @@ beforeEach(() => {
 const read = (search: string, hash = "") => readRequest({ search, hash });
 
 describe("readRequest", () => {
-  it("asks for everything on at a first visit", () => {
+  it("has all devices on at a first visit", () => {
     expect(read("")).toEqual({ room: "", name: "", token: "", autojoin: false, mic: true, camera: true });
   });
 
-  it("takes what the address says before what is remembered", () => {
+  it("prefers the address to what is remembered", () => {
     rememberName("Ada");
     rememberDevices({ mic: false, camera: true });
     expect(read("?room=lab")).toEqual({
@@ -58,7 +58,7 @@ describe("a join token", () => {
 });
 
 describe("showAddressOf", () => {
-  it("leaves nothing in the address that was meant for us alone", () => {
+  it("removes the token and the switches from the address", () => {
     history.replaceState(null, "", "/call/?autojoin=1&token=a#token=b");
     showAddressOf("lab");
     expect(location.href).toBe("https://sfu.example/call/?room=lab");
@@ -66,7 +66,7 @@ describe("showAddressOf", () => {
 });
 
 describe("userIdOfThisTab", () => {
-  it("stays the same", () => {
+  it("stays the same after a reload", () => {
     const userId = userIdOfThisTab();
     expect(userId).toMatch(/^\d+-\d+-\d+-\d+$/);
     expect(userIdOfThisTab()).toBe(userId);
@@ -76,7 +76,7 @@ describe("userIdOfThisTab", () => {
 });
 
 describe("linkTo", () => {
-  it("leads to the room and nothing else", () => {
+  it("contains the room and nothing else", () => {
     expect(linkTo("a & b")).toBe("https://sfu.example/call/?room=a+%26+b");
   });
 });
@@ -93,7 +93,7 @@ describe("without storage", () => {
     expect(userIdOfThisTab()).not.toBe("");
   });
 
-  it("works also where the storage itself is denied", () => {
+  it("works also when access to the storage throws", () => {
     for (const storage of ["localStorage", "sessionStorage"] as const) {
       vi.spyOn(window, storage, "get").mockImplementation(() => {
         throw new DOMException("denied", "SecurityError");

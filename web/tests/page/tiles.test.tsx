@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-/** The tiles of a call: what they show of the room, and what one can do with them. */
+/** The tiles of a call: what they show of the room, and their controls. */
 import { cleanup } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Tiles } from "../../src/page/tiles.js";
@@ -20,7 +20,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-/** Shows a room in which `peers` are, of whom we receive `msids`. */
+/** Shows a room with `peers`; we receive `msids` of them. */
 async function show(peers: unknown[], msids: string[] = []): Promise<void> {
   draw(world, <Tiles />);
   await after(async () => {
@@ -42,7 +42,7 @@ async function click(selector: string): Promise<void> {
   });
 }
 
-/** What the tiles show: name, marks, whether there is a picture, how many sounds. */
+/** The content of the tiles: name, marks, whether there is a picture, the number of sounds. */
 function tiles(): string[] {
   return [...document.querySelectorAll(".tile")].map((tile) => {
     const marks = [...tile.classList].filter((name) => name !== "tile").sort();
@@ -80,7 +80,7 @@ describe("tiles", () => {
     expect(tiles()).toEqual(["Name of ann", ME]);
   });
 
-  it("show oneself, and the screen that one shares", async () => {
+  it("show our own picture and our shared screen", async () => {
     await show([]);
     await after(async () => {
       await world.media.set("mic", true);
@@ -96,7 +96,7 @@ describe("tiles", () => {
     expect(tiles()).toEqual(["Me (you), is-self, picture-off"]);
   });
 
-  it("say who is reconnecting", async () => {
+  it("show who is reconnecting", async () => {
     await show([peer("ann", [], ON)]);
     await deliver("peer-suspended", { peerId: "ann" });
     expect(tiles()).toEqual(["Name of ann, is-away", ME]);
@@ -110,7 +110,7 @@ describe("tiles", () => {
     expect(tiles()).toEqual(["Name of ann", "Me (you), is-away, is-muted, is-self, picture-off"]);
   });
 
-  it("show the picture only while there is one", async () => {
+  it("show the video only while it has frames", async () => {
     await show([]);
     const video = findA(HTMLVideoElement, "video");
     await after(() => video.dispatchEvent(new Event("playing")));
@@ -119,7 +119,7 @@ describe("tiles", () => {
     expect(tiles()[0]).not.toContain("has-picture");
   });
 
-  it("keep the player of whom nothing has changed", async () => {
+  it("keep the player of a person who has not changed", async () => {
     const play = vi.spyOn(HTMLMediaElement.prototype, "play").mockResolvedValue();
     await show([peer("ann", [CAMERA], ON)], ["ann cam"]);
     const player = findA(HTMLVideoElement, "[aria-label='Video: Name of ann']");
@@ -132,7 +132,7 @@ describe("tiles", () => {
     expect(play).toHaveBeenCalledTimes(1);
   });
 
-  it("are as large as they can be", async () => {
+  it("are as large as possible", async () => {
     await show([peer("ann")]);
     await after(() => {
       resize(find("#tiles"), 1600, 900);
@@ -147,8 +147,8 @@ describe("tiles", () => {
   });
 });
 
-describe("what goes", () => {
-  it("leaves no stream in a player, and nothing that observes or listens", async () => {
+describe("a removed tile", () => {
+  it("leaves no stream in a player, and no observer or listener", async () => {
     await show([peer("ann", [MIC, CAMERA, SCREEN], ON)], ["ann mic", "ann cam", "ann scr"]);
     const players = [...document.querySelectorAll<HTMLMediaElement>("video, audio")];
     const playing = () => players.filter(({ srcObject }) => srcObject !== null).length;
@@ -162,7 +162,7 @@ describe("what goes", () => {
     expect(observed.size).toBe(0);
   });
 
-  it("grows nothing when people come and go", async () => {
+  it("leaves nothing behind when people join and leave repeatedly", async () => {
     await show([]);
     for (let round = 0; round < 50; round += 1) {
       await deliver("peer-joined", { peerId: `p${round}`, userId: "u", name: "P" });
@@ -174,11 +174,11 @@ describe("what goes", () => {
   });
 });
 
-describe("sound that the browser does not play unasked", () => {
+describe("sound that the browser blocks", () => {
   const refuse = (name: string) =>
     vi.spyOn(HTMLMediaElement.prototype, "play").mockRejectedValue(new DOMException("", name));
 
-  it("is told, and played when asked for", async () => {
+  it("is announced, and plays after a click", async () => {
     const play = refuse("NotAllowedError");
     await show([peer("ann", [MIC], ON)], ["ann mic"]);
     expect(world.state.isSoundBlocked).toBe(true);
@@ -197,11 +197,11 @@ describe("sound that the browser does not play unasked", () => {
   });
 });
 
-describe("what one receives", () => {
+describe("the choice of what to receive", () => {
   const labels = () =>
     [...document.querySelectorAll(".receive")].map((button) => `${button.ariaLabel}: ${button.ariaPressed}`);
 
-  it("is chosen for each person's picture and sound", async () => {
+  it("is offered for each person's picture and sound", async () => {
     await show([peer("ann", [MIC, CAMERA], ON), peer("bob")], ["ann mic", "ann cam"]);
     expect(labels()).toEqual([
       "Receive the picture of Name of ann: true",
@@ -224,7 +224,7 @@ describe("what one receives", () => {
     expect(labels()[1]).toBe("Receive the sound of Name of ann: true");
   });
 
-  it("is as it was when the server refuses", async () => {
+  it("goes back to the old value when the server refuses", async () => {
     await show([peer("ann", [CAMERA], ON)]);
     expect(labels()).toEqual(["Receive the picture of Name of ann: false"]);
     await click("[data-receive=picture]");
@@ -233,7 +233,7 @@ describe("what one receives", () => {
     expect(labels()).toEqual(["Receive the picture of Name of ann: false"]);
   });
 
-  it("is chosen for a screen by itself", async () => {
+  it("is offered separately for a screen", async () => {
     await show([peer("ann", [CAMERA, SCREEN], ON)], ["ann cam", "ann scr"]);
     await click(".is-screen [data-receive=picture]");
     expect(world.socket.of("unsubscribe")).toEqual([{ trackId: "scr", peerId: "ann" }]);
@@ -241,13 +241,13 @@ describe("what one receives", () => {
   });
 });
 
-describe("the quality that one wants", () => {
-  it("can be chosen only where the track has layers", async () => {
+describe("the choice of a quality", () => {
+  it("is offered only where the track has layers", async () => {
     await show([peer("ann", [CAMERA], ON), peer("bob", [{ ...CAMERA, trackId: "one", layers: ["h"] }], ON)]);
     expect(document.querySelector("select")).toBeNull();
   });
 
-  it("is told to the server, with what that may make of it told to the person", async () => {
+  it("is sent to the server; the person is told what the server may make of it", async () => {
     await show([peer("ann", [{ ...CAMERA, layers: ["h", "m", "l"] }], ON)], ["ann cam"]);
     const select = findA(HTMLSelectElement, "select");
     expect(select.ariaLabel).toBe("Quality wanted of Name of ann");

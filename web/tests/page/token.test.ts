@@ -7,12 +7,12 @@ function token(payload: string): string {
 }
 
 describe("userIn", () => {
-  it("reads whom a token names", () => {
+  it("reads the user that a token names", () => {
     expect(userIn(token('{"sub": "ada", "room": "lab"}'))).toBe("ada");
     expect(userIn(token('{"sub": "Zoë ÿþ 李"}'))).toBe("Zoë ÿþ 李");
   });
 
-  it("leaves to the server what it cannot read", () => {
+  it("returns null for what it cannot read: the server decides", () => {
     const others = [
       "",
       "a",

@@ -13,7 +13,7 @@ import {
 describe("captureInWords", () => {
   const failure = (name: string) => new DOMException("text of the browser", name);
 
-  it("says what to do about a device that is forbidden, absent or taken", () => {
+  it("says what to do about a device that is forbidden, absent or in use", () => {
     expect(captureInWords({ source: "camera", error: failure("NotAllowedError") })).toMatch(
       /may not use your camera/,
     );
@@ -24,7 +24,7 @@ describe("captureInWords", () => {
     expect(captureInWords({ source: "mic", error: failure("SecurityError") })).toMatch(/https/);
   });
 
-  it("names what it does not know", () => {
+  it("names an error that it does not know", () => {
     expect(captureInWords({ source: "mic", error: failure("StrangeError") })).toMatch(/StrangeError/);
     expect(captureInWords({ source: "mic", error: "odd" })).toMatch(/odd/);
   });
@@ -61,7 +61,7 @@ describe("roomErrorInWords", () => {
 });
 
 describe("endInWords", () => {
-  it("speaks of what the person did not do", () => {
+  it("describes an end that the person did not cause", () => {
     expect(endInWords("mic", "track-ended")).toBe("Your microphone was disconnected.");
     expect(endInWords("camera", "refused")).toBe("The server does not accept your camera.");
     expect(endInWords("screen", "removed")).toBe("The server does not accept your screen.");
@@ -79,7 +79,7 @@ describe("endReasonInWords", () => {
 });
 
 describe("connectionInWords", () => {
-  it("tells apart what makes a difference to people", () => {
+  it("distinguishes the states that make a difference to people", () => {
     const states: ConnectionState[] = [
       "idle",
       "connecting",
@@ -95,7 +95,7 @@ describe("connectionInWords", () => {
 });
 
 describe("layersInWords", () => {
-  it("names what the publisher announces, best first", () => {
+  it("names the layers that the publisher announces, best first", () => {
     expect(layersInWords(["h", "m", "l"])).toEqual(["High (h)", "Medium (m)", "Low (l)"]);
     expect(layersInWords(["f", "q"])).toEqual(["High (f)", "Low (q)"]);
     expect(layersInWords(["a", "b", "c", "d"])[3]).toBe("Layer 4 (d)");
