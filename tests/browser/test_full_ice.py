@@ -77,9 +77,16 @@ async def test_hidden_addresses_firefox(namespaces: None, deadline: None) -> Non
 
 
 async def test_through_turn_alone(chromium: Chromium, firefox: Firefox, tmp_path: Path) -> None:
-    """The server has no candidates but relayed ones."""
-    relay = coturn(tmp_path, host=REACHED)
-    async with relay as turn, open_sfu({**RELAY, **turn.settings()}) as server:
+    """The server has only relayed candidates; its credentials are made from the TURN server's secret."""
+    secret = "a secret that the TURN server shares"
+    relay = coturn(tmp_path, host=REACHED, secret=secret)
+    async with relay as turn:
+        settings = {"SFU_STUN_URLS": turn.stun, "SFU_TURN_URLS": turn.turn(), "SFU_TURN_SECRET": secret}
+        await _call_by_relay({**RELAY, **settings}, chromium, firefox)
+
+
+async def _call_by_relay(settings: dict[str, str], chromium: Chromium, firefox: Firefox) -> None:
+    async with open_sfu(settings) as server:
         anna, ben = await call(server, "relayed", (chromium, "Anna"), (firefox, "Ben"))
         await everybody_sees_everybody(anna, ben)
         await nobody_complains(anna, ben)
@@ -92,7 +99,7 @@ async def test_a_turn_server_dies_in_a_call(chromium: Chromium, tmp_path: Path) 
     async with coturn(tmp_path / "one", host=REACHED) as one, coturn(tmp_path / "other", host=REACHED) as other:
         settings = {**RELAY, **one.settings(), "SFU_TURN_URLS": f"{one.turn()},{other.turn()}"}
         async with open_sfu(settings) as server:
-            server.expected_log.append("TURN server not usable")
+            server.expected_log += ["TURN server not usable", "all clients get one TURN password"]
             anna, ben = await call(server, "failover", (chromium, "Anna"), (chromium, "Ben"))
             await everybody_sees_everybody(anna, ben)
             await one.die()
