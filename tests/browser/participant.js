@@ -1,20 +1,20 @@
-// One person in a room, for the browser tests: drives the client library (`/client.js`) and says what arrives.
+// One person in a room, for the browser tests: drives the client library (`/client.js`) and reports what arrives.
 // One function expression (so no semicolon at its end) that installs `window.participant` in a page of the server.
 async () => {
   const { LocalMedia, Room } = await import("/client.js");
 
-  let connection = null; // the library's RTCPeerConnection, to be asked for statistics
-  let codec = ""; // what is to be sent as video: "" leaves the choice to the browser
+  let connection = null; // the library's RTCPeerConnection, for its statistics
+  let codec = ""; // the video codec to send: "" leaves the choice to the browser
 
-  // Everybody here has the same microphone, so that echo cancellation takes one's own beeps for those of the others,
-  // and is right to silence them: for seconds, now and then.
+  // All participants here have the same microphone. Echo cancellation would take a participant's own beeps for an echo
+  // of the others' and silence them for seconds.
   const { mediaDevices } = navigator;
   const getUserMedia = mediaDevices.getUserMedia.bind(mediaDevices);
   const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   mediaDevices.getUserMedia = ({ audio, video }) =>
     getUserMedia({ video, audio: audio ? { ...(audio === true ? {} : audio), ...raw } : false });
 
-  // Firefox has none of a connection that was closed, as it is when another takes its place.
+  // Firefox has no statistics of a closed connection, for example one that was replaced.
   const statistics = async (source, ...selector) => {
     try {
       return await source.getStats(...selector);
@@ -43,7 +43,7 @@ async () => {
     return connection;
   };
 
-  // What a test does to everything that is sent; by default nothing.
+  // A test may change everything that is sent; the default changes nothing.
   let tamper = (text) => text;
   const createSocket = (url) => {
     const socket = new WebSocket(url);
@@ -55,9 +55,9 @@ async () => {
   const room = new Room({ createConnection, createSocket });
   const local = new LocalMedia(room);
   const elements = new Map(); // trackId → the element that plays it
-  const shown = new Map(); // trackId → how many pictures of it the page has shown
+  const shown = new Map(); // trackId → the number of its frames that the page has shown
   const errors = [];
-  const states = []; // those of the room, in their order
+  const states = []; // the room's states, in order
   const connections = []; // every RTCPeerConnection so far
   let screen = null; // the publication of the canvas
   let joinedAt = 0; // ms by performance.now(), when join was called
@@ -91,7 +91,7 @@ async () => {
     element.remove();
   });
 
-  // What stands for a shared screen: a picture that changes all the time, as a track of 1280 x 720.
+  // A stand-in for a shared screen: a track of 1280 x 720 whose picture changes all the time.
   const canvasTrack = () => {
     const canvas = Object.assign(document.createElement("canvas"), { width: 1280, height: 720 });
     const context = canvas.getContext("2d");

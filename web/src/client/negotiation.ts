@@ -4,14 +4,14 @@
  * Both ends of a connection may offer at any time, so offers can cross. The rule (W3C webrtc, section 10.7,
  * "perfect negotiation"): the impolite side, here the server, ignores an offer that crosses its own; the polite
  * side, here, rolls its own offer back, answers, and offers again. Three more things can go wrong on a real
- * connection and are handled beside it: an offer that nobody answers, an offer that the server refuses, and a
- * description that the browser does not take.
+ * connection and are handled here too: an offer without an answer, an offer that the server refuses, and a
+ * description that the browser rejects.
  *
  * The WebSocket may also break and be restored while the RTCPeerConnection continues. Then each
- * side makes its own offer once more if that is not answered. Ours is sent again as it was: the server may have
- * taken it and only its answer was lost, so that its m-sections and their mids are agreed already. An offer of the
- * server that names them shows just that; then the rule is turned round: ours stays, and the server answers it again,
- * since rolling it back would make our transceivers forget their mids.
+ * side repeats its own unanswered offer. Ours is sent again unchanged: the server may have applied it and only its
+ * answer was lost, so that its m-sections and their mids are agreed already. An offer of the server that names them
+ * shows this. Then the rule is reversed: ours stays, and the server answers it again, since a rollback would make our
+ * transceivers forget their mids.
  *
  * The machine decides; `negotiator.ts` carries out what it decides on an RTCPeerConnection. Exactly one operation
  * is under way at any time: the states ending in "-ing" wait for its result.
@@ -31,15 +31,15 @@ export type Input =
   | {
       is: "remote-offer";
       sdp: string;
-      /** It names m-sections of which the server can know from our pending offer alone. */
+      /** It names m-sections that the server can only know from our pending offer. */
       knowsOurs?: boolean;
     }
   | { is: "remote-answer"; sdp: string }
   | { is: "refused"; code: number }
-  /** Messages to and from the server get lost from now on; or they get through again. */
+  /** The WebSocket is lost, or restored. */
   | { is: "signaling-lost" }
   | { is: "signaling-restored" }
-  /** `nextTimeout` has come. */
+  /** The time `nextTimeout` is reached. */
   | { is: "timeout" }
   /** The connection was closed. */
   | { is: "close" };
@@ -56,18 +56,18 @@ export type Action =
   | { do: "send-answer"; sdp: string }
   /** Return to the last stable state; then `rolled-back`. */
   | { do: "roll-back" }
-  /** The server refused the last offer: withdraw what it added. */
+  /** The server refused the last offer: remove what it added. */
   | { do: "withdraw" }
   /** Negotiation has failed: replace the connection. */
   | { do: "give-up"; reason: string };
 
 /** The state of the machine. */
 export type State =
-  /** Nothing is under way. */
+  /** No negotiation is in progress. */
   | "stable"
-  /** The browser makes our offer. */
+  /** The browser creates our offer. */
   | "offering"
-  /** Our offer is with the server. */
+  /** Our offer was sent and waits for its answer. */
   | "offered"
   /** The browser applies the server's answer. */
   | "applying"
@@ -83,7 +83,7 @@ export interface NegotiationStatistics {
   answers: number;
   /** Offers of both sides that crossed. */
   collisions: number;
-  /** Offers of ours that were not answered in time. */
+  /** Our offers that were not answered in time. */
   unanswered: number;
   /** Answers and refusals that came when no offer of ours was waiting for one. */
   unexpected: number;
@@ -95,7 +95,7 @@ export interface NegotiationStatistics {
  */
 export const ANSWER_DEADLINE_MS = 10_000;
 
-/** How long to wait after the first, second, … failure in a row. After the last one: give up. */
+/** How long to wait after the first, second, … failure in a row, in ms. After the last one the negotiation fails. */
 export const RETRY_DELAYS_MS: readonly number[] = [500, 1000, 2000, 4000];
 
 /** Temporary refusals by the server: too many requests, an error of its own, overload. */
@@ -104,24 +104,24 @@ const TEMPORARY_CODES: ReadonlySet<number> = new Set([429, 500, 503]);
 type InputOf<Is extends Input["is"]> = Extract<Input, { is: Is }>;
 type Row = { [Is in Input["is"]]?: (input: InputOf<Is>, now: number) => Action[] };
 
-/** Inputs that the server can cause at any time: without a row they are counted and are no error. */
+/** Inputs that the server can cause at any time: in a state without an entry for them they are counted, not errors. */
 const REMOTE_INPUTS: ReadonlySet<Input["is"]> = new Set(["remote-answer", "refused"]);
 
 /** One connection's negotiation. */
 export class Negotiation {
   #state: State = "stable";
-  /** Something of ours is still to be negotiated. */
+  /** We have changes that need another offer. */
   #wanted = false;
   /** The server's offer that arrived during an operation. A newer one replaces it: the server has dropped the older. */
   #waitingOffer: string | null = null;
   #hasSignaling = true;
   /** Our offer while it waits for its answer. */
   #offer = "";
-  /** The server has forgotten the offer that is being answered: it makes it again. */
+  /** The server has dropped the offer that is being answered: it makes the offer again. */
   #answersInVain = false;
   /** When the wait for an answer ends. */
   #answerDeadline = Infinity;
-  /** No offer of ours before this. */
+  /** We make no offer before this time. */
   #notBefore = -Infinity;
   /** Failures since the last success. */
   #failures = 0;
@@ -139,12 +139,12 @@ export class Negotiation {
     return this.#state;
   }
 
-  /** Whether messages get through. */
+  /** Whether the WebSocket is connected. */
   get hasSignaling(): boolean {
     return this.#hasSignaling;
   }
 
-  /** Whether an offer of the server has come that is yet to be applied. */
+  /** Whether an offer of the server waits to be applied. */
   get hasWaitingOffer(): boolean {
     return this.#waitingOffer !== null;
   }
@@ -163,7 +163,7 @@ export class Negotiation {
   /**
    * Takes one input and returns what to do, in order.
    *
-   * Throws when the input is the result of an operation that was never asked for: a bug of the caller.
+   * Throws when the input is the result of an operation that was not requested: a bug of the caller.
    */
   step(input: Input, now: number): Action[] {
     if (input.is === "close") {
@@ -293,14 +293,14 @@ export class Negotiation {
     return [{ do: "answer-offer", sdp }];
   }
 
-  /** Offers crossed. Applying the server's rolls ours back, so what ours asked for is to be asked for again. */
+  /** Offers crossed. Applying the server's rolls ours back, so our changes need another offer. */
   #collide(sdp: string): Action[] {
     this.#counters.collisions += 1;
     this.#wanted = true;
     return this.#answer(sdp);
   }
 
-  /** Offers crossed, but the server has taken ours: it will answer it again, and make its own again after that. */
+  /** Offers crossed, but the server has applied ours: it answers ours again, and then repeats its own. */
   #persist(): Action[] {
     this.#counters.collisions += 1;
     return [];
@@ -313,19 +313,19 @@ export class Negotiation {
     return this.#next(now);
   }
 
-  /** Goes back to the last stable state, and tries again later but not for ever. */
+  /** Rolls back to the last stable state, and retries later, a limited number of times. */
   #recover(reason: string, now: number): Action[] {
     const delay = RETRY_DELAYS_MS[this.#failures];
     if (delay === undefined) return this.#giveUp(reason);
     this.#failures += 1;
     this.#notBefore = now + delay;
-    // An offer of the server that failed is the server's to make again; ours is ours, if it was not refused for good.
+    // The server repeats its own failed offer. We repeat ours unless the refusal was permanent.
     if (this.#state !== "answering" && !this.#isRefusedForGood()) this.#wanted = true;
     this.#state = "rolling-back";
     return [{ do: "roll-back" }];
   }
 
-  /** After the rollback of a refused offer: what was refused for good must not be asked for again. */
+  /** After the rollback of a refused offer: a permanently refused offer must not be repeated. */
   #withdrawal(): Action[] {
     const actions: Action[] = this.#isRefusedForGood() ? [{ do: "withdraw" }] : [];
     this.#refusal = null;

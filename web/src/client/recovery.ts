@@ -24,14 +24,14 @@ export type RecoveryInput =
   | "failed"
   /** The browser reported a network change. */
   | "network"
-  /** The server's offer for an ICE restart is here. */
+  /** The server's offer for an ICE restart has arrived. */
   | "restart-offered"
   /** The WebSocket is lost, or restored. */
   | "signaling-lost"
   | "signaling-restored"
-  /** A new RTCPeerConnection has taken the place of the old. */
+  /** A new RTCPeerConnection has replaced the old one. */
   | "replaced"
-  /** `nextTimeout` has come. */
+  /** The time `nextTimeout` is reached. */
   | "timeout";
 
 /** What to do next. */
@@ -46,16 +46,16 @@ export type RecoveryAction =
 type State = "connecting" | "flowing" | "interrupted";
 type Row = Partial<Record<RecoveryInput, (now: number) => RecoveryAction | null>>;
 
-/** How long after the agreement a connection may have nothing to try, in ms: the first candidates come with it. */
+/** How long a connection may have no candidate pair to check after a negotiation, in ms: candidates come with it. */
 export const BEGIN_WITHIN_MS = 8000;
 
-/** How long it may then try, in ms. On a lossy network ICE and DTLS each retransmit with growing delays. */
+/** How long it may then try to connect, in ms. On a lossy network ICE and DTLS each retransmit with growing delays. */
 export const CONNECT_WITHIN_MS = 20_000;
 
-/** How long media may stop before a restart is asked for, in ms: most shorter breaks end by themselves. */
+/** How long media may stop before the client asks for an ICE restart, in ms: most shorter breaks end by themselves. */
 export const RESTART_AFTER_MS = 3000;
 
-/** How long to wait for what an ICE restart brings before asking for another, in ms. */
+/** How long to wait for the effect of an ICE restart before asking for another, in ms. */
 export const RESTART_AGAIN_MS = 8000;
 
 /** The number of consecutive connections that never connected, after which recovery gives up. */
@@ -66,7 +66,7 @@ export class Recovery {
   #state: State = "connecting";
   #failures = 0;
   #hasSignaling = true;
-  /** A restart that was asked for, or would have been with signaling, and that no offer has brought yet. */
+  /** An ICE restart was requested, or is due when the WebSocket is back, and its offer has not arrived yet. */
   #wanted = false;
   #restartAt = Infinity;
   /** When a connection that has not connected is given up. */
@@ -99,7 +99,7 @@ export class Recovery {
       timeout: (now) => (now < this.#connectBy ? null : this.#fail()),
       "signaling-restored": (now) => {
         this.#hasSignaling = true;
-        // What it lacks may have been lost with the WebSocket.
+        // The messages that it needs may have been lost with the WebSocket.
         if (this.#connectBy !== Infinity) this.#connectBy = Math.max(this.#connectBy, now + BEGIN_WITHIN_MS);
         return null;
       },
@@ -123,7 +123,7 @@ export class Recovery {
     },
   };
 
-  /** Handles inputs for which the state has no row. */
+  /** Handles inputs for which the state has no entry. */
   readonly #always: Row = {
     failed: () => this.#fail(),
     replaced: () => {

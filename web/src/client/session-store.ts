@@ -1,6 +1,6 @@
 /** Keeps the session token over a page reload, in this tab's sessionStorage. */
 
-/** What resumes a session. */
+/** The data that resumes a session. */
 export interface StoredSession {
   readonly userId: string;
   readonly sessionId: string;
@@ -24,7 +24,7 @@ export class SessionStore {
     this.#storage = storage;
   }
 
-  /** Opens a place for one stay in a room; null where another stay has it. Without a userId it is anybody's. */
+  /** Opens a place for one stay in a room; null if another stay uses it. Without a userId it matches any user. */
   claim(url: string, roomId: string, userId: string | undefined): StoredPlace | null {
     const key = PREFIX + JSON.stringify([url, roomId, userId ?? null]);
     if (this.#claimed.has(key)) return null;
@@ -54,7 +54,7 @@ export class SessionStore {
     return { userId, sessionId, sessionToken };
   }
 
-  /** Storage that is forbidden or full, or that somebody else has written to, is the same as none. */
+  /** Storage that is forbidden, full, or holds text of another program counts as empty. */
   #try<T>(use: (storage: Storage) => T): T | undefined {
     try {
       return use(this.#storage());
@@ -73,6 +73,6 @@ export interface StoredPlace {
   recall(): StoredSession | null;
   remember(session: StoredSession): void;
   forget(): void;
-  /** The stay is over; what is remembered stays. */
+  /** The stay is over; the stored session remains. */
   release(): void;
 }

@@ -1,4 +1,4 @@
-/** The few figures of `RTCPeerConnection.getStats` that a display or a test wants, by track. */
+/** The figures of `RTCPeerConnection.getStats` that a display or a test needs, by track. */
 import type { NegotiationStatistics } from "./negotiation.js";
 import type { Publication } from "./publications.js";
 import type { Kind, Source } from "./protocol.js";
@@ -7,7 +7,7 @@ import type { SignalingStatistics } from "./signaling.js";
 
 /**
  * What was received in one slot. Counters run since the slot was first used: a slot that is used again for
- * another track does not start from zero. A figure that the browser does not have is null.
+ * another track does not start from zero. A figure that the browser does not report is null.
  */
 export interface RemoteTrackStatistics {
   peerId: string;
@@ -62,7 +62,7 @@ export interface RoomStatistics {
 /** One entry of a report: the standard types leave out most of its members. */
 type Entry = Record<string, unknown> & { type?: string };
 
-/** Sorts a report's entries to the tracks that they belong to. */
+/** Assigns a report's entries to their tracks. */
 export function summarize(
   report: { forEach: (visit: (entry: Entry) => void) => void; get: (id: string) => unknown },
   remoteTracks: readonly RemoteTrack[],
@@ -74,7 +74,7 @@ export function summarize(
     const codec = report.get(text(entry, "codecId") ?? "") as Entry | undefined;
     return codec === undefined ? null : (text(codec, "mimeType")?.split("/")[1] ?? null);
   };
-  // Browsers differ in which of the two names they give.
+  // Browsers differ in which of the two they report.
   const ofSlot = (type: string, mid: string | null, trackIdentifier: string | undefined): Entry =>
     entries.find((entry) => entry.type === type && entry.mid === mid && mid !== null) ??
     entries.find((entry) => entry.type === type && entry.trackIdentifier === trackIdentifier) ??

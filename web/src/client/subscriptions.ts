@@ -2,7 +2,7 @@
  * Which tracks the program has asked to receive or not to receive; for all others the server decides.
  *
  * A preference outlives the WebSocket that carried it. After each return to the room it is compared with what the
- * server has, and sent again where that differs.
+ * server has, and sent again where they differ.
  */
 import { type Deferred, deferred } from "./deferred.js";
 import { RoomError } from "./errors.js";
@@ -15,7 +15,7 @@ interface Preference {
   readonly peerId: string;
   wanted: boolean;
   layer: string | null;
-  /** Requests of this WebSocket that no acknowledgement has come to. */
+  /** The number of requests on this WebSocket that were not acknowledged yet. */
   unanswered: number;
   waiting: Deferred<undefined>[];
 }
@@ -36,7 +36,7 @@ export class Subscriptions {
     return this.#preferences.get(trackId)?.wanted ?? (this.#known.has(trackId) ? true : null);
   }
 
-  /** The highest simulcast layer requested of a track; null: the best one. */
+  /** The highest simulcast layer requested for a track; null: the best one. */
   preferredLayer(trackId: string): string | null {
     const preference = this.#preferences.get(trackId) ?? this.#known.get(trackId);
     return preference?.layer ?? null;
@@ -73,7 +73,7 @@ export class Subscriptions {
     }
   }
 
-  /** We are in the room again, the server has `known`: sends again the preferences that it does not know. */
+  /** After a return to the room: `known` is what the server has; sends the preferences that differ again. */
   restore(known: readonly SubscriptionInfo[], isPublished: (peerId: string, trackId: string) => boolean): void {
     this.#known = new Map(known.map((subscription) => [subscription.trackId, subscription]));
     for (const [trackId, preference] of this.#preferences) {

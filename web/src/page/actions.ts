@@ -12,7 +12,7 @@ import { captureInWords, roomErrorInWords } from "./words.js";
 /** The room of a page opened without a link: two tabs on the same address are in one call. */
 const DEFAULT_ROOM = "lobby";
 
-/** How often the statistics are read while somebody looks at them, in ms. */
+/** How often the statistics are read while a component shows them, in ms. */
 export const STATISTICS_INTERVAL_MS = 1000;
 
 /** What the page remembers, and its address: `preferences.ts`, or a fake of it. */
@@ -29,11 +29,11 @@ export interface Memory {
 export interface Clocks {
   /** In ms since 1970, for people. */
   now(): number;
-  /** In ms, never goes back. */
+  /** In ms, monotonic. */
   monotonic(): number;
 }
 
-/** What a person can do. */
+/** The person's actions. */
 export class Actions {
   readonly #room: Room;
   readonly #media: LocalMedia;
@@ -54,7 +54,7 @@ export class Actions {
     });
   }
 
-  /** Begins as the page's address says: opens the devices, and joins where it asks for that. */
+  /** Opens the devices, and joins if the page's address asks for it. */
   async start(request: Request): Promise<void> {
     const { name, room, token, autojoin } = request;
     this.#token = token;
@@ -67,7 +67,7 @@ export class Actions {
     if (words.length > 0) this.notify(words.join(" "));
   }
 
-  /** Enters a room; without a name or a room there is nothing to be done. */
+  /** Joins a room; does nothing without a name or a room. */
   async join(name: string, roomId: string): Promise<void> {
     if (name.trim() === "" || roomId.trim() === "") return;
     const me = { name: name.trim(), roomId: roomId.trim() };
@@ -75,7 +75,7 @@ export class Actions {
     this.#memory.rememberName(me.name);
     this.#memory.showAddressOf(me.roomId);
     try {
-      // A token is good for the user whom it names.
+      // A token is valid only for the user that it names.
       const userId = userIn(this.#token) ?? this.#memory.userIdOfThisTab();
       await this.#room.join({ ...me, userId, ...(this.#token === "" ? {} : { token: this.#token }) });
     } catch (error) {
@@ -91,7 +91,7 @@ export class Actions {
     void this.#room.leave();
   }
 
-  /** Switches a device, and says in words why it does not work when it does not. */
+  /** Switches a device; if that fails, shows the reason. */
   async toggle(source: Source): Promise<void> {
     this.notify(null);
     try {
@@ -114,7 +114,7 @@ export class Actions {
     );
   }
 
-  /** Asks for no more than this simulcast layer of a track; null: for the best one. */
+  /** Sets the highest simulcast layer of a track; null: the best one. */
   async chooseLayer(peerId: string, trackId: string, layer: string | null): Promise<void> {
     await this.#ask(peerId, [trackId], () => this.#room.subscribe(trackId, layer));
   }
@@ -155,7 +155,7 @@ export class Actions {
     this.#store.setState({ notice: text === null ? null : { text, about } });
   }
 
-  /** Says something to those who hear the page instead of seeing it. */
+  /** Announces a text to screen readers. */
   announce(announcement: string): void {
     this.#store.setState({ announcement });
   }
@@ -165,7 +165,7 @@ export class Actions {
     this.#store.setState(({ log }) => ({ log: withEntry(log, { at: this.#clocks.now(), text, isTrouble }) }));
   }
 
-  /** Makes requests about tracks of one peer; what is shown is the preference at first, and then what became of it. */
+  /** Sends requests about tracks of one peer. The page shows the new preference at once; a refusal restores the old one. */
   async #ask(
     peerId: string,
     trackIds: readonly string[],
@@ -182,7 +182,7 @@ export class Actions {
       await request(trackId);
     } catch (error) {
       if (!(error instanceof RoomError)) throw error;
-      // That the track or the room has ended meanwhile can be seen.
+      // The page already shows that the track or the room has ended meanwhile.
       if (this.#room.peers.get(peerId)?.tracks.has(trackId) !== true) return;
       this.notify(roomErrorInWords(error));
       this.note(roomErrorInWords(error), true);

@@ -6,7 +6,7 @@ import { DeviceButton } from "./device-button.js";
 import { Icon } from "./icons.js";
 import { linkTo } from "./preferences.js";
 
-/** Devices, link, details, and the way out. */
+/** Buttons for devices, link, details, and leaving. */
 export function Bar({
   areDetailsOpen,
   detailsButton,
@@ -64,7 +64,7 @@ export function Bar({
   );
 }
 
-/** Phones have no screen to share; and a page that did not come over https has no devices at all. */
+/** Phones cannot share a screen. A page that was not loaded over https has no devices at all. */
 function canShareScreen(): boolean {
   return "getDisplayMedia" in ((navigator.mediaDevices as object | undefined) ?? {});
 }

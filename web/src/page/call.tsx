@@ -1,11 +1,11 @@
-/** A call: tiles, buttons, and details for those who ask. */
+/** A call: tiles, buttons, and the panel with details. */
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Bar } from "./bar.js";
 import { useActions, useShown } from "./context.js";
 import { Details } from "./details.js";
 import { Tiles } from "./tiles.js";
 
-/** What is shown while one is in a room. */
+/** The page while the person is in a room. */
 export function Call() {
   const roomId = useShown((state) => state.roomId);
   const isAlone = useShown(({ people }) => people.size === 0);
@@ -15,7 +15,7 @@ export function Call() {
   const title = useRef<HTMLHeadingElement>(null);
   const detailsButton = useRef<HTMLButtonElement>(null);
 
-  // The button that had the focus is gone; this also tells those who hear the page where they are.
+  // The button that had the focus is gone. Focus here also makes screen readers announce the call.
   useEffect(() => {
     title.current?.focus();
   }, []);

@@ -1,4 +1,4 @@
-/** A room, the devices and the store that shows them: all of the page that is not on the screen. */
+/** A room, the devices and the store that shows them: the page without its components. */
 import { createStore, type StoreApi } from "zustand/vanilla";
 import type { LocalMedia, Room } from "../client/index.js";
 import { Actions, type Clocks, type Memory } from "./actions.js";
@@ -6,7 +6,7 @@ import { narrate } from "./event-log.js";
 import { follow } from "./follow.js";
 import { INITIAL, type State } from "./state.js";
 
-/** What the components get: a store to read, and what a person can do. */
+/** What the components use: a store to read, and the person's actions. */
 export interface Conference {
   readonly store: StoreApi<State>;
   readonly actions: Actions;
@@ -14,7 +14,7 @@ export interface Conference {
 
 const BROWSER_CLOCKS: Clocks = { now: () => Date.now(), monotonic: () => performance.now() };
 
-/** Makes the store and feeds it with the events of `room` and `media` for as long as these live. */
+/** Makes the store and feeds it with the events of `room` and `media` until the page closes. */
 export function createConference(
   room: Room,
   media: LocalMedia,

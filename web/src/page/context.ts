@@ -1,4 +1,4 @@
-/** How components get at the conference. */
+/** Gives components access to the conference. */
 import { createContext, useContext } from "react";
 import { useStore } from "zustand";
 import type { Actions } from "./actions.js";
@@ -19,7 +19,7 @@ export function useShown<T>(select: (state: State) => T): T {
   return useStore(useConference().store, select);
 }
 
-/** What the person can do. */
+/** The person's actions. */
 export function useActions(): Actions {
   return useConference().actions;
 }

@@ -1,11 +1,12 @@
-/** Copies text for the person. */
+/** Copies text to the clipboard. */
 import { useEffect, useRef, useState } from "react";
 
 /** How long "done" is shown, in ms. */
 export const DONE_MS = 1500;
 
 /**
- * Returns whether a copy has just been made, and what makes one: it resolves to false where the browser forbids it.
+ * Returns whether text was copied just now, and the function that copies. It resolves to false if the browser forbids
+ * copying.
  */
 export function useCopying(): [isDone: boolean, copy: (text: string) => Promise<boolean>] {
   const [isDone, setDone] = useState(false);

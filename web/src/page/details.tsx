@@ -11,7 +11,7 @@ export function Details({ onClose }: { onClose: () => void }) {
   const [tab, setTab] = useState<Tab>("statistics");
   const buttons = useRef<Partial<Record<Tab, HTMLButtonElement | null>>>({});
 
-  // As the ARIA practices have it: one stop for the Tab key, arrows from one tab to the next.
+  // As in the ARIA Authoring Practices: one stop for the Tab key, arrow keys between the tabs.
   const onArrow = (event: KeyboardEvent) => {
     if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
     const other = tab === "statistics" ? "events" : "statistics";

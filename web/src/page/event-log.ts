@@ -29,7 +29,7 @@ export function logAsText(log: readonly LogEntry[]): string {
 
 /** Describes a room's events in words; `note` is called with each text and whether it is an error. */
 export function narrate(room: Room, note: (text: string, isTrouble: boolean) => void): void {
-  // The tracks of those who leave end after they are gone from `room.peers`.
+  // When a peer leaves, its tracks end after `room.peers` has dropped it.
   const names = new Map<string, string>();
   const of = (peerId: string, source: Source) => `${names.get(peerId) ?? peerId}’s ${DEVICES[source]}`;
   const tell = (text: string) => {

@@ -1,13 +1,13 @@
-/** The list of what happened. */
+/** The list of events. */
 import { useLayoutEffect, useRef } from "react";
 import { useActions, useShown } from "./context.js";
 import { useCopying } from "./copy.js";
 import { logAsText } from "./event-log.js";
 
-/** How far from its end a list may be and still follow what comes, in CSS pixels. */
+/** A list scrolled to within this distance of its end follows new entries, in CSS pixels. */
 const NEAR_THE_END = 48;
 
-/** All entries, the newest last; who reads at the end goes on there, who has scrolled up stays. */
+/** All entries, the newest last. The list scrolls to new entries unless the person has scrolled up. */
 export function Events() {
   const log = useShown((state) => state.log);
   const actions = useActions();

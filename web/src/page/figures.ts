@@ -1,4 +1,4 @@
-/** What the statistics mean: rates and shares, from the counters at two moments. */
+/** Computes rates and shares from the counters at two moments. */
 import type {
   Kind,
   PublicationStatistics,
@@ -7,34 +7,34 @@ import type {
   Source,
 } from "../client/index.js";
 
-/** The room's statistics, and when they were taken: in ms of a clock that never goes back. */
+/** The room's statistics, and when they were taken: in ms of a monotonic clock. */
 export interface Snapshot {
   readonly at: number;
   readonly statistics: RoomStatistics;
 }
 
-/** One track's figures; null: the browser does not say, or there is nothing to compare with yet. */
+/** One track's figures; null: the browser does not report it, or there is no earlier value yet. */
 export interface TrackFigures {
-  /** Tells the tracks of one list apart. */
+  /** Unique in one list. */
   readonly key: string;
-  /** Whose it is; null: ours. */
+  /** The publisher's name; null: ours. */
   readonly peerId: string | null;
   readonly kind: Kind;
   readonly source: Source;
   readonly codec: string | null;
   /** In bit/s, without headers. */
   readonly bitrate: number | null;
-  /** Packets lost of those sent, 0 to 1. */
+  /** Share of the sent packets that were lost, 0 to 1. */
   readonly loss: number | null;
   readonly framesPerSecond: number | null;
   /** In pixels. */
   readonly size: { readonly width: number; readonly height: number } | null;
 }
 
-/** What is shown of a connection. */
+/** The figures of a connection. */
 export interface Figures {
   readonly roundTripMs: number | null;
-  /** Sums of what is known, in bit/s. */
+  /** Sums of the known rates, in bit/s. */
   readonly receivedBitrate: number | null;
   readonly sentBitrate: number | null;
   readonly received: readonly TrackFigures[];
@@ -46,7 +46,7 @@ export function figuresOf(current: Snapshot, earlier: Snapshot | null): Figures 
   const seconds = earlier === null ? 0 : (current.at - earlier.at) / 1000;
   const { remote, published, roundTripMs } = current.statistics;
   const received = remote.map((track) => {
-    // A slot counts on when it is used again for another track.
+    // The counters of a slot continue when it is reused for another track.
     const before = earlier?.statistics.remote.find(
       ({ mid, trackId }) => mid === track.mid && trackId === track.trackId,
     );
@@ -102,7 +102,7 @@ function sentFigures(
   };
 }
 
-/** By how much a counter grew; null where that is not known, as after the start of another connection. */
+/** How much a counter grew; null if that is unknown, for example after another connection has started. */
 function growth(now: number | null, before: number | null | undefined): number | null {
   if (now === null || before === null || before === undefined || now < before) return null;
   return now - before;

@@ -1,4 +1,4 @@
-/** Keeps the store as the room and the devices are: follows their events, and does nothing else. */
+/** Updates the store from the events of the room and the devices. */
 import type { StoreApi } from "zustand/vanilla";
 import type { LocalMedia, Room, RoomEvents, Source } from "../client/index.js";
 import type { OwnSource, Person, State } from "./state.js";
@@ -7,7 +7,7 @@ import { endInWords, roomErrorInWords } from "./words.js";
 const UNSTABLE = "Your connection is unstable: reconnecting…";
 const RECONNECTING = "The connection to the server is lost: reconnecting…";
 
-/** Follows `room` and `media` for as long as they live. */
+/** Follows the events of `room` and `media`. */
 export function follow(room: Room, media: LocalMedia, { setState }: StoreApi<State>): void {
   const announce = (announcement: string) => {
     setState({ announcement });
@@ -20,7 +20,7 @@ export function follow(room: Room, media: LocalMedia, { setState }: StoreApi<Sta
     setState((state) => ({
       connection: change.state,
       notice: noticeAfter(change, state.notice),
-      // Whoever is not in a call hears nothing.
+      // Outside a call no sound plays.
       isSoundBlocked: state.isSoundBlocked && room.inRoom,
       transport: room.inRoom ? state.transport : null,
     }));
@@ -70,7 +70,7 @@ export function follow(room: Room, media: LocalMedia, { setState }: StoreApi<Sta
   });
 }
 
-/** The change that takes over what the room knows of one peer at this moment. */
+/** The change of the store that copies the room's present data about one peer. */
 export function withPerson(room: Room, peerId: string): (state: State) => Pick<State, "people"> {
   return (state) => {
     const people = new Map(state.people);
@@ -100,7 +100,7 @@ function noticeAfter({ state, error }: RoomEvents["stateChanged"], notice: State
   return state === "joined" && notice?.about === "signaling" ? null : notice;
 }
 
-/** A new stream is made only for another track: a player that gets the same stream does not flicker. */
+/** Creates a new stream only for another track: a player that gets the same stream does not flicker. */
 function ownSource(media: LocalMedia, source: Source, { stream }: OwnSource): OwnSource {
   const isOn = media.isOn(source);
   const track = media.track(source);

@@ -1,10 +1,10 @@
-/** Lays tiles out so that they are as large as they can be. */
+/** Lays tiles out as large as possible. */
 import { type RefObject, useEffect, useRef, useState } from "react";
 
-/** A screen is as large as four people where there is room for two columns. */
+/** A screen takes the space of four people (2 x 2) where there are at least two columns. */
 const CELLS_OF_SCREEN = 4;
 
-/** A grid of cells; in a `isWide` one there is room for two beside each other, and so for large screens. */
+/** A grid of cells; `isWide`: it has at least two columns, and so space for large screens. */
 export interface Grid {
   readonly columns: number;
   readonly rows: number;
@@ -17,7 +17,7 @@ export function columnsFor(count: number, width: number, height: number): number
   for (let columns = 1; columns <= count; columns += 1) {
     const rows = Math.ceil(count / columns);
     const tileWidth = Math.min(width / columns, ((height / rows) * 16) / 9);
-    // Of equally good ones the one with more columns: beside each other people look as they do at a table.
+    // If two are equally good, take more columns: people appear beside each other, as at a table.
     if (tileWidth >= best.tileWidth - 0.5) best = { columns, tileWidth };
   }
   return best.columns;
@@ -31,7 +31,7 @@ export function gridFor(tiles: number, screens: number, width: number, height: n
   return { columns, rows: isWide ? Math.ceil(cells / columns) : Math.max(1, tiles), isWide };
 }
 
-/** The same for the element that gets the returned ref, as its size changes. */
+/** The same for the element that gets the returned ref; it is updated when the element's size changes. */
 export function useGrid(tiles: number, screens: number): [ref: RefObject<HTMLDivElement | null>, grid: Grid] {
   const ref = useRef<HTMLDivElement>(null);
   const [{ width, height }, setSize] = useState({ width: 0, height: 0 });

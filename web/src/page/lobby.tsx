@@ -1,4 +1,4 @@
-/** The form in front of a call: name, room, and how one will look. */
+/** The form before a call: name, room, and camera preview. */
 import { type SyntheticEvent, useEffect, useRef } from "react";
 import { useActions, useShown } from "./context.js";
 import { DeviceButton } from "./device-button.js";
@@ -20,7 +20,7 @@ export function Lobby() {
   const isJoining = connection === "connecting" || connection === "joining";
   const isBusy = isJoining || connection === "leaving";
 
-  // At the start, and after each call or try to join: what the person will want next.
+  // At the start, and after each call or failed join: the focus goes where the person continues.
   useEffect(() => {
     if (isBusy) return;
     (nameInput.current?.value === "" ? nameInput.current : joinButton.current)?.focus();

@@ -12,7 +12,7 @@ if (container === null) throw new Error("index.html has no #page");
 
 const room = new Room();
 const conference = createConference(room, new LocalMedia(room), preferences);
-// First, so that the form shows what the address and the last visit say.
+// Before the page is drawn, so that the form shows the values of the address and of the last visit.
 void conference.actions.start(preferences.readRequest(location));
 createRoot(container).render(
   <StrictMode>

@@ -1,7 +1,7 @@
-/** Messages: one above everything else, and what is only said. */
+/** Messages: one shown above everything else, and one for screen readers only. */
 import { useActions, useShown } from "./context.js";
 
-/** The message that is shown, if any. Its place is always there, since only then it is read out when it comes. */
+/** The message, if any. Its element is always there: otherwise screen readers would not read a new message. */
 export function NoticeBar() {
   const notice = useShown((state) => state.notice);
   const actions = useActions();
@@ -22,7 +22,7 @@ export function NoticeBar() {
   );
 }
 
-/** What happens, for those who hear the page. */
+/** Announces events to screen readers. */
 export function Announcer() {
   const announcement = useShown((state) => state.announcement);
   return (

@@ -1,4 +1,4 @@
-/** The two elements that play streams. They let go of the stream when they go. */
+/** The two elements that play streams. They release the stream when they are removed. */
 import { type RefObject, useEffect, useRef } from "react";
 import { useActions, useShown } from "./context.js";
 
@@ -21,7 +21,7 @@ function usePlayer<Player extends HTMLMediaElement>(stream: MediaStream | null):
     const player = ref.current;
     if (player === null || stream === null || !player.paused) return;
     player.play().catch((error: unknown) => {
-      // An AbortError only says that another source took its place.
+      // An AbortError only says that another source replaced this one.
       if (error instanceof DOMException && error.name === "NotAllowedError") actions.soundBlocked();
     });
   }, [stream, round, actions]);
@@ -29,7 +29,7 @@ function usePlayer<Player extends HTMLMediaElement>(stream: MediaStream | null):
   return ref;
 }
 
-/** A picture, without sound. */
+/** Plays video without sound. */
 export function Picture({
   stream,
   label,
@@ -39,7 +39,7 @@ export function Picture({
   stream: MediaStream | null;
   label: string;
   isMirrored?: boolean;
-  /** Called with true when frames are there, and with false when they are no more. */
+  /** Called with true when frames arrive, and with false when there are none any more. */
   onShown?: (isShown: boolean) => void;
 }) {
   const ref = usePlayer<HTMLVideoElement>(stream);
@@ -57,7 +57,7 @@ export function Picture({
   );
 }
 
-/** A sound; there is nothing to be seen. */
+/** Plays audio; it shows nothing. */
 export function Sound({ stream }: { stream: MediaStream }) {
   return <audio ref={usePlayer<HTMLAudioElement>(stream)} />;
 }

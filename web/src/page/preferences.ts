@@ -19,14 +19,15 @@ export interface Request {
 }
 
 /**
- * Reads the query and the fragment of the page's address; a name or switch that they do not give is the remembered one.
+ * Reads the query and the fragment of the page's address. A name or switch that is absent there has the remembered
+ * value.
  *
- * A token may be in either. The fragment is the better place: browsers do not send it, so that no log has it.
+ * A token may be in either. The fragment is safer: browsers do not send it, so it appears in no log.
  */
 export function readRequest({ search, hash }: { search: string; hash: string }): Request {
   const query = new URLSearchParams(search);
   const token = new URLSearchParams(hash.slice(1)).get("token") ?? query.get("token");
-  // Kept for a reload, because joining takes it out of the address: what one copies from there is no secret.
+  // Kept for a reload, because joining removes the token from the address: a copied address must contain no secret.
   if (token !== null) remember(() => sessionStorage, TOKEN_KEY, token);
   const off = (recall(() => localStorage, OFF_KEY) ?? "").split(" ");
   const isOn = (source: string) => (query.has(source) ? query.get(source) !== "0" : !off.includes(source));
@@ -45,15 +46,15 @@ export function rememberName(name: string): void {
   remember(() => localStorage, NAME_KEY, name);
 }
 
-/** Remembers what the person wants switched off for the next visit. */
+/** Remembers for the next visit which devices are off. */
 export function rememberDevices(on: { mic: boolean; camera: boolean }): void {
   const off = [on.mic ? [] : ["mic"], on.camera ? [] : ["camera"]].flat();
   remember(() => localStorage, OFF_KEY, off.join(" "));
 }
 
 /**
- * An id that stays the same when the page is reloaded, and differs between tabs: the same user joining again
- * takes the place of the old one.
+ * An id that stays the same when the page is reloaded, and differs between tabs: when the same user joins again,
+ * the server replaces the old peer.
  */
 export function userIdOfThisTab(): string {
   const known = recall(() => sessionStorage, USER_KEY);
@@ -68,21 +69,21 @@ export function rememberCall(room: string): void {
   remember(() => sessionStorage, CALL_KEY, room);
 }
 
-/** The room that a reload of the page has interrupted; empty when it has interrupted nothing. */
+/** The room of the call that a reload of the page interrupted; empty if there was no call. */
 export function interruptedCall(): string {
   const [navigation] = performance.getEntriesByType("navigation");
   const isReload = (navigation as PerformanceNavigationTiming | undefined)?.type === "reload";
-  // A duplicated tab starts with the same storage, but must not push the first one out of the call, now or later.
+  // A duplicated tab starts with the same storage, but must not replace the first one in the call, now or later.
   if (!isReload) rememberCall("");
   return recall(() => sessionStorage, CALL_KEY) ?? "";
 }
 
-/** Makes the page's address the one of this room, without anything that was meant for us alone. */
+/** Changes the page's address to this room's, without the token and the switches. */
 export function showAddressOf(room: string): void {
   history.replaceState(null, "", linkTo(room));
 }
 
-/** The address that brings somebody else to this room. */
+/** The address to send to other people who should join this room. */
 export function linkTo(room: string): string {
   const url = new URL(location.href);
   url.search = new URLSearchParams({ room }).toString();
@@ -90,7 +91,7 @@ export function linkTo(room: string): string {
   return url.href;
 }
 
-// Storage may be forbidden by the person or full: then nothing is remembered, and nothing else is different.
+// The person may forbid storage, or it may be full: then the page works but remembers nothing.
 
 function recall(storage: () => Storage, key: string): string | null {
   try {

@@ -1,4 +1,4 @@
-/** What the page shows, as data: one store holds it, the components only print it. */
+/** What the page shows, as data: one store holds it, the components only render it. */
 import type { ConnectionState, RemotePeer, RemoteTrack, Source } from "../client/index.js";
 import type { LogEntry } from "./event-log.js";
 import type { Figures } from "./figures.js";
@@ -10,14 +10,14 @@ export interface OwnSource {
   readonly stream: MediaStream | null;
 }
 
-/** What is asked for of somebody's track. */
+/** The person's preference for another peer's track. */
 export interface Preference {
   readonly isReceived: boolean;
-  /** The highest simulcast layer that is wanted; null: the best one. */
+  /** The highest simulcast layer to receive; null: the best one. */
   readonly layer: string | null;
 }
 
-/** Somebody else in the room, with all that a tile needs to know. A change makes a new object. */
+/** Another peer in the room, with all that a tile shows. A change makes a new object. */
 export interface Person {
   readonly peer: RemotePeer;
   readonly received: readonly RemoteTrack[];
@@ -28,7 +28,7 @@ export interface Person {
 /** A message above everything else. */
 export interface Notice {
   readonly text: string;
-  /** What it is about: messages about a connection go away when that is well again. */
+  /** The cause: a message about a connection goes away when the connection works again. */
   readonly about: "signaling" | "media" | "other";
 }
 
@@ -41,17 +41,17 @@ export interface State {
   readonly name: string;
   readonly roomId: string;
   readonly own: Readonly<Record<Source, OwnSource>>;
-  /** By peerId, in the order in which they came. */
+  /** By peerId, in the order in which they joined. */
   readonly people: ReadonlyMap<string, Person>;
   readonly notice: Notice | null;
-  /** What was said last to those who hear the page instead of seeing it. */
+  /** The last text for screen readers. */
   readonly announcement: string;
   readonly log: readonly LogEntry[];
-  /** Null while nobody looks at them. */
+  /** Null while no component shows them. */
   readonly figures: Figures | null;
-  /** The browser waits for the person to do something before it plays sound. */
+  /** The browser blocks sound until the person clicks. */
   readonly isSoundBlocked: boolean;
-  /** Grows when the person asks for the sound: each player then tries again. */
+  /** Counts the person's clicks for sound: each player then tries again. */
   readonly playRound: number;
 }
 
@@ -73,7 +73,7 @@ export const INITIAL: State = {
   playRound: 0,
 };
 
-/** Whether the call is shown, and not the lobby. */
+/** Whether the page shows the call instead of the lobby. */
 export function isInCall({ connection }: State): boolean {
   return connection === "joined" || connection === "reconnecting";
 }

@@ -1,4 +1,4 @@
-/** How the connection is, in figures. */
+/** The statistics of the connection. */
 import { useEffect } from "react";
 import { useActions, useShown } from "./context.js";
 import type { TrackFigures } from "./figures.js";

@@ -1,23 +1,23 @@
-/** One tile: a picture, whose it is, and how that person is doing. */
+/** One tile: a video, the person's name, and the state of their devices and connection. */
 import { type ReactNode, useState } from "react";
 import { Icon } from "./icons.js";
 import { Picture } from "./players.js";
 
 /** What a tile shows. */
 export interface TileProps {
-  /** Whose it is; `caption` is what stands there instead of the name alone. */
+  /** The person's name; `caption`, if any, is shown in its place. */
   name: string;
   caption?: string;
   kind?: "person" | "screen";
-  /** Our own picture is shown as in a mirror. */
+  /** Mirrors our own video. */
   isSelf?: boolean;
   stream: MediaStream | null;
   isMuted?: boolean;
-  /** The camera is off: the initials are shown, whatever the stream brings. */
+  /** The camera is off: shows the initials, even if the stream has frames. */
   isPictureOff?: boolean;
   /** The connection broke and may come back. */
   isAway?: boolean;
-  /** Sounds, and what can be chosen. */
+  /** Audio players and controls. */
   children?: ReactNode;
 }
 
@@ -25,7 +25,7 @@ export interface TileProps {
 export function Tile(props: TileProps) {
   const { name, caption = name, kind = "person", stream, children } = props;
   const { isSelf = false, isMuted = false, isPictureOff = false, isAway = false } = props;
-  // A track without frames leaves the last picture of the one before it: show the video only while it plays.
+  // Without frames, the element keeps the last frame of the previous track: show the video only while it plays.
   const [hasPicture, setHasPicture] = useState(false);
   const classes = {
     "is-screen": kind === "screen",

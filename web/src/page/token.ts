@@ -1,6 +1,6 @@
-/** What a join token tells the page. Whether it is genuine is for the server to say. */
+/** Reads a join token for the page. Only the server verifies it. */
 
-/** The user whom a token (a JWT, RFC 7519) names in its `sub`; null where it names nobody or cannot be read. */
+/** The user whom a token (a JWT, RFC 7519) names in its `sub`; null if it has no `sub` or cannot be read. */
 export function userIn(token: string): string | null {
   const [, payload = ""] = token.split(".");
   try {

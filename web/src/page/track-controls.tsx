@@ -1,4 +1,4 @@
-/** What one can choose about somebody's tracks: whether to receive them, and in which quality at most. */
+/** Controls for another person's tracks: whether to receive them, and the highest layer. */
 import { useId } from "react";
 import type { TrackInfo } from "../client/index.js";
 import { useActions } from "./context.js";
@@ -6,7 +6,7 @@ import { Icon } from "./icons.js";
 import type { Person } from "./state.js";
 import { layersInWords } from "./words.js";
 
-/** The buttons for `tracks`, all of one person and shown in one tile. */
+/** The controls for `tracks`, which belong to one person and one tile. */
 export function TrackControls({ person, tracks }: { person: Person; tracks: readonly TrackInfo[] }) {
   const pictures = tracks.filter(({ kind }) => kind === "video");
   const sounds = tracks.filter(({ kind }) => kind === "audio");
@@ -21,7 +21,7 @@ export function TrackControls({ person, tracks }: { person: Person; tracks: read
   );
 }
 
-/** Receives all of `tracks`, or none; nothing where there are none. */
+/** Switches between receiving all of `tracks` and none; renders nothing if `tracks` is empty. */
 function ReceiveButton({
   person,
   tracks,
@@ -52,14 +52,14 @@ function ReceiveButton({
   );
 }
 
-/** Which simulcast layer is wanted at most; nothing where the publisher sends only one. */
+/** Selects the highest simulcast layer; renders nothing if the publisher sends only one. */
 function LayerChoice({ person, track }: { person: Person; track: TrackInfo }) {
   const actions = useActions();
   const hintId = useId();
   const { trackId, layers } = track;
   if (layers.length < 2) return null;
   const names = layersInWords(layers);
-  // The library and the server keep the preference; which layer is sent is for the server to say.
+  // The library and the server keep the preference; the server decides which layer it sends.
   const hint = "The highest quality to receive. The server may send less or may not support the choice.";
   return (
     <>

@@ -1,6 +1,6 @@
-/** Figures as people read them. */
+/** Formats figures for people. */
 
-/** What stands where a figure is not known. */
+/** Shown for an unknown figure. */
 export const UNKNOWN = "–";
 
 /** Bit/s, as "64 kbit/s" or "1.48 Mbit/s". */
@@ -9,7 +9,7 @@ export function bitrateInWords(bitrate: number | null): string {
   return bitrate < 999_500 ? `${(bitrate / 1000).toFixed(0)} kbit/s` : `${(bitrate / 1e6).toFixed(2)} Mbit/s`;
 }
 
-/** A share of 0 to 1, in percent. */
+/** A share from 0 to 1, in percent. */
 export function shareInWords(share: number | null): string {
   return share === null ? UNKNOWN : `${(share * 100).toFixed(1)} %`;
 }
