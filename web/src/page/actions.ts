@@ -165,7 +165,7 @@ export class Actions {
     this.#store.setState(({ log }) => ({ log: withEntry(log, { at: this.#clocks.now(), text, isTrouble }) }));
   }
 
-  /** Sends requests about tracks of one peer. The page shows the new preference at once; a refusal restores the old one. */
+  /** Sends requests about tracks of one peer. The page shows the new preference at once; a refusal undoes it. */
   async #ask(
     peerId: string,
     trackIds: readonly string[],

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { LocalMedia } from "../../src/client/local-media.js";
 import type { Source } from "../../src/client/protocol.js";
 import { FakeStream, FakeTrack } from "../fakes/media.js";
-import { settle, World } from "../fakes/world.js";
+import { settle, RoomHarness } from "../fakes/harness.js";
 
 /** Devices that open, that are absent, or that the browser forbids. */
 class FakeDevices {
@@ -32,22 +32,22 @@ class FakeDevices {
   }
 }
 
-let world: World;
+let harness: RoomHarness;
 let devices: FakeDevices;
 let media: LocalMedia;
 let changes: Source[];
 
 beforeEach(() => {
-  world = new World();
+  harness = new RoomHarness();
   devices = new FakeDevices();
-  media = new LocalMedia(world.room, {}, devices as unknown as MediaDevices);
+  media = new LocalMedia(harness.room, {}, devices as unknown as MediaDevices);
   changes = [];
   media.on("changed", (source) => changes.push(source));
 });
 
 afterEach(async () => {
-  void world.room.leave();
-  if (world.sockets.length > 0) world.socket.end();
+  void harness.room.leave();
+  if (harness.sockets.length > 0) harness.socket.end();
   await settle();
   vi.unstubAllGlobals();
 });
@@ -56,8 +56,8 @@ describe("starting", () => {
   it("asks once for camera and microphone before the join, and publishes them in the room", async () => {
     expect(await media.start({ mic: true, camera: true })).toEqual([]);
     expect(devices.asked).toEqual(["audio+video"]);
-    await world.join();
-    expect(world.socket.of("offer")[0]?.tracks).toEqual([
+    await harness.join();
+    expect(harness.socket.of("offer")[0]?.tracks).toEqual([
       { mid: "c0", source: "mic" },
       { mid: "c1", source: "camera" },
     ]);
@@ -82,19 +82,19 @@ describe("starting", () => {
     const starting = media.start({ mic: true, camera: true });
     await Promise.all([starting, media.set("camera", true), media.set("mic", true)]);
     expect(devices.asked).toEqual(["audio+video"]);
-    expect(world.room.publications.map(({ source }) => source)).toEqual(["mic", "camera"]);
+    expect(harness.room.publications.map(({ source }) => source)).toEqual(["mic", "camera"]);
   });
 
   it("waits for a device that the person is switching on", async () => {
     const opening = media.set("camera", true);
     await Promise.all([opening, media.start({ mic: true, camera: true })]);
     expect(devices.opened.map(({ kind }) => kind)).toEqual(["video", "audio"]);
-    expect(world.room.publications.map(({ source }) => source)).toEqual(["camera", "mic"]);
+    expect(harness.room.publications.map(({ source }) => source)).toEqual(["camera", "mic"]);
   });
 
   it("reports it when the browser hides the devices", async () => {
     vi.stubGlobal("navigator", {});
-    const hidden = new LocalMedia(world.room);
+    const hidden = new LocalMedia(harness.room);
     const failures = await hidden.start({ mic: true, camera: true });
     expect(failures.map(({ error }) => (error as Error).name)).toEqual(["SecurityError", "SecurityError"]);
   });
@@ -102,7 +102,7 @@ describe("starting", () => {
 
 describe("switching", () => {
   it("mutes the microphone and keeps it open", async () => {
-    await world.join();
+    await harness.join();
     await media.set("mic", true);
     await media.set("mic", false);
     expect(devices.opened[0]).toMatchObject({ enabled: false, readyState: "live" });
@@ -114,7 +114,7 @@ describe("switching", () => {
   });
 
   it("closes the camera, and later puts a new track into the same publication", async () => {
-    await world.join();
+    await harness.join();
     await media.set("camera", true);
     await settle();
     await media.set("camera", false);
@@ -122,9 +122,9 @@ describe("switching", () => {
     expect(media.track("camera")).toBeNull();
     await media.set("camera", true);
     await settle();
-    expect(world.connection.getTransceivers()).toHaveLength(1);
-    expect(world.connection.getTransceivers()[0]?.sender.track).toBe(devices.opened[1]);
-    expect(world.socket.of("media-state").map(({ cameraEnabled }) => cameraEnabled)).toEqual([
+    expect(harness.connection.getTransceivers()).toHaveLength(1);
+    expect(harness.connection.getTransceivers()[0]?.sender.track).toBe(devices.opened[1]);
+    expect(harness.socket.of("media-state").map(({ cameraEnabled }) => cameraEnabled)).toEqual([
       false,
       true,
       false,
@@ -133,16 +133,16 @@ describe("switching", () => {
   });
 
   it("ends the publication of a screen, and marks a new one as text", async () => {
-    await world.join();
+    await harness.join();
     await media.set("screen", true);
     expect(devices.opened[0]?.contentHint).toBe("detail");
     await media.set("screen", false);
     expect(devices.opened[0]?.readyState).toBe("ended");
-    expect(world.room.publications).toEqual([]);
+    expect(harness.room.publications).toEqual([]);
   });
 
   it("runs one operation after the other", async () => {
-    await world.join();
+    await harness.join();
     const all = [media.set("camera", true), media.set("camera", false), media.set("camera", true)];
     await Promise.all(all);
     expect(media.isOn("camera")).toBe(true);
@@ -181,22 +181,22 @@ describe("ending", () => {
 
   it("closes the devices when the room is left, and keeps them when it is lost", async () => {
     await media.start({ mic: true, camera: true });
-    await world.join();
-    world.socket.end();
+    await harness.join();
+    harness.socket.end();
     expect(devices.opened.map(({ readyState }) => readyState)).toEqual(["live", "live"]);
-    await world.room.leave();
+    await harness.room.leave();
     expect(devices.opened.map(({ readyState }) => readyState)).toEqual(["ended", "ended"]);
     expect(media.track("camera")).toBeNull();
   });
 
   it("closes a camera that opens after the room was left", async () => {
-    await world.join();
+    await harness.join();
     await media.set("camera", true);
     await media.set("camera", false);
     const opening = media.set("camera", true);
     while (devices.opened.length < 2) await Promise.resolve();
-    const left = world.room.leave();
-    world.socket.end();
+    const left = harness.room.leave();
+    harness.socket.end();
     await Promise.all([opening, left]);
     expect(devices.opened.map(({ readyState }) => readyState)).toEqual(["ended", "ended"]);
     expect(media.isOn("camera")).toBe(false);
@@ -208,22 +208,22 @@ describe("ending", () => {
         media.stop();
       },
       async () => {
-        const left = world.room.leave();
-        world.socket.end();
+        const left = harness.room.leave();
+        harness.socket.end();
         await left;
       },
     ];
     for (const end of ends) {
-      await world.join();
+      await harness.join();
       const opening = [media.start({ mic: true, camera: true }), media.set("screen", true)];
       while (devices.opened.length < 3) await Promise.resolve();
       await end();
       await Promise.all(opening);
       expect(devices.opened.map(({ readyState }) => readyState)).not.toContain("live");
-      expect(world.room.publications).toEqual([]);
+      expect(harness.room.publications).toEqual([]);
       devices.opened.length = 0;
-      void world.room.leave();
-      world.socket.end();
+      void harness.room.leave();
+      harness.socket.end();
       await settle();
     }
   });
@@ -232,6 +232,6 @@ describe("ending", () => {
     await media.start({ mic: true, camera: true });
     media.stop();
     expect(devices.opened.map(({ readyState }) => readyState)).toEqual(["ended", "ended"]);
-    expect(world.room.publications).toEqual([]);
+    expect(harness.room.publications).toEqual([]);
   });
 });

@@ -2,7 +2,7 @@ import { afterEach, expect, it, vi } from "vitest";
 import { MediaConnection } from "../../src/client/media-connection.js";
 import { Publications } from "../../src/client/publications.js";
 import { description, FakeConnection } from "../fakes/connection.js";
-import { settle } from "../fakes/world.js";
+import { settle } from "../fakes/harness.js";
 
 afterEach(() => {
   vi.useRealTimers();

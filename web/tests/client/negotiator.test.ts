@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { Negotiator } from "../../src/client/negotiator.js";
 import { description, FakeConnection, type FakeTransceiver } from "../fakes/connection.js";
 import { FakeTrack } from "../fakes/media.js";
-import { settle } from "../fakes/world.js";
+import { settle } from "../fakes/harness.js";
 
 let connection: FakeConnection;
 let negotiator: Negotiator;

@@ -4,7 +4,7 @@ import { type ConnectionEvent, type ConnectionState, nextState } from "../../src
 import { Emitter } from "../../src/client/emitter.js";
 import { summarize } from "../../src/client/stats.js";
 import { track } from "../fakes/media.js";
-import { settle, World } from "../fakes/world.js";
+import { settle, RoomHarness } from "../fakes/harness.js";
 
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -94,13 +94,13 @@ describe("Emitter", () => {
 
 describe("statistics", () => {
   it("finds the figures of each track by mid or by the track's id", async () => {
-    const world = new World();
+    const harness = new RoomHarness();
     const CAMERA = { trackId: "t", kind: "video", source: "camera", layers: [] };
-    world.room.publish(track("audio"));
-    await world.join([{ peerId: "ann", tracks: [CAMERA, { ...CAMERA, trackId: "t2" }] }]);
-    await world.answer(["ann t", "ann t2"]);
-    const [first, second] = world.room.remoteTracks;
-    world.connection.stats = new Map<string, Record<string, unknown>>([
+    harness.room.publish(track("audio"));
+    await harness.join([{ peerId: "ann", tracks: [CAMERA, { ...CAMERA, trackId: "t2" }] }]);
+    await harness.answer(["ann t", "ann t2"]);
+    const [first, second] = harness.room.remoteTracks;
+    harness.connection.stats = new Map<string, Record<string, unknown>>([
       ["codec", { type: "codec", mimeType: "video/VP8" }],
       [
         "in1",
@@ -118,7 +118,7 @@ describe("statistics", () => {
       ["back", { type: "remote-inbound-rtp", fractionLost: 0.25 }],
       ["pair", { type: "candidate-pair", nominated: true, currentRoundTripTime: 0.05 }],
     ]);
-    const statistics = await world.room.statistics();
+    const statistics = await harness.room.statistics();
     expect(statistics.remote).toMatchObject([
       { trackId: "t", codec: "VP8", framesDecoded: 7, packetsLost: 1, jitterMs: 2, totalAudioEnergy: null },
       { trackId: "t2", codec: null, framesDecoded: 8, frameWidth: 640, packetsLost: 0 },
@@ -128,21 +128,21 @@ describe("statistics", () => {
     ]);
     expect(statistics.roundTripMs).toBe(50);
     expect(statistics.negotiation).toMatchObject({ offers: 1 });
-    void world.room.leave();
+    void harness.room.leave();
     await settle();
   });
 
   it("are empty when the connection closes while they are read", async () => {
-    const world = new World();
-    await world.join([]);
-    const asked = world.room.statistics();
-    void world.room.leave();
+    const harness = new RoomHarness();
+    await harness.join([]);
+    const asked = harness.room.statistics();
+    void harness.room.leave();
     expect(await asked).toMatchObject({ remote: [], roundTripMs: null, negotiation: null });
   });
 
   it("are empty without a connection", async () => {
-    const world = new World();
-    expect(await world.room.statistics()).toEqual({
+    const harness = new RoomHarness();
+    expect(await harness.room.statistics()).toEqual({
       remote: [],
       published: [],
       roundTripMs: null,

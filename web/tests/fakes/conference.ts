@@ -1,10 +1,10 @@
-/** The page without its components: a fake world, devices, storage, and clocks that the test sets. */
+/** The page without its components: a fake harness, devices, storage, and clocks that the test sets. */
 import { LocalMedia } from "../../src/client/local-media.js";
 import type { Memory } from "../../src/page/actions.js";
 import { createConference, type Conference } from "../../src/page/conference.js";
 import type { State } from "../../src/page/state.js";
 import { FakeStream, FakeTrack } from "./media.js";
-import { World } from "./world.js";
+import { RoomHarness } from "./harness.js";
 
 export const CAMERA = { trackId: "cam", kind: "video", source: "camera", layers: [] };
 export const MIC = { trackId: "mic", kind: "audio", source: "mic", layers: [] };
@@ -43,7 +43,7 @@ export class FakeMemory implements Memory {
 }
 
 /** A conference with fake devices and a fake server. */
-export class ConferenceWorld extends World {
+export class ConferenceHarness extends RoomHarness {
   readonly media: LocalMedia;
   readonly memory = new FakeMemory();
   readonly conference: Conference;

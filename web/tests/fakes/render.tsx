@@ -2,12 +2,12 @@
 import { act, render, type RenderResult } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { ConferenceContext } from "../../src/page/context.js";
-import type { ConferenceWorld } from "./conference.js";
-import { settle } from "./world.js";
+import type { ConferenceHarness } from "./conference.js";
+import { settle } from "./harness.js";
 
-/** Draws `content` for the conference of `world`. */
-export function draw(world: ConferenceWorld, content: ReactNode): RenderResult {
-  return render(<ConferenceContext value={world.conference}>{content}</ConferenceContext>);
+/** Draws `content` for the conference of `harness`. */
+export function draw(harness: ConferenceHarness, content: ReactNode): RenderResult {
+  return render(<ConferenceContext value={harness.conference}>{content}</ConferenceContext>);
 }
 
 /** Runs `action` and the microtasks that follow, and draws the page. */

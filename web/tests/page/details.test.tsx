@@ -4,22 +4,22 @@ import { cleanup, fireEvent } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DONE_MS } from "../../src/page/copy.js";
 import { Details } from "../../src/page/details.js";
-import { CAMERA, ConferenceWorld, ON } from "../fakes/conference.js";
+import { CAMERA, ConferenceHarness, ON } from "../fakes/conference.js";
 import { stubPlayers } from "../fakes/players.js";
 import { after, draw, find } from "../fakes/render.js";
-import { peer } from "../fakes/world.js";
+import { peer } from "../fakes/harness.js";
 
-let world: ConferenceWorld;
+let harness: ConferenceHarness;
 let closed: number;
 
 beforeEach(async () => {
   vi.useFakeTimers();
   stubPlayers();
-  world = new ConferenceWorld();
+  harness = new ConferenceHarness();
   closed = 0;
-  await world.media.set("camera", true);
-  await world.join([peer("ann", [CAMERA], ON)]);
-  await world.answer(["ann cam"]);
+  await harness.media.set("camera", true);
+  await harness.join([peer("ann", [CAMERA], ON)]);
+  await harness.answer(["ann cam"]);
 });
 
 afterEach(() => {
@@ -31,7 +31,7 @@ afterEach(() => {
 async function open(): Promise<void> {
   await after(() =>
     draw(
-      world,
+      harness,
       <Details
         onClose={() => {
           closed += 1;
@@ -43,8 +43,8 @@ async function open(): Promise<void> {
 
 /** The browser's counters at this moment, on a path with a round trip of 7 ms. */
 function count(received: number, sent: number): void {
-  const [out, back] = world.connection.getTransceivers();
-  world.connection.stats = new Map<string, Record<string, unknown>>([
+  const [out, back] = harness.connection.getTransceivers();
+  harness.connection.stats = new Map<string, Record<string, unknown>>([
     ["pair", { type: "candidate-pair", nominated: true, currentRoundTripTime: 0.007 }],
     ["vp8", { type: "codec", mimeType: "video/VP8" }],
     [
@@ -78,7 +78,7 @@ describe("statistics", () => {
     await open();
     expect(rows(".figures dd")).toEqual(["connected", "–", "7 ms", "–", "–"]);
     count(110_000, 250_000);
-    world.now = 1000;
+    harness.now = 1000;
     await after(() => vi.advanceTimersByTimeAsync(1000));
     expect(rows(".figures dd")).toEqual(["connected", "–", "7 ms", "800 kbit/s", "2.00 Mbit/s"]);
     expect(rows("tbody tr")).toEqual([
@@ -86,13 +86,13 @@ describe("statistics", () => {
       "Yourcamera2.00 Mbit/s––– frames/s",
     ]);
     await after(() => {
-      world.connection.become("connected");
+      harness.connection.become("connected");
     });
     expect(rows(".figures dd")[1]).toBe("connected");
   });
 
   it("are not read when the panel is closed or shows the other tab", async () => {
-    const reading = vi.spyOn(world.room, "statistics");
+    const reading = vi.spyOn(harness.room, "statistics");
     await open();
     expect(reading).toHaveBeenCalledTimes(1);
     await after(() => {
@@ -120,7 +120,7 @@ describe("events", () => {
 
   it("are listed in order, with their time", async () => {
     await after(() => {
-      world.socket.deliver("peer-suspended", { peerId: "ann" });
+      harness.socket.deliver("peer-suspended", { peerId: "ann" });
     });
     const texts = rows(".events li").map((text) => text.replace(/^[\d:]+( [AP]M)? /, ""));
     expect(texts).toEqual([
@@ -137,7 +137,7 @@ describe("events", () => {
     Object.defineProperties(list, { scrollHeight: { value: 500 }, clientHeight: { value: 100 } });
     const happen = () =>
       after(() => {
-        world.conference.actions.note("more", false);
+        harness.conference.actions.note("more", false);
       });
     await happen();
     expect(list.scrollTop).toBe(500);
@@ -163,12 +163,12 @@ describe("events", () => {
       /^1970-01-01T00:00:00.000Z You are in the room lobby\.\n.*\n.*received\.$/,
     );
     expect(find("#copy-events").textContent).toBe("Copied");
-    expect(world.state.announcement).toBe("The events are copied");
+    expect(harness.state.announcement).toBe("The events are copied");
     await after(() => vi.advanceTimersByTimeAsync(DONE_MS));
     expect(find("#copy-events").textContent).toBe("Copy all");
     writeText.mockRejectedValue(new DOMException("no", "NotAllowedError"));
     await copy();
-    expect(world.state.notice?.text).toBe("Your browser does not let this page copy text.");
+    expect(harness.state.notice?.text).toBe("Your browser does not let this page copy text.");
   });
 });
 

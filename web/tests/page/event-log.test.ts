@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { LOG_LENGTH, type LogEntry, logAsText, withEntry } from "../../src/page/event-log.js";
-import { CAMERA, ConferenceWorld, MIC } from "../fakes/conference.js";
-import { peer, settle } from "../fakes/world.js";
+import { CAMERA, ConferenceHarness, MIC } from "../fakes/conference.js";
+import { peer, settle } from "../fakes/harness.js";
 
 describe("withEntry", () => {
   it("keeps the newest entries", () => {
@@ -23,12 +23,12 @@ describe("logAsText", () => {
 });
 
 describe("a call in words", () => {
-  let world: ConferenceWorld;
+  let harness: ConferenceHarness;
 
   beforeEach(async () => {
     vi.useFakeTimers();
-    world = new ConferenceWorld();
-    await world.join([peer("ann", [CAMERA])]);
+    harness = new ConferenceHarness();
+    await harness.join([peer("ann", [CAMERA])]);
   });
 
   afterEach(() => {
@@ -37,14 +37,14 @@ describe("a call in words", () => {
   });
 
   it("says who joins and leaves, and what they send", async () => {
-    world.now = 1000;
-    await world.answer(["ann cam"]);
-    world.socket.deliver("track-published", { peerId: "ann", ...MIC });
-    world.socket.deliver("track-unpublished", { peerId: "ann", trackId: "mic" });
-    world.socket.deliver("peer-suspended", { peerId: "ann" });
-    world.socket.deliver("peer-resumed", { peerId: "ann" });
-    world.socket.deliver("peer-left", { peerId: "ann" });
-    expect(world.log).toEqual([
+    harness.now = 1000;
+    await harness.answer(["ann cam"]);
+    harness.socket.deliver("track-published", { peerId: "ann", ...MIC });
+    harness.socket.deliver("track-unpublished", { peerId: "ann", trackId: "mic" });
+    harness.socket.deliver("peer-suspended", { peerId: "ann" });
+    harness.socket.deliver("peer-resumed", { peerId: "ann" });
+    harness.socket.deliver("peer-left", { peerId: "ann" });
+    expect(harness.log).toEqual([
       "You are in the room lobby.",
       "Name of ann is here.",
       "Name of ann’s camera is received.",
@@ -55,18 +55,18 @@ describe("a call in words", () => {
       "Name of ann’s camera is no longer received.",
       "Name of ann has left.",
     ]);
-    expect(world.state.log.map(({ at }) => at)).toEqual([0, 0, 1000, 1000, 1000, 1000, 1000, 1000, 1000]);
+    expect(harness.state.log.map(({ at }) => at)).toEqual([0, 0, 1000, 1000, 1000, 1000, 1000, 1000, 1000]);
   });
 
   it("describes the connection", async () => {
-    world.connection.become("connected");
-    world.connection.become("disconnected");
-    world.socket.end(1006, "cable");
+    harness.connection.become("connected");
+    harness.connection.become("disconnected");
+    harness.socket.end(1006, "cable");
     await vi.advanceTimersByTimeAsync(1000);
-    await world.readmit("keep", [peer("ann", [CAMERA])]);
-    world.connection.become("connected");
-    world.connection.become("failed");
-    expect(world.log.slice(2)).toEqual([
+    await harness.readmit("keep", [peer("ann", [CAMERA])]);
+    harness.connection.become("connected");
+    harness.connection.become("failed");
+    expect(harness.log.slice(2)).toEqual([
       "Media is connected.",
       "! Media does not reach the server at the moment.",
       expect.stringMatching(/^! Reconnecting: the connection to the server is lost \(.+\)\.$/),
@@ -78,16 +78,16 @@ describe("a call in words", () => {
   });
 
   it("describes our publications", async () => {
-    await world.answer();
-    await world.media.set("camera", true);
+    await harness.answer();
+    await harness.media.set("camera", true);
     await settle();
-    const mid = world.connection.getTransceivers().find(({ direction }) => direction === "sendonly")?.mid;
-    world.socket.deliver("track-published", { ...CAMERA, trackId: "own", peerId: "me", mid });
-    world.socket.deliver("track-unpublished", { trackId: "own", peerId: "me" });
-    await world.media.set("mic", true);
-    void world.room.leave();
+    const mid = harness.connection.getTransceivers().find(({ direction }) => direction === "sendonly")?.mid;
+    harness.socket.deliver("track-published", { ...CAMERA, trackId: "own", peerId: "me", mid });
+    harness.socket.deliver("track-unpublished", { trackId: "own", peerId: "me" });
+    await harness.media.set("mic", true);
+    void harness.room.leave();
     await vi.advanceTimersByTimeAsync(5000);
-    expect(world.log.slice(2)).toEqual([
+    expect(harness.log.slice(2)).toEqual([
       "Your camera is published.",
       "! Your camera is no longer published: the server removed it.",
       "Your microphone is no longer published: the room was left.",
@@ -96,9 +96,9 @@ describe("a call in words", () => {
   });
 
   it("describes errors and the end of the call", () => {
-    world.socket.deliver("error", { code: 429, message: "slow down", type: "subscribe" });
-    world.socket.end(4000);
-    expect(world.log.slice(2)).toEqual([
+    harness.socket.deliver("error", { code: 429, message: "slow down", type: "subscribe" });
+    harness.socket.end(4000);
+    expect(harness.log.slice(2)).toEqual([
       "! The server refused a request: slow down.",
       "! You have joined from another window, and this one has left.",
     ]);

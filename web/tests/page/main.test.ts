@@ -8,7 +8,7 @@ import { FakeStream, FakeTrack } from "../fakes/media.js";
 import { FakeSocket } from "../fakes/socket.js";
 import { stubPlayers } from "../fakes/players.js";
 import { after, find, findA } from "../fakes/render.js";
-import { peer } from "../fakes/world.js";
+import { peer } from "../fakes/harness.js";
 
 let sockets: FakeSocket[];
 /** The error with which `getUserMedia` rejects, or null. */

@@ -3,16 +3,16 @@
 import { cleanup } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Tiles } from "../../src/page/tiles.js";
-import { CAMERA, ConferenceWorld, MIC, ON, SCREEN } from "../fakes/conference.js";
+import { CAMERA, ConferenceHarness, MIC, ON, SCREEN } from "../fakes/conference.js";
 import { observed, resize, stubPlayers } from "../fakes/players.js";
 import { after, draw, find, findA } from "../fakes/render.js";
-import { peer } from "../fakes/world.js";
+import { peer } from "../fakes/harness.js";
 
-let world: ConferenceWorld;
+let harness: ConferenceHarness;
 
 beforeEach(() => {
   stubPlayers();
-  world = new ConferenceWorld();
+  harness = new ConferenceHarness();
 });
 
 afterEach(() => {
@@ -22,17 +22,17 @@ afterEach(() => {
 
 /** Shows a room with `peers`; we receive `msids` of them. */
 async function show(peers: unknown[], msids: string[] = []): Promise<void> {
-  draw(world, <Tiles />);
+  draw(harness, <Tiles />);
   await after(async () => {
-    void world.conference.actions.join("Me", "lobby");
-    await world.admit(peers);
-    await world.answer(msids);
+    void harness.conference.actions.join("Me", "lobby");
+    await harness.admit(peers);
+    await harness.answer(msids);
   });
 }
 
 async function deliver(type: string, data: unknown): Promise<void> {
   await after(() => {
-    world.socket.deliver(type, data);
+    harness.socket.deliver(type, data);
   });
 }
 
@@ -83,15 +83,15 @@ describe("tiles", () => {
   it("show our own picture and our shared screen", async () => {
     await show([]);
     await after(async () => {
-      await world.media.set("mic", true);
-      await world.media.set("camera", true);
-      await world.media.set("screen", true);
+      await harness.media.set("mic", true);
+      await harness.media.set("camera", true);
+      await harness.media.set("screen", true);
     });
     expect(tiles()).toEqual(["Your screen, is-screen, is-self, picture", "Me (you), is-self, picture"]);
     expect(find(".mirrored").closest("article")?.ariaLabel).toBe("Me (you)");
     await after(async () => {
-      await world.media.set("screen", false);
-      await world.media.set("camera", false);
+      await harness.media.set("screen", false);
+      await harness.media.set("camera", false);
     });
     expect(tiles()).toEqual(["Me (you), is-self, picture-off"]);
   });
@@ -104,7 +104,7 @@ describe("tiles", () => {
     await deliver("peer-resumed", { peerId: "ann" });
     vi.useFakeTimers();
     await after(() => {
-      world.socket.end();
+      harness.socket.end();
     });
     vi.useRealTimers();
     expect(tiles()).toEqual(["Name of ann", "Me (you), is-away, is-muted, is-self, picture-off"]);
@@ -170,7 +170,7 @@ describe("a removed tile", () => {
       await deliver("peer-left", { peerId: `p${round}` });
     }
     expect(tiles()).toEqual([ME]);
-    expect(world.state.people.size).toBe(0);
+    expect(harness.state.people.size).toBe(0);
   });
 });
 
@@ -181,19 +181,19 @@ describe("sound that the browser blocks", () => {
   it("is announced, and plays after a click", async () => {
     const play = refuse("NotAllowedError");
     await show([peer("ann", [MIC], ON)], ["ann mic"]);
-    expect(world.state.isSoundBlocked).toBe(true);
+    expect(harness.state.isSoundBlocked).toBe(true);
     play.mockReset().mockResolvedValue();
     await after(() => {
-      world.conference.actions.playSound();
+      harness.conference.actions.playSound();
     });
     expect(play).toHaveBeenCalledTimes(1);
-    expect(world.state.isSoundBlocked).toBe(false);
+    expect(harness.state.isSoundBlocked).toBe(false);
   });
 
   it("is not confused with a change of the source", async () => {
     refuse("AbortError");
     await show([peer("ann", [MIC], ON)], ["ann mic"]);
-    expect(world.state.isSoundBlocked).toBe(false);
+    expect(harness.state.isSoundBlocked).toBe(false);
   });
 });
 
@@ -209,18 +209,18 @@ describe("the choice of what to receive", () => {
     ]);
     await click("[data-receive=sound]");
     expect(labels()[1]).toBe("Receive the sound of Name of ann: false");
-    expect(world.socket.of("unsubscribe")).toEqual([{ trackId: "mic", peerId: "ann" }]);
+    expect(harness.socket.of("unsubscribe")).toEqual([{ trackId: "mic", peerId: "ann" }]);
     await deliver("subscription-ack", { trackId: "mic", success: true });
-    const [sound, picture] = world.room.remoteTracks;
+    const [sound, picture] = harness.room.remoteTracks;
     await after(() =>
-      world.offer(
+      harness.offer(
         { kind: "audio", mid: sound?.mid ?? "", direction: "inactive" },
         { kind: "video", mid: picture?.mid ?? "", direction: "sendonly", msid: "ann cam" },
       ),
     );
     expect(tiles()[0]).toBe("Name of ann, picture");
     await click("[data-receive=sound]");
-    expect(world.socket.of("subscribe")).toEqual([{ trackId: "mic", peerId: "ann" }]);
+    expect(harness.socket.of("subscribe")).toEqual([{ trackId: "mic", peerId: "ann" }]);
     expect(labels()[1]).toBe("Receive the sound of Name of ann: true");
   });
 
@@ -236,7 +236,7 @@ describe("the choice of what to receive", () => {
   it("is offered separately for a screen", async () => {
     await show([peer("ann", [CAMERA, SCREEN], ON)], ["ann cam", "ann scr"]);
     await click(".is-screen [data-receive=picture]");
-    expect(world.socket.of("unsubscribe")).toEqual([{ trackId: "scr", peerId: "ann" }]);
+    expect(harness.socket.of("unsubscribe")).toEqual([{ trackId: "scr", peerId: "ann" }]);
     expect(tiles()).toHaveLength(3);
   });
 });
@@ -260,10 +260,10 @@ describe("the choice of a quality", () => {
         select.dispatchEvent(new Event("change", { bubbles: true }));
       });
     await choose("l");
-    expect(world.socket.of("subscribe")).toEqual([{ trackId: "cam", peerId: "ann", layer: "l" }]);
+    expect(harness.socket.of("subscribe")).toEqual([{ trackId: "cam", peerId: "ann", layer: "l" }]);
     expect(select.value).toBe("l");
     await choose("");
-    expect(world.socket.of("subscribe").at(-1)).toEqual({ trackId: "cam", peerId: "ann" });
+    expect(harness.socket.of("subscribe").at(-1)).toEqual({ trackId: "cam", peerId: "ann" });
     await click("[data-receive=picture]");
     expect(select.disabled).toBe(true);
   });

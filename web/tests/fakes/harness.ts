@@ -22,7 +22,7 @@ const ACK = {
   sessionToken: "t1",
 };
 
-export class World {
+export class RoomHarness {
   readonly sockets: FakeSocket[] = [];
   readonly connections: FakeConnection[] = [];
   /** The room's events in order, shortened to what tests compare. */
