@@ -73,7 +73,7 @@ export class Subscriptions {
     }
   }
 
-  /** After a return to the room: `known` is what the server has; sends the preferences that differ again. */
+  /** After a return to the room: `known` is what the server has; sends again the preferences that differ. */
   restore(known: readonly SubscriptionInfo[], isPublished: (peerId: string, trackId: string) => boolean): void {
     this.#known = new Map(known.map((subscription) => [subscription.trackId, subscription]));
     for (const [trackId, preference] of this.#preferences) {
