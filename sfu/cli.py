@@ -16,12 +16,16 @@ import click
 from sfu.shell import logs
 from sfu.shell.config import settings as config
 from sfu.shell.config.settings import ConfigError, Settings
+from sfu.shell.config.unknown import unknown_variables
 
 if TYPE_CHECKING:
     from sfu.conference.grants import PublishGrant
 
 EXIT_WRONG_SETTING: Final = 2
 """Exit status for a setting that the server cannot start with; click uses the same for a wrong flag."""
+
+
+log = logs.get_logger(__name__)
 
 
 class _DefaultsToServe(click.Group):
@@ -71,6 +75,8 @@ def serve(file: str | None, **flags: str | None) -> None:
     except ConfigError as error:
         sys.exit(_print_errors([error]))
     logs.configure(settings.log_level, settings.log_format)
+    for variable, nearest in unknown_variables(os.environ).items():
+        log.warning("unknown environment variable", variable=variable, nearest=nearest)
     _raise_file_limit()
     sys.exit(run(settings))
 

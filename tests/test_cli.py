@@ -1,6 +1,7 @@
 """The command: its flags, its exit statuses, and the error line of each mistake."""
 
 import gc
+import os
 import resource
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from types import ModuleType
 import pytest
 import trio
 from click.testing import CliRunner
+from support.log_capture import capture_logs
 
 import sfu.shell
 from sfu import cli
@@ -45,8 +47,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
     monkeypatch.setitem(sys.modules, "sfu.shell.process", fake)
     monkeypatch.setattr(sfu.shell, "process", fake, raising=False)
     monkeypatch.setattr(logs, "configure", lambda *_: None)
-    for row in config.rows():
-        monkeypatch.delenv(row.variable, raising=False)
+    for variable in [name for name in os.environ if name.startswith(config.PREFIX)]:
+        monkeypatch.delenv(variable)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield fake
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
@@ -71,6 +73,23 @@ def test_environment_becomes_settings(server: FakeServer) -> None:
     assert CliRunner().invoke(cli.main, [], env={"SFU_MAX_ROOMS": "4"}).exit_code == 0
     assert server.settings is not None
     assert server.settings.max_rooms == 4
+
+
+def test_unknown_environment_variables_are_named_and_their_values_are_not(server: FakeServer) -> None:
+    environ = {"SFU_MAX_ROOM": "4", "SFU_AUTH_SECRETS": "a value that may be secret", "SFU_MAX_ROOMS": "3"}
+    with capture_logs() as log:
+        assert CliRunner().invoke(cli.main, [], env=environ).exit_code == 0
+    assert log == [
+        {
+            "event": "unknown environment variable",
+            "log_level": "warning",
+            "variable": variable,
+            "nearest": nearest,
+        }
+        for variable, nearest in (("SFU_AUTH_SECRETS", "SFU_AUTH_SECRET"), ("SFU_MAX_ROOM", "SFU_MAX_ROOMS"))
+    ]
+    assert server.settings is not None
+    assert server.settings.max_rooms == 3
 
 
 SECRET = "a secret of thirty-two bytes, or more"
