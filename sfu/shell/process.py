@@ -26,11 +26,11 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
     _check_asyncio(settings)
     with (
         open_media(settings) as (media, ice_tcp),
-        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals,
     ):
         server = Server(settings, media, open_store(settings), ice_tcp)
         async with trio.open_nursery() as beside:
-            beside.start_soon(_stop_at_signals, server, signals)
+            beside.start_soon(_obey_signals, server, signals)
             admin_url = await beside.start(Admin(settings, server, media).serve)
             log.info("admin port open", url=admin_url)
             if not server.token_verifier.required:
@@ -68,8 +68,16 @@ def _check_asyncio(settings: Settings) -> None:
             ) from error
 
 
-async def _stop_at_signals(server: Server, signals: AsyncIterator[int]) -> None:
-    """Stop at the first signal; at the second, no longer wait for clients. Later signals change nothing."""
+async def _obey_signals(server: Server, signals: AsyncIterator[int]) -> None:
+    """Read the TLS certificate again at each SIGHUP. Stop at the first SIGINT or SIGTERM.
+
+    At the second of these, no longer wait for clients. Later ones change nothing.
+    """
     async for number in signals:
-        log.info("stopping", signal=signal.Signals(number).name)
-        server.stop()
+        if number != signal.SIGHUP:
+            log.info("stopping", signal=signal.Signals(number).name)
+            server.stop()
+        elif server.certificate is None:
+            log.info("SIGHUP changes nothing: there is no TLS certificate to read again")
+        else:
+            server.certificate.read_again()

@@ -6,6 +6,7 @@
     ├─ timers            the deadlines of all peers
     ├─ store             sessions, in memory or in Redis
     ├─ key ring          public keys that verify join tokens, read at intervals
+    ├─ certificate       the public TCP port's, read again when its files change
     └─ connections       HTTP connections: page requests and WebSockets
        └─ rooms          a nursery per room, in it one per peer
           └─ accepting   the public TCP port
@@ -31,6 +32,7 @@ from sfu.shell.config.settings import Settings
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.dispatcher import Dispatcher
 from sfu.shell.http.public import HttpServer, Readiness, open_listeners, public_url
+from sfu.shell.http.tls import certificate_from
 from sfu.shell.join import Joins
 from sfu.shell.logs import get_logger
 from sfu.shell.media.peer_sockets import PeerSockets
@@ -54,9 +56,9 @@ class Server:
         """Serve until `stop`. Report the page's URL when the ports are open.
 
         Raises:
-            ConfigError: a port cannot be opened, or the TLS certificate cannot be used.
+            ConfigError: a port cannot be opened.
         """
-        listeners = await open_listeners(self._settings)
+        listeners = await open_listeners(self._settings, self.certificate)
         async with trio.open_nursery() as root:
             root.start_soon(self._media.run, self.dispatcher.receive, self.dispatcher.flush)
             root.start_soon(self.ice_tcp.run, self.dispatcher)
@@ -64,6 +66,8 @@ class Server:
             root.start_soon(self.store.run, self.joins.restore, self.joins.hand_over)
             if self.token_verifier.key_ring is not None:
                 root.start_soon(self.token_verifier.key_ring.run)
+            if self.certificate is not None:
+                root.start_soon(self.certificate.run)
             if self._settings.log_level == "debug":
                 root.start_soon(self._observe)
             async with trio.open_nursery() as connections:
@@ -104,6 +108,9 @@ class Server:
         """`store` keeps the sessions. This server runs it, and is its only user.
 
         `ice_tcp` must be the sink of `media`. Without it there is no media over TCP.
+
+        Raises:
+            ConfigError: the TLS certificate or the file with public keys cannot be used.
         """
         self._settings = settings
         self._timeouts = timeouts
@@ -117,6 +124,8 @@ class Server:
         self._candidates = candidates(settings, media, self.ice_tcp.address)
         self.token_verifier = make_token_verifier(settings, timeouts)
         """Decides which clients may join."""
+        self.certificate = certificate_from(settings, timeouts)
+        """The public TCP port's; `None` without TLS."""
         self.conference = Conference(
             settings.limits,
             partial(

@@ -1,11 +1,18 @@
 """What is in the process of a server: no asyncio by default, and no setting that would need it in vain."""
 
 import json
+import signal
+import ssl
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import trio
+from support.http_site import parse_response, request
+from support.issuer import make_certificate
+from support.log_capture import capture_logs
+from support.waiting import PATIENCE, until
 
 from sfu.shell.config.settings import ConfigError, load
 from sfu.shell.process import serve
@@ -90,3 +97,44 @@ async def test_the_default_server_starts_without_trio_asyncio(monkeypatch: pytes
         url = await nursery.start(serve, load(ANY_PORT, {}))
         assert url.startswith("http://127.0.0.1:")
         nursery.cancel_scope.cancel("it has started")
+
+
+async def healthz(url: str, context: ssl.SSLContext | None) -> int:
+    """Return the status of ``/healthz`` on a new connection."""
+    stream: trio.abc.Stream = await trio.open_tcp_stream("127.0.0.1", int(url.rstrip("/").rpartition(":")[2]))
+    if context is not None:
+        stream = trio.SSLStream(stream, context, server_hostname="127.0.0.1", https_compatible=True)
+    async with stream:
+        with trio.fail_after(PATIENCE):
+            await stream.send_all(request("/healthz"))
+            return parse_response(b"".join([bytes(part) async for part in stream]))[0]
+
+
+async def test_sighup_without_a_certificate_does_not_stop_the_server() -> None:
+    with capture_logs() as log:
+        async with trio.open_nursery() as nursery:
+            url = await nursery.start(serve, load(ANY_PORT, {}))
+            signal.raise_signal(signal.SIGHUP)
+            text = "SIGHUP changes nothing: there is no TLS certificate to read again"
+            await until(lambda: text in [entry["event"] for entry in log])
+            assert await healthz(url, None) == 200
+            signal.raise_signal(signal.SIGTERM)
+
+
+async def test_sighup_makes_new_connections_use_the_new_certificate(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    live, renewed = make_certificate(tmp_path, "127.0.0.1"), make_certificate(tmp_path / "new", "127.0.0.1")
+    trusting_new = ssl.create_default_context(cafile=str(renewed[0]))
+    settings = load({**ANY_PORT, "tls_cert": str(live[0]), "tls_key": str(live[1])}, {})
+    with capture_logs() as log:
+        async with trio.open_nursery() as nursery:
+            url = await nursery.start(serve, settings)
+            assert await healthz(url, ssl.create_default_context(cafile=str(live[0]))) == 200
+            with pytest.raises(trio.BrokenResourceError):
+                await healthz(url, trusting_new)
+            for source, target in zip(renewed, live, strict=True):
+                source.replace(target)
+            signal.raise_signal(signal.SIGHUP)
+            await until(lambda: "TLS certificate read again" in [entry["event"] for entry in log])
+            assert await healthz(url, trusting_new) == 200
+            signal.raise_signal(signal.SIGTERM)

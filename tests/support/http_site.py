@@ -21,6 +21,7 @@ from sfu.shell.http.public import (
     open_listeners,
     public_url,
 )
+from sfu.shell.http.tls import TlsCertificate, certificate_from
 
 LOCAL = HostPort("127.0.0.1", 0)
 
@@ -45,8 +46,11 @@ async def echo(websocket: WebSocketConnection) -> None:
 class HttpSite:
     """A running server and the address of its port."""
 
-    def __init__(self, server: HttpServer, url: str, serving: trio.CancelScope) -> None:
+    def __init__(
+        self, server: HttpServer, url: str, serving: trio.CancelScope, certificate: TlsCertificate | None
+    ) -> None:
         self.server = server
+        self.certificate = certificate
         self.url = url
         self.port = int(url.rstrip("/").rpartition(":")[2])
         self.serving = serving
@@ -86,7 +90,8 @@ async def http_site(
 ) -> AsyncIterator[HttpSite]:
     """Serve the files of `root` until the block ends."""
     settings = settings or Settings(http_addr=LOCAL)
-    listeners = await open_listeners(settings)
+    certificate = certificate_from(settings, timeouts)
+    listeners = await open_listeners(settings, certificate)
     async with trio.open_nursery() as nursery:
         server = HttpServer(
             settings,
@@ -97,7 +102,9 @@ async def http_site(
             max_waiting=max_waiting,
             max_fragments=max_fragments,
         )
-        site = HttpSite(server, public_url(settings, listeners), nursery.cancel_scope)
+        site = HttpSite(server, public_url(settings, listeners), nursery.cancel_scope, certificate)
+        if certificate is not None:
+            nursery.start_soon(certificate.run)
         await nursery.start(server.serve, listeners)
         yield site
         nursery.cancel_scope.cancel("the test is over")

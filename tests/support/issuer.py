@@ -102,10 +102,12 @@ async def issuer(certificate: tuple[Path, Path] | None = None) -> AsyncIterator[
         nursery.cancel_scope.cancel("the test is over")
 
 
-def make_certificate(folder: Path, address: str) -> tuple[Path, Path]:
-    """Make a self-signed certificate and its key for a server at an IP address."""
+def make_certificate(folder: Path, address: str, days: int = 1) -> tuple[Path, Path]:
+    """Make a self-signed certificate and its key for a server at an IP address, valid for `days` from now."""
     cert, key = folder / f"{address}.pem", folder / f"{address}.key"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=test"
+    command = (
+        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days {days} -subj /CN=t"
+    )
     subprocess.run(
         [*command.split(), "-addext", f"subjectAltName=IP:{address}", "-keyout", key, "-out", cert],
         check=True,

@@ -43,6 +43,12 @@ class Timeouts:
     websocket_close: float = 2.0
     """For a client's last messages and its answer to our close frame."""
 
+    # The TLS certificate of the public port.
+    certificate_poll: float = 60.0
+    """Between two looks at whether its files have changed."""
+    certificate_report: float = 86_400.0
+    """Between two log lines that say when it expires."""
+
     # The public keys that verify join tokens.
     key_read: float = 10.0
     """For one read of the key set."""

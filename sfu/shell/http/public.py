@@ -26,13 +26,14 @@ import h11
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from sfu.shell.config.settings import ConfigError, Settings, as_config_error
+from sfu.shell.config.settings import Settings, as_config_error
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.http.connection import HttpConnection, HttpStream, serve_requests
 from sfu.shell.http.fragments import MAX_FRAGMENTS
 from sfu.shell.http.handshake import header, opening, refusal
 from sfu.shell.http.responses import Response, as_json, text
 from sfu.shell.http.static import StaticSite
+from sfu.shell.http.tls import TlsCertificate, TlsListener
 from sfu.shell.http.websocket import ReplayStream, run_websocket
 from sfu.shell.logs import get_logger
 
@@ -46,7 +47,7 @@ _NETWORK_ERRORS: Final = (trio.BrokenResourceError, trio.ClosedResourceError, Co
 WebSocketHandler = Callable[[WebSocketConnection], Awaitable[None]]
 """Serves one client. The WebSocket is closed when it returns."""
 
-Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
+Listener = trio.SocketListener | TlsListener
 
 
 class Readiness(NamedTuple):
@@ -75,40 +76,20 @@ class HttpStatistics:
     ``timeout``, ``broken`` (a network error), ``error`` (a fault of this server, see the log)."""
 
 
-async def open_listeners(settings: Settings) -> Sequence[Listener]:
-    """Bind the public TCP port, with TLS if there is a certificate in the settings. Raises `ConfigError`."""
-    context = None
-    if settings.tls_cert is not None and settings.tls_key is not None:
-        context = _tls_context(settings.tls_cert, settings.tls_key)
+async def open_listeners(settings: Settings, certificate: TlsCertificate | None = None) -> Sequence[Listener]:
+    """Bind the public TCP port, with TLS if there is a certificate. Raises `ConfigError`."""
     with as_config_error("http_addr", settings.http_addr):
         listeners = await trio.open_tcp_listeners(settings.http_addr.port, host=settings.http_addr.host)
-    if context is None:
+    if certificate is None:
         return listeners
     # The handshake happens at the first read, so the deadline of the first request limits it too.
-    return [trio.SSLListener(listener, context, https_compatible=True) for listener in listeners]
-
-
-def _tls_context(cert: Path, key: Path) -> ssl.SSLContext:
-    """Read a certificate chain and its key. Raises `ConfigError`."""
-
-    def refuse() -> str:
-        # Otherwise OpenSSL would ask for the passphrase on the terminal, and the start would hang.
-        raise ConfigError(f"SFU_TLS_KEY={key}: expected a key without a passphrase")
-
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(cert, key, refuse)
-    except OSError as error:
-        expected = "expected a certificate chain and its private key, both PEM"
-        # The error does not say which of the two files is wrong.
-        raise ConfigError(f"SFU_TLS_CERT={cert}, SFU_TLS_KEY={key}: {error.strerror}; {expected}") from error
-    return context
+    return [TlsListener(listener, certificate) for listener in listeners]
 
 
 def public_url(settings: Settings, listeners: Sequence[Listener]) -> str:
     """Return the address to open in a browser on this machine."""
     listener: object = listeners[0]
-    if isinstance(listener, trio.SSLListener):
+    if isinstance(listener, TlsListener):
         listener = listener.transport_listener
     assert isinstance(listener, trio.SocketListener)
     host, port = listener.socket.getsockname()[:2]

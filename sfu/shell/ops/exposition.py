@@ -16,7 +16,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from sfu.histogram import Distribution
-from sfu.shell.ops.metrics import METRICS, MetricDefinition
+from sfu.shell.ops.metric_definition import MetricDefinition
+from sfu.shell.ops.metrics import METRICS
 from sfu.shell.ops.snapshot import Snapshot
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

@@ -4,36 +4,13 @@ A label set exists exactly as long as its peer, track or room: the values are re
 and nothing is kept. To add a metric, write its row here and its line in ``docs/operations.md``.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Final, Literal
+from typing import Final
 
-from sfu.histogram import Distribution
 from sfu.ice.events import IceState
+from sfu.shell.ops.metric_definition import MetricDefinition, MetricValues
 from sfu.shell.ops.snapshot import Snapshot
-
-Labels = tuple[str, ...]
-MetricValue = float | Distribution
-MetricValues = Iterable[tuple[Labels, MetricValue]]
-
-
-@dataclass(frozen=True, slots=True)
-class MetricDefinition:
-    """One metric of the table."""
-
-    kind: Literal["gauge", "counter", "histogram"]
-    name: str
-    help: str
-    read: Callable[[Snapshot], MetricValue | MetricValues]
-    """Returns the value, or with labels one value for each label set. The value of a histogram is a
-    `Distribution`."""
-    labels: Labels = ()
-
-    def values(self, snapshot: Snapshot) -> MetricValues:
-        """Return the label sets and their values."""
-        read = self.read(snapshot)
-        return [((), read)] if isinstance(read, int | float | Distribution) else read
 
 
 def _each(counts: Mapping[str, float]) -> MetricValues:
@@ -372,6 +349,19 @@ METRICS: Final[tuple[MetricDefinition, ...]] = (
         "Responses of the HTTP port by status; 101 counts WebSockets.",
         lambda s: [((str(int(status)),), count) for status, count in s.http.responses.items()],
         ("status",),
+    ),
+    MetricDefinition(
+        "counter",
+        "sfu_tls_certificate_reads_total",
+        "Reads of the TLS certificate by result: ok or error.",
+        lambda s: _each(s.tls.reads) if s.tls else (),
+        ("result",),
+    ),
+    MetricDefinition(
+        "gauge",
+        "sfu_tls_certificate_remaining_seconds",
+        "Time until the TLS certificate expires, negative afterwards.",
+        lambda s: () if s.tls is None or s.tls.remaining is None else s.tls.remaining,
     ),
     MetricDefinition(
         "counter",

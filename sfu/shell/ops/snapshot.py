@@ -19,6 +19,7 @@ from sfu.conference.totals import ConnectionTotals
 from sfu.histogram import Distribution
 from sfu.shell.auth.key_ring import KeyStatistics
 from sfu.shell.http.public import HttpStatistics
+from sfu.shell.http.tls import TlsStatistics
 from sfu.shell.media.tcp import IceTcpStatistics
 from sfu.shell.media.udp import SocketStatistics
 from sfu.shell.ops.meter import LoopLag, RateMeter, TrackKey, track_keys
@@ -59,6 +60,8 @@ class Snapshot:
     socket: SocketStatistics
     ice_tcp: IceTcpStatistics
     http: HttpStatistics
+    tls: TlsStatistics | None
+    """The certificate of the public port; `None` without TLS."""
     refusals: Mapping[str, int]
     """Joins that token verification refused, by reason."""
     keys: KeyStatistics | None
@@ -86,6 +89,7 @@ async def take_snapshot(
     counter goes down from one snapshot to the next.
     """
     conference, key_ring = server.conference, server.token_verifier.key_ring
+    certificate = server.certificate
     seen: list[tuple[Peer, Connection, PeerSnapshot]] = []
     for room in tuple(conference.rooms.values()):
         for peer in tuple(room.peers.values()):
@@ -107,6 +111,7 @@ async def take_snapshot(
         socket=socket.statistics(),
         ice_tcp=server.ice_tcp.statistics(),
         http=server.http.statistics(),
+        tls=None if certificate is None else certificate.statistics(),
         refusals=server.token_verifier.refusals(),
         keys=None if key_ring is None else key_ring.statistics(),
         store=server.store.statistics(),

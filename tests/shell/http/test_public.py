@@ -20,6 +20,7 @@ from sfu.shell.http.public import (
     open_listeners,
     public_url,
 )
+from sfu.shell.http.tls import certificate_from
 
 
 async def test_tls(root: Path, certificate: tuple[Path, Path]) -> None:
@@ -68,7 +69,7 @@ async def test_errors_about_certificate_and_port_name_the_settings(
     folder.mkdir()
     for first, second in ((wrong, key), (cert, cert), (cert, folder)):
         with pytest.raises(ConfigError) as error:
-            await open_listeners(Settings(http_addr=LOCAL, tls_cert=first, tls_key=second))
+            certificate_from(Settings(http_addr=LOCAL, tls_cert=first, tls_key=second))
         assert str(error.value).startswith(f"SFU_TLS_CERT={first}, SFU_TLS_KEY={second}: ")
         assert str(error.value).endswith("; expected a certificate chain and its private key, both PEM")
     async with http_site(root) as site:
@@ -76,7 +77,7 @@ async def test_errors_about_certificate_and_port_name_the_settings(
             await open_listeners(Settings(http_addr=HostPort("127.0.0.1", site.port)))
 
 
-async def test_key_with_a_passphrase_is_refused_without_asking_for_it(
+def test_key_with_a_passphrase_is_refused_without_asking_for_it(
     certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
     cert, key = certificate
@@ -90,7 +91,7 @@ async def test_key_with_a_passphrase_is_refused_without_asking_for_it(
         )
     )
     with pytest.raises(ConfigError, match=r"locked\.pem: expected a key without a passphrase$"):
-        await open_listeners(Settings(http_addr=LOCAL, tls_cert=cert, tls_key=locked))
+        certificate_from(Settings(http_addr=LOCAL, tls_cert=cert, tls_key=locked))
 
 
 async def test_url_of_a_wildcard_address_is_localhost() -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from support.in_memory_server import Client, InMemoryServer, in_memory_server
-from support.issuer import Signer, key_set
+from support.issuer import Signer, key_set, make_certificate
 from support.media import DELTA_FRAME, KEY_FRAME
 from trio.testing import MockClock
 
@@ -164,6 +165,16 @@ async def test_metrics_of_public_keys(autojump_clock: MockClock, monkeypatch: py
         assert scrape.value("sfu_auth_keys_unused", reason="symmetric") == 1
         assert scrape.value("sfu_auth_key_reads_total", result="ok") == 1
         assert 0 < scrape.value("sfu_auth_keys_age_seconds") < DEFAULT_TIMEOUTS.key_retry_max
+
+
+async def test_metrics_of_the_certificate(autojump_clock: MockClock, tmp_path: Path) -> None:
+    async with in_memory_server() as server:
+        assert (await Watch(server).scrape()).families["sfu_tls_certificate_reads"].samples == []
+    cert, key = make_certificate(tmp_path, "127.0.0.1")
+    async with in_memory_server(tls_cert=cert, tls_key=key) as server:
+        scrape = await Watch(server).scrape()
+    assert scrape.value("sfu_tls_certificate_reads_total", result="ok") == 1
+    assert 86_000 < scrape.value("sfu_tls_certificate_remaining_seconds") <= 86_400
 
 
 async def test_metrics_of_a_call(autojump_clock: MockClock) -> None:
