@@ -74,6 +74,11 @@ class Settings:
         FILE, None, "Certificate chain (PEM). Enables HTTPS together with --tls-key.", default_text="none"
     )
     tls_key: Path | None = _setting(FILE, None, "Private key (PEM) of --tls-cert.", default_text="none")
+    hsts_sec: int = _setting(
+        integer(0, 63_072_000),
+        15_552_000,
+        "Seconds that browsers use only HTTPS for this host, with --tls-cert; 0 makes them forget.",
+    )
     allowed_origins: tuple[str, ...] = _setting(
         ORIGINS, (), "Web origins that may open /ws; * allows all.", default_text="the page's own"
     )

@@ -15,7 +15,7 @@ import h11
 import trio
 
 from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
-from sfu.shell.http.responses import COMMON_HEADERS, Response, text
+from sfu.shell.http.responses import COMMON_HEADERS, Headers, Response, text
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request line or status line together with the headers."""
@@ -40,9 +40,13 @@ class RequestRefused(Exception):
 class HttpConnection:
     """One connection: bytes received become requests, responses become bytes sent."""
 
-    def __init__(self, stream: HttpStream, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> None:
+    def __init__(
+        self, stream: HttpStream, timeouts: Timeouts = DEFAULT_TIMEOUTS, headers: Headers = ()
+    ) -> None:
+        """Every response has `headers` in addition to the common ones."""
         self.stream = stream
         self.timeouts = timeouts
+        self._headers = (*COMMON_HEADERS, *headers)
         self._machine = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._is_head = False
         """Whether the last request was HEAD, which is answered without a body."""
@@ -92,7 +96,7 @@ class HttpConnection:
         """Send a response; return whether another request may follow."""
         machine = self._machine
         finished = machine.their_state not in (h11.SEND_BODY, h11.ERROR)
-        fields = [("Date", formatdate(usegmt=True)), *COMMON_HEADERS, *response.headers]
+        fields = [("Date", formatdate(usegmt=True)), *self._headers, *response.headers]
         if response.status is not HTTPStatus.NOT_MODIFIED:
             fields.append(("Content-Length", str(len(response.body))))
         if not finished:

@@ -31,7 +31,7 @@ from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from sfu.shell.http.connection import HttpConnection, HttpStream, serve_requests
 from sfu.shell.http.fragments import MAX_FRAGMENTS
 from sfu.shell.http.handshake import header, opening, refusal
-from sfu.shell.http.responses import Response, as_json, text
+from sfu.shell.http.responses import Response, as_json, strict_transport_security, text
 from sfu.shell.http.static import StaticSite
 from sfu.shell.http.tls import TlsCertificate, TlsListener
 from sfu.shell.http.websocket import ReplayStream, run_websocket
@@ -119,6 +119,8 @@ class HttpServer:
         to `max_fragments` fragments.
         """
         self._settings = settings
+        # Only with TLS: a browser ignores it on plain HTTP (RFC 6797 section 8.1).
+        self._headers = () if settings.tls_cert is None else strict_transport_security(settings.hsts_sec)
         self._site = StaticSite(static_root)
         self._websocket_handler = websocket_handler
         self._ready = ready
@@ -169,7 +171,7 @@ class HttpServer:
         try:
             # `_requests` returns before the WebSocket begins, so that h11's state and the headers do not take
             # memory as long as it lasts.
-            websocket_stream = await self._requests(HttpConnection(stream, self._timeouts))
+            websocket_stream = await self._requests(HttpConnection(stream, self._timeouts, self._headers))
             if websocket_stream is not None:
                 await self._websocket(websocket_stream)
         except* _NETWORK_ERRORS:
@@ -231,6 +233,6 @@ class HttpServer:
         self._websockets += 1
         try:
             limit, close_timeout = self._settings.max_message_bytes, self._timeouts.websocket_close
-            await run_websocket(stream, limit, self._websocket_handler, close_timeout)
+            await run_websocket(stream, limit, self._websocket_handler, close_timeout, self._headers)
         finally:
             self._websockets -= 1

@@ -34,6 +34,14 @@ COMMON_HEADERS: Final[Headers] = (
 )
 
 
+def strict_transport_security(seconds: int) -> Headers:
+    """Return the header that makes a browser use only HTTPS for this host, for that time (RFC 6797).
+
+    It does not include subdomains: these may belong to other people's servers.
+    """
+    return (("Strict-Transport-Security", f"max-age={seconds}"),)
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """A status, headers in addition to the common ones, and the whole body."""

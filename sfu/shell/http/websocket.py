@@ -9,6 +9,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 from wsproto.utilities import LocalProtocolError
 
 from sfu.shell.http.fragments import MAX_FRAGMENTS, Fragments
+from sfu.shell.http.responses import Headers
 
 SLACK: Final = 8192
 """Bytes by which a message may exceed its limit before the connection is cut: two receptions of trio-websocket.
@@ -88,8 +89,9 @@ async def run_websocket(
     max_message_bytes: int,
     handle: Callable[[WebSocketConnection], Awaitable[None]],
     close_timeout: float,
+    headers: Headers = (),
 ) -> None:
-    """Accept the WebSocket, run `handle` on it, and close it.
+    """Accept the WebSocket, run `handle` on it, and close it. The response has `headers` beside its own.
 
     The closing handshake may take `close_timeout` seconds, also when this is cancelled. So the task that reads
     frames is shielded that long: without it, the client's close frame would not be read, and every shutdown
@@ -102,7 +104,9 @@ async def run_websocket(
             request = await wrap_server_stream(
                 cast(trio.Nursery, reading), stream, max_message_size=max_message_bytes
             )
-            connection = await request.accept()
+            connection = await request.accept(
+                extra_headers=[(name.encode(), value.encode()) for name, value in headers]
+            )
             stream.opened.set()
             code = 1011  # internal error (RFC 6455 section 7.4.1)
             try:

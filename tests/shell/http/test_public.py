@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 from cryptography.hazmat.primitives import serialization
-from support.http_site import LOCAL, PATIENCE, echo, http_site, open_client, request
+from support.http_site import LOCAL, PATIENCE, UPGRADE, echo, http_site, open_client, parse_response, request
 
 from sfu.shell.config.settings import ConfigError, Settings
 from sfu.shell.config.timeouts import Timeouts
@@ -50,6 +50,42 @@ async def test_tls(root: Path, certificate: tuple[Path, Path]) -> None:
             with trio.fail_after(PATIENCE):
                 assert b"HTTP" not in await plain.receive_some()
         assert "error" not in site.drops()
+
+
+@pytest.mark.parametrize("seconds", [15_552_000, 0])
+async def test_every_response_over_tls_makes_browsers_use_https(
+    root: Path, certificate: tuple[Path, Path], seconds: int
+) -> None:
+    cert, key = certificate
+    settings = Settings(http_addr=LOCAL, tls_cert=cert, tls_key=key, hsts_sec=seconds)
+    context = ssl.create_default_context(cafile=str(cert))
+    answers = [
+        (200, request("/")),
+        (200, request("/healthz")),
+        (404, request("/nothing")),
+        (405, request("/", method="POST")),
+        (426, request("/ws")),
+        (414, request("/" + "x" * 5000)),
+        (400, b"no request\r\n\r\n"),
+        (101, request("/ws", *UPGRADE, last=False)),
+    ]
+    async with http_site(root, settings) as site:
+        for expected, sent in answers:
+            stream = trio.SSLStream(
+                await site.connect(), context, server_hostname="127.0.0.1", https_compatible=True
+            )
+            with trio.fail_after(PATIENCE):
+                await stream.send_all(sent)
+                head, _, _ = bytes(await stream.receive_some()).partition(b"\r\n\r\n")
+            await trio.aclose_forcefully(stream)
+            status, headers, _ = parse_response(head)
+            assert (status, headers["strict-transport-security"]) == (expected, f"max-age={seconds}")
+
+
+async def test_no_response_over_plain_http_makes_browsers_use_https(root: Path) -> None:
+    async with http_site(root) as site:
+        for sent in (request("/"), request("/nothing"), b"no request\r\n\r\n"):
+            assert "strict-transport-security" not in parse_response(await site.ask(sent))[1]
 
 
 async def test_tls_handshake_has_a_deadline(root: Path, certificate: tuple[Path, Path]) -> None:
