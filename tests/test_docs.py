@@ -18,10 +18,12 @@ import sfu.dtls
 import sfu.ice
 import sfu.rtp
 import sfu.sdp
+from sfu.cli import EXIT_WRONG_SETTING
 from sfu.conference import errors
 from sfu.conference.envelope import parse
 from sfu.conference.messages import CLIENT_MESSAGES, SERVER_MESSAGES
 from sfu.shell.config.settings import load, rows
+from sfu.shell.config.timeouts import DEFAULT_TIMEOUTS
 from sfu.shell.ops.metrics import METRICS
 from sfu.shell.peer import CLOSE_CODES, INTERNAL_ERROR
 
@@ -189,6 +191,40 @@ def test_settings_file_in_the_page_about_deployment_is_one(tmp_path: Path) -> No
     file = tmp_path / "settings.toml"
     file.write_text(example)
     assert load({}, {}, file).session_ttl_sec == 60
+
+
+def test_the_unit_in_the_page_about_deployment_is_the_file() -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    (example,) = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
+    assert example == (ROOT / "deploy" / "trio-sfu.service").read_text()
+
+
+def test_the_unit_confines_the_server_and_leaves_it_time_to_stop() -> None:
+    unit: dict[str, list[str]] = {}
+    for line in (ROOT / "deploy" / "trio-sfu.service").read_text().splitlines():
+        if line and not re.fullmatch(r"#.*|\[(Unit|Service|Install)\]", line):
+            name, equals, value = line.partition("=")
+            assert equals, line
+            assert re.fullmatch(r"[A-Z]\w+", name), line
+            unit.setdefault(name, []).append(value)
+    expected = {
+        "Type": ["notify"],
+        "Restart": ["always"],
+        "RestartPreventExitStatus": [str(EXIT_WRONG_SETTING)],
+        "CapabilityBoundingSet": [""],
+        "NoNewPrivileges": ["yes"],
+        "PrivateTmp": ["yes"],
+        "ProtectSystem": ["strict"],
+        "RestrictAddressFamilies": ["AF_INET AF_INET6 AF_UNIX AF_NETLINK"],
+        "SystemCallFilter": ["@system-service", "~@privileged"],
+    }
+    assert {name: unit[name] for name in expected} == expected
+    assert unit["MemoryMax"][0] != "infinity"
+    assert int(unit["WatchdogSec"][0]) > 0
+    # The page says that SFU_DRAIN_SEC may be up to 45.
+    times = DEFAULT_TIMEOUTS
+    assert int(unit["TimeoutStopSec"][0]) - 45 >= times.stop + times.websocket_close + times.flush
+    assert int(unit["LimitNOFILE"][0]) > 2 * load({}, {}).max_connections
 
 
 def test_files_of_the_page_have_their_question() -> None:

@@ -12,6 +12,7 @@ from sfu.shell.media.ports import open_media
 from sfu.shell.ops.admin import Admin
 from sfu.shell.server import Server
 from sfu.shell.store.from_settings import open_store
+from sfu.shell.systemd import READY, STOPPING, Systemd
 
 log = get_logger(__name__)
 
@@ -27,10 +28,12 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
     with (
         open_media(settings) as (media, ice_tcp),
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals,
+        Systemd.open() as systemd,
     ):
         server = Server(settings, media, open_store(settings), ice_tcp)
         async with trio.open_nursery() as beside:
-            beside.start_soon(_obey_signals, server, signals)
+            beside.start_soon(_obey_signals, server, signals, systemd)
+            beside.start_soon(systemd.run_watchdog)
             admin_url = await beside.start(Admin(settings, server, media).serve)
             log.info("admin port open", url=admin_url)
             if not server.token_verifier.required:
@@ -42,7 +45,9 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[str] = trio.
             if settings.redis_address is None:
                 log.warning("sessions are lost on a restart: neither SFU_REDIS_URL nor SFU_REDIS_ADDR is set")
             async with trio.open_nursery() as serving:
-                task_status.started(await serving.start(server.run))
+                url = await serving.start(server.run)
+                await systemd.notify(READY)
+                task_status.started(url)
             beside.cancel_scope.cancel("the server has stopped")
 
 
@@ -68,7 +73,7 @@ def _check_asyncio(settings: Settings) -> None:
             ) from error
 
 
-async def _obey_signals(server: Server, signals: AsyncIterator[int]) -> None:
+async def _obey_signals(server: Server, signals: AsyncIterator[int], systemd: Systemd) -> None:
     """Read the TLS certificate again at each SIGHUP. Stop at the first SIGINT or SIGTERM.
 
     At the second of these, no longer wait for clients. Later ones change nothing.
@@ -77,6 +82,7 @@ async def _obey_signals(server: Server, signals: AsyncIterator[int]) -> None:
         if number != signal.SIGHUP:
             log.info("stopping", signal=signal.Signals(number).name)
             server.stop()
+            await systemd.notify(STOPPING)
         elif server.certificate is None:
             log.info("SIGHUP changes nothing: there is no TLS certificate to read again")
         else:

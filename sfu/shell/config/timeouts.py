@@ -18,6 +18,10 @@ class Timeouts:
     """For the store to write the waiting changes when the server stops."""
     observe_interval: float = 10.0
     """Between two lines of the debug log with the numbers of rooms, peers and tasks."""
+    systemd_notify: float = 1.0
+    """For systemd to take a message."""
+    systemd_retry: float = 0.05
+    """Without trying, while systemd's socket is full."""
 
     # Signaling.
     join: float = 60.0
