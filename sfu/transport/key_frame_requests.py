@@ -23,6 +23,10 @@ repair needs one or two."""
 SLOWEST: Final = 10.0
 """Most seconds between two requests of a receiver that are passed on: beyond `BUDGET` the interval doubles."""
 
+CURED: Final = 3.0
+"""Seconds without a request after which the last key frame has evidently helped: the receiver has lost packets
+again. It gets one request back, so that steady loss alone slows nobody down."""
+
 QUIET: Final = 10.0
 """Seconds without a request after which a receiver has its whole budget again."""
 
@@ -42,8 +46,9 @@ class KeyFrameBudget:
 
         Several within `MIN_INTERVAL` count as one, since `KeyFrameRequests` merges them.
         """
-        if now >= self._asked_at + QUIET:
-            self._left, self._interval = BUDGET, MIN_INTERVAL
+        if now >= self._asked_at + CURED:
+            self._left = BUDGET if now >= self._asked_at + QUIET else min(self._left + 1, BUDGET)
+            self._interval = MIN_INTERVAL
         self._asked_at = now
         if self._left and now < self._passed_at + MIN_INTERVAL:
             return True

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.transport.key_frame_requests import (
+    BUDGET,
     MAX_INTERVAL,
     MIN_INTERVAL,
     KeyFrameBudget,
@@ -96,6 +97,23 @@ def test_a_receiver_that_has_been_quiet_for_10_seconds_has_its_whole_budget_agai
     assert not budget.take(60.0)
     assert not budget.take(62.0)  # not quiet yet
     assert passed(budget, 72.0, 74.0, 0.5) == [72.0, 72.5, 73.0, 73.5]
+
+
+def test_a_receiver_that_loses_packets_every_3_seconds_is_never_refused() -> None:
+    budget = KeyFrameBudget()
+    assert len(passed(budget, 0.0, 300.0, 3.0)) == 100
+
+
+def test_no_rhythm_gets_more_than_one_request_in_2_seconds_for_long() -> None:
+    for quiet in (0.5, 1.0, 3.0, 5.0, 10.0):
+        for burst in range(1, 12):
+            budget, now, count = KeyFrameBudget(), 0.0, 0
+            while now < 300.0:
+                for _ in range(burst):
+                    count += budget.take(now)
+                    now += 0.5
+                now += quiet - 0.5
+            assert count <= BUDGET + 300.0 / 2, (quiet, burst)
 
 
 def test_a_receiver_that_key_frames_help_is_never_refused() -> None:
